@@ -1,1 +1,74 @@
-//! To be written.
+//! WebRTC data channels for many peers behind one UDP port, as one machine without IO.
+//!
+//! An [`Endpoint`] holds any number of peers. Each has one data channel, unordered and without
+//! retransmissions: a message arrives fresh or not at all. The endpoint owns no socket, clock
+//! or thread. You hand it datagrams and the time; it hands you datagrams to send, events, and
+//! the time at which it wants to be called again:
+//!
+//! ```
+//! use std::time::Instant;
+//! use net_rtc::{Config, Endpoint, Event, Input, Output};
+//!
+//! let (here, there) = ("192.0.2.1:3000".parse()?, "192.0.2.2:5000".parse()?);
+//! let mut server = Endpoint::new(Config::new(vec![here]));
+//! let mut client = Endpoint::new(Config::new(vec![there]));
+//!
+//! // Offer and answer travel over a reliable path of yours, for example a websocket.
+//! let mut now = Instant::now();
+//! let offer = server.offer(now, "peer")?;
+//! let answer = client.accept_offer(now, "peer", &offer.sdp)?;
+//! server.accept_answer(now, &"peer", &answer)?;
+//!
+//! // Here memory is the network: what one side sends, the other receives at once.
+//! fn carry(now: Instant, from: &mut Endpoint<&str>, to: &mut Endpoint<&str>) -> Vec<Event> {
+//!     let mut events = Vec::new();
+//!     loop {
+//!         match from.poll_output() {
+//!             Output::Timeout(_) => return events,
+//!             Output::Event(_, event) => events.push(event),
+//!             Output::Transmit(t) => to.handle_input(now, Input::Datagram {
+//!                 source: t.source,
+//!                 destination: t.destination,
+//!                 contents: &t.contents,
+//!             }),
+//!         }
+//!     }
+//! }
+//! let mut events = Vec::new();
+//! while !events.contains(&Event::Open) {
+//!     now += std::time::Duration::from_millis(5);
+//!     server.handle_input(now, Input::Timeout);
+//!     client.handle_input(now, Input::Timeout);
+//!     events.extend(carry(now, &mut client, &mut server));
+//!     events.extend(carry(now, &mut server, &mut client));
+//! }
+//! server.send(now, &"peer", "hello!")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/echo.rs` is the same over real sockets, in both roles.
+//!
+//! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
+//! str0m's `Rtc`, `fresh` is the queue of messages that wait, `tap` stands between SCTP and
+//! DTLS, `sdp` and `credentials` shape what is signalled.
+
+mod config;
+mod credentials;
+mod crypto;
+mod deadlines;
+mod early;
+mod endpoint;
+mod error;
+mod event;
+mod fresh;
+mod peer;
+mod routes;
+mod sctp;
+mod sdp;
+mod tap;
+
+pub use config::Config;
+pub use endpoint::{Endpoint, Stats};
+pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
+pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
+pub use sdp::Offer;

@@ -1,0 +1,67 @@
+//! What can be set, and the bound of every queue.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Settings of an [`Endpoint`](crate::Endpoint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The addresses at which datagrams arrive: those that the caller's sockets are bound to.
+    /// No default: an endpoint without one cannot be reached. Wildcards are of no use here.
+    pub local: Vec<SocketAddr>,
+
+    /// The addresses that offers name as host candidates, most wanted first, for example the
+    /// public side of a 1:1 NAT. Empty, the default, means those of `local`.
+    pub announce: Vec<SocketAddr>,
+
+    /// Largest message either way, in bytes. Default 64 KiB. Above about 1,100 bytes a message
+    /// travels in several packets, and one lost packet loses all of it.
+    pub message_bytes: usize,
+
+    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the oldest
+    /// is dropped; one whole message is always admitted.
+    pub fresh_bytes: usize,
+
+    /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
+    pub fresh_time: Duration,
+
+    /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
+    /// 64 KiB. They are delivered after `Open`; past the bound they are dropped.
+    pub early_bytes: usize,
+
+    /// From the answer to the open channel. Default 15 s, then the peer closes as `Timeout`.
+    pub connect_timeout: Duration,
+
+    /// Addresses from which one peer may make connectivity checks. Default 16; checks from
+    /// further ones are dropped, because each is remembered for as long as the peer lives.
+    pub sources: usize,
+
+    /// Longest session description that is read, in bytes. Default 16 KiB.
+    pub sdp_bytes: usize,
+
+    /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
+    /// else is for tests, for whoever knows it can speak for every peer.
+    pub seed: Option<u64>,
+}
+
+impl Config {
+    /// The defaults, for sockets that are bound to these addresses.
+    pub fn new(local: Vec<SocketAddr>) -> Config {
+        Config {
+            local,
+            announce: Vec::new(),
+            message_bytes: 64 * 1024,
+            fresh_bytes: 128 * 1024,
+            fresh_time: Duration::from_millis(100),
+            early_bytes: 64 * 1024,
+            connect_timeout: Duration::from_secs(15),
+            sources: 16,
+            sdp_bytes: 16 * 1024,
+            seed: None,
+        }
+    }
+
+    pub(crate) fn announced(&self) -> &[SocketAddr] {
+        if self.announce.is_empty() { &self.local } else { &self.announce }
+    }
+}

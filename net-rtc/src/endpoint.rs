@@ -1,0 +1,323 @@
+//! Many peers behind one or a few UDP addresses.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::{debug, warn};
+use slab::Slab;
+use str0m::IceCreds;
+use str0m::config::DtlsCert;
+use str0m::ice::StunMessage;
+
+use crate::credentials::{Credentials, slot_of};
+use crate::deadlines::Deadlines;
+use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
+use crate::event::{CloseReason, Input, Output, Stage};
+use crate::peer::{Peer, PeerOutput};
+use crate::routes::Routes;
+use crate::sdp::{Offer, Role, candidate_addresses, checked};
+use crate::{Config, crypto};
+
+/// A message longer than this travels in several packets (measured with a packet of 1,150
+/// bytes, str0m's default).
+const ONE_PACKET: usize = 1_062;
+
+/// WebRTC peers with one unreliable, unordered data channel each, keyed by the caller's `K`.
+///
+/// An endpoint has no socket, clock or thread. Datagrams and time go in by [`handle_input`],
+/// what there is to do comes out of [`poll_output`]; after each call that takes `now`, poll
+/// until [`Output::Timeout`].
+///
+/// [`handle_input`]: Endpoint::handle_input
+/// [`poll_output`]: Endpoint::poll_output
+#[derive(Debug)]
+pub struct Endpoint<K> {
+    config: Arc<Config>,
+    certificate: DtlsCert,
+    credentials: Credentials,
+    peers: Slab<(K, Peer)>,
+    slots: HashMap<K, usize>,
+    routes: Routes,
+    deadlines: Deadlines,
+    outputs: VecDeque<Output<K>>,
+    scratch: Vec<PeerOutput>,
+    stats: Stats,
+}
+
+/// What an endpoint has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams that belonged to a peer.
+    pub routed: u64,
+    /// Datagrams that belonged to nobody, or came from an address that no peer has proved to
+    /// be its own.
+    pub unrouted: u64,
+    /// Connectivity checks that named a peer and were not signed with its password.
+    pub forged: u64,
+    /// Messages that were dropped before they were sent, because they were too many or too old.
+    pub dropped: u64,
+}
+
+impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
+    /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
+    pub fn new(config: Config) -> Endpoint<K> {
+        Endpoint {
+            certificate: crypto::certificate(),
+            credentials: Credentials::new(config.seed),
+            config: Arc::new(config),
+            peers: Slab::new(),
+            slots: HashMap::new(),
+            routes: Routes::default(),
+            deadlines: Deadlines::default(),
+            outputs: VecDeque::new(),
+            scratch: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Begins a connection as the side that offers, as an ICE-lite agent (RFC 8445 §2.5):
+    /// hand the offer to the other side and its answer to [`accept_answer`].
+    ///
+    /// The offer stands until it is answered or [`close`](Endpoint::close) is called.
+    ///
+    /// [`accept_answer`]: Endpoint::accept_answer
+    pub fn offer(&mut self, now: Instant, key: K) -> Result<Offer, OfferError> {
+        if self.slots.contains_key(&key) {
+            return Err(OfferError::KeyInUse);
+        }
+        let credentials = self.draw_credentials();
+        let ufrag = credentials.ufrag.clone();
+        let (peer, sdp) = Peer::offered(now, &self.config, &self.certificate, credentials);
+        self.insert(now, key, peer);
+        Ok(Offer::new(&sdp, self.config.announced(), &ufrag))
+    }
+
+    /// Takes the answer to an offer of ours. Its candidates are ignored: where the other side
+    /// is, its connectivity checks show.
+    pub fn accept_answer(
+        &mut self,
+        now: Instant,
+        key: &K,
+        sdp: &str,
+    ) -> Result<(), AcceptAnswerError> {
+        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
+        if !self.peers[slot].1.awaits_answer() {
+            return Err(AcceptAnswerError::Unexpected);
+        }
+        let config = self.config.clone();
+        let clean = checked(sdp, config.sdp_bytes, Role::Offerer);
+        self.with_peer(slot, |peer, out| match clean {
+            Ok(sdp) => peer.accept_answer(now, &config, &sdp, out),
+            Err(cause) => {
+                peer.close(now, CloseReason::Failed(Stage::Answer, cause.clone()), out);
+                Err(cause)
+            }
+        })
+        .map_err(AcceptAnswerError::Refused)
+    }
+
+    /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
+    /// of the offer are checked.
+    pub fn accept_offer(
+        &mut self,
+        now: Instant,
+        key: K,
+        sdp: &str,
+    ) -> Result<String, AcceptOfferError> {
+        if self.slots.contains_key(&key) {
+            return Err(AcceptOfferError::KeyInUse);
+        }
+        let refused = AcceptOfferError::Refused;
+        let sdp = checked(sdp, self.config.sdp_bytes, Role::Answerer).map_err(refused)?;
+        let theirs = candidate_addresses(&sdp);
+        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
+            return Err(AcceptOfferError::AddressInUse);
+        }
+        let credentials = self.draw_credentials();
+        let made = Peer::answering(now, &self.config, &self.certificate, credentials, &sdp);
+        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
+        let slot = self.insert(now, key, peer);
+        theirs.into_iter().for_each(|address| _ = self.learn(slot, address));
+        Ok(answer)
+    }
+
+    /// Feeds a datagram or the passing of time.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Timeout => self.handle_timeout(now),
+            Input::Datagram { source, destination, contents } => {
+                match self.route(source, contents) {
+                    Some(slot) => self.deliver(now, slot, source, destination, contents),
+                    None => self.stats.unrouted += 1,
+                }
+            }
+        }
+    }
+
+    /// Sends an unreliable message: fresh or not at all. It never blocks and is never queued
+    /// for longer than [`Config::fresh_time`].
+    pub fn send(
+        &mut self,
+        now: Instant,
+        key: &K,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        if message.len() > self.config.message_bytes {
+            return Err(SendError::TooLarge(message));
+        }
+        match self.slots.get(key).copied() {
+            Some(slot) if self.peers[slot].1.stage() == Some(Stage::Open) => {
+                self.warn_of_fragments(message.len());
+                self.with_peer(slot, |peer, out| peer.send(now, message, out));
+                Ok(())
+            }
+            _ => Err(SendError::NotOpen(message)),
+        }
+    }
+
+    /// Ends a peer. It gets a goodbye, and the caller its `Closed`; a key that nobody has is
+    /// not an error.
+    pub fn close(&mut self, now: Instant, key: &K) {
+        if let Some(slot) = self.slots.get(key).copied() {
+            self.with_peer(slot, |peer, out| peer.close(now, CloseReason::ByUs, out));
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Output<K> {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadlines.next()))
+    }
+
+    /// How far a peer has come; `None` if nobody has this key.
+    pub fn stage(&self, key: &K) -> Option<Stage> {
+        self.peers[*self.slots.get(key)?].1.stage()
+    }
+
+    /// Peers that are connecting or connected.
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether there are no peers.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Counters over all peers.
+    pub fn stats(&self) -> Stats {
+        let living = self.peers.iter().map(|(_, (_, peer))| peer.dropped()).sum::<u64>();
+        Stats { dropped: self.stats.dropped + living, ..self.stats }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for slot in self.deadlines.due(now) {
+            self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
+        }
+    }
+
+    /// Checks route by our own ufrag, everything else by its source address.
+    fn route(&mut self, source: SocketAddr, contents: &[u8]) -> Option<usize> {
+        match contents.first()? {
+            0..=3 => self.route_stun(source, &StunMessage::parse(contents).ok()?),
+            _ => self.routes.find(source),
+        }
+    }
+
+    fn route_stun(&mut self, source: SocketAddr, message: &StunMessage<'_>) -> Option<usize> {
+        if !message.is_binding_request() {
+            return self.routes.find(source);
+        }
+        let (ours, _) = message.split_username()?;
+        let slot = slot_of(ours)?;
+        let (_, peer) = self.peers.get(slot)?;
+        if peer.credentials().ufrag != ours {
+            return None;
+        }
+        if !message.verify(peer.credentials().pass.as_bytes(), crypto::sha1_hmac) {
+            self.stats.forged += 1;
+            return None;
+        }
+        self.learn(slot, source).then_some(slot)
+    }
+
+    /// Routes an address to a peer that has proved it. An address that belongs to another
+    /// living peer stays there: a check proves the password, not that the source is genuine.
+    fn learn(&mut self, slot: usize, source: SocketAddr) -> bool {
+        if self.routes.find(source).is_some_and(|owner| owner != slot) {
+            return false;
+        }
+        let learnt = self.peers[slot].1.learn(source, self.config.sources);
+        if learnt {
+            self.routes.insert(source, slot);
+        }
+        learnt
+    }
+
+    fn deliver(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        source: SocketAddr,
+        to: SocketAddr,
+        contents: &[u8],
+    ) {
+        self.stats.routed += 1;
+        self.with_peer(slot, |peer, out| peer.handle_datagram(now, source, to, contents, out));
+    }
+
+    fn draw_credentials(&mut self) -> IceCreds {
+        self.credentials.draw(self.peers.vacant_key())
+    }
+
+    fn insert(&mut self, now: Instant, key: K, peer: Peer) -> usize {
+        let slot = self.peers.insert((key.clone(), peer));
+        self.slots.insert(key, slot);
+        self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
+        slot
+    }
+
+    /// The only way to change a peer: what it gives and when it wants to be woken is taken
+    /// over at once, and a closed peer is forgotten.
+    fn with_peer<R>(
+        &mut self,
+        slot: usize,
+        change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
+    ) -> R {
+        let (key, peer) = &mut self.peers[slot];
+        let before = peer.wake();
+        let result = change(peer, &mut self.scratch);
+        let after = peer.wake().filter(|_| !peer.is_closed());
+        self.deadlines.replace(slot, before, after);
+        self.outputs.extend(self.scratch.drain(..).map(|output| match output {
+            PeerOutput::Transmit(transmit) => Output::Transmit(transmit),
+            PeerOutput::Event(event) => Output::Event(key.clone(), event),
+        }));
+        if peer.is_closed() {
+            self.remove(slot);
+        }
+        result
+    }
+
+    fn remove(&mut self, slot: usize) {
+        let (key, peer) = self.peers.remove(slot);
+        debug!("{key:?} is gone");
+        self.slots.remove(&key);
+        self.routes.remove(slot, peer.sources());
+        self.stats.dropped += peer.dropped();
+    }
+
+    fn warn_of_fragments(&self, size: usize) {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        if size > ONE_PACKET {
+            ONCE.call_once(|| {
+                warn!("an unreliable message of {size} bytes takes several packets, and one lost packet loses it all; keep them under {ONE_PACKET} bytes");
+            });
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One peer: its `Rtc`, the messages that wait, and how far the connection has come.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::debug;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+use str0m::config::DtlsCert;
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, IceConnectionState, IceCreds, Rtc, RtcConfig, RtcError};
+
+use crate::early::Early;
+use crate::event::{CloseReason, Event, Stage, Transmit};
+use crate::fresh::Fresh;
+use crate::sdp::Role;
+use crate::{Config, crypto};
+
+/// Bytes that may wait inside SCTP, behind its congestion window. More would only grow old
+/// there; a longer message goes in alone.
+const GATE: usize = 16 * 1024;
+
+/// What a peer gives to its endpoint.
+#[derive(Debug)]
+pub(crate) enum PeerOutput {
+    Transmit(Transmit),
+    Event(Event),
+}
+
+/// str0m wants to be drained after every single change, so each method that changes something
+/// drains it before it returns; the rule cannot be broken from outside.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    rtc: Rtc,
+    credentials: IceCreds,
+    state: State,
+    fresh: Fresh,
+    sources: Vec<SocketAddr>,
+    wake: Option<Instant>,
+}
+
+/// ```text
+///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --opened--> Open
+///      '---------------------------------'------------- finish -----------------'--> Closed
+/// ```
+/// A peer that answers begins as `Connecting`.
+#[derive(Debug)]
+enum State {
+    Offered(ChannelId, Box<Pending>),
+    Connecting { stage: Stage, deadline: Instant, ours: Option<ChannelId>, early: Early },
+    Open(ChannelId),
+    Closed,
+}
+
+/// str0m's token for an offer that awaits its answer; it has no `Debug`.
+struct Pending(SdpPendingOffer);
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pending")
+    }
+}
+
+impl Peer {
+    /// A peer that is offered a channel, and the text of the offer.
+    pub(crate) fn offered(
+        now: Instant,
+        config: &Config,
+        certificate: &DtlsCert,
+        credentials: IceCreds,
+    ) -> (Peer, String) {
+        let mut rtc = rtc(now, config, certificate, &credentials, Role::Offerer);
+        let mut changes = rtc.sdp_api();
+        let channel = changes.add_channel_with_config(unreliable());
+        let (offer, pending) = changes.apply().expect("a new channel is a change");
+        let state = State::Offered(channel, Box::new(Pending(pending)));
+        (Peer::new(rtc, credentials, config, state), offer.to_sdp_string())
+    }
+
+    /// A peer that answers an offer, and the text of the answer.
+    pub(crate) fn answering(
+        now: Instant,
+        config: &Config,
+        certificate: &DtlsCert,
+        credentials: IceCreds,
+        offer: &str,
+    ) -> Result<(Peer, String), RtcError> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
+        let mut rtc = rtc(now, config, certificate, &credentials, Role::Answerer);
+        let answer = rtc.sdp_api().accept_offer(offer)?;
+        let state = connecting(now, config, None);
+        Ok((Peer::new(rtc, credentials, config, state), answer.to_sdp_string()))
+    }
+
+    fn new(rtc: Rtc, credentials: IceCreds, config: &Config, state: State) -> Peer {
+        let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
+        Peer { rtc, credentials, state, fresh, sources: Vec::new(), wake: None }
+    }
+
+    /// Takes the answer to our offer. An error ends the peer.
+    pub(crate) fn accept_answer(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        answer: &str,
+        out: &mut Vec<PeerOutput>,
+    ) -> Result<(), String> {
+        let State::Offered(channel, pending) = std::mem::replace(&mut self.state, State::Closed)
+        else {
+            unreachable!("the endpoint asks awaits_answer first")
+        };
+        self.state = connecting(now, config, Some(channel));
+        let result = self.negotiate(pending.0, answer);
+        match &result {
+            // Twice, because str0m answers checks that came before the answer in the first
+            // round and looks at what they changed only in the second.
+            Ok(()) => (0..2).for_each(|_| self.step(now, out)),
+            Err(cause) => self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out),
+        }
+        result
+    }
+
+    fn negotiate(&mut self, pending: SdpPendingOffer, answer: &str) -> Result<(), String> {
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| error.to_string())?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())
+    }
+
+    /// Feeds one datagram that was routed here.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: &[u8],
+        out: &mut Vec<PeerOutput>,
+    ) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, contents) else {
+            return;
+        };
+        let input = str0m::Input::Receive(now, receive);
+        // A ClientHello from an address that no check has proved must not reach DTLS.
+        if self.rtc.accepts(&input) {
+            self.feed(now, input, out);
+        }
+    }
+
+    /// Moves time forward.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        match &self.state {
+            State::Connecting { stage, deadline, .. } if *deadline <= now => {
+                self.finish(CloseReason::Timeout(*stage), out);
+                self.drain(out);
+            }
+            _ => self.step(now, out),
+        }
+        self.settle();
+    }
+
+    /// Queues a message on the open channel and sends what SCTP has room for.
+    pub(crate) fn send(&mut self, now: Instant, message: Bytes, out: &mut Vec<PeerOutput>) {
+        self.fresh.push(now, message);
+        self.step(now, out);
+        self.settle();
+    }
+
+    /// Says goodbye.
+    pub(crate) fn close(&mut self, now: Instant, reason: CloseReason, out: &mut Vec<PeerOutput>) {
+        self.finish(reason, out);
+        self.step(now, out);
+    }
+
+    /// Remembers an address that the peer has proved to be its own; false past the bound.
+    pub(crate) fn learn(&mut self, source: SocketAddr, most: usize) -> bool {
+        if self.sources.contains(&source) {
+            return true;
+        }
+        let room = self.sources.len() < most;
+        if room {
+            self.sources.push(source);
+        }
+        room
+    }
+
+    pub(crate) fn sources(&self) -> &[SocketAddr] {
+        &self.sources
+    }
+
+    pub(crate) fn credentials(&self) -> &IceCreds {
+        &self.credentials
+    }
+
+    pub(crate) fn awaits_answer(&self) -> bool {
+        matches!(self.state, State::Offered(..))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        match &self.state {
+            State::Offered(..) => Some(Stage::Answer),
+            State::Connecting { stage, .. } => Some(*stage),
+            State::Open(_) => Some(Stage::Open),
+            State::Closed => None,
+        }
+    }
+
+    /// Messages that were dropped unsent.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.fresh.dropped()
+    }
+
+    /// When this peer wants `handle_timeout`.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    fn step(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.feed(now, str0m::Input::Timeout(now), out);
+    }
+
+    fn feed(&mut self, now: Instant, input: str0m::Input<'_>, out: &mut Vec<PeerOutput>) {
+        if let Err(error) = self.rtc.handle_input(input) {
+            return self.fail(error, out);
+        }
+        self.drain(out);
+        self.flush(now, out);
+        self.settle();
+    }
+
+    /// Takes everything that str0m has to give.
+    fn drain(&mut self, out: &mut Vec<PeerOutput>) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(str0m::Output::Timeout(wake)) => return self.wake = Some(wake),
+                Ok(str0m::Output::Transmit(transmit)) => out.push(PeerOutput::Transmit(Transmit {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    contents: transmit.contents.into(),
+                })),
+                Ok(str0m::Output::Event(event)) => self.on_event(event, out),
+                Err(error) => return self.fail(error, out),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: str0m::Event, out: &mut Vec<PeerOutput>) {
+        use str0m::Event as E;
+        match event {
+            E::IceConnectionStateChange(IceConnectionState::Disconnected) => self.lose(out),
+            E::IceConnectionStateChange(state) if state.is_connected() => self.reach(Stage::Dtls),
+            E::Connected => self.reach(Stage::Channel),
+            E::ChannelOpen(channel, _) => self.opened(channel, out),
+            E::ChannelData(data) => self.on_data(data, out),
+            E::ChannelClose(_) | E::Closed => self.finish(CloseReason::ByPeer, out),
+            _ => {}
+        }
+    }
+
+    fn reach(&mut self, reached: Stage) {
+        if let State::Connecting { stage, .. } = &mut self.state
+            && *stage < reached
+        {
+            debug!("{}: {stage} -> {reached}", self.credentials.ufrag);
+            *stage = reached;
+        }
+    }
+
+    /// One channel, the one that the offering side made; any other ends the peer.
+    fn opened(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
+        match &mut self.state {
+            State::Connecting { ours, early, .. } if ours.is_none_or(|ours| ours == channel) => {
+                let early = std::mem::take(early);
+                self.set_state(State::Open(channel));
+                out.push(PeerOutput::Event(Event::Open));
+                out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
+            }
+            State::Closed => {}
+            _ => self.finish(CloseReason::Limit("one channel is all a peer may have"), out),
+        }
+    }
+
+    fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
+        let message = Bytes::from(data.data);
+        match &mut self.state {
+            State::Connecting { early, .. } => early.push(message),
+            State::Open(channel) if *channel == data.id => {
+                out.push(PeerOutput::Event(Event::Received(message)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes what is fresh, as long as little waits inside SCTP.
+    fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let State::Open(channel) = self.state else { return };
+        while let Some(size) = self.fresh.peek(now) {
+            let Some(mut writer) = self.rtc.channel(channel) else { return };
+            let waiting = writer.buffered_amount();
+            if waiting > 0 && waiting + size > GATE {
+                return;
+            }
+            let message = self.fresh.pop().expect("peek saw it");
+            // The one byte of text stands for an empty message: see `Tap`.
+            let written = match message.is_empty() {
+                true => writer.write(false, &[0]),
+                false => writer.write(true, &message),
+            };
+            if let Err(error) = written {
+                return self.fail(error, out);
+            }
+            self.drain(out);
+        }
+    }
+
+    /// When to be woken, now that nothing is left to do.
+    fn settle(&mut self) {
+        let own = match &self.state {
+            State::Connecting { deadline, .. } => Some(*deadline),
+            State::Open(_) => self.fresh.deadline(),
+            State::Offered(..) | State::Closed => None,
+        };
+        self.wake = self.wake.into_iter().chain(own).min();
+    }
+
+    fn lose(&mut self, out: &mut Vec<PeerOutput>) {
+        self.rtc.disconnect();
+        self.finish(CloseReason::Lost, out);
+    }
+
+    fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
+        let stage = self.stage().unwrap_or(Stage::Open);
+        self.rtc.disconnect();
+        self.finish(CloseReason::Failed(stage, error.to_string()), out);
+    }
+
+    /// Ends the peer, once; str0m's goodbye comes out in the next drain.
+    fn finish(&mut self, reason: CloseReason, out: &mut Vec<PeerOutput>) {
+        if self.is_closed() {
+            return;
+        }
+        self.set_state(State::Closed);
+        self.fresh.clear();
+        out.push(PeerOutput::Event(Event::Closed(reason)));
+        if let Err(error) = self.rtc.close() {
+            debug!("{}: no goodbye: {error}", self.credentials.ufrag);
+        }
+    }
+
+    fn set_state(&mut self, state: State) {
+        debug!("{}: {:?} -> {state:?}", self.credentials.ufrag, self.state);
+        self.state = state;
+    }
+}
+
+fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
+    let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
+    State::Connecting { stage: Stage::Ice, deadline, ours, early }
+}
+
+/// The channel that this library exists for. str0m's default is ordered and reliable.
+fn unreliable() -> ChannelConfig {
+    ChannelConfig {
+        label: "unreliable".into(),
+        ordered: false,
+        reliability: Reliability::MaxRetransmits { retransmits: 0 },
+        ..ChannelConfig::default()
+    }
+}
+
+fn rtc(now: Instant, config: &Config, certificate: &DtlsCert, creds: &IceCreds, role: Role) -> Rtc {
+    let mut rtc = RtcConfig::new()
+        .clear_codecs()
+        .set_ice_lite(role == Role::Offerer)
+        .set_local_ice_credentials(creds.clone())
+        .set_crypto_provider(crypto::provider())
+        .set_dtls_cert(certificate.clone())
+        .set_sctp_max_message_size(u32::try_from(config.message_bytes).unwrap_or(u32::MAX))
+        .set_sctp_max_buffered_amount(GATE + config.message_bytes)
+        .build(now);
+    for address in &config.local {
+        match Candidate::host(*address, Protocol::Udp) {
+            Ok(candidate) => _ = rtc.add_local_candidate(candidate),
+            Err(error) => log::warn!("{address} cannot be a candidate: {error}"),
+        }
+    }
+    rtc
+}

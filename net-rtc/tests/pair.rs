@@ -1,0 +1,287 @@
+//! A server and a client in virtual time, with a link between them that delays and drops.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use net_rtc::{
+    AcceptAnswerError, AcceptOfferError, CloseReason, Config, Endpoint, Event, Input, OfferError,
+    Output, SendError, Stage, Transmit,
+};
+
+const SERVER: &str = "192.0.2.1:3000";
+const CLIENT: &str = "192.0.2.2:5000";
+const ONE_WAY: Duration = Duration::from_millis(20);
+
+struct Side {
+    endpoint: Endpoint<u32>,
+    events: Vec<Event>,
+}
+
+/// Whether a datagram, by its number, is lost.
+type Loss = fn(usize) -> bool;
+
+struct Pair {
+    now: Instant,
+    server: Side,
+    client: Side,
+    flying: VecDeque<(Instant, Transmit)>,
+    sent: usize,
+    loss: Loss,
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn side(local: &str) -> Side {
+    let config = Config { seed: Some(7), ..Config::new(vec![address(local)]) };
+    Side { endpoint: Endpoint::new(config), events: Vec::new() }
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let (server, client) = (side(SERVER), side(CLIENT));
+        let (flying, loss): (_, Loss) = (VecDeque::new(), |_| false);
+        Pair { now: Instant::now(), server, client, flying, sent: 0, loss }
+    }
+
+    /// Exchanges offer and answer, no more.
+    fn signalled() -> Pair {
+        let mut pair = Pair::new();
+        let offer = pair.server.endpoint.offer(pair.now, 1).unwrap();
+        let answer = pair.client.endpoint.accept_offer(pair.now, 1, &offer.sdp).unwrap();
+        pair.server.endpoint.accept_answer(pair.now, &1, &answer).unwrap();
+        pair
+    }
+
+    fn open() -> Pair {
+        let mut pair = Pair::signalled();
+        pair.run(Duration::from_secs(2));
+        assert_eq!(
+            (&pair.server.events[..], &pair.client.events[..]),
+            (&[Event::Open][..], &[Event::Open][..])
+        );
+        pair.server.events.clear();
+        pair.client.events.clear();
+        pair
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let wake = self.poll();
+            let next = wake.into_iter().chain(self.flying.front().map(|(at, _)| *at)).min();
+            self.now = next.unwrap_or(end).clamp(self.now, end);
+            if self.now == end {
+                return;
+            }
+            self.turn();
+        }
+    }
+
+    /// Delivers what has arrived, then lets both sides see the time.
+    fn turn(&mut self) {
+        while self.flying.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, datagram) = self.flying.pop_front().unwrap();
+            let to = if datagram.destination == address(SERVER) {
+                &mut self.server
+            } else {
+                &mut self.client
+            };
+            to.endpoint.handle_input(
+                self.now,
+                Input::Datagram {
+                    source: datagram.source,
+                    destination: datagram.destination,
+                    contents: &datagram.contents,
+                },
+            );
+            self.poll();
+        }
+        self.server.endpoint.handle_input(self.now, Input::Timeout);
+        self.client.endpoint.handle_input(self.now, Input::Timeout);
+    }
+
+    fn poll(&mut self) -> Option<Instant> {
+        let mut wake = None;
+        for side in [&mut self.server, &mut self.client] {
+            loop {
+                match side.endpoint.poll_output() {
+                    Output::Timeout(at) => break wake = wake.into_iter().chain(at).min(),
+                    Output::Event(_, event) => side.events.push(event),
+                    Output::Transmit(transmit) => {
+                        self.sent += 1;
+                        if !(self.loss)(self.sent) {
+                            self.flying.push_back((self.now + ONE_WAY, transmit));
+                        }
+                    }
+                }
+            }
+        }
+        wake
+    }
+
+    fn received(side: &mut Side) -> Vec<Bytes> {
+        side.events
+            .drain(..)
+            .map(|event| match event {
+                Event::Received(message) => message,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn opens_and_echoes() {
+    let mut pair = Pair::open();
+    assert_eq!(pair.server.endpoint.stage(&1), Some(Stage::Open));
+    pair.server.endpoint.send(pair.now, &1, "to the client").unwrap();
+    pair.client.endpoint.send(pair.now, &1, "to the server").unwrap();
+    pair.run(ONE_WAY * 2);
+    assert_eq!(Pair::received(&mut pair.client), ["to the client"]);
+    assert_eq!(Pair::received(&mut pair.server), ["to the server"]);
+}
+
+#[test]
+fn every_size_arrives() {
+    let mut pair = Pair::open();
+    for size in [0, 1, 2, 1_061, 1_062, 1_063, 5_000, 65_535, 65_536] {
+        let message = Bytes::from(vec![size as u8; size]);
+        pair.server.endpoint.send(pair.now, &1, message.clone()).unwrap();
+        pair.client.endpoint.send(pair.now, &1, message.clone()).unwrap();
+        pair.run(Duration::from_secs(2));
+        assert_eq!(Pair::received(&mut pair.client), [message.clone()], "{size} down");
+        assert_eq!(Pair::received(&mut pair.server), [message], "{size} up");
+    }
+}
+
+#[test]
+fn too_large_gives_the_message_back() {
+    let mut pair = Pair::open();
+    let message = Bytes::from(vec![0; 65_537]);
+    let result = pair.server.endpoint.send(pair.now, &1, message.clone());
+    assert_eq!(result, Err(SendError::TooLarge(message)));
+}
+
+#[test]
+fn sending_before_open_gives_the_message_back() {
+    let mut pair = Pair::signalled();
+    assert_eq!(
+        pair.server.endpoint.send(pair.now, &1, "early"),
+        Err(SendError::NotOpen("early".into()))
+    );
+    assert_eq!(
+        pair.server.endpoint.send(pair.now, &2, "nobody"),
+        Err(SendError::NotOpen("nobody".into()))
+    );
+}
+
+#[test]
+fn a_goodbye_closes_both_sides() {
+    for server_closes in [true, false] {
+        let mut pair = Pair::open();
+        let closer = if server_closes { &mut pair.server } else { &mut pair.client };
+        closer.endpoint.close(pair.now, &1);
+        pair.run(ONE_WAY * 3);
+        let (mut ours, mut theirs) = (pair.server, pair.client);
+        if !server_closes {
+            std::mem::swap(&mut ours, &mut theirs);
+        }
+        assert_eq!(ours.events, [Event::Closed(CloseReason::ByUs)]);
+        assert_eq!(theirs.events, [Event::Closed(CloseReason::ByPeer)]);
+        assert!(ours.endpoint.is_empty() && theirs.endpoint.is_empty());
+    }
+}
+
+#[test]
+fn a_vanished_peer_is_lost() {
+    let mut pair = Pair::open();
+    pair.loss = |_| true;
+    pair.run(Duration::from_secs(30));
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Lost)]);
+    assert!(pair.server.endpoint.is_empty());
+}
+
+#[test]
+fn without_packets_the_connection_times_out() {
+    let mut pair = Pair::signalled();
+    pair.loss = |_| true;
+    pair.run(Duration::from_millis(14_900));
+    assert_eq!(pair.server.events, []);
+    pair.run(Duration::from_millis(200));
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Timeout(Stage::Ice))]);
+    assert!(pair.server.endpoint.is_empty());
+}
+
+#[test]
+fn loss_delays_the_opening_only() {
+    let mut pair = Pair::signalled();
+    pair.loss = |number| number.is_multiple_of(5);
+    pair.run(Duration::from_secs(14));
+    assert_eq!(pair.server.events, [Event::Open]);
+    assert_eq!(pair.client.events, [Event::Open]);
+}
+
+#[test]
+fn a_message_that_waits_too_long_is_dropped() {
+    let mut pair = Pair::open();
+    for _ in 0..200 {
+        pair.server.endpoint.send(pair.now, &1, vec![0; 1_000]).unwrap();
+    }
+    pair.run(Duration::from_secs(3));
+    let arrived = Pair::received(&mut pair.client).len() as u64;
+    let dropped = pair.server.endpoint.stats().dropped;
+    assert!(dropped > 0, "SCTP's first window cannot hold 200 kB");
+    assert_eq!(arrived + dropped, 200);
+}
+
+#[test]
+fn keys_and_answers_are_used_once() {
+    let mut pair = Pair::signalled();
+    let answer = "v=0";
+    assert_eq!(pair.server.endpoint.offer(pair.now, 1), Err(OfferError::KeyInUse));
+    let again = pair.server.endpoint.accept_answer(pair.now, &1, answer);
+    assert_eq!(again, Err(AcceptAnswerError::Unexpected));
+    let nobody = pair.server.endpoint.accept_answer(pair.now, &9, answer);
+    assert_eq!(nobody, Err(AcceptAnswerError::UnknownPeer));
+    let offer = pair.server.endpoint.offer(pair.now, 2).unwrap();
+    let same_address = pair.client.endpoint.accept_offer(pair.now, 2, &offer.sdp);
+    assert_eq!(same_address, Err(AcceptOfferError::AddressInUse));
+}
+
+#[test]
+fn a_bad_answer_ends_the_peer() {
+    let mut pair = Pair::new();
+    pair.server.endpoint.offer(pair.now, 1).unwrap();
+    let result = pair.server.endpoint.accept_answer(pair.now, &1, "v=0\r\n");
+    let cause = "0 media sections; one was expected".to_string();
+    assert_eq!(result, Err(AcceptAnswerError::Refused(cause.clone())));
+    pair.poll();
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Failed(Stage::Answer, cause))]);
+    assert!(pair.server.endpoint.is_empty());
+}
+
+#[test]
+fn forged_and_foreign_datagrams_reach_nobody() {
+    let mut pair = Pair::open();
+    let before = pair.server.endpoint.stats();
+    for first in [0u8, 1, 2, 20, 22, 63, 64, 128, 255] {
+        for length in [0, 1, 19, 20, 100, 1_500] {
+            let mut contents = vec![first; length];
+            contents.truncate(length);
+            let source = address("203.0.113.9:9");
+            let destination = address(SERVER);
+            pair.server.endpoint.handle_input(
+                pair.now,
+                Input::Datagram { source, destination, contents: &contents },
+            );
+        }
+    }
+    pair.poll();
+    assert_eq!(pair.server.endpoint.stats().routed, before.routed);
+    assert_eq!(pair.flying.len(), 0, "nothing is sent to a stranger");
+    assert_eq!(pair.server.events, []);
+}
