@@ -1,0 +1,126 @@
+/** What can be sent. Strings are sent as their UTF-8 bytes. */
+export type Message = string | ArrayBuffer | ArrayBufferView;
+
+/** The step of connecting that failed. */
+export type Stage = 'websocket' | 'signalling' | 'ice' | 'dtls' | 'channel';
+
+export interface ConnectOptions {
+  /** Milliseconds until `connect` gives up. Default 15,000. */
+  timeout?: number;
+  /** How often a server that closes with 1013 (try again later) is tried again. Default 2. */
+  retries?: number;
+  /** Aborts connecting; `connect` then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Subprotocols for the websocket. Default none. */
+  protocols?: string | string[];
+  /** Settings for the `RTCPeerConnection`. Default none: no other server is needed. */
+  rtc?: RTCConfiguration;
+}
+
+/**
+ * Connects both paths; the result can send and receive at once.
+ *
+ * @param url `ws:`, `wss:`, `http:` or `https:`, absolute or relative to the page. Default: the page's own host and port.
+ * @throws ConnectError naming the step that failed, always within the timeout.
+ */
+export function connect(url?: string | URL, options?: ConnectOptions): Promise<Net>;
+
+export class ConnectError extends Error {
+  readonly name: 'ConnectError';
+  readonly stage: Stage;
+  /** The server's own words where it gave any. */
+  readonly reason: string;
+  /** The websocket's close code, when that is what ended the attempt. */
+  readonly code?: number;
+}
+
+export class NetMessageEvent extends Event {
+  readonly type: 'message';
+  /** The message; `data.buffer` holds exactly its bytes. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** True for the websocket, false for the data channel. */
+  readonly reliable: boolean;
+}
+
+export class NetCloseEvent extends Event {
+  readonly type: 'close';
+  /** The websocket's close code; 1006 when there was none. */
+  readonly code: number;
+  readonly reason: string;
+  /** Who ended it. */
+  readonly by: 'client' | 'server' | 'network';
+}
+
+export interface NetEventMap {
+  message: NetMessageEvent;
+  close: NetCloseEvent;
+}
+
+export class Net extends EventTarget {
+  private constructor();
+
+  /**
+   * Called for each message. Messages that arrive before a handler is set are
+   * kept, up to `HELD_MESSAGES`, and given to the first one.
+   */
+  onmessage: ((event: NetMessageEvent) => void) | null;
+
+  /** Called once, as the last event. A close before the handler is set is kept. */
+  onclose: ((event: NetCloseEvent) => void) | null;
+
+  /** True while both paths are open. */
+  readonly open: boolean;
+
+  /** The websocket underneath; `socket.bufferedAmount` tells how much is unsent. */
+  readonly socket: WebSocket;
+  /** The peer connection underneath, for `getStats()`. */
+  readonly connection: RTCPeerConnection;
+  /** The data channel underneath. */
+  readonly channel: RTCDataChannel;
+
+  /**
+   * Sends over the websocket: everything arrives, in order. With more than
+   * `RELIABLE_BACKLOG` unsent the connection closes.
+   *
+   * @returns false when the connection is closed.
+   */
+  sendReliable(data: Message): boolean;
+
+  /**
+   * Sends over the data channel: fresh or not at all, in any order.
+   *
+   * @returns false when it was dropped at once, because the connection is
+   * closed or more than `UNRELIABLE_BACKLOG` is unsent.
+   */
+  sendUnreliable(data: Message): boolean;
+
+  /**
+   * Closes both paths. Reliable messages sent before still arrive.
+   *
+   * @param code 1000 (default) or 3000 to 4999.
+   * @param reason Up to 41 characters for the server.
+   */
+  close(code?: number, reason?: string): void;
+
+  addEventListener<K extends keyof NetEventMap>(
+    type: K,
+    listener: (event: NetEventMap[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof NetEventMap>(
+    type: K,
+    listener: (event: NetEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** 15,000 ms. */
+export const CONNECT_TIMEOUT: number;
+/** 2. */
+export const CONNECT_RETRIES: number;
+/** 4,096 messages kept while nobody listens. */
+export const HELD_MESSAGES: number;
+/** 64 KiB. */
+export const UNRELIABLE_BACKLOG: number;
+/** 16 MiB. */
+export const RELIABLE_BACKLOG: number;

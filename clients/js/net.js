@@ -1,0 +1,391 @@
+// The browser's side of `net`: a websocket for what must arrive, a WebRTC data
+// channel for what must be fresh. No dependencies, no build step.
+//
+//     import { connect } from './net.js';
+//     const net = await connect('ws://127.0.0.1:3000');
+//     net.onmessage = ({ data, reliable }) => console.log(data, reliable);
+//     net.onclose = ({ code, reason }) => console.log('closed', code, reason);
+//     net.sendReliable('hello!');
+//     net.sendUnreliable(new Uint8Array([1, 2, 3]));
+
+/** Milliseconds from `connect()` to a working connection, unless `timeout` says otherwise. */
+export const CONNECT_TIMEOUT = 15_000;
+
+/** Messages kept while nobody listens for them. Over it the oldest unreliable one is dropped; if there is none, the connection closes. */
+export const HELD_MESSAGES = 4096;
+
+/** Bytes the data channel may have unsent before `sendUnreliable` drops instead of building up latency. */
+export const UNRELIABLE_BACKLOG = 64 * 1024;
+
+/** Bytes the websocket may have unsent before `sendReliable` closes the connection as too slow. */
+export const RELIABLE_BACKLOG = 16 * 1024 * 1024;
+
+/** How often a server that says "try again later" (close code 1013) is tried again, unless `retries` says otherwise. */
+export const CONNECT_RETRIES = 2;
+
+const TRY_AGAIN_LATER = 1013;
+const RETRY_PAUSE = 300; // ms, plus as much again at random
+const LAST_WORDS = 500; // ms to wait for the server's close frame, which has the reason
+const DRAIN = 2000; // ms in which reliable messages sent before `close()` may still leave
+
+// The road to an open connection, in order.
+const STAGES = ['websocket', 'signalling', 'ice', 'dtls', 'channel'];
+
+/** Why `connect()` was in vain; `stage` is the step that failed. */
+export class ConnectError extends Error {
+  constructor(stage, reason, { code, cause } = {}) {
+    super(`could not connect: ${stage}: ${reason}`, { cause });
+    this.name = 'ConnectError';
+    this.stage = stage;
+    this.reason = reason;
+    this.code = code;
+  }
+}
+
+/** A message that arrived. */
+export class NetMessageEvent extends Event {
+  constructor(data, reliable) {
+    super('message');
+    this.data = data;
+    this.reliable = reliable;
+  }
+}
+
+/** The end of a connection; the last event. */
+export class NetCloseEvent extends Event {
+  constructor({ code, reason, by }) {
+    super('close');
+    this.code = code;
+    this.reason = reason;
+    this.by = by;
+  }
+}
+
+/**
+ * Connects both paths. Rejects with a `ConnectError`, or with the signal's
+ * reason when aborted, and always within the timeout.
+ */
+export async function connect(url, options = {}) {
+  const { timeout = CONNECT_TIMEOUT, retries = CONNECT_RETRIES } = options;
+  const deadline = performance.now() + timeout;
+  options.signal?.throwIfAborted();
+  for (let left = retries; ; left--) {
+    try {
+      return await new Handshake(url, options, deadline, timeout).done;
+    } catch (error) {
+      const pause = RETRY_PAUSE * (1 + Math.random());
+      const again = error?.code === TRY_AGAIN_LATER && left > 0 && performance.now() + pause < deadline;
+      if (!again) throw error;
+      await sleep(pause, options.signal);
+    }
+  }
+}
+
+/** One connection: both paths, open until either closes. Made by `connect()`. */
+export class Net extends EventTarget {
+  #socket;
+  #connection;
+  #channel = null;
+  #onmessage = null;
+  #onclose = null;
+  // Events nobody listens to yet, and the types that have a listener.
+  #held = [];
+  #heard = new Set();
+  #ended = false;
+
+  constructor(socket, connection) {
+    super();
+    this.#socket = socket;
+    this.#connection = connection;
+    socket.addEventListener('message', ({ data }) => this.#receive(data, true));
+    socket.addEventListener('close', ({ code, reason }) => this.#end({ code, reason, by: code === 1006 ? 'network' : 'server' }));
+    connection.addEventListener('datachannel', ({ channel }) => this.#adopt(channel), { once: true });
+    connection.addEventListener('connectionstatechange', () => {
+      if (connection.connectionState === 'failed') this.#pathLost('webrtc failed');
+    });
+  }
+
+  /** The websocket underneath. */
+  get socket() {
+    return this.#socket;
+  }
+
+  /** The `RTCPeerConnection` underneath. */
+  get connection() {
+    return this.#connection;
+  }
+
+  /** The `RTCDataChannel` underneath. */
+  get channel() {
+    return this.#channel;
+  }
+
+  /** True until either path closed or `close()` was called. */
+  get open() {
+    return !this.#ended && this.#channel?.readyState === 'open' && this.#socket.readyState === 1;
+  }
+
+  get onmessage() {
+    return this.#onmessage;
+  }
+
+  set onmessage(handler) {
+    this.#onmessage = this.#replace('message', this.#onmessage, handler);
+  }
+
+  get onclose() {
+    return this.#onclose;
+  }
+
+  set onclose(handler) {
+    this.#onclose = this.#replace('close', this.#onclose, handler);
+  }
+
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    // Later, so that no handler runs inside the assignment that sets it.
+    queueMicrotask(() => this.#release(type));
+  }
+
+  /** Sends over the websocket. False when the connection is closed. */
+  sendReliable(data) {
+    if (!this.open) return false;
+    const bytes = toBytes(data);
+    if (this.#socket.bufferedAmount > RELIABLE_BACKLOG) {
+      this.#end({ code: 1013, reason: 'too slow for what is sent', by: 'client' });
+      return false;
+    }
+    this.#socket.send(bytes);
+    return true;
+  }
+
+  /** Sends over the data channel. False when it was dropped: closed, or too much is unsent. */
+  sendUnreliable(data) {
+    if (!this.open) return false;
+    const bytes = toBytes(data);
+    const unsent = this.#channel.bufferedAmount;
+    // One whole message is always admitted, whatever its size.
+    if (unsent > 0 && unsent + bytes.byteLength > UNRELIABLE_BACKLOG) return false;
+    this.#channel.send(bytes);
+    return true;
+  }
+
+  /** Closes both paths. What was sent reliably before still arrives; nothing is received any more. */
+  close(code = 1000, reason = '') {
+    this.#end({ code, reason, by: 'client' });
+  }
+
+  #adopt(channel) {
+    this.#channel = channel;
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('message', ({ data }) => this.#receive(data, false));
+    channel.addEventListener('close', () => this.#pathLost('data channel closed'));
+  }
+
+  #receive(data, reliable) {
+    // Text frames on the websocket are signalling.
+    if (this.#ended || typeof data === 'string') return;
+    this.#emit(new NetMessageEvent(new Uint8Array(data), reliable));
+  }
+
+  #emit(event) {
+    if (this.#heard.has(event.type)) {
+      this.dispatchEvent(event);
+      return;
+    }
+    this.#held.push(event);
+    if (this.#held.length > HELD_MESSAGES && event.type === 'message') this.#dropHeld();
+  }
+
+  #dropHeld() {
+    const oldest = this.#held.findIndex((event) => event.reliable === false);
+    if (oldest >= 0) this.#held.splice(oldest, 1);
+    else this.#end({ code: 1013, reason: 'nobody listens for messages', by: 'client' });
+  }
+
+  #replace(type, before, handler) {
+    const after = typeof handler === 'function' ? handler : null;
+    if (before) this.removeEventListener(type, before);
+    if (after) this.addEventListener(type, after);
+    return after;
+  }
+
+  // Gives out what was held, in the order of arrival.
+  #release(type) {
+    this.#heard.add(type);
+    const ready = this.#held.filter((event) => this.#heard.has(event.type));
+    this.#held = this.#held.filter((event) => !this.#heard.has(event.type));
+    for (const event of ready) this.dispatchEvent(event);
+  }
+
+  // The server closes both paths at once; only the websocket's close frame
+  // says why, so it gets a moment to arrive.
+  #pathLost(reason) {
+    if (this.#ended) return;
+    setTimeout(() => this.#end({ code: 1006, reason, by: 'network' }), LAST_WORDS);
+  }
+
+  #end(cause) {
+    if (this.#ended) return;
+    this.#ended = true;
+    shut(this.#socket, this.#connection, cause.by === 'client' ? cause : undefined);
+    queueMicrotask(() => this.#emit(new NetCloseEvent(cause)));
+  }
+}
+
+/** One attempt to connect. Ends exactly once: `done` resolves or rejects. */
+class Handshake {
+  #stage = STAGES[0];
+  #offered = false;
+  #net;
+  #socket;
+  #connection;
+  #settle;
+
+  constructor(url, options, deadline, timeout) {
+    this.done = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.#watch(options.signal, deadline, timeout);
+    try {
+      this.#start(url, options);
+    } catch (error) {
+      this.#fail(error.message, { cause: error });
+    }
+  }
+
+  #watch(signal, deadline, timeout) {
+    const late = () => this.#fail(`no success within ${timeout} ms`);
+    const timer = setTimeout(late, Math.max(0, deadline - performance.now()));
+    const abort = () => this.#settle.reject(signal.reason);
+    signal?.addEventListener('abort', abort);
+    const stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    };
+    this.done.then(stop, () => {
+      stop();
+      shut(this.#socket, this.#connection);
+    });
+  }
+
+  #start(url, { protocols = [], rtc }) {
+    this.#socket = new WebSocket(webSocketUrl(url), protocols);
+    this.#socket.binaryType = 'arraybuffer';
+    this.#connection = new RTCPeerConnection(rtc);
+    this.#net = new Net(this.#socket, this.#connection);
+    this.#followSocket(this.#socket);
+    this.#followConnection(this.#connection);
+  }
+
+  #followSocket(socket) {
+    socket.addEventListener('open', () => this.#reach('signalling'));
+    socket.addEventListener('close', ({ code, reason }) => {
+      this.#fail(reason || `the websocket closed with code ${code}`, { code });
+    });
+    socket.addEventListener('message', ({ data }) => {
+      if (typeof data === 'string') this.#signal(data).catch((cause) => this.#fail(cause.message, { cause }));
+    });
+  }
+
+  #followConnection(connection) {
+    connection.addEventListener('icecandidate', ({ candidate }) => {
+      if (candidate) this.#tell({ type: 'candidate', candidate });
+    });
+    connection.addEventListener('iceconnectionstatechange', () => {
+      if (['connected', 'completed'].includes(connection.iceConnectionState)) this.#reach('dtls');
+    });
+    connection.addEventListener('connectionstatechange', () => {
+      if (connection.connectionState === 'failed') this.#fail('the WebRTC connection failed');
+    });
+    connection.addEventListener('datachannel', ({ channel }) => this.#followChannel(channel), { once: true });
+  }
+
+  #followChannel(channel) {
+    this.#reach('channel');
+    channel.addEventListener('close', () => this.#fail('the data channel closed'));
+    channel.addEventListener('open', () => this.#succeed());
+    if (channel.readyState === 'open') this.#succeed();
+  }
+
+  #followDtls(dtls) {
+    const look = () => {
+      if (dtls.state === 'connected') this.#reach('channel');
+    };
+    dtls?.addEventListener('statechange', look);
+    if (dtls) look();
+  }
+
+  async #signal(text) {
+    const message = JSON.parse(text);
+    if (message?.type === 'offer' && !this.#offered) await this.#answer(message);
+    // The offer holds every candidate already; a bad one here costs nothing.
+    else if (message?.candidate) await this.#connection.addIceCandidate(message.candidate).catch(() => {});
+  }
+
+  async #answer(offer) {
+    this.#offered = true;
+    await this.#connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
+    await this.#connection.setLocalDescription();
+    this.#tell(this.#connection.localDescription);
+    this.#reach('ice');
+    this.#followDtls(this.#connection.sctp?.transport);
+  }
+
+  #tell(message) {
+    if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #reach(stage) {
+    if (STAGES.indexOf(stage) > STAGES.indexOf(this.#stage)) this.#stage = stage;
+  }
+
+  #succeed() {
+    this.#settle.resolve(this.#net);
+  }
+
+  // After success this does nothing: a promise settles once, and closing is
+  // the business of `Net`.
+  #fail(reason, details) {
+    this.#settle.reject(new ConnectError(this.#stage, reason, details));
+  }
+}
+
+// The websocket goes first and takes what it still has to send along; the
+// WebRTC side follows, because its end would end the whole connection.
+function shut(socket, connection, { code = 1000, reason = '' } = {}) {
+  const finish = () => connection?.close();
+  if (!socket || socket.readyState === 3) return finish();
+  socket.addEventListener('close', finish);
+  setTimeout(finish, DRAIN);
+  // The platform allows a page these codes and 123 bytes of reason.
+  const allowed = code === 1000 || (code >= 3000 && code <= 4999);
+  socket.close(allowed ? code : 4000, reason.slice(0, 41));
+}
+
+function webSocketUrl(url) {
+  const parsed = new URL(url ?? '', globalThis.location?.href);
+  parsed.protocol = parsed.protocol.replace(/^http/, 'ws');
+  parsed.hash = '';
+  return parsed.href;
+}
+
+function toBytes(data) {
+  if (typeof data === 'string') return new TextEncoder().encode(data);
+  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return data;
+  throw new TypeError('a message is a string, an ArrayBuffer or a view of one');
+}
+
+function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}
