@@ -1,39 +1,48 @@
-//! When each peer wants to be woken.
+//! Who wants to be woken when.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// Slots by deadline: O(log n) to set, O(1) to see the next.
-#[derive(Debug, Default)]
-pub(crate) struct Deadlines {
-    order: BTreeSet<(Instant, usize)>,
+/// Keys by deadline: O(log n) to set, O(1) to see the next. Public because a caller that
+/// drives other machines beside an [`Endpoint`](crate::Endpoint) needs the same for them.
+#[derive(Clone, Debug)]
+pub struct Deadlines<K> {
+    order: BTreeSet<(Instant, K)>,
 }
 
-impl Deadlines {
-    /// Moves a slot from the deadline it had to the one it has now.
-    pub(crate) fn replace(&mut self, slot: usize, old: Option<Instant>, new: Option<Instant>) {
+impl<K: Copy + Ord> Deadlines<K> {
+    /// No deadlines.
+    pub fn new() -> Deadlines<K> {
+        Deadlines { order: BTreeSet::new() }
+    }
+
+    /// Moves a key from the deadline it had to the one it has now.
+    pub fn replace(&mut self, key: K, old: Option<Instant>, new: Option<Instant>) {
         if old == new {
             return;
         }
         if let Some(old) = old {
-            self.order.remove(&(old, slot));
+            self.order.remove(&(old, key));
         }
         if let Some(new) = new {
-            self.order.insert((new, slot));
+            self.order.insert((new, key));
         }
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
         self.order.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The slots that are due, each once.
-    pub(crate) fn due(&self, now: Instant) -> Vec<usize> {
-        self.order
-            .iter()
-            .take_while(|(deadline, _)| *deadline <= now)
-            .map(|entry| entry.1)
-            .collect()
+    /// The keys that are due, the longest overdue first. They stay until they are replaced.
+    pub fn due(&self, now: Instant) -> Vec<K> {
+        self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
+    }
+}
+
+impl<K: Copy + Ord> Default for Deadlines<K> {
+    fn default() -> Deadlines<K> {
+        Deadlines::new()
     }
 }
 
@@ -44,10 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_come_due_in_order() {
+    fn keys_come_due_in_order() {
         let now = Instant::now();
         let at = |ms| Some(now + Duration::from_millis(ms));
-        let mut deadlines = Deadlines::default();
+        let mut deadlines = Deadlines::new();
         deadlines.replace(7, None, at(20));
         deadlines.replace(3, None, at(10));
         deadlines.replace(5, None, at(10));

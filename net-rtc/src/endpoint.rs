@@ -43,7 +43,7 @@ pub struct Endpoint<K> {
     peers: Slab<(K, Peer)>,
     slots: HashMap<K, usize>,
     routes: Routes,
-    deadlines: Deadlines,
+    deadlines: Deadlines<usize>,
     outputs: VecDeque<Output<K>>,
     scratch: Vec<PeerOutput>,
     stats: Stats,

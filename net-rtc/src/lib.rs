@@ -68,6 +68,7 @@ mod sdp;
 mod tap;
 
 pub use config::Config;
+pub use deadlines::Deadlines;
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
