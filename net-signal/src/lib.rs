@@ -1,1 +1,76 @@
-//! To be written.
+//! Signalling: how a client and a server agree on a WebRTC connection over a
+//! channel of texts that they have already, for example a websocket.
+//!
+//! The server offers, the client answers, and that is all:
+//!
+//! ```text
+//!   server                                  client
+//!     |  {"type":"offer","sdp":"v=0..."}      |
+//!     |-------------------------------------->|
+//!     |  {"type":"candidate","candidate":..}  |   one for each candidate
+//!     |-------------------------------------->|
+//!     |  {"type":"answer","sdp":"v=0..."}     |   or the bare SDP
+//!     |<--------------------------------------|
+//!     |  {"type":"ice","candidate":..}        |   accepted, not needed
+//!     |<--------------------------------------|
+//! ```
+//!
+//! * [`Message`] is one such text, read and written.
+//! * [`Negotiation`] is the server's side, [`Answering`] the client's side.
+//! * [`Limits`] bounds what the other side may send, [`Refusal`] says what it
+//!   did wrong.
+//!
+//! The offer must list all candidates of the server in its SDP
+//! (`a=candidate`, [RFC 8839] section 5.1, and `a=end-of-candidates`,
+//! [RFC 8840]); the candidate texts repeat them for clients that look there.
+//! The client's own candidates are not needed: its connectivity checks reveal
+//! its address (a peer-reflexive candidate, [RFC 8445] section 7.3.1.3).
+//!
+//! Both machines are sans-IO: texts go in, texts come out, and the time is a
+//! parameter. They know neither WebRTC nor websockets. Feed a machine through
+//! `handle_input`, then call `poll_output` until it returns `Timeout`.
+//!
+//! # Example
+//!
+//! ```
+//! use net_signal::{Answering, Input, Limits, Negotiation, Output, answering};
+//! use std::time::Instant;
+//!
+//! let now = Instant::now();
+//! let mut server = Negotiation::offer(now, Limits::default(), "v=0 (offer)".into(), vec![]);
+//! let mut client = Answering::new(Limits::default());
+//!
+//! // The offer travels to the client ...
+//! let Output::Send(text) = server.poll_output() else { panic!("an offer is due") };
+//! client.handle_input(now, Input::Text(&text));
+//! let offer = client.poll_output();
+//! assert_eq!(offer, answering::Output::Offer { sdp: "v=0 (offer)".into() });
+//!
+//! // ... and its answer to the server.
+//! client.answer(now, "v=0 (answer)".into()).expect("an offer is open");
+//! let answering::Output::Send(text) = client.poll_output() else { panic!("an answer is due") };
+//! server.handle_input(now, Input::Text(&text));
+//! let answer = Output::Answer { sdp: "v=0 (answer)".into(), negotiated: false };
+//! assert_eq!(server.poll_output(), answer);
+//! assert_eq!(server.poll_output(), Output::Timeout(None));
+//! ```
+//!
+//! [RFC 8445]: https://www.rfc-editor.org/rfc/rfc8445
+//! [RFC 8839]: https://www.rfc-editor.org/rfc/rfc8839
+//! [RFC 8840]: https://www.rfc-editor.org/rfc/rfc8840
+
+pub mod answering;
+mod gate;
+mod limits;
+mod message;
+mod negotiation;
+mod parse;
+mod plain;
+mod refusal;
+
+pub use answering::{AnswerError, Answering};
+pub use limits::Limits;
+pub use message::{Candidate, Message};
+pub use negotiation::{Input, Negotiation, Output};
+pub use parse::ParseError;
+pub use refusal::Refusal;

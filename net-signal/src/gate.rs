@@ -1,0 +1,221 @@
+//! Which texts are let in, before anything in them is parsed.
+
+use std::time::{Duration, Instant};
+
+use crate::parse::{JSON_SPACE, SDP_START};
+use crate::{Limits, Refusal};
+
+/// Counts the texts of one connection against its [`Limits`].
+#[derive(Debug)]
+pub(crate) struct Gate {
+    limits: Limits,
+    texts: usize,
+    candidate_texts: usize,
+    second: Option<Second>,
+}
+
+/// What a text that was let in looks like, without parsing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Like a candidate.
+    Candidate,
+    /// Like a candidate past [`Limits::candidate_texts`]: not worth parsing.
+    SurplusCandidate,
+    /// Like anything else.
+    Other,
+}
+
+/// One second with texts in it.
+#[derive(Debug)]
+struct Second {
+    began: Instant,
+    texts: usize,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: Limits) -> Gate {
+        Gate { limits, texts: 0, candidate_texts: 0, second: None }
+    }
+
+    /// Lets a text in, or says which limit it breaks.
+    pub(crate) fn admit(&mut self, now: Instant, text: &str) -> Result<Look, Refusal> {
+        self.check_length(text)?;
+        self.count_in_second(now)?;
+        match looks_like_candidate(text) {
+            true => Ok(self.count_candidate()),
+            false => self.count_other(),
+        }
+    }
+
+    fn check_length(&self, text: &str) -> Result<(), Refusal> {
+        let (bytes, limit) = (text.len(), self.limits.text_bytes);
+        match bytes <= limit {
+            true => Ok(()),
+            false => Err(Refusal::TextTooLong { bytes, limit }),
+        }
+    }
+
+    fn count_in_second(&mut self, now: Instant) -> Result<(), Refusal> {
+        let limit = self.limits.texts_per_second;
+        let second = match self.second.take() {
+            Some(second) if second.holds(now) => second,
+            _ => Second::at(now),
+        };
+        let texts = second.texts.saturating_add(1);
+        self.second = Some(Second { texts, ..second });
+        match texts <= limit {
+            true => Ok(()),
+            false => Err(Refusal::TooFast { limit }),
+        }
+    }
+
+    fn count_candidate(&mut self) -> Look {
+        if self.candidate_texts >= self.limits.candidate_texts {
+            return Look::SurplusCandidate;
+        }
+        self.candidate_texts += 1;
+        Look::Candidate
+    }
+
+    fn count_other(&mut self) -> Result<Look, Refusal> {
+        let limit = self.limits.texts;
+        if self.texts >= limit {
+            return Err(Refusal::TooManyTexts { limit });
+        }
+        self.texts += 1;
+        Ok(Look::Other)
+    }
+}
+
+impl Second {
+    fn at(began: Instant) -> Second {
+        Second { began, texts: 0 }
+    }
+
+    fn holds(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) < Duration::from_secs(1)
+    }
+}
+
+/// A search for a few words. It decides only how a text is counted and whether
+/// it may be dropped, so a client that disguises one kind as the other harms
+/// nobody but itself: what has an `sdp` is never taken for a candidate.
+fn looks_like_candidate(text: &str) -> bool {
+    if text.starts_with(SDP_START) || text.contains(r#""sdp""#) {
+        return false;
+    }
+    text.contains(r#""candidate""#)
+        || text.contains(r#""ice""#)
+        || text.trim_matches(JSON_SPACE) == "null"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANDIDATE: &str = r#"{"type":"ice","candidate":{}}"#;
+
+    #[test]
+    fn candidates_are_told_by_their_look() {
+        for text in [
+            CANDIDATE,
+            r#"{"candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":0}"#,
+            r#"{"type":"candidate"}"#,
+            r#"{"type":"ice"}"#,
+            "null",
+            " null ",
+        ] {
+            assert!(looks_like_candidate(text), "{text}");
+        }
+        for text in [
+            "v=0\r\na=\"candidate\"",
+            r#"{"type":"answer","sdp":"v=0\r\na=candidate:1"}"#,
+            r#"{"candidate":"","sdp":"v=0"}"#,
+            r#"{"type":"chat","say":"\"candidate\""}"#,
+            "",
+            "{}",
+            "nullnull",
+        ] {
+            assert!(!looks_like_candidate(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_at_the_length_limit_is_let_in_and_one_byte_more_is_not() {
+        let limits = Limits::default();
+        let limit = limits.text_bytes;
+        let mut gate = Gate::new(limits);
+        let now = Instant::now();
+        let bytes = limit + 1;
+        assert_eq!(gate.admit(now, &"x".repeat(limit)), Ok(Look::Other));
+        assert_eq!(gate.admit(now, &"x".repeat(bytes)), Err(Refusal::TextTooLong { bytes, limit }));
+    }
+
+    #[test]
+    fn the_length_is_counted_in_bytes() {
+        let mut gate = Gate::new(Limits { text_bytes: 3, ..Limits::default() });
+        let refused = Err(Refusal::TextTooLong { bytes: 4, limit: 3 });
+        assert_eq!(gate.admit(Instant::now(), "éé"), refused);
+    }
+
+    #[test]
+    fn the_ninth_text_is_refused_and_candidates_do_not_count() {
+        let mut gate = Gate::new(Limits::default());
+        let now = Instant::now();
+        for _ in 0..8 {
+            assert_eq!(gate.admit(now, CANDIDATE), Ok(Look::Candidate));
+            assert_eq!(gate.admit(now, "{}"), Ok(Look::Other));
+        }
+        assert_eq!(gate.admit(now, CANDIDATE), Ok(Look::Candidate));
+        let refused = Err(Refusal::TooManyTexts { limit: 8 });
+        assert_eq!(gate.admit(now, "{}"), refused);
+    }
+
+    #[test]
+    fn the_257th_candidate_is_surplus() {
+        let mut gate = Gate::new(Limits::default());
+        let start = Instant::now();
+        let at = |i: u64| start + Duration::from_millis(i * 20);
+        for i in 0..256 {
+            assert_eq!(gate.admit(at(i), CANDIDATE), Ok(Look::Candidate), "{i}");
+        }
+        for i in 256..1_000 {
+            let look = gate.admit(at(i), CANDIDATE);
+            assert_eq!(look, Ok(Look::SurplusCandidate), "{i}");
+        }
+    }
+
+    #[test]
+    fn the_51st_text_in_a_second_is_refused() {
+        let mut gate = Gate::new(Limits::default());
+        let start = Instant::now();
+        for _ in 0..50 {
+            assert!(gate.admit(start, CANDIDATE).is_ok());
+        }
+        let late = start + Duration::from_millis(999);
+        let refused = Err(Refusal::TooFast { limit: 50 });
+        assert_eq!(gate.admit(late, CANDIDATE), refused);
+    }
+
+    #[test]
+    fn each_second_counts_anew() {
+        let mut gate = Gate::new(Limits::default());
+        let start = Instant::now();
+        for second in 0..10 {
+            for _ in 0..50 {
+                let now = start + Duration::from_secs(second);
+                assert!(gate.admit(now, CANDIDATE).is_ok(), "second {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn time_that_runs_backwards_stays_in_its_second() {
+        let mut gate = Gate::new(Limits { texts_per_second: 1, ..Limits::default() });
+        let start = Instant::now();
+        let later = start + Duration::from_secs(5);
+        assert!(gate.admit(later, CANDIDATE).is_ok());
+        let refused = Err(Refusal::TooFast { limit: 1 });
+        assert_eq!(gate.admit(start, CANDIDATE), refused);
+    }
+}

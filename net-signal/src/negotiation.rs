@@ -1,0 +1,407 @@
+//! The server's side.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::gate::{Gate, Look};
+use crate::{Candidate, Limits, Message, Refusal};
+
+/// The server's side of one connection: it offers and awaits one answer.
+///
+/// After every call drain [`poll_output`](Negotiation::poll_output) until it
+/// returns [`Output::Timeout`], and hand in [`Input::Timeout`] when that time
+/// has come. After [`Output::Refused`] the machine is inert: close the
+/// connection.
+///
+/// Candidates of the client are accepted, not reported, and not needed.
+///
+/// ```
+/// use net_signal::{Input, Limits, Negotiation, Output, Refusal};
+/// use std::time::{Duration, Instant};
+///
+/// let now = Instant::now();
+/// let mut server = Negotiation::offer(now, Limits::default(), "v=0".into(), vec![]);
+/// assert_eq!(server.poll_output(), Output::Send(r#"{"type":"offer","sdp":"v=0"}"#.into()));
+///
+/// let deadline = now + Duration::from_secs(10);
+/// assert_eq!(server.poll_output(), Output::Timeout(Some(deadline)));
+/// server.handle_input(deadline, Input::Timeout);
+/// assert_eq!(server.poll_output(), Output::Refused(Refusal::NoAnswer));
+/// ```
+#[derive(Debug)]
+pub struct Negotiation {
+    state: State,
+    gate: Gate,
+    // At most the offer, its candidates, one answer and one refusal.
+    outbox: VecDeque<Output>,
+}
+
+/// What happens to a machine, [`Negotiation`] or [`Answering`](crate::Answering).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The other side sent a text.
+    Text(&'a str),
+    /// Time has passed. Too early is not an error.
+    Timeout,
+}
+
+/// What a [`Negotiation`] wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this text to the client.
+    Send(String),
+    /// The client has answered. At most once.
+    Answer {
+        /// The answer: begins with `v=0`, holds no NUL, is no longer than
+        /// [`Limits::text_bytes`], and otherwise is as the client sent it.
+        sdp: String,
+        /// The client has opened the data channel as stream 0 on its own.
+        negotiated: bool,
+    },
+    /// The negotiation is over. At most once, and nothing but
+    /// `Timeout(None)` comes after it. It can come after the answer.
+    Refused(Refusal),
+    /// Nothing more for now: call
+    /// [`handle_input`](Negotiation::handle_input) with the next text, or at
+    /// this time, if there is one. Always the last output of a drain.
+    Timeout(Option<Instant>),
+}
+
+/// ```text
+///                     answered()
+///  offer() -> Offered ----------> Answered
+///                |                   |
+///                '---> Refused <-----'
+///             refused()      refused()
+/// ```
+#[derive(Debug)]
+enum State {
+    /// The answer is awaited, for ever if the time is beyond what an `Instant`
+    /// can hold.
+    Offered { answer_by: Option<Instant> },
+    /// The answer is in; further texts are only checked.
+    Answered,
+    /// Inert.
+    Refused,
+}
+
+impl Negotiation {
+    /// Makes an offer at `now`: queues its text, then one text for each
+    /// candidate.
+    ///
+    /// `sdp` should carry all `candidates` too, as not every client looks at
+    /// their texts. It begins with `v=0`, or no client will understand it.
+    pub fn offer(
+        now: Instant,
+        limits: Limits,
+        sdp: String,
+        candidates: Vec<Candidate>,
+    ) -> Negotiation {
+        let answer_by = now.checked_add(limits.answer_timeout);
+        let candidates = candidates.into_iter().map(Some).map(Message::Candidate);
+        let texts = std::iter::once(Message::Offer { sdp }).chain(candidates);
+        Negotiation {
+            state: State::Offered { answer_by },
+            gate: Gate::new(limits),
+            outbox: texts.map(|text| Output::Send(text.to_text())).collect(),
+        }
+    }
+
+    /// Tells the machine what happened at `now`.
+    ///
+    /// An answer that comes after its time, but before an [`Input::Timeout`],
+    /// is accepted: if this program was stopped for a while, the client is not
+    /// to blame.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if matches!(self.state, State::Refused) {
+            return;
+        }
+        let result = match input {
+            Input::Text(text) => self.handle_text(now, text),
+            Input::Timeout => self.handle_timeout(now),
+        };
+        if let Err(refusal) = result {
+            self.refused(refusal);
+        }
+    }
+
+    /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    pub fn poll_output(&mut self) -> Output {
+        let answer_by = self.answer_by();
+        let next = self.outbox.pop_front();
+        next.unwrap_or(Output::Timeout(answer_by))
+    }
+
+    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
+        match (self.gate.admit(now, text)?, &self.state) {
+            // Nobody needs them: no reason to spend time on parsing.
+            (Look::SurplusCandidate, _) | (Look::Candidate, State::Answered) => Ok(()),
+            _ => match Message::parse(text).map_err(Refusal::Malformed)? {
+                Some(message) => self.handle_message(message),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn handle_message(&mut self, message: Message) -> Result<(), Refusal> {
+        match message {
+            Message::Offer { .. } => Err(Refusal::UnexpectedOffer),
+            Message::Answer { sdp, negotiated } => self.answered(sdp, negotiated),
+            Message::Candidate(_) => Ok(()),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Refusal> {
+        match self.answer_by() {
+            Some(answer_by) if now >= answer_by => Err(Refusal::NoAnswer),
+            _ => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, sdp: String, negotiated: bool) -> Result<(), Refusal> {
+        if matches!(self.state, State::Answered) {
+            return Err(Refusal::SecondAnswer);
+        }
+        self.set_state(State::Answered);
+        self.outbox.push_back(Output::Answer { sdp, negotiated });
+        Ok(())
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        log::debug!("negotiation refused: {refusal}");
+        self.set_state(State::Refused);
+        self.outbox.push_back(Output::Refused(refusal));
+    }
+
+    fn set_state(&mut self, new: State) {
+        log::debug!("negotiation {:?} -> {new:?}", self.state);
+        self.state = new;
+    }
+
+    fn answer_by(&self) -> Option<Instant> {
+        match self.state {
+            State::Offered { answer_by } => answer_by,
+            State::Answered | State::Refused => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ParseError;
+
+    const ANSWER: &str = r#"{"type":"answer","sdp":"v=0 answer"}"#;
+    const CANDIDATE: &str = r#"{"type":"ice","candidate":{"candidate":"candidate:1"}}"#;
+
+    /// A negotiation whose offer has been sent.
+    struct Table {
+        now: Instant,
+        server: Negotiation,
+    }
+
+    impl Table {
+        fn new() -> Table {
+            Table::with(Limits::default())
+        }
+
+        fn with(limits: Limits) -> Table {
+            let now = Instant::now();
+            let mut server = Negotiation::offer(now, limits, "v=0 offer".into(), vec![]);
+            drain(&mut server);
+            Table { now, server }
+        }
+
+        /// What the client's text leads to, but for the timeout.
+        fn text(&mut self, text: &str) -> Vec<Output> {
+            self.server.handle_input(self.now, Input::Text(text));
+            drain(&mut self.server).0
+        }
+
+        fn timeout(&mut self, after: Duration) -> Vec<Output> {
+            let now = self.now + after;
+            self.server.handle_input(now, Input::Timeout);
+            drain(&mut self.server).0
+        }
+    }
+
+    fn drain(server: &mut Negotiation) -> (Vec<Output>, Option<Instant>) {
+        let mut outputs = Vec::new();
+        loop {
+            match server.poll_output() {
+                Output::Timeout(at) => return (outputs, at),
+                output => outputs.push(output),
+            }
+        }
+    }
+
+    fn answer() -> Output {
+        Output::Answer { sdp: "v=0 answer".into(), negotiated: false }
+    }
+
+    #[test]
+    fn the_offer_is_followed_by_its_candidates() {
+        let now = Instant::now();
+        let candidates: Vec<Candidate> = ["candidate:1", "candidate:2"]
+            .map(|line| Candidate { candidate: line.into(), ..Candidate::default() })
+            .into();
+        let sdp = "v=0 offer".to_string();
+        let mut server =
+            Negotiation::offer(now, Limits::default(), sdp.clone(), candidates.clone());
+        let messages = [
+            Message::Offer { sdp },
+            Message::Candidate(Some(candidates[0].clone())),
+            Message::Candidate(Some(candidates[1].clone())),
+        ];
+        let texts = messages.map(|message| Output::Send(message.to_text()));
+        let (outputs, timeout) = drain(&mut server);
+        assert_eq!(outputs, texts);
+        assert_eq!(timeout, Some(now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn an_answer_ends_the_timeout() {
+        let mut table = Table::new();
+        assert_eq!(table.text(ANSWER), [answer()]);
+        assert_eq!(table.server.poll_output(), Output::Timeout(None));
+        assert_eq!(table.timeout(Duration::from_secs(3_600)), []);
+    }
+
+    #[test]
+    fn a_bare_answer_and_a_negotiated_one() {
+        assert_eq!(Table::new().text("v=0 answer"), [answer()]);
+        let negotiated = r#"{"type":"answer","sdp":"v=0","negotiated":true}"#;
+        let expected = Output::Answer { sdp: "v=0".into(), negotiated: true };
+        assert_eq!(Table::new().text(negotiated), [expected]);
+    }
+
+    #[test]
+    fn the_answer_timeout_strikes_at_its_time() {
+        let mut table = Table::new();
+        let limit = Limits::default().answer_timeout;
+        assert_eq!(table.timeout(limit - Duration::from_nanos(1)), []);
+        assert_eq!(table.timeout(limit), [Output::Refused(Refusal::NoAnswer)]);
+        assert_eq!(table.text(ANSWER), []);
+    }
+
+    #[test]
+    fn an_answer_after_a_stall_is_accepted() {
+        let mut table = Table::new();
+        table.now += Duration::from_secs(60);
+        assert_eq!(table.text(ANSWER), [answer()]);
+    }
+
+    #[test]
+    fn a_timeout_beyond_all_time_is_none() {
+        let mut table = Table::with(Limits { answer_timeout: Duration::MAX, ..Limits::default() });
+        assert_eq!(table.server.poll_output(), Output::Timeout(None));
+        assert_eq!(table.timeout(Duration::from_secs(3_600)), []);
+        assert_eq!(table.text(ANSWER), [answer()]);
+    }
+
+    #[test]
+    fn a_second_answer_is_refused() {
+        let mut table = Table::new();
+        table.text(ANSWER);
+        let refused = [Output::Refused(Refusal::SecondAnswer)];
+        assert_eq!(table.text("v=0 other"), refused);
+    }
+
+    #[test]
+    fn two_answers_in_one_drain_come_out_in_order() {
+        let mut table = Table::new();
+        table.server.handle_input(table.now, Input::Text(ANSWER));
+        let refused = Output::Refused(Refusal::SecondAnswer);
+        assert_eq!(table.text(ANSWER), [answer(), refused]);
+    }
+
+    #[test]
+    fn an_offer_from_the_client_is_refused() {
+        let offer = r#"{"type":"offer","sdp":"v=0"}"#;
+        let refused = [Output::Refused(Refusal::UnexpectedOffer)];
+        let mut table = Table::new();
+        assert_eq!(table.text(offer), refused);
+        let mut table = Table::new();
+        table.text(ANSWER);
+        assert_eq!(table.text(offer), refused);
+    }
+
+    #[test]
+    fn after_a_refusal_nothing_happens() {
+        let mut table = Table::new();
+        table.text("{");
+        for text in [ANSWER, CANDIDATE, "{", "null"] {
+            assert_eq!(table.text(text), [], "{text}");
+        }
+        assert_eq!(table.timeout(Duration::from_secs(60)), []);
+        assert_eq!(table.server.poll_output(), Output::Timeout(None));
+    }
+
+    #[test]
+    fn candidates_before_and_after_the_answer_are_ignored() {
+        let mut table = Table::new();
+        assert_eq!(table.text(CANDIDATE), []);
+        assert_eq!(table.text("null"), []);
+        assert_eq!(table.text(ANSWER), [answer()]);
+        assert_eq!(table.text(CANDIDATE), []);
+        assert_eq!(table.text("null"), []);
+    }
+
+    #[test]
+    fn unknown_types_are_ignored_and_count() {
+        let mut table = Table::new();
+        for _ in 0..7 {
+            assert_eq!(table.text(r#"{"type":"weather"}"#), []);
+        }
+        assert_eq!(table.text(ANSWER), [answer()]);
+        let refused = Output::Refused(Refusal::TooManyTexts { limit: 8 });
+        assert_eq!(table.text(r#"{"type":"weather"}"#), [refused]);
+    }
+
+    #[test]
+    fn a_candidate_is_parsed_up_to_the_limit_and_not_past_it() {
+        let broken = r#"{"candidate":"#.to_string() + r#""candidate""#;
+        let limits = Limits { candidate_texts: 2, ..Limits::default() };
+        let mut table = Table::with(limits.clone());
+        table.text(CANDIDATE);
+        let outputs = table.text(&broken);
+        let malformed = Refusal::Malformed(ParseError::Json { line: 1, column: broken.len() });
+        assert_eq!(outputs, [Output::Refused(malformed)]);
+
+        let mut table = Table::with(limits);
+        table.text(CANDIDATE);
+        table.text(CANDIDATE);
+        assert_eq!(table.text(&broken), []);
+        assert_eq!(table.text(ANSWER), [answer()]);
+    }
+
+    #[test]
+    fn after_the_answer_candidates_are_not_parsed() {
+        let mut table = Table::new();
+        table.text(ANSWER);
+        assert_eq!(table.text(r#"{"candidate""#), []);
+        let malformed = Refusal::Malformed(ParseError::NotAMessage);
+        assert_eq!(table.text("garbage"), [Output::Refused(malformed)]);
+    }
+
+    #[test]
+    fn a_text_past_the_length_or_rate_is_refused_before_and_after_the_answer() {
+        let long = "x".repeat(16 * 1024 + 1);
+        let (bytes, limit) = (long.len(), 16 * 1024);
+        let refused = [Output::Refused(Refusal::TextTooLong { bytes, limit })];
+        assert_eq!(Table::new().text(&long), refused);
+        let mut table = Table::new();
+        table.text(ANSWER);
+        assert_eq!(table.text(&long), refused);
+
+        let mut table = Table::new();
+        table.text(ANSWER);
+        for _ in 1..50 {
+            assert_eq!(table.text(CANDIDATE), []);
+        }
+        let refused = [Output::Refused(Refusal::TooFast { limit: 50 })];
+        assert_eq!(table.text(CANDIDATE), refused);
+    }
+}

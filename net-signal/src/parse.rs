@@ -1,0 +1,375 @@
+//! Reading a text.
+//!
+//! An object is read twice: once for its shape, and then the fields that matter
+//! for this shape. A message of an unknown type may thus use the names of known
+//! fields for anything. Whatever is unknown is skipped without recursion.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+
+use crate::{Candidate, Message, plain};
+
+/// Why a text is not a [`Message`].
+///
+/// It never quotes the text, so that it can be logged and sent back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The text is neither a JSON object, nor `null`, nor SDP.
+    #[error("neither a JSON object, nor null, nor SDP beginning with v=0")]
+    NotAMessage,
+    /// The text begins like a JSON object and is not one.
+    #[error("no valid JSON at line {line} column {column}")]
+    Json {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+    },
+    /// A known field has a wrong type, or stands there twice.
+    #[error("wrong or repeated field at line {line} column {column}")]
+    Field {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+    },
+    /// An offer or an answer without an SDP.
+    #[error("a description without sdp")]
+    NoSdp,
+    /// The SDP does not begin with `v=0` or holds a NUL
+    /// ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866) sections 5.1 and 9).
+    #[error("the sdp does not begin with v=0, or holds a NUL")]
+    BadSdp,
+}
+
+/// Reads a text; see [`Message::parse`].
+pub(crate) fn message(text: &str) -> Result<Option<Message>, ParseError> {
+    if text.starts_with(SDP_START) {
+        return answer(Some(text.to_owned()), false);
+    }
+    // Derived code would take an array for an object, hence the look at `{`.
+    match text.trim_matches(JSON_SPACE) {
+        "null" => Ok(Some(Message::Candidate(None))),
+        object if object.starts_with('{') => from_object(text),
+        _ => Err(ParseError::NotAMessage),
+    }
+}
+
+/// How every session description begins (RFC 8866 section 5.1).
+pub(crate) const SDP_START: &str = "v=0";
+
+/// White space around a JSON value (RFC 8259 section 2).
+pub(crate) const JSON_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// What kind of message an object is, before its fields are trusted.
+#[derive(Deserialize)]
+struct Shape {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    sdp: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    candidate: bool,
+}
+
+/// The fields of an offer or an answer.
+#[derive(Deserialize)]
+struct Description {
+    sdp: Option<String>,
+    #[serde(default, deserialize_with = "plain::flag")]
+    negotiated: bool,
+}
+
+/// The field of a candidate message.
+#[derive(Deserialize)]
+struct Trickle {
+    #[serde(default)]
+    candidate: CandidateField,
+}
+
+/// What stands in the `candidate` field.
+#[derive(Default)]
+enum CandidateField {
+    /// Null or absent.
+    #[default]
+    End,
+    /// The `candidate:...` line: the object around it is the candidate.
+    Line,
+    /// The candidate itself.
+    Object(Candidate),
+}
+
+fn from_object(text: &str) -> Result<Option<Message>, ParseError> {
+    let shape: Shape = read(text)?;
+    match (shape.kind.as_deref(), shape.sdp, shape.candidate) {
+        (Some("offer"), ..) => offer(read(text)?),
+        (Some("answer"), ..) | (None, Some(_), _) => {
+            let Description { sdp, negotiated } = read(text)?;
+            answer(sdp, negotiated)
+        }
+        (Some("ice" | "candidate"), ..) | (None, None, true) => candidate(text),
+        _ => Ok(None),
+    }
+}
+
+fn offer(description: Description) -> Result<Option<Message>, ParseError> {
+    let sdp = checked(description.sdp)?;
+    Ok(Some(Message::Offer { sdp }))
+}
+
+fn answer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
+    let sdp = checked(sdp)?;
+    Ok(Some(Message::Answer { sdp, negotiated }))
+}
+
+fn candidate(text: &str) -> Result<Option<Message>, ParseError> {
+    let trickle: Trickle = read(text)?;
+    let candidate = match trickle.candidate {
+        CandidateField::End => Candidate::default(),
+        CandidateField::Line => read(text)?,
+        CandidateField::Object(candidate) => candidate,
+    };
+    let is_end = candidate.candidate.is_empty();
+    Ok(Some(Message::Candidate((!is_end).then_some(candidate))))
+}
+
+fn checked(sdp: Option<String>) -> Result<String, ParseError> {
+    let sdp = sdp.ok_or(ParseError::NoSdp)?;
+    match sdp.starts_with(SDP_START) && !sdp.contains('\0') {
+        true => Ok(sdp),
+        false => Err(ParseError::BadSdp),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {
+    serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Data => ParseError::Field { line, column },
+            Category::Syntax | Category::Eof | Category::Io => ParseError::Json { line, column },
+        }
+    })
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+impl<'de> Deserialize<'de> for CandidateField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CandidateVisitor)
+    }
+}
+
+struct CandidateVisitor;
+
+impl<'de> Visitor<'de> for CandidateVisitor {
+    type Value = CandidateField;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a candidate, its line, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<CandidateField, E> {
+        Ok(CandidateField::End)
+    }
+
+    fn visit_str<E>(self, _line: &str) -> Result<CandidateField, E> {
+        Ok(CandidateField::Line)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<CandidateField, M::Error> {
+        Candidate::deserialize(MapAccessDeserializer::new(map)).map(CandidateField::Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Message {
+        message(text).expect("the text is well-formed").expect("the type is known")
+    }
+
+    fn answer_of(sdp: &str, negotiated: bool) -> Message {
+        let sdp = sdp.into();
+        Message::Answer { sdp, negotiated }
+    }
+
+    #[test]
+    fn answers_in_every_form() {
+        for (text, negotiated) in [
+            ("v=0\r\ns=-\r\n", false),
+            (r#"{"type":"answer","sdp":"v=0\r\ns=-\r\n"}"#, false),
+            (r#"{"sdp":"v=0\r\ns=-\r\n","type":"answer"}"#, false),
+            (r#"{"sdp":"v=0\r\ns=-\r\n"}"#, false),
+            (r#"{"sdp":"v=0\r\ns=-\r\n","candidate":"x"}"#, false),
+            (" \r\n\t{ \"type\" : \"answer\", \"sdp\" : \"v=0\\r\\ns=-\\r\\n\" }\n", false),
+            (r#"{"type":"\u0061nswer","sd\u0070":"\u0076=0\r\ns=-\r\n"}"#, false),
+            (r#"{"type":"answer","sdp":"v=0\r\ns=-\r\n","negotiated":null}"#, false),
+            (r#"{"type":"answer","sdp":"v=0\r\ns=-\r\n","negotiated":false}"#, false),
+            (r#"{"type":"answer","sdp":"v=0\r\ns=-\r\n","negotiated":true}"#, true),
+            (r#"{"sdp":"v=0\r\ns=-\r\n","negotiated":true}"#, true),
+            (r#"{"type":"answer","sdp":"v=0\r\ns=-\r\n","extra":{"a":[1e999,"\ud800"]}}"#, false),
+        ] {
+            let expected = answer_of("v=0\r\ns=-\r\n", negotiated);
+            assert_eq!(parsed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn candidates_in_every_form() {
+        let expected = Message::Candidate(Some(Candidate {
+            candidate: "candidate:1".into(),
+            sdp_mid: "0".into(),
+            sdp_m_line_index: 1,
+            username_fragment: "u".into(),
+        }));
+        let init = r#""candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":1,"usernameFragment":"u","x":[{}]"#;
+        for text in [
+            format!(r#"{{"type":"ice","candidate":{{{init}}}}}"#),
+            format!(r#"{{"type":"candidate","candidate":{{{init}}}}}"#),
+            format!(r#"{{"candidate":{{{init}}}}}"#),
+            format!(r#"{{"type":"candidate",{init}}}"#),
+            format!(r#"{{{init}}}"#),
+        ] {
+            assert_eq!(parsed(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_may_lack_all_but_its_line() {
+        let line = "candidate:1".to_string();
+        let expected =
+            Message::Candidate(Some(Candidate { candidate: line, ..Candidate::default() }));
+        for text in [
+            r#"{"candidate":"candidate:1"}"#,
+            r#"{"candidate":"candidate:1","sdpMid":null,"sdpMLineIndex":null,"usernameFragment":null}"#,
+        ] {
+            assert_eq!(parsed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_candidates_in_every_form() {
+        for text in [
+            "null",
+            " null\n",
+            r#"{"candidate":null}"#,
+            r#"{"candidate":""}"#,
+            r#"{"candidate":{}}"#,
+            r#"{"candidate":"","sdpMid":"0","sdpMLineIndex":0}"#,
+            r#"{"type":"ice"}"#,
+            r#"{"type":"ice","candidate":null}"#,
+            r#"{"type":"ice","candidate":""}"#,
+            r#"{"type":"ice","candidate":{"candidate":""}}"#,
+            r#"{"type":"candidate","candidate":{"candidate":null}}"#,
+        ] {
+            assert_eq!(parsed(text), Message::Candidate(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_ignored() {
+        for text in [
+            "{}",
+            r#"{"type":null}"#,
+            r#"{"type":"pranswer","sdp":"v=0"}"#,
+            r#"{"type":"weather"}"#,
+            r#"{"type":"weather","sdp":1,"candidate":[2],"negotiated":"3"}"#,
+            r#"{"hello":"world","n":1e999,"s":"\ud800"}"#,
+        ] {
+            assert_eq!(message(text), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_description_needs_sdp() {
+        for text in
+            [r#"{"type":"answer"}"#, r#"{"type":"offer"}"#, r#"{"type":"answer","sdp":null}"#]
+        {
+            assert_eq!(message(text), Err(ParseError::NoSdp), "{text}");
+        }
+        for text in [
+            r#"{"type":"answer","sdp":""}"#,
+            r#"{"type":"offer","sdp":"v=1"}"#,
+            r#"{"type":"answer","sdp":" v=0"}"#,
+            r#"{"type":"answer","sdp":"v=0\u0000"}"#,
+            r#"{"sdp":""}"#,
+            "v=0\r\n\0",
+        ] {
+            assert_eq!(message(text), Err(ParseError::BadSdp), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        for text in [
+            "",
+            " ",
+            "[]",
+            "7",
+            "1e999",
+            "true",
+            "nul",
+            "null null",
+            "\"v=0\"",
+            "\0",
+            "V=0",
+            "\u{feff}{}",
+            r#"["answer","v=0"]"#,
+            "undefined",
+        ] {
+            assert_eq!(message(text), Err(ParseError::NotAMessage), "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_an_error() {
+        for text in [
+            "{",
+            "{}}",
+            "{\"type\":\"answer\",}",
+            "{\"type\":\"answ\0er\"}",
+            r#"{"type":"\ud800"}"#,
+            r#"{"type":"answer","sdp":"v=0\udc00"}"#,
+            r#"{"candidate":{"sdpMLineIndex":1e999}}"#,
+            "{'type':'answer'}",
+        ] {
+            let result = message(text);
+            assert!(matches!(result, Err(ParseError::Json { .. })), "{text}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_and_repeated_fields_are_errors() {
+        for text in [
+            r#"{"type":5}"#,
+            r#"{"type":["answer"]}"#,
+            r#"{"sdp":5}"#,
+            r#"{"type":"answer","sdp":["v=0"]}"#,
+            r#"{"type":"answer","sdp":"v=0","negotiated":1}"#,
+            r#"{"type":"answer","type":"answer","sdp":"v=0"}"#,
+            r#"{"type":"answer","sdp":"v=0","sdp":"v=0"}"#,
+            r#"{"candidate":"","candidate":""}"#,
+            r#"{"candidate":[]}"#,
+            r#"{"candidate":7}"#,
+            r#"{"candidate":{"candidate":{}}}"#,
+            r#"{"candidate":{"sdpMLineIndex":65536}}"#,
+            r#"{"candidate":{"sdpMLineIndex":-1}}"#,
+        ] {
+            let result = message(text);
+            assert!(matches!(result, Err(ParseError::Field { .. })), "{text}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_place() {
+        let place = ParseError::Json { line: 2, column: 1 };
+        assert_eq!(message("{\n]"), Err(place));
+    }
+}

@@ -1,0 +1,80 @@
+//! Why a negotiation ended without success.
+
+use crate::ParseError;
+
+/// What the other side did wrong; the negotiation is over.
+///
+/// The words of its `Display` are at most 123 bytes, the room in a websocket
+/// close frame ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) section
+/// 5.5), and never quote what the other side sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A text is longer than [`Limits::text_bytes`](crate::Limits::text_bytes).
+    #[error("a signalling text of {bytes} bytes is too long, the limit is {limit}")]
+    TextTooLong {
+        /// The length of the text, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// More than [`Limits::texts`](crate::Limits::texts) texts.
+    #[error("too many signalling texts, the limit is {limit} a connection")]
+    TooManyTexts {
+        /// The limit, in texts a connection.
+        limit: usize,
+    },
+    /// More than [`Limits::texts_per_second`](crate::Limits::texts_per_second).
+    #[error("signalling texts come too fast, the limit is {limit} a second")]
+    TooFast {
+        /// The limit, in texts a second.
+        limit: usize,
+    },
+    /// A text cannot be read.
+    #[error("malformed signalling text: {0}")]
+    Malformed(ParseError),
+    /// The client sent an offer to the server.
+    #[error("unexpected offer: the server makes the offer, the client answers")]
+    UnexpectedOffer,
+    /// The server sent an answer to the client.
+    #[error("unexpected answer: the server makes the offer, the client answers")]
+    UnexpectedAnswer,
+    /// The server offered again: a new offer needs a new connection.
+    #[error("second offer: a connection takes one offer, reconnect for another")]
+    SecondOffer,
+    /// The client answered again: a new answer needs a new connection.
+    #[error("second answer: a connection takes one answer, reconnect for another")]
+    SecondAnswer,
+    /// No answer within
+    /// [`Limits::answer_timeout`](crate::Limits::answer_timeout) of the offer.
+    #[error("no answer to the offer came in time")]
+    NoAnswer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_fit_into_a_close_frame() {
+        let all = [
+            Refusal::TextTooLong { bytes: usize::MAX, limit: usize::MAX },
+            Refusal::TooManyTexts { limit: usize::MAX },
+            Refusal::TooFast { limit: usize::MAX },
+            Refusal::Malformed(ParseError::NotAMessage),
+            Refusal::Malformed(ParseError::Json { line: usize::MAX, column: usize::MAX }),
+            Refusal::Malformed(ParseError::Field { line: usize::MAX, column: usize::MAX }),
+            Refusal::Malformed(ParseError::NoSdp),
+            Refusal::Malformed(ParseError::BadSdp),
+            Refusal::UnexpectedOffer,
+            Refusal::UnexpectedAnswer,
+            Refusal::SecondOffer,
+            Refusal::SecondAnswer,
+            Refusal::NoAnswer,
+        ];
+        for refusal in all {
+            let words = refusal.to_string();
+            assert!(words.len() <= 123, "{} bytes: {words}", words.len());
+        }
+    }
+}
