@@ -1,0 +1,68 @@
+//! A server and a client shake hands in memory, and every text is printed.
+//!
+//! Run it with `cargo run -p net-signal --example hand`.
+
+use std::time::Instant;
+
+use net_signal::{Answering, Candidate, Input, Limits, Negotiation, Output, answering};
+
+fn main() {
+    let now = Instant::now();
+    let mut server = Negotiation::offer(now, Limits::default(), offer(), vec![candidate()]);
+    let mut client = Answering::new(Limits::default());
+
+    while serve(now, &mut server, &mut client) | reply(now, &mut client, &mut server) {}
+    println!("nothing more to say");
+}
+
+/// Does what the server wants; `true` if it wanted something.
+fn serve(now: Instant, server: &mut Negotiation, client: &mut Answering) -> bool {
+    match server.poll_output() {
+        Output::Send(text) => {
+            println!("server -> client  {text}");
+            client.handle_input(now, Input::Text(&text));
+        }
+        Output::Answer { sdp, negotiated } => {
+            println!("server            has the answer {sdp:?}, negotiated: {negotiated}");
+        }
+        Output::Refused(refusal) => println!("server            refuses: {refusal}"),
+        Output::Timeout(_) => return false,
+    }
+    true
+}
+
+/// Does what the client wants; `true` if it wanted something.
+fn reply(now: Instant, client: &mut Answering, server: &mut Negotiation) -> bool {
+    match client.poll_output() {
+        answering::Output::Offer { sdp } => {
+            println!("client            has the offer {sdp:?}");
+            client.answer(now, answer()).expect("the offer just came");
+        }
+        answering::Output::Send(text) => {
+            println!("client -> server  {text}");
+            server.handle_input(now, Input::Text(&text));
+        }
+        answering::Output::Refused(refusal) => println!("client            refuses: {refusal}"),
+        answering::Output::Timeout(_) => return false,
+    }
+    true
+}
+
+// In earnest a WebRTC stack writes the following three.
+
+fn offer() -> String {
+    "v=0\r\ns=offer\r\n".into()
+}
+
+fn answer() -> String {
+    "v=0\r\ns=answer\r\n".into()
+}
+
+fn candidate() -> Candidate {
+    Candidate {
+        candidate: "candidate:1 1 udp 2130706431 192.0.2.1 3000 typ host".into(),
+        sdp_mid: "0".into(),
+        sdp_m_line_index: 0,
+        username_fragment: "ufrag".into(),
+    }
+}
