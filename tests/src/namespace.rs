@@ -8,9 +8,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const DIRECTORY: &str = "/run/netns";
 const PREFIX: &str = "net-tests";
+
+/// Machines that this process has made.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A machine of its own as far as its network goes, gone when dropped.
 ///
@@ -22,16 +26,17 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes the machine `role`, a word unique within this process.
+    /// Makes a machine; `role` is part of its name.
     ///
     /// Removes first what test processes that were killed have left behind.
     ///
     /// # Errors
     ///
-    /// What `ip` said: not root, no such program, a `role` that is taken.
+    /// What `ip` said: not root, no such program.
     pub fn new(role: &str) -> io::Result<Self> {
         remove_leftovers();
-        let name = format!("{PREFIX}-{}-{role}", process::id());
+        let number = COUNT.fetch_add(1, Relaxed);
+        let name = format!("{PREFIX}-{}-{number}-{role}", process::id());
         ip(&["netns", "add", &name])?;
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_have_an_owner() {
-        assert_eq!(owner("net-tests-4711-server"), Some(4711));
+        assert_eq!(owner("net-tests-4711-0-server"), Some(4711));
         assert_eq!(owner("net-tests-x-server"), None);
         assert_eq!(owner("vpn-4711-server"), None);
         assert_eq!(owner("net-tests-4711"), None);
