@@ -1,1 +1,74 @@
-//! To be written.
+//! A websocket (RFC 6455), server and client side, as one machine without IO.
+//!
+//! Bytes go in, bytes come out: a [`Socket`] owns no stream, no thread and no clock. It speaks the
+//! HTTP upgrade with deadlines and limits, cuts the bytes into messages, answers pings and sends
+//! its own, pushes back when the peer does not read, and says goodbye with a close code. Frames
+//! are decoded by [tungstenite](https://docs.rs/tungstenite).
+//!
+//! # The one door
+//! * [`Socket::handle_input`] takes what happened: bytes, the end of the stream, or time passing.
+//! * [`Socket::send`] and [`Socket::close`] are what the application wants.
+//! * [`Socket::outgoing`] are bytes for the stream; [`Socket::advance`] says how many were written.
+//! * [`Socket::poll_output`] says what came of it. Call it after each of the above until it
+//!   gives [`Output::Timeout`], and call `handle_input` with [`Input::Timeout`] at that time.
+//!
+//! The outputs of a socket are always, in this order: at most one [`Output::Upgraded`], then any
+//! number of [`Output::Message`], then one [`Output::Closed`], then one [`Output::Finished`].
+//!
+//! ```
+//! use net_ws::{Config, Input, Message, Output, Socket};
+//! use std::time::Instant;
+//!
+//! /// What one socket has to say, into the other.
+//! fn carry(now: Instant, from: &mut Socket, to: &mut Socket) {
+//!     while !from.outgoing().is_empty() {
+//!         let bytes = from.outgoing().to_vec();
+//!         from.advance(now, bytes.len());
+//!         to.handle_input(now, Input::Bytes(&bytes));
+//!     }
+//! }
+//!
+//! let now = Instant::now();
+//! let mut server = Socket::accept(now, Config::default());
+//! let mut client = Socket::connect(now, Config::default(), "example.org", "/game?room=7")?;
+//!
+//! carry(now, &mut client, &mut server); // the request
+//! let Output::Upgraded(request) = server.poll_output() else { panic!("not upgraded") };
+//! assert_eq!((request.path(), request.query()), ("/game", Some("room=7")));
+//!
+//! carry(now, &mut server, &mut client); // the answer
+//! assert!(matches!(client.poll_output(), Output::Upgraded(_)));
+//!
+//! client.send(now, Message::Text("hello".into()))?;
+//! carry(now, &mut client, &mut server);
+//! assert_eq!(server.poll_output(), Output::Message(Message::Text("hello".into())));
+//! assert!(matches!(server.poll_output(), Output::Timeout(Some(_)))); // the next ping
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Without an event loop of one's own, [`Stream`] moves the bytes between a socket and anything
+//! that is `Read + Write`; `examples/echo.rs` is a server and a client on it.
+
+mod close;
+mod config;
+mod decoder;
+mod error;
+mod head;
+mod mask;
+mod message;
+mod meter;
+mod outbox;
+mod pipe;
+mod reply;
+mod request;
+mod response;
+mod socket;
+mod stream;
+
+pub use close::{BadRequest, BadResponse, CloseReason, Violation};
+pub use config::Config;
+pub use error::{ConnectError, SendError};
+pub use message::Message;
+pub use request::Request;
+pub use socket::{Input, Output, Socket};
+pub use stream::Stream;

@@ -1,0 +1,80 @@
+//! Deadlines and limits of one socket.
+
+use std::time::{Duration, Instant};
+
+/// Deadlines and limits of one [`Socket`](crate::Socket).
+///
+/// Every field has a default; [`Duration::MAX`] means never.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// From `accept` or `connect` to the end of the upgrade. Default 5 s. After it a server
+    /// answers 408 to a half request (nothing to silence, 503 if the verdict on a held upgrade
+    /// is missing) and the socket closes with `UpgradeTimeout`.
+    pub upgrade_timeout: Duration,
+    /// Bytes of an HTTP head, its empty line included. Default 8 KiB. Over it: 431.
+    pub head_bytes: usize,
+    /// Header lines of an HTTP head. Default 64, at most 124. Over it: 431.
+    pub head_headers: usize,
+    /// Whether a server waits for [`Socket::admit`](crate::Socket::admit) or
+    /// [`Socket::refuse`](crate::Socket::refuse) before it answers a good request. Default
+    /// `false`: every good request is answered with 101 at once.
+    pub hold_upgrade: bool,
+    /// Payload bytes of one message, each way, whole or in fragments. Default 64 KiB. A longer
+    /// one from the peer closes with 1009, before anything is allocated for it; a longer one to
+    /// the peer is `SendError::TooLarge`. It also bounds what a client may send before the
+    /// verdict on a held upgrade. While a fragmented message arrives the socket holds up to
+    /// about three times as much.
+    pub message_bytes: usize,
+    /// Fragments without payload in one message. Default 64. Over it the socket closes with
+    /// 1008. Fragments with payload are bounded by `message_bytes`.
+    pub empty_fragments: usize,
+    /// Unsent bytes, frame heads included. Default 1 MiB. A message that would pass it is
+    /// `SendError::Full`, but one whole message always fits into an empty backlog. Over it pings
+    /// wait for their pong, the newest replacing older ones. Our own control frames may pass it
+    /// by up to 512 bytes.
+    pub backlog_bytes: usize,
+    /// Time without a byte received after which a ping is sent, and then again each such time.
+    /// Default 15 s.
+    pub ping_after: Duration,
+    /// Time without a byte received after which the peer counts as gone (`CloseReason::Dead`).
+    /// Default 35 s.
+    pub dead_after: Duration,
+    /// From the start of closing to `Finished`, whatever the peer does: time to flush what was
+    /// accepted, say goodbye and hear the answer. Default 2 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            upgrade_timeout: Duration::from_secs(5),
+            head_bytes: 8 * 1024,
+            head_headers: 64,
+            hold_upgrade: false,
+            message_bytes: 64 * 1024,
+            empty_fragments: 64,
+            backlog_bytes: 1024 * 1024,
+            ping_after: Duration::from_secs(15),
+            dead_after: Duration::from_secs(35),
+            close_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// `now + wait`, or a time no process lives to see where that cannot be represented.
+pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now + wait.min(FAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_does_not_overflow() {
+        let now = Instant::now();
+        assert!(later(now, Duration::MAX) > later(now, Duration::from_secs(1 << 30)));
+        assert_eq!(later(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+    }
+}

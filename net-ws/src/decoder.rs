@@ -1,0 +1,89 @@
+//! Bytes of the peer into messages.
+
+use std::io::ErrorKind;
+
+use bytes::Bytes;
+use tungstenite::{
+    Error,
+    error::ProtocolError,
+    protocol::{CloseFrame, Message as Incoming, Role, WebSocketConfig, WebSocketContext},
+};
+
+use crate::{CloseReason, Config, Message, Violation, meter::Meter, pipe::Pipe};
+
+/// Bytes read at a time. Each socket holds a buffer of this size all its life, so a large one
+/// would cost far more memory than it saves time.
+const READ_BYTES: usize = 4 * 1024;
+
+/// What the peer sent.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Message(Message),
+    Ping(Bytes),
+    /// Code and reason, where the frame had a payload.
+    Close(Option<(u16, String)>),
+}
+
+/// tungstenite's decoder under our limits. It is never told to send anything.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    context: WebSocketContext,
+    meter: Meter,
+}
+
+impl Decoder {
+    pub(crate) fn new(role: Role, config: &Config) -> Decoder {
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(config.message_bytes))
+            .max_frame_size(Some(config.message_bytes.max(125)));
+        let context = WebSocketContext::new(role, Some(limits));
+        Decoder { context, meter: Meter::new(config.empty_fragments) }
+    }
+
+    /// What comes next in `bytes`, which is moved on; `None` when they are used up. After a close
+    /// or an error the decoder is of no more use, only [`Decoder::take_meter`].
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Result<Event, CloseReason>> {
+        loop {
+            let mut pipe = Pipe { bytes, meter: &mut self.meter };
+            return Some(match self.context.read(&mut pipe) {
+                Ok(Incoming::Text(text)) => Ok(Event::Message(Message::Text(text.to_string()))),
+                Ok(Incoming::Binary(data)) => Ok(Event::Message(Message::Binary(data))),
+                Ok(Incoming::Ping(data)) => Ok(Event::Ping(data)),
+                Ok(Incoming::Pong(_) | Incoming::Frame(_)) => continue,
+                Ok(Incoming::Close(frame)) => self.close(frame),
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => Err(fault(error)),
+            });
+        }
+    }
+
+    /// What looks for the peer's close frame when messages do not matter any more.
+    pub(crate) fn take_meter(&mut self) -> Meter {
+        std::mem::replace(&mut self.meter, Meter::new(0))
+    }
+
+    /// A close frame, unless its code was forbidden: tungstenite then shows a code of its own.
+    fn close(&self, frame: Option<CloseFrame>) -> Result<Event, CloseReason> {
+        let Some(frame) = frame else { return Ok(Event::Close(None)) };
+        let code = u16::from(frame.code);
+        match self.meter.close_code() {
+            Some(sent) if sent != code => Err(CloseReason::Protocol(Violation::CloseCode(sent))),
+            _ => Ok(Event::Close(Some((code, frame.reason.to_string())))),
+        }
+    }
+}
+
+/// Whose fault a decoder's error is: always the peer's.
+fn fault(error: Error) -> CloseReason {
+    CloseReason::Protocol(match error {
+        Error::Capacity(_) => return CloseReason::TooLarge,
+        Error::Utf8(_) => Violation::Utf8,
+        Error::Io(_) => Violation::EmptyFragments,
+        Error::Protocol(ProtocolError::InvalidOpcode(code)) => {
+            Violation::Frame(format!("opcode {code}"))
+        }
+        error => Violation::Frame(error.to_string()),
+    })
+}

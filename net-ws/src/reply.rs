@@ -1,0 +1,65 @@
+//! Refusals in HTTP.
+
+use std::io::Write;
+
+use tungstenite::http::StatusCode;
+
+use crate::outbox::Outbox;
+
+/// Answers a request with `status` and a line of text, and announces the end of the stream. A
+/// number that is no HTTP error status becomes 500.
+pub(crate) fn refuse(outbox: &mut Outbox, status: u16, text: &str) {
+    let status = StatusCode::from_u16(status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    write!(
+        outbox,
+        "HTTP/1.1 {} {}\r\n{}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\n\r\n{text}\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or("Error"),
+        wanted(status),
+        text.len() + 1,
+    )
+    .expect("an outbox takes everything");
+}
+
+/// The headers with which HTTP says what would do instead (RFC 9110 §15.5.6, RFC 6455 §4.4).
+fn wanted(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => "Allow: GET\r\n",
+        StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(status: u16, body: &str) -> String {
+        let mut outbox = Outbox::default();
+        refuse(&mut outbox, status, body);
+        String::from_utf8(outbox.front().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_is_proper_http() {
+        assert_eq!(
+            text(503, "later"),
+            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n\r\nlater\n"
+        );
+        assert!(text(426, "").contains("\r\nSec-WebSocket-Version: 13\r\n"));
+        assert!(text(405, "").contains("\r\nAllow: GET\r\n"));
+    }
+
+    #[test]
+    fn only_errors_refuse() {
+        for status in [0, 101, 200, 301, 600, 1000] {
+            assert!(text(status, "").starts_with("HTTP/1.1 500 "), "{status}");
+        }
+        assert!(text(499, "").starts_with("HTTP/1.1 499 Error\r\n"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What a client asks for.
+
+use tungstenite::{
+    Error,
+    error::{CapacityError, ProtocolError},
+    handshake::{machine::TryParse, server},
+};
+
+use crate::BadRequest;
+
+/// What the client asked for: the head of its upgrade request (RFC 6455 §4.1). On the client side
+/// this is what it asked itself.
+#[derive(Clone, Debug)]
+pub struct Request {
+    head: tungstenite::http::Request<()>,
+}
+
+impl Request {
+    /// The path, beginning with `/`, as it was sent (percent-encoded).
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// What follows the `?`, as it was sent.
+    pub fn query(&self) -> Option<&str> {
+        self.head.uri().query()
+    }
+
+    /// The first header of that name, in any case; `None` also where its value is not visible
+    /// ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// Names (lower case) and values of all headers whose value is visible ASCII.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.head.headers().iter();
+        headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    pub(crate) fn new(head: tungstenite::http::Request<()>) -> Request {
+        Request { head }
+    }
+}
+
+impl PartialEq for Request {
+    /// By target and headers.
+    fn eq(&self, other: &Request) -> bool {
+        self.head.uri() == other.head.uri() && self.head.headers() == other.head.headers()
+    }
+}
+
+impl Eq for Request {}
+
+/// Reads a complete head, with at most `max_headers` lines, and prepares the 101.
+pub(crate) fn parse(
+    head: &[u8],
+    max_headers: usize,
+) -> Result<(Request, server::Response), BadRequest> {
+    let parsed = server::Request::try_parse(head).map_err(refusal)?;
+    let Some((_, request)) = parsed else {
+        return Err(BadRequest::Syntax("incomplete".to_owned()));
+    };
+    if request.headers().len() > max_headers {
+        return Err(BadRequest::HeadHeaders);
+    }
+    // RFC 9112 §3.2: none or several are an error; the upgrade needs it (RFC 6455 §4.2.1).
+    if request.headers().get_all("host").iter().count() != 1 {
+        return Err(BadRequest::Host);
+    }
+    let response = server::create_response(&request).map_err(refusal)?;
+    Ok((Request::new(request), response))
+}
+
+/// What tungstenite found wrong, in our words.
+fn refusal(error: Error) -> BadRequest {
+    match error {
+        Error::Capacity(CapacityError::TooManyHeaders) => BadRequest::HeadHeaders,
+        Error::Protocol(ProtocolError::WrongHttpMethod) => BadRequest::Method,
+        Error::Protocol(ProtocolError::WrongHttpVersion) => BadRequest::HttpVersion,
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => BadRequest::Upgrade,
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => BadRequest::Version,
+        Error::Protocol(
+            ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey,
+        ) => BadRequest::Key,
+        error => BadRequest::Syntax(error.to_string()),
+    }
+}

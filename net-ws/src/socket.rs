@@ -1,0 +1,311 @@
+//! The machine: what it takes and what it gives.
+
+mod farewell;
+mod state;
+mod upgrade;
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::{
+    Frame, FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+
+use self::state::{Live, State};
+use crate::{
+    CloseReason, Config, ConnectError, Message, Request, SendError, config::later, decoder::Event,
+    head::Head, mask::Masks, outbox::Outbox, response,
+};
+
+/// Capacity of the queue of outputs that is kept when it is empty.
+const KEPT_OUTPUTS: usize = 32;
+
+/// One websocket, server or client side, from its first byte to its last. See the
+/// [crate's page](crate) for how to drive it.
+#[derive(Debug)]
+pub struct Socket {
+    role: Role,
+    config: Config,
+    state: State,
+    outbox: Outbox,
+    /// Bounded by what one input can hold: drain it after each.
+    outputs: VecDeque<Output>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Bytes were read from the stream. All of them are taken. They become at most one message
+    /// for each two bytes (server side: six), so the size of one read bounds the outputs.
+    Bytes(&'a [u8]),
+    /// The stream ended, or reading or writing failed.
+    End,
+    /// The time of the last [`Output::Timeout`] has come; harmless at any other time. First give
+    /// the bytes that can be read, then this: they prove that the peer lives.
+    Timeout,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The upgrade is done: the socket is open, messages can be sent. Server side: what the
+    /// client asked; client side: what we asked. With `hold_upgrade` the server side is open
+    /// only after [`Socket::admit`].
+    Upgraded(Request),
+    /// A whole message of the peer.
+    Message(Message),
+    /// No message will come and none can be sent any more. Comes once.
+    Closed(CloseReason),
+    /// Nothing is left to write or to wait for, the stream may be dropped. Comes once, after
+    /// `Closed`.
+    Finished,
+    /// Nothing more now. Give [`Input::Timeout`] at this time, if there is one.
+    Timeout(Option<Instant>),
+}
+
+/// Which side we are; a client masks its frames (RFC 6455 §5.3).
+#[derive(Debug)]
+enum Role {
+    Server,
+    Client(Masks),
+}
+
+impl Socket {
+    /// The server side of a stream that was just accepted.
+    pub fn accept(now: Instant, config: Config) -> Socket {
+        let deadline = later(now, config.upgrade_timeout);
+        Socket::new(Role::Server, config, State::Upgrading { head: Head::default(), deadline })
+    }
+
+    /// The client side of a stream that was just connected. The request waits in
+    /// [`Socket::outgoing`].
+    ///
+    /// `host` is the `Host` header (`example.org:3000`), `path_and_query` begins with `/`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Address`] where the two do not make a URI.
+    pub fn connect(
+        now: Instant,
+        config: Config,
+        host: &str,
+        path_and_query: &str,
+    ) -> Result<Socket, ConnectError> {
+        Socket::connect_with(now, config, host, path_and_query, &[])
+    }
+
+    /// Like [`Socket::connect`], with more headers, such as `Origin` or `Sec-WebSocket-Protocol`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Header`] for one that cannot be sent, or that the upgrade itself sets.
+    pub fn connect_with(
+        now: Instant,
+        config: Config,
+        host: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Socket, ConnectError> {
+        let (bytes, asked) = response::ask(host, path_and_query, headers)?;
+        let deadline = later(now, config.upgrade_timeout);
+        let state = State::Asking { head: Head::default(), asked, deadline };
+        let mut socket = Socket::new(Role::Client(Masks::default()), config, state);
+        socket.outbox.push(&bytes);
+        Ok(socket)
+    }
+
+    /// Takes what happened. Never panics, whatever the bytes.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Bytes(bytes) => self.take(now, bytes),
+            Input::End => self.end(),
+            Input::Timeout => {}
+        }
+        self.expire(now);
+        self.settle();
+    }
+
+    /// Appends one message, as one frame, to what is [`outgoing`](Socket::outgoing).
+    ///
+    /// # Errors
+    /// Each gives the message back and changes nothing. [`SendError::TooLarge`] over
+    /// `message_bytes`, [`SendError::Full`] where it does not fit into `backlog_bytes` (one whole
+    /// message always fits into an empty backlog), [`SendError::Closed`] where the socket is not
+    /// open.
+    pub fn send(&mut self, _now: Instant, message: Message) -> Result<(), SendError> {
+        if !matches!(self.state, State::Open(_)) {
+            return Err(SendError::Closed(message));
+        }
+        if message.len() > self.config.message_bytes {
+            return Err(SendError::TooLarge(message));
+        }
+        let backlog = self.backlog();
+        if backlog > 0 && backlog + self.frame_len(message.len()) > self.config.backlog_bytes {
+            return Err(SendError::Full(message));
+        }
+        let (kind, payload) = match message {
+            Message::Text(text) => (Data::Text, Bytes::from(text)),
+            Message::Binary(bytes) => (Data::Binary, bytes),
+        };
+        self.write(Frame::message(payload, OpCode::Data(kind), true));
+        Ok(())
+    }
+
+    /// Says goodbye: what was accepted goes out, then a close frame (RFC 6455 §7.1.2), and the
+    /// socket is `Finished` when the peer has answered it, or after `close_timeout`. No message
+    /// comes out any more.
+    ///
+    /// A `code` that must not be sent (§7.4) goes out as 1000; the `reason` is cut to 123 bytes
+    /// between characters. Before the upgrade is done a server answers 503 with the reason as
+    /// body instead, and a client goes without a word. Does nothing if closing has begun.
+    pub fn close(&mut self, now: Instant, code: u16, reason: &str) {
+        self.outputs.retain(|output| !matches!(output, Output::Message(_)));
+        match self.state {
+            State::Upgrading { .. } | State::Held { .. } => {
+                self.refuse_upgrade(now, CloseReason::ByUs, 503, reason);
+            }
+            State::Asking { .. } => self.abort(CloseReason::ByUs),
+            State::Open(_) => self.say_goodbye(now, CloseReason::ByUs, code, reason, &[]),
+            State::Closing { .. } | State::Flushing { .. } | State::Finished => {}
+        }
+        self.settle();
+    }
+
+    /// Counts `now` as life, as if a byte had come: for a loop that was stopped or did not read
+    /// for a while, and cannot blame the peer for the silence.
+    pub fn excuse_silence(&mut self, now: Instant) {
+        if let State::Open(live) = &mut self.state {
+            live.heard = now;
+        }
+    }
+
+    /// Bytes to write to the stream now: a part of all there is, empty only if there are none.
+    pub fn outgoing(&self) -> &[u8] {
+        self.outbox.front()
+    }
+
+    /// The first `written` bytes of [`Socket::outgoing`] are written. More than there were
+    /// counts as all of them.
+    pub fn advance(&mut self, _now: Instant, written: usize) {
+        self.outbox.advance(written);
+        self.pay_pong();
+        self.settle();
+    }
+
+    /// All unsent bytes, frame heads included.
+    pub fn backlog(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Whether nothing is left to write or to wait for; [`Output::Finished`] says it once.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
+    /// What came of inputs and calls, in order; at the end [`Output::Timeout`].
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if self.outputs.capacity() > KEPT_OUTPUTS {
+            self.outputs = VecDeque::new();
+        }
+        Output::Timeout(self.state.deadline(&self.config))
+    }
+
+    fn new(role: Role, config: Config, state: State) -> Socket {
+        Socket { role, config, state, outbox: Outbox::default(), outputs: VecDeque::new() }
+    }
+
+    fn take(&mut self, now: Instant, bytes: &[u8]) {
+        match &mut self.state {
+            _ if bytes.is_empty() => {}
+            State::Upgrading { .. } => self.read_request(now, bytes),
+            State::Held { .. } => self.read_early(now, bytes),
+            State::Asking { .. } => self.read_answer(now, bytes),
+            State::Open(_) => self.read_frames(now, bytes),
+            State::Closing { meter, .. } => {
+                meter.look_for_close(bytes);
+                self.look_whether_closed();
+            }
+            State::Flushing { .. } | State::Finished => {}
+        }
+    }
+
+    fn read_frames(&mut self, now: Instant, mut bytes: &[u8]) {
+        while let State::Open(live) = &mut self.state {
+            live.heard = now;
+            match live.decoder.next(&mut bytes) {
+                None => return,
+                Some(Ok(Event::Message(message))) => {
+                    self.outputs.push_back(Output::Message(message))
+                }
+                Some(Ok(Event::Ping(data))) => self.answer_ping(&data),
+                Some(Ok(Event::Close(frame))) => self.answer_close(now, frame),
+                Some(Err(reason)) => self.fail(now, reason, bytes),
+            }
+        }
+    }
+
+    /// Acts on the deadlines that `now` has reached.
+    fn expire(&mut self, now: Instant) {
+        if self.state.deadline(&self.config).is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match &mut self.state {
+            State::Upgrading { .. } | State::Held { .. } | State::Asking { .. } => {
+                self.upgrade_timed_out(now);
+            }
+            State::Open(live) if now >= live.dead_at(&self.config) => self.abort(CloseReason::Dead),
+            State::Open(live) => {
+                live.pinged = Some(now);
+                // Over the bound there is nothing to learn from one frame more.
+                if self.outbox.len() < self.config.backlog_bytes {
+                    self.write(Frame::ping(Bytes::new()));
+                }
+            }
+            State::Closing { .. } | State::Flushing { .. } => self.finish(),
+            State::Finished => {}
+        }
+    }
+
+    /// Answers a ping now, or keeps the newest for when there is room (RFC 6455 §5.5.3).
+    fn answer_ping(&mut self, data: &[u8]) {
+        if let State::Open(live) = &mut self.state {
+            live.pong_owed = Some(Bytes::copy_from_slice(data));
+            self.pay_pong();
+        }
+    }
+
+    fn pay_pong(&mut self) {
+        if let State::Open(live) = &mut self.state
+            && self.outbox.len() < self.config.backlog_bytes
+            && let Some(data) = live.pong_owed.take()
+        {
+            self.write(Frame::pong(data));
+        }
+    }
+
+    fn write_close(&mut self, payload: Bytes) {
+        let head = FrameHeader { opcode: OpCode::Control(Control::Close), ..Default::default() };
+        self.write(Frame::from_payload(head, payload));
+    }
+
+    /// Appends a frame: one copy, and one more for a client, whose frames are masked.
+    fn write(&mut self, mut frame: Frame) {
+        if let Role::Client(masks) = &mut self.role {
+            frame.header_mut().mask = Some(masks.draw());
+        }
+        frame.format(&mut self.outbox).expect("an outbox takes everything");
+    }
+
+    /// Bytes of a frame with this payload.
+    fn frame_len(&self, payload: usize) -> usize {
+        let mask = matches!(self.role, Role::Client(_)).then_some([0; 4]);
+        FrameHeader { mask, ..Default::default() }.len(payload as u64) + payload
+    }
+
+    fn set_state(&mut self, state: State) {
+        log::debug!("websocket {} -> {}", self.state.name(), state.name());
+        self.state = state;
+    }
+}

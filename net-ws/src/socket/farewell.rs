@@ -1,0 +1,99 @@
+//! Closing, in order or not.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Output, Role, Socket, State};
+use crate::{CloseReason, close::close_payload, config::later};
+
+impl Socket {
+    /// The peer broke a rule; `rest` is what came behind it. It is told so, and may answer.
+    pub(super) fn fail(&mut self, now: Instant, reason: CloseReason, rest: &[u8]) {
+        let code = match &reason {
+            CloseReason::TooLarge => 1009,
+            CloseReason::Protocol(violation) => violation.code(),
+            _ => 1002,
+        };
+        let text = reason.to_string();
+        self.say_goodbye(now, reason, code, &text, rest);
+    }
+
+    /// Queues our close frame; the peer's may be in `rest`, or come later.
+    pub(super) fn say_goodbye(
+        &mut self,
+        now: Instant,
+        reason: CloseReason,
+        code: u16,
+        text: &str,
+        rest: &[u8],
+    ) {
+        let State::Open(live) = &mut self.state else { return };
+        let mut meter = live.decoder.take_meter();
+        meter.look_for_close(rest);
+        self.write_close(close_payload(code, text));
+        self.closed(reason);
+        let deadline = later(now, self.config.close_timeout);
+        self.set_state(State::Closing { meter, deadline });
+        self.look_whether_closed();
+    }
+
+    /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
+    pub(super) fn answer_close(&mut self, now: Instant, frame: Option<(u16, String)>) {
+        self.write_close(frame.as_ref().map_or(Bytes::new(), |(code, _)| close_payload(*code, "")));
+        let (code, reason) = frame.unwrap_or((1005, String::new()));
+        self.closed(CloseReason::ByPeer { code, reason });
+        let deadline = later(now, self.config.close_timeout);
+        self.set_state(State::Flushing { await_end: self.is_client(), deadline });
+    }
+
+    /// Both close frames are there: only the bytes' way out is left.
+    pub(super) fn look_whether_closed(&mut self) {
+        if let State::Closing { meter, deadline } = &self.state
+            && meter.closed()
+        {
+            let deadline = *deadline;
+            self.set_state(State::Flushing { await_end: self.is_client(), deadline });
+        }
+    }
+
+    /// The stream is gone.
+    pub(super) fn end(&mut self) {
+        match self.state {
+            State::Upgrading { .. }
+            | State::Held { .. }
+            | State::Asking { .. }
+            | State::Open(_) => self.abort(CloseReason::Gone),
+            State::Closing { .. } | State::Flushing { .. } => self.finish(),
+            State::Finished => {}
+        }
+    }
+
+    /// Closes without a word.
+    pub(super) fn abort(&mut self, reason: CloseReason) {
+        self.closed(reason);
+        self.finish();
+    }
+
+    /// Finishes when nothing is left to write, if that is all we wait for.
+    pub(super) fn settle(&mut self) {
+        if matches!(self.state, State::Flushing { await_end: false, .. }) && self.backlog() == 0 {
+            self.finish();
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.outbox.clear();
+        self.set_state(State::Finished);
+        self.outputs.push_back(Output::Finished);
+    }
+
+    pub(super) fn closed(&mut self, reason: CloseReason) {
+        log::debug!("websocket closed: {reason}");
+        self.outputs.push_back(Output::Closed(reason));
+    }
+
+    fn is_client(&self) -> bool {
+        matches!(self.role, Role::Client(_))
+    }
+}

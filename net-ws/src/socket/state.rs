@@ -1,0 +1,94 @@
+//! The life of a socket.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tungstenite::handshake::server::Response;
+
+use crate::{Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked};
+
+/// Where a socket is in its life; each arrow is a method of the socket.
+///
+/// ```text
+/// server  accept --> Upgrading --answer----------> Open
+///                     |  '-read_request-> Held --admit-^
+///                     |                    |
+///                     '---------------------refuse_upgrade--> Flushing
+///
+/// client  connect --> Asking --read_answer--> Open
+///
+/// both    Open --say_goodbye--> Closing --look_whether_closed--> Flushing --settle--> Finished
+///          '---------------answer_close--------------------------^
+/// ```
+///
+/// `abort` leads to `Finished` from every state before `Closing`: the stream ended, the peer is
+/// dead, the server said no. `finish` does from the two after it, when the stream ends or
+/// `close_timeout` is over.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Server: the request is arriving.
+    Upgrading { head: Head, deadline: Instant },
+    /// Server: a good request waits for the application's verdict; `early` came behind it.
+    Held { response: Response, early: Vec<u8>, deadline: Instant },
+    /// Client: the answer is arriving.
+    Asking { head: Head, asked: Asked, deadline: Instant },
+    /// Messages go both ways.
+    Open(Box<Live>),
+    /// Our close frame is queued or sent, the peer's has not come yet.
+    Closing { meter: Meter, deadline: Instant },
+    /// Nothing is read any more; what is queued goes out. A client then waits for the server to
+    /// end the stream, so that the server's side keeps TIME_WAIT (RFC 6455 §7.1.1).
+    Flushing { await_end: bool, deadline: Instant },
+    /// Nothing is left to do.
+    Finished,
+}
+
+/// What an open socket needs.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) decoder: Decoder,
+    /// When the last byte was received.
+    pub(super) heard: Instant,
+    /// When the last ping was sent.
+    pub(super) pinged: Option<Instant>,
+    /// The newest ping that could not be answered for want of room.
+    pub(super) pong_owed: Option<Bytes>,
+}
+
+impl Live {
+    pub(super) fn dead_at(&self, config: &Config) -> Instant {
+        later(self.heard, config.dead_after)
+    }
+
+    fn ping_at(&self, config: &Config) -> Instant {
+        let last = self.pinged.map_or(self.heard, |pinged| pinged.max(self.heard));
+        later(last, config.ping_after)
+    }
+}
+
+impl State {
+    /// When this state wants to be looked at if nothing happens.
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        match self {
+            State::Upgrading { deadline, .. }
+            | State::Held { deadline, .. }
+            | State::Asking { deadline, .. }
+            | State::Closing { deadline, .. }
+            | State::Flushing { deadline, .. } => Some(*deadline),
+            State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
+            State::Finished => None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            State::Upgrading { .. } => "Upgrading",
+            State::Held { .. } => "Held",
+            State::Asking { .. } => "Asking",
+            State::Open(_) => "Open",
+            State::Closing { .. } => "Closing",
+            State::Flushing { .. } => "Flushing",
+            State::Finished => "Finished",
+        }
+    }
+}
