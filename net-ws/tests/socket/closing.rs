@@ -1,0 +1,179 @@
+use crate::common::*;
+use net_ws::{CloseReason, Config, Input, Output};
+use std::time::Instant;
+
+fn by_peer(code: u16, reason: &str) -> CloseReason {
+    CloseReason::ByPeer { code, reason: reason.to_owned() }
+}
+
+#[test]
+fn either_side_says_goodbye() {
+    for step in [1, 1000] {
+        let mut pair = Pair::open(Config::default(), step);
+        pair.server.send(pair.now, text("before")).unwrap();
+        pair.server.close(pair.now, 1001, "bye");
+        pair.run();
+        let closed = [Output::Closed(CloseReason::ByUs), Output::Finished];
+        assert_eq!(pair.take_server(), closed);
+        let heard = [
+            Output::Message(text("before")),
+            Output::Closed(by_peer(1001, "bye")),
+            Output::Finished,
+        ];
+        assert_eq!(pair.take_client(), heard);
+
+        let mut pair = Pair::open(Config::default(), step);
+        pair.client.close(pair.now, 3000, "done");
+        pair.run();
+        assert_eq!(pair.take_client(), closed);
+        assert_eq!(pair.take_server(), [Output::Closed(by_peer(3000, "done")), Output::Finished]);
+    }
+}
+
+#[test]
+fn both_at_once() {
+    let mut pair = Pair::open(Config::default(), 1);
+    pair.client.close(pair.now, 1000, "c");
+    pair.server.close(pair.now, 1000, "s");
+    pair.run();
+    let closed = [Output::Closed(CloseReason::ByUs), Output::Finished];
+    assert_eq!((pair.take_client(), pair.take_server()), (closed.to_vec(), closed.to_vec()));
+}
+
+#[test]
+fn a_peer_that_never_answers_or_never_reads() {
+    for reads in [true, false] {
+        let now = Instant::now();
+        let mut server = open_server(now, Config::default());
+        server.send(now, binary(60_000)).unwrap();
+        server.close(now, 1000, "");
+        if reads {
+            assert_eq!(goodbye(&written(now, &mut server, 999)).0, 1000);
+        }
+        let (outputs, at) = drain(&mut server);
+        assert_eq!(outputs, [Output::Closed(CloseReason::ByUs)]);
+        assert_eq!(at, Some(now + secs(2.0)));
+        server.handle_input(now + secs(1.9), Input::Bytes(&frame(0x81, b"more")));
+        assert_eq!(drain(&mut server), (vec![], at));
+        server.handle_input(now + secs(2.0), Input::Timeout);
+        assert_eq!(drain(&mut server), (vec![Output::Finished], None));
+        assert!(server.outgoing().is_empty());
+    }
+}
+
+#[test]
+fn a_peer_that_says_goodbye_and_never_reads() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    server.handle_input(now, Input::Bytes(&close_frame(1000, "")));
+    assert_eq!(
+        drain(&mut server),
+        (vec![Output::Closed(by_peer(1000, ""))], Some(now + secs(2.0)))
+    );
+    server.handle_input(now + secs(2.0), Input::Timeout);
+    assert_eq!(drain(&mut server).0, [Output::Finished]);
+}
+
+#[test]
+fn the_peer_is_answered_with_its_own_code() {
+    let now = Instant::now();
+    for code in [1000, 1001, 1011, 3000, 4999] {
+        let mut server = open_server(now, Config::default());
+        server.handle_input(now, Input::Bytes(&close_frame(code, "because")));
+        assert_eq!(goodbye(&written(now, &mut server, 1)), (code, String::new()));
+        let closed = [Output::Closed(by_peer(code, "because")), Output::Finished];
+        assert_eq!(drain(&mut server).0, closed);
+    }
+}
+
+#[test]
+fn nothing_that_follows_a_close_frame_counts() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    let bytes = [close_frame(1000, ""), frame(0x81, b"late"), vec![0xff; 99], close_frame(1, "")];
+    server.handle_input(now, Input::Bytes(&bytes.concat()));
+    assert_eq!(goodbye(&written(now, &mut server, 99)).0, 1000);
+    assert_eq!(drain(&mut server).0, [Output::Closed(by_peer(1000, "")), Output::Finished]);
+}
+
+#[test]
+fn no_message_comes_after_close() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    server.handle_input(now, Input::Bytes(&frame(0x81, b"not polled yet")));
+    server.close(now, 1000, "");
+    let bytes = [frame(0x81, b"late"), frame(0x89, b"late"), close_frame(1000, "")].concat();
+    server.handle_input(now, Input::Bytes(&bytes));
+    assert_eq!(goodbye(&written(now, &mut server, 99)).0, 1000);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs), Output::Finished]);
+}
+
+#[test]
+fn the_peers_goodbye_is_found_behind_half_a_frame() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    let long = frame(0x82, &[0x88; 300]);
+    server.handle_input(now, Input::Bytes(&long[..150]));
+    server.close(now, 1000, "");
+    written(now, &mut server, 99);
+    server.handle_input(now, Input::Bytes(&long[150..]));
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+    server.handle_input(now, Input::Bytes(&close_frame(1000, "")));
+    assert_eq!(drain(&mut server).0, [Output::Finished]);
+}
+
+#[test]
+fn after_a_fault_the_peer_may_still_say_goodbye() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    let huge = vec![0; 100_000];
+    server.handle_input(now, Input::Bytes(&frame(0x82, &huge)[..50_000]));
+    assert_eq!(goodbye(&written(now, &mut server, 99)).0, 1009);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::TooLarge)]);
+    server.handle_input(now, Input::Bytes(&frame(0x82, &huge)[50_000..]));
+    assert_eq!(drain(&mut server).0, []);
+    server.handle_input(now, Input::Bytes(&close_frame(1009, "")));
+    assert_eq!(drain(&mut server).0, [Output::Finished]);
+}
+
+#[test]
+fn the_streams_end_at_any_time() {
+    let now = Instant::now();
+    let head = request();
+    let whole = [head.as_bytes(), &frame(0x81, b"abc")].concat();
+    for cut in 0..whole.len() {
+        let mut server = net_ws::Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(&whole[..cut]));
+        server.handle_input(now, Input::End);
+        server.handle_input(now, Input::End);
+        let (outputs, at) = drain(&mut server);
+        let begin = usize::from(cut >= head.len());
+        assert_eq!(outputs[begin..], [Output::Closed(CloseReason::Gone), Output::Finished]);
+        assert_eq!(at, None);
+        assert!(server.outgoing().is_empty());
+    }
+}
+
+#[test]
+fn a_long_reason_is_cut_and_a_bad_code_replaced() {
+    let now = Instant::now();
+    for code in [1005, 1006, 1015, 0] {
+        let mut server = open_server(now, Config::default());
+        server.close(now, code, &"ü".repeat(100));
+        server.close(now, 1001, "again");
+        assert_eq!(goodbye(&written(now, &mut server, 99)), (1000, "ü".repeat(61)));
+    }
+}
+
+#[test]
+fn a_client_leaves_the_stream_to_the_server() {
+    let mut pair = Pair::open(Config::default(), 1000);
+    pair.server.close(pair.now, 1000, "");
+    let bytes = written(pair.now, &mut pair.server, 1000);
+    pair.client.handle_input(pair.now, Input::Bytes(&bytes));
+    written(pair.now, &mut pair.client, 1000);
+    let (outputs, at) = drain(&mut pair.client);
+    assert_eq!((outputs.len(), at), (1, Some(pair.now + secs(2.0))));
+    pair.client.handle_input(pair.now, Input::End);
+    assert_eq!(drain(&mut pair.client).0, [Output::Finished]);
+}

@@ -1,0 +1,136 @@
+use crate::common::*;
+use net_ws::{CloseReason, Config, Input, Output, Socket};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_silent_stranger_goes_without_a_word() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config::default());
+    assert_eq!(drain(&mut server), (vec![], Some(now + secs(5.0))));
+    server.handle_input(now + secs(4.99), Input::Timeout);
+    assert_eq!(drain(&mut server).0, []);
+    server.handle_input(now + secs(5.0), Input::Timeout);
+    let expected = [Output::Closed(CloseReason::UpgradeTimeout), Output::Finished];
+    assert_eq!(drain(&mut server), (expected.to_vec(), None));
+    assert_eq!(server.backlog(), 0);
+}
+
+#[test]
+fn a_slow_request_is_told_so() {
+    let start = Instant::now();
+    let mut server = Socket::accept(start, Config::default());
+    for (tick, byte) in request().bytes().enumerate().take(51) {
+        let now = start + secs(tick as f64 * 0.1);
+        server.handle_input(now, Input::Bytes(&[byte]));
+        if tick < 50 {
+            assert_eq!(drain(&mut server), (vec![], Some(start + secs(5.0))));
+        }
+    }
+    let answer = written(start, &mut server, 1);
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+    let expected = [Output::Closed(CloseReason::UpgradeTimeout), Output::Finished];
+    assert_eq!(drain(&mut server).0, expected);
+}
+
+#[test]
+fn a_client_without_an_answer_gives_up() {
+    let now = Instant::now();
+    let mut client = Socket::connect(now, Config::default(), "h", "/").unwrap();
+    client.handle_input(now + secs(5.0), Input::Timeout);
+    let expected = [Output::Closed(CloseReason::UpgradeTimeout), Output::Finished];
+    assert_eq!(drain(&mut client), (expected.to_vec(), None));
+    assert!(client.outgoing().is_empty());
+}
+
+/// Follows the socket's own timeouts until it is finished: when pings went out, and the end.
+fn sit_out(start: Instant, socket: &mut Socket) -> (Vec<Duration>, Vec<Output>, Duration) {
+    let (mut pings, mut outputs, mut now) = (vec![], vec![], start);
+    loop {
+        let (new, at) = drain(socket);
+        outputs.extend(new);
+        let Some(at) = at else { return (pings, outputs, now - start) };
+        now = at;
+        socket.handle_input(now, Input::Timeout);
+        if !written(now, socket, 100).is_empty() {
+            pings.push(now - start);
+        }
+    }
+}
+
+#[test]
+fn pings_and_then_death_on_both_sides() {
+    let pair = Pair::open(Config::default(), 1000);
+    let start = pair.now;
+    for mut socket in [pair.client, pair.server] {
+        let (pings, outputs, end) = sit_out(start, &mut socket);
+        assert_eq!(pings, [secs(15.0), secs(30.0)]);
+        assert_eq!(outputs, [Output::Closed(CloseReason::Dead), Output::Finished]);
+        assert_eq!(end, secs(35.0));
+    }
+}
+
+#[test]
+fn any_byte_is_life_and_so_is_an_excuse() {
+    let start = Instant::now();
+    let mut server = open_server(start, Config::default());
+    // Half a frame head is life, too.
+    server.handle_input(start + secs(14.0), Input::Bytes(&[0x81]));
+    assert_eq!(drain(&mut server).1, Some(start + secs(29.0)));
+    server.handle_input(start + secs(29.0), Input::Timeout);
+    assert_eq!(frames(&written(start, &mut server, 100)), [(0x89, vec![])]);
+    server.excuse_silence(start + secs(40.0));
+    server.handle_input(start + secs(50.0), Input::Timeout);
+    assert_eq!(drain(&mut server), (vec![], Some(start + secs(55.0))));
+    server.handle_input(start + secs(50.0), Input::Bytes(b""));
+    assert_eq!(drain(&mut server).1, Some(start + secs(55.0)));
+}
+
+#[test]
+fn bytes_that_come_late_still_save_the_peer() {
+    let start = Instant::now();
+    let mut server = open_server(start, Config::default());
+    server.handle_input(start + secs(60.0), Input::Bytes(&frame(0x8a, b"")));
+    server.handle_input(start + secs(60.0), Input::Timeout);
+    assert_eq!(drain(&mut server), (vec![], Some(start + secs(75.0))));
+}
+
+#[test]
+fn a_ping_is_answered_in_time() {
+    let mut pair = Pair::open(Config::default(), 1);
+    for round in 1..10 {
+        pair.now += secs(15.0);
+        pair.server.handle_input(pair.now, Input::Timeout);
+        pair.run();
+        assert_eq!(drain(&mut pair.server), (vec![], Some(pair.now + secs(15.0))), "{round}");
+        assert!(pair.take_client().is_empty());
+    }
+}
+
+#[test]
+fn a_full_backlog_gets_no_pings() {
+    let start = Instant::now();
+    let mut server = open_server(start, Config { backlog_bytes: 100, ..Config::default() });
+    server.send(start, binary(200)).unwrap();
+    let before = server.backlog();
+    server.handle_input(start + secs(15.0), Input::Timeout);
+    assert_eq!(server.backlog(), before);
+    assert_eq!(drain(&mut server).1, Some(start + secs(30.0)));
+}
+
+#[test]
+fn never_is_never() {
+    let config = Config {
+        upgrade_timeout: Duration::MAX,
+        ping_after: Duration::MAX,
+        dead_after: Duration::MAX,
+        close_timeout: Duration::MAX,
+        ..Config::default()
+    };
+    let start = Instant::now();
+    let mut server = open_server(start, config);
+    server.handle_input(start + secs(1e9), Input::Timeout);
+    assert!(drain(&mut server).0.is_empty());
+    server.close(start, 1000, "");
+    server.handle_input(start + secs(1e9), Input::Timeout);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+}

@@ -1,0 +1,218 @@
+use crate::common::*;
+use net_ws::{BadRequest, BadResponse, CloseReason, Config, Input, Output, Socket};
+use std::time::Instant;
+
+/// What a server makes of these bytes: its outputs and its answer.
+fn serve(bytes: &[u8]) -> (Vec<Output>, String) {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config::default());
+    server.handle_input(now, Input::Bytes(bytes));
+    let answer = String::from_utf8_lossy(&written(now, &mut server, usize::MAX)).into_owned();
+    (drain(&mut server).0, answer)
+}
+
+/// A refused request: `Closed` and `Finished` as soon as the answer is out.
+fn refused(bytes: &[u8]) -> (BadRequest, String) {
+    let (outputs, answer) = serve(bytes);
+    let [Output::Closed(CloseReason::BadRequest(why)), Output::Finished] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nConnection: close"), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
+    assert!(answer.starts_with(&format!("HTTP/1.1 {} ", why.status())), "{answer}");
+    (why.clone(), answer)
+}
+
+fn changed(from: &str, to: &str) -> Vec<u8> {
+    assert!(request().contains(from));
+    request().replacen(from, to, 1).into_bytes()
+}
+
+#[test]
+fn the_example_of_the_rfc() {
+    let (outputs, answer) = serve(request().as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+    assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    let request = upgraded(&outputs);
+    assert_eq!((request.path(), request.query()), ("/p", Some("q=1")));
+    assert_eq!(request.header("ORIGIN"), Some("https://o"));
+    assert!(request.headers().any(|header| header == ("host", "h")));
+    assert_eq!(outputs.len(), 1);
+}
+
+#[test]
+fn byte_by_byte_with_frames_behind() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config::default());
+    let bytes = [request().as_bytes(), &frame(0x81, b"a"), &frame(0x82, b"b")].concat();
+    bytes.iter().for_each(|byte| server.handle_input(now, Input::Bytes(&[*byte])));
+    let outputs = drain(&mut server).0;
+    assert!(
+        matches!(&outputs[..], [Output::Upgraded(_), Output::Message(a), Output::Message(_)] if *a == text("a"))
+    );
+}
+
+#[test]
+fn request_and_frame_in_one_segment() {
+    let bytes = [request().as_bytes(), &frame(0x81, b"first"), &frame(0x88, b"")].concat();
+    let (outputs, answer) = serve(&bytes);
+    assert_eq!(outputs[1], Output::Message(text("first")));
+    assert_eq!(reason(&outputs), CloseReason::ByPeer { code: 1005, reason: String::new() });
+    assert_eq!(outputs[3], Output::Finished);
+    assert!(answer.ends_with("\r\n\r\n\u{fffd}\0"), "{answer:?}");
+}
+
+#[test]
+fn each_bad_request_is_told_what_to_change() {
+    let cases = [
+        (changed("GET", "POST"), BadRequest::Method, 405),
+        (changed("HTTP/1.1", "HTTP/1.0"), BadRequest::HttpVersion, 400),
+        (changed("Upgrade: websocket\r\n", ""), BadRequest::Upgrade, 400),
+        (changed("Upgrade: websocket", "Upgrade: h2c"), BadRequest::Upgrade, 400),
+        (changed("keep-alive, Upgrade", "keep-alive"), BadRequest::Upgrade, 400),
+        (changed("Version: 13", "Version: 8"), BadRequest::Version, 426),
+        (changed("Sec-WebSocket-Version: 13\r\n", ""), BadRequest::Version, 426),
+        (changed("ZQ==", "ZQ="), BadRequest::Key, 400),
+        (changed("Sec-WebSocket-Key", "X"), BadRequest::Key, 400),
+        (changed("Host: h\r\n", ""), BadRequest::Host, 400),
+        (changed("Host: h\r\n", "Host: h\r\nHost: i\r\n"), BadRequest::Host, 400),
+        (b"\x16\x03\x01\x02\x00\x01".to_vec(), BadRequest::Tls, 400),
+    ];
+    for (bytes, expected, status) in cases {
+        let (why, answer) = refused(&bytes);
+        assert_eq!(why, expected);
+        assert_eq!(why.status(), status);
+        assert_eq!(
+            answer.contains("Sec-WebSocket-Version: 13"),
+            status == 426 || why == BadRequest::Version
+        );
+    }
+}
+
+#[test]
+fn what_is_not_http() {
+    for bytes in
+        [&b"\r\n\r\n"[..], b"SSH-2.0\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\0: a\r\n\r\n"]
+    {
+        assert!(matches!(refused(bytes).0, BadRequest::Syntax(_)), "{bytes:?}");
+    }
+}
+
+#[test]
+fn heads_have_limits() {
+    let config = Config::default();
+    let lines = |count| changed("Origin: https://o\r\n", &"A: b\r\n".repeat(count));
+    assert!(matches!(serve(&lines(config.head_headers - 5)).0[..], [Output::Upgraded(_)]));
+    assert_eq!(refused(&lines(config.head_headers - 4)).0, BadRequest::HeadHeaders);
+    assert_eq!(refused(&lines(200)).0, BadRequest::HeadHeaders);
+
+    let fill = config.head_bytes - request().len() + "https://o".len();
+    let long = |len| changed("https://o", &"x".repeat(len));
+    assert_eq!(long(fill).len(), config.head_bytes);
+    assert!(matches!(serve(&long(fill)).0[..], [Output::Upgraded(_)]));
+    assert_eq!(refused(&long(fill + 1)).0, BadRequest::HeadBytes);
+    assert_eq!(refused(&long(20 << 20)).0, BadRequest::HeadBytes);
+}
+
+#[test]
+fn an_endless_head_ends_at_the_limit() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config::default());
+    for taken in 1.. {
+        server.handle_input(now, Input::Bytes(b"x"));
+        if let Output::Closed(reason) = server.poll_output() {
+            assert_eq!(reason, CloseReason::BadRequest(BadRequest::HeadBytes));
+            assert_eq!(taken, Config::default().head_bytes + 1);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_held_upgrade_waits_for_the_verdict() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    server.handle_input(
+        now,
+        Input::Bytes(&[request().as_bytes(), &frame(0x81, b"ea")[..5]].concat()),
+    );
+    server.handle_input(now, Input::Bytes(&frame(0x81, b"ea")[5..]));
+    assert!(matches!(drain(&mut server).0[..], [Output::Upgraded(_)]));
+    assert_eq!(server.backlog(), 0);
+    assert!(server.send(now, text("no")).is_err());
+    server.admit(now, Some("chat"));
+    assert_eq!(drain(&mut server).0, [Output::Message(text("ea"))]);
+    let answer = String::from_utf8(written(now, &mut server, usize::MAX)).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && answer.contains("sec-websocket-protocol: chat\r\n")
+    );
+    server.refuse(now, 403, "too late");
+    assert_eq!(server.backlog(), 0);
+}
+
+#[test]
+fn a_held_upgrade_is_refused_or_times_out() {
+    type Verdict = fn(&mut Socket, Instant);
+    let cases: [(Verdict, &str, CloseReason); 4] = [
+        (|s, now| s.refuse(now, 403, "this origin may not"), "403 Forbidden", CloseReason::ByUs),
+        (|s, now| s.close(now, 1001, "going away"), "503 Service Unavailable", CloseReason::ByUs),
+        (
+            |s, now| s.handle_input(now + secs(5.0), Input::Timeout),
+            "503 Service Unavailable",
+            CloseReason::UpgradeTimeout,
+        ),
+        (
+            |s, now| s.handle_input(now, Input::Bytes(&[0; 65_537])),
+            "400 Bad Request",
+            CloseReason::BadRequest(BadRequest::Early),
+        ),
+    ];
+    for (verdict, status, expected) in cases {
+        let now = Instant::now();
+        let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+        server.handle_input(now, Input::Bytes(request().as_bytes()));
+        verdict(&mut server, now);
+        let answer = String::from_utf8(written(now, &mut server, 1)).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        let outputs = drain(&mut server).0;
+        assert!(matches!(outputs[..], [Output::Upgraded(_), Output::Closed(_), Output::Finished]));
+        assert_eq!(reason(&outputs), expected);
+    }
+}
+
+#[test]
+fn closing_before_the_upgrade_is_http() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config::default());
+    server.handle_input(now, Input::Bytes(b"GET / HT"));
+    server.close(now, 1013, "full, try later");
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+    let answer = String::from_utf8(written(now, &mut server, usize::MAX)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\nfull, try later\n"));
+    assert_eq!(drain(&mut server).0, [Output::Finished]);
+}
+
+#[test]
+fn both_sides_upgrade_in_any_steps() {
+    for step in [1, 3, 1000] {
+        let mut pair = Pair::new(Config::default(), step);
+        pair.run();
+        let server = pair.take_server();
+        let client = pair.take_client();
+        assert_eq!(upgraded(&server).header("host"), Some("h:1"));
+        assert_eq!(upgraded(&client).query(), Some("q=1"));
+    }
+}
+
+#[test]
+fn a_client_reports_a_refusal() {
+    let mut pair = Pair::new(Config { head_bytes: 60, ..Config::default() }, 1000);
+    pair.run();
+    assert_eq!(reason(&pair.take_client()), CloseReason::BadResponse(BadResponse::HeadBytes));
+    let mut pair = Pair::new(Config { hold_upgrade: true, ..Config::default() }, 1000);
+    pair.run();
+    pair.server.refuse(pair.now, 403, "no");
+    pair.run();
+    assert_eq!(reason(&pair.take_client()), CloseReason::Refused { status: 403 });
+}
