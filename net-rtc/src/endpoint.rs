@@ -211,8 +211,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     /// Counters over all peers.
     pub fn stats(&self) -> Stats {
-        let living = self.peers.iter().map(|(_, (_, peer))| peer.dropped()).sum::<u64>();
-        Stats { dropped: self.stats.dropped + living, ..self.stats }
+        self.stats
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -290,10 +289,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
     ) -> R {
         let (key, peer) = &mut self.peers[slot];
-        let before = peer.wake();
+        let (wake, dropped) = (peer.wake(), peer.dropped());
         let result = change(peer, &mut self.scratch);
-        let after = peer.wake().filter(|_| !peer.is_closed());
-        self.deadlines.replace(slot, before, after);
+        self.deadlines.replace(slot, wake, peer.wake().filter(|_| !peer.is_closed()));
+        self.stats.dropped += peer.dropped() - dropped;
         self.outputs.extend(self.scratch.drain(..).map(|output| match output {
             PeerOutput::Transmit(transmit) => Output::Transmit(transmit),
             PeerOutput::Event(event) => Output::Event(key.clone(), event),
@@ -309,7 +308,6 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         debug!("{key:?} is gone");
         self.slots.remove(&key);
         self.routes.remove(slot, peer.sources());
-        self.stats.dropped += peer.dropped();
     }
 
     fn warn_of_fragments(&self, size: usize) {

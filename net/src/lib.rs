@@ -1,1 +1,46 @@
-//! To be written.
+//! Reliable and unreliable messages between a game or realtime server and browsers: over a
+//! websocket and a WebRTC data channel at once.
+//!
+//! A browser that connects to a [`Server`] becomes a peer with an id. Its [`Event`]s come out
+//! of an [`EventQueue`]; messages to it go by [`Server::send_reliable`] (whole, once, in order)
+//! or [`Server::send_unreliable`] (fresh or not at all):
+//!
+//! ```no_run
+//! use net::{Event, Server};
+//!
+//! let (server, queue) = Server::new("127.0.0.1:3000");
+//! loop {
+//!     for event in queue.wait(std::time::Duration::from_millis(16)) {
+//!         match event {
+//!             Event::Open(id) => server.send_reliable(id, "welcome"),
+//!             Event::Received(id, message) => server.send_unreliable(id, message),
+//!             Event::Closed(id) => println!("{id} left: {:?}", server.close_reason(id)),
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! Both handles are thread-safe, cheap to clone and never block on the network. Everything
+//! that can be set stands in [`Config`]; the server's machine without its sockets is [`hub`].
+//! `ARCHITECTURE.md` beside this crate's manifest is the map for whoever changes it.
+
+mod close;
+mod config;
+mod driver;
+mod error;
+mod event;
+mod events;
+pub mod hub;
+mod mailbox;
+mod queue;
+mod server;
+mod shared;
+mod stats;
+
+pub use close::{CloseReason, Refusal, WebRtcStage};
+pub use config::{Config, PublicAddr};
+pub use error::{BindError, SendError};
+pub use event::{Delivery, Event, PeerId};
+pub use queue::EventQueue;
+pub use server::{PeerInfo, Server};
+pub use stats::{Refusals, Stats};

@@ -1,0 +1,187 @@
+//! Every setting and every bound, with its unit and default.
+
+use std::net::{AddrParseError, IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
+/// with `Config { peers: 64, ..Config::default() }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The address that browsers are told for WebRTC, if it is another than the one that is
+    /// bound, as behind the 1:1 NAT of most clouds. An IP address, or one with a port. Default
+    /// `None`: the bound address, or that of each interface.
+    pub public_addr: Option<PublicAddr>,
+
+    /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
+    /// message above about 1,060 bytes takes several packets, and one lost packet loses it all.
+    pub message_bytes: usize,
+
+    /// Reliable messages of one peer that wait to be written, in bytes. Default 1 MiB. Past it
+    /// `try_send` gives `Full`, and `send_reliable` closes the peer as `SlowConsumer`. One whole
+    /// message is always admitted.
+    pub backlog_bytes: usize,
+
+    /// Unreliable messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it
+    /// the oldest is dropped and counted. One whole message is always admitted.
+    pub fresh_bytes: usize,
+
+    /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
+    /// is dropped and counted.
+    pub fresh_time: Duration,
+
+    /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
+    pub peers: usize,
+
+    /// Connections that may be on their way to open at once. Default 1,024; one more is
+    /// refused as `Limit`.
+    pub half_open: usize,
+
+    /// From the TCP connection to the end of the websocket's upgrade. Default 5 s.
+    pub upgrade_timeout: Duration,
+
+    /// From the offer to the answer. Default 10 s.
+    pub answer_timeout: Duration,
+
+    /// From the answer to the open data channel. Default 15 s.
+    pub connect_timeout: Duration,
+
+    /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
+    /// are delivered after `Open`; past the bound the connection is refused as `Limit`.
+    pub early_bytes: usize,
+
+    /// The same, in messages. Default 64.
+    pub early_messages: usize,
+
+    /// Longest signalling text, in bytes. Default 16 KiB.
+    pub signal_bytes: usize,
+
+    /// Silence on the websocket after which a ping is sent. Default 15 s.
+    pub ping_after: Duration,
+
+    /// Silence on the websocket after which the peer is `Lost`. Default 35 s.
+    pub dead_after: Duration,
+
+    /// Events that wait for the application. Default 65,536. Past it unreliable messages are
+    /// dropped, the oldest first, and websockets are not read, so that their senders wait.
+    /// `Open` and `Closed` are always kept.
+    pub events: usize,
+
+    /// The same, in bytes of messages. Default 64 MiB.
+    pub event_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            public_addr: None,
+            message_bytes: 64 * 1024,
+            backlog_bytes: 1024 * 1024,
+            fresh_bytes: 128 * 1024,
+            fresh_time: Duration::from_millis(100),
+            peers: 1_024,
+            half_open: 1_024,
+            upgrade_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(15),
+            early_bytes: 64 * 1024,
+            early_messages: 64,
+            signal_bytes: 16 * 1024,
+            ping_after: Duration::from_secs(15),
+            dead_after: Duration::from_secs(35),
+            events: 65_536,
+            event_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn websocket(&self) -> net_ws::Config {
+        net_ws::Config {
+            upgrade_timeout: self.upgrade_timeout,
+            message_bytes: self.message_bytes.max(self.signal_bytes),
+            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
+            // headers and pongs, must not turn an accepted message away.
+            backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
+            ping_after: self.ping_after,
+            dead_after: self.dead_after,
+            ..net_ws::Config::default()
+        }
+    }
+
+    pub(crate) fn signalling(&self) -> net_signal::Limits {
+        net_signal::Limits {
+            text_bytes: self.signal_bytes,
+            answer_timeout: self.answer_timeout,
+            ..net_signal::Limits::default()
+        }
+    }
+
+    pub(crate) fn webrtc(
+        &self,
+        local: Vec<SocketAddr>,
+        announce: Vec<SocketAddr>,
+    ) -> net_rtc::Config {
+        net_rtc::Config {
+            announce,
+            message_bytes: self.message_bytes,
+            fresh_bytes: self.fresh_bytes,
+            fresh_time: self.fresh_time,
+            early_bytes: self.early_bytes,
+            connect_timeout: self.connect_timeout,
+            sdp_bytes: self.signal_bytes,
+            ..net_rtc::Config::new(local)
+        }
+    }
+}
+
+/// An address that browsers are told: an IP address, with the bound port unless it has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicAddr {
+    /// The address.
+    pub ip: IpAddr,
+    /// The UDP port; `None` is the one that is bound.
+    pub port: Option<u16>,
+}
+
+impl PublicAddr {
+    pub(crate) fn with_port(self, bound: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.unwrap_or(bound))
+    }
+}
+
+impl From<IpAddr> for PublicAddr {
+    fn from(ip: IpAddr) -> PublicAddr {
+        PublicAddr { ip, port: None }
+    }
+}
+
+impl From<SocketAddr> for PublicAddr {
+    fn from(addr: SocketAddr) -> PublicAddr {
+        PublicAddr { ip: addr.ip(), port: Some(addr.port()) }
+    }
+}
+
+impl FromStr for PublicAddr {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<PublicAddr, AddrParseError> {
+        text.parse::<SocketAddr>()
+            .map(PublicAddr::from)
+            .or_else(|_| text.parse::<IpAddr>().map(PublicAddr::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_has_a_port_or_takes_the_bound_one() {
+        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.with_port(3000));
+        assert_eq!(told("203.0.113.5"), Ok("203.0.113.5:3000".parse().unwrap()));
+        assert_eq!(told("203.0.113.5:4000"), Ok("203.0.113.5:4000".parse().unwrap()));
+        assert_eq!(told("2001:db8::1"), Ok("[2001:db8::1]:3000".parse().unwrap()));
+        assert!(told("example.org").is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
+
+mod addresses;
+mod sockets;
+mod streams;
+mod turn;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use mio::{Poll, Waker};
+
+use self::sockets::Sockets;
+use self::turn::Driver;
+use crate::shared::Shared;
+use crate::{BindError, Config};
+
+/// A server whose loop runs.
+pub(crate) struct Started {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) local: SocketAddr,
+    pub(crate) announced: Vec<SocketAddr>,
+}
+
+/// Binds the first of these addresses that can be had, on this thread, and starts the loop on
+/// one of its own.
+pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Started, BindError> {
+    let sockets = Sockets::bind_first(candidates, &config)?;
+    let poll = Poll::new().map_err(BindError::Loop)?;
+    let waker = Waker::new(poll.registry(), turn::WAKER).map_err(BindError::Loop)?;
+    let shared = Arc::new(Shared::new(&config, move || wake(&waker)));
+    let (local, announced) = (sockets.local, sockets.announced.clone());
+    sockets.log();
+    let driver = Driver::new(poll, sockets, config, shared.clone()).map_err(BindError::Loop)?;
+    thread::Builder::new()
+        .name(format!("net {local}"))
+        .spawn(move || driver.run())
+        .map_err(BindError::Loop)?;
+    Ok(Started { shared, local, announced })
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        log::error!("the event loop cannot be woken: {error}");
+    }
+}

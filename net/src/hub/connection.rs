@@ -1,0 +1,273 @@
+//! One connection: its websocket, its negotiation, and whether it is a peer.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::debug;
+use net_signal::{Candidate, Negotiation};
+use net_ws::{Message, Request, Socket};
+
+use super::core::Core;
+use super::{ConnectionId, Output};
+use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    id: ConnectionId,
+    remote: SocketAddr,
+    websocket: Socket,
+    phase: Phase,
+    wake: Option<Instant>,
+    over: bool,
+}
+
+/// ```text
+///   Upgrading --upgraded--> Setup --channel opened--> Open
+///       '----------------------'------- finish --------'--> Ending
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// The websocket's upgrade is on its way.
+    Upgrading,
+    /// Offer and answer, then ICE, DTLS and SCTP.
+    Setup(Box<Setup>),
+    /// A peer. Texts are still looked at: late candidates are harmless, other things are not.
+    Open(PeerId, Box<Negotiation>),
+    /// The goodbye is on its way; the application has heard already.
+    Ending,
+}
+
+#[derive(Debug)]
+struct Setup {
+    info: PeerInfo,
+    negotiation: Negotiation,
+    early: Vec<Bytes>,
+}
+
+impl Setup {
+    fn has_room_for(&self, message: &Bytes, config: &Config) -> bool {
+        let bytes: usize = self.early.iter().map(Bytes::len).sum();
+        self.early.len() < config.early_messages && bytes + message.len() <= config.early_bytes
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        now: Instant,
+        id: ConnectionId,
+        remote: SocketAddr,
+        config: &Config,
+    ) -> Connection {
+        let websocket = Socket::accept(now, config.websocket());
+        Connection { id, remote, websocket, phase: Phase::Upgrading, wake: None, over: false }
+    }
+
+    pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
+        self.websocket.handle_input(now, net_ws::Input::Bytes(bytes));
+        self.drain(now, core);
+    }
+
+    pub(super) fn handle_end(&mut self, now: Instant, core: &mut Core) {
+        self.websocket.handle_input(now, net_ws::Input::End);
+        self.drain(now, core);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
+        self.websocket.handle_input(now, net_ws::Input::Timeout);
+        if let Some(negotiation) = self.negotiation() {
+            negotiation.handle_input(now, net_signal::Input::Timeout);
+        }
+        self.drain(now, core);
+    }
+
+    /// Something happened to the WebRTC side of this connection.
+    pub(super) fn on_channel(&mut self, now: Instant, event: net_rtc::Event, core: &mut Core) {
+        match event {
+            net_rtc::Event::Open => self.open(now, core),
+            net_rtc::Event::Received(message) => self.received(Delivery::Unreliable, message, core),
+            net_rtc::Event::Closed(reason) => self.finish(now, reason.into(), core),
+        }
+        self.drain(now, core);
+    }
+
+    /// Sends a reliable message.
+    pub(super) fn send(&mut self, now: Instant, message: Bytes, core: &mut Core) {
+        match self.websocket.send(now, Message::Binary(message)) {
+            Err(net_ws::SendError::Full(_)) => self.finish(now, CloseReason::SlowConsumer, core),
+            // Too large was refused before; closed will be heard from the websocket itself.
+            Err(_) | Ok(()) => {}
+        }
+    }
+
+    /// Ends both paths; the application hears of it, once, as a closing or a refusal.
+    pub(super) fn finish(&mut self, now: Instant, reason: CloseReason, core: &mut Core) {
+        match std::mem::replace(&mut self.phase, Phase::Ending) {
+            Phase::Ending => return,
+            Phase::Upgrading | Phase::Setup(_) => core.refuse(self.remote, reason.clone()),
+            Phase::Open(id, _) => {
+                debug!("peer {id} at {} closed: {reason}", self.remote);
+                core.open.remove(&id);
+                core.outputs.push_back(Output::Closed { id, reason: reason.clone() });
+            }
+        }
+        core.endpoint.close(now, &self.id);
+        self.websocket.close(now, reason.code(), &reason.to_string());
+        self.drain(now, core);
+    }
+
+    pub(super) fn outgoing(&self) -> &[u8] {
+        self.websocket.outgoing()
+    }
+
+    pub(super) fn advance(&mut self, now: Instant, written: usize, core: &mut Core) {
+        self.websocket.advance(now, written);
+        self.drain(now, core);
+    }
+
+    pub(super) fn unwritten(&self) -> usize {
+        self.websocket.backlog()
+    }
+
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn drain(&mut self, now: Instant, core: &mut Core) {
+        let websocket = self.drain_websocket(now, core);
+        let negotiation = self.drain_negotiation(now, core);
+        self.wake = websocket.into_iter().chain(negotiation).min();
+    }
+
+    fn drain_websocket(&mut self, now: Instant, core: &mut Core) -> Option<Instant> {
+        loop {
+            match self.websocket.poll_output() {
+                net_ws::Output::Timeout(wake) => return wake,
+                net_ws::Output::Upgraded(request) => self.upgraded(now, &request, core),
+                net_ws::Output::Message(Message::Text(text)) => self.text(now, &text, core),
+                net_ws::Output::Message(Message::Binary(message)) => {
+                    self.binary(now, message, core);
+                }
+                net_ws::Output::Closed(reason) => self.finish(now, reason.into(), core),
+                net_ws::Output::Finished => self.over = true,
+            }
+        }
+    }
+
+    fn drain_negotiation(&mut self, now: Instant, core: &mut Core) -> Option<Instant> {
+        while let Some(negotiation) = self.negotiation() {
+            match negotiation.poll_output() {
+                net_signal::Output::Timeout(wake) => return wake,
+                net_signal::Output::Send(text) => self.signal(now, text),
+                net_signal::Output::Answer { sdp, .. } => self.answered(now, &sdp, core),
+                net_signal::Output::Refused(refusal) => self.finish(now, refusal.into(), core),
+            }
+        }
+        None
+    }
+
+    fn negotiation(&mut self) -> Option<&mut Negotiation> {
+        match &mut self.phase {
+            Phase::Setup(setup) => Some(&mut setup.negotiation),
+            Phase::Open(_, negotiation) => Some(negotiation),
+            Phase::Upgrading | Phase::Ending => None,
+        }
+    }
+
+    fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
+        let info = PeerInfo {
+            remote: self.remote,
+            path: request.path().to_owned(),
+            query: request.query().map(str::to_owned),
+        };
+        let offer = core.endpoint.offer(now, self.id).expect("connection ids are never reused");
+        let candidates = offer.candidates.iter().map(|candidate| Candidate {
+            candidate: candidate.clone(),
+            sdp_mid: offer.mid.clone(),
+            sdp_m_line_index: 0,
+            username_fragment: offer.ufrag.clone(),
+        });
+        let limits = core.config.signalling();
+        let negotiation = Negotiation::offer(now, limits, offer.sdp, candidates.collect());
+        self.set_phase(Phase::Setup(Box::new(Setup { info, negotiation, early: Vec::new() })));
+    }
+
+    fn signal(&mut self, now: Instant, text: String) {
+        if let Err(error) = self.websocket.send(now, Message::Text(text)) {
+            debug!("connection {:?}: nothing to signal over: {error}", self.id);
+        }
+    }
+
+    fn answered(&mut self, now: Instant, sdp: &str, core: &mut Core) {
+        // A refused answer comes back as the endpoint's `Closed`.
+        if let Err(error) = core.endpoint.accept_answer(now, &self.id, sdp) {
+            debug!("connection {:?}: {error}", self.id);
+        }
+    }
+
+    fn text(&mut self, now: Instant, text: &str, core: &mut Core) {
+        if let Some(negotiation) = self.negotiation() {
+            negotiation.handle_input(now, net_signal::Input::Text(text));
+            self.drain_negotiation(now, core);
+        }
+    }
+
+    fn binary(&mut self, now: Instant, message: Bytes, core: &mut Core) {
+        match &mut self.phase {
+            Phase::Setup(setup) if setup.has_room_for(&message, &core.config) => {
+                setup.early.push(message);
+            }
+            Phase::Setup(_) => {
+                let reason = CloseReason::Limit("messages before the channel was open".into());
+                self.finish(now, reason, core);
+            }
+            _ if message.len() > core.config.message_bytes => {
+                self.finish(now, CloseReason::TooLarge, core);
+            }
+            _ => self.received(Delivery::Reliable, message, core),
+        }
+    }
+
+    fn received(&self, delivery: Delivery, message: Bytes, core: &mut Core) {
+        if let Phase::Open(id, _) = self.phase {
+            core.outputs.push_back(Output::Received { id, delivery, message });
+        }
+    }
+
+    /// The channel is up, and so both paths are: a connection becomes a peer.
+    fn open(&mut self, now: Instant, core: &mut Core) {
+        let Phase::Setup(setup) = &mut self.phase else { return };
+        let Some(id) = core.admit(self.id) else {
+            return self.finish(now, CloseReason::Limit("peers".into()), core);
+        };
+        let info = setup.info.clone();
+        debug!("peer {id} at {} opened", self.remote);
+        core.outputs.push_back(Output::Open { connection: self.id, id, info });
+        for message in std::mem::take(&mut setup.early) {
+            core.outputs.push_back(Output::Received { id, delivery: Delivery::Reliable, message });
+        }
+        if let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) {
+            self.set_phase(Phase::Open(id, Box::new(setup.negotiation)));
+        }
+    }
+
+    fn set_phase(&mut self, phase: Phase) {
+        debug!("connection {:?}: {} -> {}", self.id, self.phase.name(), phase.name());
+        self.phase = phase;
+    }
+}
+
+impl Phase {
+    fn name(&self) -> &'static str {
+        match self {
+            Phase::Upgrading => "upgrading",
+            Phase::Setup(_) => "setup",
+            Phase::Open(..) => "open",
+            Phase::Ending => "ending",
+        }
+    }
+}

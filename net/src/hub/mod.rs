@@ -1,0 +1,252 @@
+//! The whole server as one machine without IO: connections in, events out.
+//!
+//! [`Server`](crate::Server) drives it with sockets; a simulation, or an event loop of your
+//! own, can drive it just as well. The same door as everywhere: [`Hub::handle_input`], methods
+//! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
+//! This module may change in any version.
+
+mod connection;
+mod core;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use net_rtc::Deadlines;
+
+use self::connection::Connection;
+use self::core::Core;
+use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
+
+pub use net_rtc::Transmit;
+
+/// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What happened outside.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Bytes were read from a connection.
+    Bytes(ConnectionId, &'a [u8]),
+    /// A connection ended, or reading or writing failed.
+    End(ConnectionId),
+    /// A datagram was received.
+    Datagram {
+        /// Who sent it.
+        source: SocketAddr,
+        /// The bound address at which it arrived.
+        destination: SocketAddr,
+        /// Its payload.
+        contents: &'a [u8],
+    },
+    /// The time of the last [`Output::Timeout`] has come.
+    Timeout,
+}
+
+/// What is to be done, or to be told.
+#[derive(Debug)]
+pub enum Output {
+    /// A connection became a peer.
+    Open {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its name from now on.
+        id: PeerId,
+        /// What is known of it.
+        info: PeerInfo,
+    },
+    /// A peer's message.
+    Received {
+        /// Who sent it.
+        id: PeerId,
+        /// How it came.
+        delivery: Delivery,
+        /// The message.
+        message: Bytes,
+    },
+    /// A peer is no more.
+    Closed {
+        /// Which.
+        id: PeerId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A connection will not become a peer.
+    Refused(Refusal),
+    /// Send this datagram.
+    Transmit(Transmit),
+    /// [`Hub::outgoing`] has bytes for this connection.
+    Write(ConnectionId),
+    /// This connection is over: drop it.
+    Drop(ConnectionId),
+    /// Nothing more now; give [`Input::Timeout`] at this time, if there is one.
+    Timeout(Option<Instant>),
+}
+
+/// See the [module's page](self).
+#[derive(Debug)]
+pub struct Hub {
+    core: Core,
+    connections: HashMap<ConnectionId, Connection>,
+    next_connection: u64,
+    deadlines: Deadlines<ConnectionId>,
+    endpoint_wake: Option<Instant>,
+}
+
+impl Hub {
+    /// A server that receives datagrams at `local`, and tells browsers to send them to
+    /// `announced`. `seed` makes it repeat itself, for tests only.
+    pub fn new(
+        config: Config,
+        local: Vec<SocketAddr>,
+        announced: Vec<SocketAddr>,
+        seed: Option<u64>,
+    ) -> Hub {
+        Hub {
+            core: Core::new(config, local, announced, seed),
+            connections: HashMap::new(),
+            next_connection: 0,
+            deadlines: Deadlines::new(),
+            endpoint_wake: None,
+        }
+    }
+
+    /// Takes a new connection, or `None` if there are too many.
+    pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
+        if self.connections.len() - self.core.open.len() >= self.core.config.half_open {
+            self.core.refuse(remote, CloseReason::Limit("half-open connections".into()));
+            return None;
+        }
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections.insert(id, Connection::new(now, id, remote, &self.core.config));
+        self.with(id, |connection, core| connection.handle_timeout(now, core));
+        Some(id)
+    }
+
+    /// Feeds what happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Bytes(id, bytes) => {
+                self.with(id, |connection, core| connection.handle_bytes(now, bytes, core));
+            }
+            Input::End(id) => self.with(id, |connection, core| connection.handle_end(now, core)),
+            Input::Timeout => self.handle_timeout(now),
+            Input::Datagram { source, destination, contents } => {
+                let datagram = net_rtc::Input::Datagram { source, destination, contents };
+                self.core.endpoint.handle_input(now, datagram);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer
+    /// whose websocket takes no more is closed as `SlowConsumer`.
+    pub fn send(&mut self, now: Instant, id: PeerId, delivery: Delivery, message: Bytes) {
+        let Some(connection) = self.core.open.get(&id).copied() else { return };
+        match delivery {
+            Delivery::Reliable => self.with(connection, |connection, core| {
+                connection.send(now, message, core);
+            }),
+            // The endpoint refuses only what is not open or too large: see the promise above.
+            Delivery::Unreliable => _ = self.core.endpoint.send(now, &connection, message),
+        }
+        self.settle(now);
+    }
+
+    /// Ends a peer, after the reliable messages that were sent before.
+    pub fn close(&mut self, now: Instant, id: PeerId, reason: CloseReason) {
+        if let Some(connection) = self.core.open.get(&id).copied() {
+            self.with(connection, |connection, core| connection.finish(now, reason, core));
+            self.settle(now);
+        }
+    }
+
+    /// Ends every connection. The hub is empty once all have said goodbye, or given up.
+    pub fn shutdown(&mut self, now: Instant) {
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        for id in all {
+            self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
+        }
+        self.settle(now);
+    }
+
+    /// Bytes to write to a connection now.
+    pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
+        self.connections.get(&id).map_or(&[], Connection::outgoing)
+    }
+
+    /// The first `written` bytes of [`outgoing`](Hub::outgoing) are written.
+    pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
+        self.with(id, |connection, core| connection.advance(now, written, core));
+    }
+
+    /// Bytes that a peer's websocket has still to write.
+    pub fn unwritten(&self, id: PeerId) -> usize {
+        let connection = self.core.open.get(&id).and_then(|id| self.connections.get(id));
+        connection.map_or(0, Connection::unwritten)
+    }
+
+    /// The next thing to do or to tell.
+    pub fn poll_output(&mut self) -> Output {
+        self.core.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_wake()))
+    }
+
+    /// Whether there are no connections.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Unreliable messages that were dropped before they were sent.
+    pub fn unreliable_dropped(&self) -> u64 {
+        self.core.endpoint.stats().dropped
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.endpoint_wake.into_iter().chain(self.deadlines.next()).min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for id in self.deadlines.due(now) {
+            self.with(id, |connection, core| connection.handle_timeout(now, core));
+        }
+        if self.endpoint_wake.is_some_and(|wake| wake <= now) {
+            self.core.endpoint.handle_input(now, net_rtc::Input::Timeout);
+        }
+    }
+
+    /// Carries what the endpoint says to the connections that it is about.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            match self.core.endpoint.poll_output() {
+                net_rtc::Output::Timeout(wake) => return self.endpoint_wake = wake,
+                net_rtc::Output::Transmit(transmit) => {
+                    self.core.outputs.push_back(Output::Transmit(transmit));
+                }
+                net_rtc::Output::Event(id, event) => {
+                    self.with(id, |connection, core| connection.on_channel(now, event, core));
+                }
+            }
+        }
+    }
+
+    /// The only way to change a connection: what it has to write, when it wants to be woken
+    /// and whether it is over is looked at afterwards.
+    fn with(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let before = connection.wake();
+        change(connection, &mut self.core);
+        let after = connection.wake();
+        self.deadlines.replace(id, before, after);
+        if !connection.outgoing().is_empty() {
+            self.core.outputs.push_back(Output::Write(id));
+        }
+        if connection.is_over() {
+            self.deadlines.replace(id, after, None);
+            self.connections.remove(&id);
+            self.core.outputs.push_back(Output::Drop(id));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The handle by which an application sends.
+
+use std::fmt::Debug;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::driver;
+use crate::shared::Shared;
+use crate::{
+    BindError, CloseReason, Config, Delivery, EventQueue, PeerId, Refusals, SendError, Stats,
+};
+
+/// A running server. Clone it freely, use it from any thread; no call blocks, and none panics
+/// on anything a peer did.
+///
+/// When the last clone is dropped the server says goodbye to every peer and ends: its thread
+/// and port are free within 2 s, and the [`EventQueue`] still gives what waits in it, then
+/// `Closed` for each peer, then [`is_finished`](EventQueue::is_finished).
+#[derive(Clone, Debug)]
+pub struct Server {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+    announced: Vec<SocketAddr>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// Where an open peer is and what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The address of its websocket.
+    pub remote: SocketAddr,
+    /// The path that it asked for, as in `/room/7`.
+    pub path: String,
+    /// What stood behind the `?`, if there was one.
+    pub query: Option<String>,
+}
+
+impl Server {
+    /// Starts a server with the defaults: websockets on this TCP port, WebRTC on the UDP port
+    /// of the same number. Port 0 takes any free number: see [`local_addr`](Server::local_addr).
+    ///
+    /// # Panics
+    /// If the address cannot be bound; the message names it and the cause. [`Server::bind`]
+    /// gives an error instead.
+    #[track_caller]
+    pub fn new(addr: impl ToSocketAddrs + Debug) -> (Server, EventQueue) {
+        Server::bind(addr, Config::default()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts a server with these settings.
+    ///
+    /// # Errors
+    /// If the address is none, or cannot be bound, or no interface has one.
+    pub fn bind(
+        addr: impl ToSocketAddrs + Debug,
+        config: Config,
+    ) -> Result<(Server, EventQueue), BindError> {
+        let unresolved = |cause| BindError::Address { address: format!("{addr:?}"), cause };
+        let candidates: Vec<_> = addr.to_socket_addrs().map_err(unresolved)?.collect();
+        let started = driver::start(&candidates, config)?;
+        let queue = EventQueue::new(started.shared.clone());
+        let handle =
+            Handle { shared: started.shared, local: started.local, announced: started.announced };
+        Ok((Server { handle: Arc::new(handle) }, queue))
+    }
+
+    /// Sends over the websocket: whole, once, in order. An id that nobody has is not an error.
+    ///
+    /// A peer that reads more slowly than this is called is closed as `SlowConsumer` once
+    /// [`Config::backlog_bytes`] wait. Messages over [`Config::message_bytes`] are not sent.
+    /// Both are counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
+    pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
+        self.handle.shared.send_or_close(Delivery::Reliable, id.into(), message.into());
+    }
+
+    /// Sends over the WebRTC data channel: fresh or not at all. An id that nobody has is not an
+    /// error. Messages over [`Config::message_bytes`] are not sent, and counted.
+    pub fn send_unreliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
+        self.handle.shared.send_or_close(Delivery::Unreliable, id.into(), message.into());
+    }
+
+    /// Sends a message and tells whether it was taken; if not, it comes back and nothing has
+    /// changed. An unreliable message is never `Full`.
+    pub fn try_send(
+        &self,
+        delivery: Delivery,
+        id: impl Into<PeerId>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        self.handle.shared.send(delivery, id.into(), message.into())
+    }
+
+    /// [`send_reliable`](Server::send_reliable) to every open peer.
+    pub fn broadcast_reliable(&self, message: impl Into<Bytes>) {
+        self.handle.shared.broadcast(Delivery::Reliable, &message.into());
+    }
+
+    /// [`send_unreliable`](Server::send_unreliable) to every open peer.
+    pub fn broadcast_unreliable(&self, message: impl Into<Bytes>) {
+        self.handle.shared.broadcast(Delivery::Unreliable, &message.into());
+    }
+
+    /// Closes a peer after the reliable messages that were sent before. It gets a goodbye on
+    /// both paths; the queue gets its `Closed`. An id that nobody has is not an error.
+    pub fn close(&self, id: impl Into<PeerId>) {
+        self.handle.shared.close(id.into(), CloseReason::ClosedByServer);
+    }
+
+    /// Why a peer closed: known from before its `Closed` is popped, and then for the last
+    /// 4,096 of them.
+    pub fn close_reason(&self, id: impl Into<PeerId>) -> Option<CloseReason> {
+        self.handle.shared.events.close_reason(id.into())
+    }
+
+    /// What is known of an open peer.
+    pub fn peer(&self, id: impl Into<PeerId>) -> Option<PeerInfo> {
+        self.handle.shared.find(id.into()).map(|entry| entry.info.clone())
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.counters.snapshot()
+    }
+
+    /// Connections that never became peers: the last 256, and how many of each kind.
+    pub fn refusals(&self) -> Refusals {
+        self.handle.shared.refusals()
+    }
+
+    /// The bound address; its port is both the TCP and the UDP port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.local
+    }
+
+    /// The addresses that browsers are told for WebRTC, most wanted first.
+    pub fn announced_addrs(&self) -> &[SocketAddr] {
+        &self.handle.announced
+    }
+}

@@ -1,0 +1,179 @@
+//! What the application's threads and the loop share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use crossbeam::queue::SegQueue;
+use crossbeam::sync::ShardedLock;
+
+use crate::events::Events;
+use crate::mailbox::{Mailbox, Posted};
+use crate::stats::{Counters, Refusals, add};
+use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, SendError};
+
+/// The handles on one side, the loop on the other.
+pub(crate) struct Shared {
+    pub(crate) events: Events,
+    pub(crate) counters: Counters,
+    message_bytes: usize,
+    peers: ShardedLock<HashMap<PeerId, Arc<Entry>>>,
+    /// Ids of mailboxes that are not empty, each once.
+    posts: SegQueue<PeerId>,
+    refusals: Mutex<Refusals>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    waking: AtomicBool,
+    stopping: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// What is known of an open peer.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) info: PeerInfo,
+}
+
+impl Shared {
+    /// `wake` ends the loop's wait; it is called on the edge from nothing to do to something.
+    pub(crate) fn new(config: &Config, wake: impl Fn() + Send + Sync + 'static) -> Shared {
+        Shared {
+            events: Events::new(config),
+            counters: Counters::default(),
+            message_bytes: config.message_bytes,
+            peers: ShardedLock::default(),
+            posts: SegQueue::new(),
+            refusals: Mutex::default(),
+            wake: Box::new(wake),
+            waking: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Posts a message to one peer.
+    pub(crate) fn send(
+        &self,
+        delivery: Delivery,
+        id: PeerId,
+        message: Bytes,
+    ) -> Result<(), SendError> {
+        let result = self.try_send(delivery, id, message);
+        result.inspect_err(|error| self.counters.count_refused_send(error))
+    }
+
+    /// The same, but a peer whose backlog is full is closed as `SlowConsumer`.
+    pub(crate) fn send_or_close(&self, delivery: Delivery, id: PeerId, message: Bytes) {
+        if let Err(SendError::Full(_)) = self.send(delivery, id, message) {
+            self.close(id, CloseReason::SlowConsumer);
+        }
+    }
+
+    pub(crate) fn broadcast(&self, delivery: Delivery, message: &Bytes) {
+        for id in self.ids() {
+            self.send_or_close(delivery, id, message.clone());
+        }
+    }
+
+    pub(crate) fn close(&self, id: PeerId, reason: CloseReason) {
+        if let Some(entry) = self.find(id) {
+            self.posted(id, entry.mailbox.close(reason));
+        }
+    }
+
+    /// No handle is left: the loop shall end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(crate) fn find(&self, id: PeerId) -> Option<Arc<Entry>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    pub(crate) fn refusals(&self) -> Refusals {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the loop's wait, unless it has been told already.
+    pub(crate) fn wake(&self) {
+        if !self.waking.swap(true, SeqCst) {
+            (self.wake)();
+        }
+    }
+
+    /// The loop is awake and looks: whoever posts from now on must wake it again.
+    pub(crate) fn awake(&self) {
+        self.waking.store(false, SeqCst);
+    }
+
+    /// The loop takes the next mailbox that is not empty.
+    pub(crate) fn next_post(&self) -> Option<PeerId> {
+        self.posts.pop()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(SeqCst)
+    }
+
+    /// The loop opened a peer: from now on it can be sent to.
+    pub(crate) fn opened(&self, id: PeerId, entry: Arc<Entry>) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
+        add(&self.counters.opened, 1);
+        add(&self.counters.peers, 1);
+        self.events.open(id);
+    }
+
+    /// The loop closed a peer.
+    pub(crate) fn closed(&self, id: PeerId, reason: CloseReason) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.counters.peers.fetch_sub(1, SeqCst);
+        self.events.closed(id, reason);
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        add(&self.counters.refused, 1);
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+    }
+
+    /// The loop has ended and everything it had is free.
+    pub(crate) fn stopped(&self) {
+        self.stopped.store(true, SeqCst);
+        self.events.finish();
+    }
+
+    fn try_send(&self, delivery: Delivery, id: PeerId, message: Bytes) -> Result<(), SendError> {
+        if message.len() > self.message_bytes {
+            return Err(SendError::TooLarge(message));
+        }
+        let Some(entry) = self.find(id) else {
+            return Err(match self.stopped.load(SeqCst) {
+                true => SendError::Stopped(message),
+                false => SendError::NoSuchPeer(message),
+            });
+        };
+        let posted = entry.mailbox.post(delivery, message).map_err(SendError::Full)?;
+        self.posted(id, posted);
+        Ok(())
+    }
+
+    fn posted(&self, id: PeerId, posted: Posted) {
+        add(&self.counters.unreliable_dropped, posted.dropped as u64);
+        if posted.announce {
+            self.posts.push(id);
+            self.wake();
+        }
+    }
+
+    fn ids(&self) -> Vec<PeerId> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("stats", &self.counters.snapshot()).finish_non_exhaustive()
+    }
+}

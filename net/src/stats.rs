@@ -1,0 +1,108 @@
+//! What a server counts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::{Refusal, SendError};
+
+/// Refusals that are kept whole.
+const RECENT: usize = 256;
+
+/// Counters since the server started, but for `peers`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Peers that are open now.
+    pub peers: u64,
+    /// TCP connections that were accepted.
+    pub accepted: u64,
+    /// Connections that became peers.
+    pub opened: u64,
+    /// Connections that did not.
+    pub refused: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams that the system did not take, for example because its buffer was full.
+    pub datagrams_unsent: u64,
+    /// Unreliable messages to peers that were dropped unsent, too many or too old.
+    pub unreliable_dropped: u64,
+    /// Unreliable messages from peers that were dropped because the application did not pop.
+    pub events_dropped: u64,
+    /// Messages refused as `NoSuchPeer`.
+    pub no_such_peer: u64,
+    /// Messages refused as `TooLarge`.
+    pub too_large: u64,
+    /// Messages refused as `Full`.
+    pub full: u64,
+}
+
+/// The same as atomics, written by the loop and by senders.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) peers: AtomicU64,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) opened: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) datagrams_received: AtomicU64,
+    pub(crate) datagrams_sent: AtomicU64,
+    pub(crate) datagrams_unsent: AtomicU64,
+    pub(crate) unreliable_dropped: AtomicU64,
+    pub(crate) events_dropped: AtomicU64,
+    pub(crate) no_such_peer: AtomicU64,
+    pub(crate) too_large: AtomicU64,
+    pub(crate) full: AtomicU64,
+}
+
+pub(crate) fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            peers: self.peers.load(Relaxed),
+            accepted: self.accepted.load(Relaxed),
+            opened: self.opened.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            datagrams_received: self.datagrams_received.load(Relaxed),
+            datagrams_sent: self.datagrams_sent.load(Relaxed),
+            datagrams_unsent: self.datagrams_unsent.load(Relaxed),
+            unreliable_dropped: self.unreliable_dropped.load(Relaxed),
+            events_dropped: self.events_dropped.load(Relaxed),
+            no_such_peer: self.no_such_peer.load(Relaxed),
+            too_large: self.too_large.load(Relaxed),
+            full: self.full.load(Relaxed),
+        }
+    }
+
+    /// Counts a message that was not taken.
+    pub(crate) fn count_refused_send(&self, error: &SendError) {
+        match error {
+            SendError::NoSuchPeer(_) => add(&self.no_such_peer, 1),
+            SendError::TooLarge(_) => add(&self.too_large, 1),
+            SendError::Full(_) => add(&self.full, 1),
+            SendError::Stopped(_) => {}
+        }
+    }
+}
+
+/// Connections that never became peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// The last 256, oldest first.
+    pub recent: VecDeque<Refusal>,
+    /// How many there were of each kind, by `CloseReason::name`.
+    pub totals: BTreeMap<&'static str, u64>,
+}
+
+impl Refusals {
+    pub(crate) fn push(&mut self, refusal: Refusal) {
+        *self.totals.entry(refusal.reason.name()).or_default() += 1;
+        self.recent.push_back(refusal);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+}
