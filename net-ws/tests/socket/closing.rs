@@ -123,6 +123,17 @@ fn the_peers_goodbye_is_found_behind_half_a_frame() {
 }
 
 #[test]
+fn noise_behind_the_peers_goodbye_does_not_hide_it() {
+    let now = Instant::now();
+    let mut server = open_server(now, Config::default());
+    server.close(now, 1000, "");
+    written(now, &mut server, 99);
+    let noise = frame_announcing(0x82, 1 << 40, b"");
+    server.handle_input(now, Input::Bytes(&[close_frame(1000, ""), noise].concat()));
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs), Output::Finished]);
+}
+
+#[test]
 fn after_a_fault_the_peer_may_still_say_goodbye() {
     let now = Instant::now();
     let mut server = open_server(now, Config::default());

@@ -69,6 +69,20 @@ fn plausible(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// Short frames as a server sends them, seldom a bad one.
+fn unmasked(random: &mut Random) -> Vec<u8> {
+    const FIRST: [u8; 8] = [0x81, 0x82, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x82];
+    let mut bytes = Vec::new();
+    for _ in 0..random.below(8) {
+        let bad = random.below(30) == 0;
+        let payload = vec![b'x'; random.below(126)];
+        bytes.push(if bad { random.next() as u8 } else { FIRST[random.below(FIRST.len())] });
+        bytes.push(payload.len() as u8);
+        bytes.extend(payload);
+    }
+    bytes
+}
+
 fn step(random: &mut Random, now: &mut Instant, socket: &mut Socket, server: bool) {
     match random.below(100) {
         0 => socket.handle_input(*now, Input::End),
@@ -84,10 +98,7 @@ fn step(random: &mut Random, now: &mut Instant, socket: &mut Socket, server: boo
             socket.advance(*now, count);
         }
         _ => {
-            let mut bytes = plausible(random);
-            if !server {
-                bytes.iter_mut().skip(1).step_by(2).take(1).for_each(|byte| *byte &= 0x7f);
-            }
+            let bytes = if server { plausible(random) } else { unmasked(random) };
             let step = 1 + random.below(bytes.len() + 1);
             bytes.chunks(step).for_each(|part| socket.handle_input(*now, Input::Bytes(part)));
         }
