@@ -1,2 +1,6 @@
-//! To be written.
+//! The harness of the workspace's tests.
+pub mod agent;
+pub mod browser;
+pub mod client;
 pub mod namespace;
+pub mod program;

@@ -93,10 +93,10 @@ impl Connection {
 
     /// Sends a reliable message.
     pub(super) fn send(&mut self, now: Instant, message: Bytes, core: &mut Core) {
-        match self.websocket.send(now, Message::Binary(message)) {
-            Err(net_ws::SendError::Full(_)) => self.finish(now, CloseReason::SlowConsumer, core),
-            // Too large was refused before; closed will be heard from the websocket itself.
-            Err(_) | Ok(()) => {}
+        // Too large was refused before; closed will be heard from the websocket itself.
+        if let Err(net_ws::SendError::Full(_)) = self.websocket.send(now, Message::Binary(message))
+        {
+            self.finish(now, CloseReason::SlowConsumer, core);
         }
     }
 
