@@ -44,3 +44,8 @@ pub use event::{Delivery, Event, PeerId};
 pub use queue::EventQueue;
 pub use server::{PeerInfo, Server};
 pub use stats::{Refusals, Stats};
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

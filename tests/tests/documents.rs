@@ -1,0 +1,41 @@
+//! What the pages say is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            found.push((name, fs::read_to_string(&path).expect("a text")));
+        }
+    }
+}
+
+/// `file::test` names in backticks.
+fn named_tests(page: &str) -> Vec<(&str, &str)> {
+    let invariants = page.split_once("## Invariants").expect("a chapter").1;
+    invariants.split('`').filter_map(|code| code.split_once("::")).collect()
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("net/ARCHITECTURE.md")).expect("the page");
+    let mut files = Vec::new();
+    for folder in ["net", "net-rtc", "net-ws", "net-signal", "tests"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let named = named_tests(&page);
+    assert!(named.len() >= 14);
+    for (file, test) in named {
+        let exists = files.iter().any(|(name, text)| name == file && text.contains(test));
+        assert!(exists, "{file}::{test} is named in ARCHITECTURE.md and does not exist");
+    }
+}
