@@ -1,0 +1,226 @@
+//! Real browsers against a real server, one test for each browser and scenario.
+//!
+//! The pages are in `pages`; the server answers what they ask for, see
+//! `Answerer`.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use net::CloseReason;
+use net_tests::browser::Life::{Ended, Opened};
+use net_tests::browser::{Answerer, Browser, Kind, Site};
+use serde_json::Value;
+
+/// Time for a browser to start and a page to do its work.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Each scenario in both browsers.
+macro_rules! in_both_browsers {
+    ($($(#[$doc:meta])* $scenario:ident)*) => {
+        mod chromium {
+            use super::*;
+            $($(#[$doc])*
+            #[test]
+            #[ignore = "needs Chromium and Firefox: run tests/all"]
+            fn $scenario() {
+                super::$scenario(Kind::Chromium);
+            })*
+        }
+        mod firefox {
+            use super::*;
+            $($(#[$doc])*
+            #[test]
+            #[ignore = "needs Chromium and Firefox: run tests/all"]
+            fn $scenario() {
+                super::$scenario(Kind::Firefox);
+            })*
+        }
+    };
+}
+
+in_both_browsers! {
+    both_paths_carry_messages
+    the_channel_is_unordered_and_never_retransmits
+    reliable_messages_arrive_once_each_in_order
+    every_size_arrives_on_both_paths
+    an_earlier_client_works_unmodified
+    an_earlier_client_that_answers_with_bare_sdp_works
+    the_page_closes
+    the_page_closes_its_peer_connection
+    the_page_closes_its_websocket
+    the_page_closes_its_channel
+    the_server_closes
+    a_tab_is_closed
+    a_frame_is_removed
+    a_page_is_reloaded
+    a_vain_connect_names_its_stage
+}
+
+fn both_paths_carry_messages(kind: Kind) {
+    let report = run(kind, "echo.html?count=120");
+    assert_eq!(report["reliable"]["received"], 120, "{report}");
+    let unreliable = report["unreliable"]["received"].as_u64();
+    assert!(unreliable >= Some(114), "{report}");
+    for path in ["reliable", "unreliable"] {
+        assert_eq!(report[path]["wrongPath"], 0, "{report}");
+        assert!(report[path]["median"].as_f64() < Some(50.0), "{report}");
+    }
+}
+
+fn the_channel_is_unordered_and_never_retransmits(kind: Kind) {
+    let report = run(kind, "echo.html?count=1");
+    assert_eq!(report["channel"]["ordered"], false, "{report}");
+    assert_eq!(report["channel"]["maxRetransmits"], 0, "{report}");
+    assert_eq!(report["channel"]["binaryType"], "arraybuffer", "{report}");
+    assert_eq!(report["socket"]["binaryType"], "arraybuffer", "{report}");
+}
+
+fn reliable_messages_arrive_once_each_in_order(kind: Kind) {
+    let report = run(kind, "reliable-order.html?count=10000");
+    assert_eq!(report["fromServer"], 10_000, "{report}");
+    assert_eq!(report["andBack"], 10_000, "{report}");
+    assert_eq!(report["extra"], false, "{report}");
+}
+
+fn every_size_arrives_on_both_paths(kind: Kind) {
+    let report = run(kind, "sizes.html");
+    for path in ["reliable", "unreliable"] {
+        assert_eq!(report[path]["arrived"], report["sizes"], "{report}");
+    }
+    assert!(report["unreliable"]["retries"].as_u64() <= Some(5), "{report}");
+}
+
+fn an_earlier_client_works_unmodified(kind: Kind) {
+    let report = run(kind, "legacy.html");
+    assert!(report["candidates"].as_u64() >= Some(1), "{report}");
+    assert_eq!(report["kinds"]["reliable"], "Blob", "{report}");
+}
+
+fn an_earlier_client_that_answers_with_bare_sdp_works(kind: Kind) {
+    run(kind, "legacy.html?bare");
+}
+
+fn the_page_closes(kind: Kind) {
+    let closed = ends_by(kind, "net");
+    assert_eq!((&closed["by"], &closed["code"]), (&"client".into(), &1000.into()), "{closed}");
+}
+
+fn the_page_closes_its_peer_connection(kind: Kind) {
+    ends_by(kind, "pc");
+}
+
+fn the_page_closes_its_websocket(kind: Kind) {
+    ends_by(kind, "ws");
+}
+
+fn the_page_closes_its_channel(kind: Kind) {
+    ends_by(kind, "channel");
+}
+
+/// The page ends its connection in a way of its own; both sides see the end.
+fn ends_by(kind: Kind, how: &str) -> Value {
+    let mut stage = Stage::open(kind, &format!("close.html?how={how}"));
+    let report = stage.report();
+    assert_eq!(report["open"], false, "{report}");
+    assert_eq!(report["late"], false, "{report}");
+    stage.answerer.expect(&[Opened(0), Ended(0)]);
+    assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByPeer));
+    report["closed"].clone()
+}
+
+fn the_server_closes(kind: Kind) {
+    let mut stage = Stage::open(kind, "close.html?how=server");
+    let report = stage.report();
+    assert_eq!(report["closed"]["by"], "server", "{report}");
+    stage.answerer.expect(&[Opened(0), Ended(0)]);
+    assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByServer));
+}
+
+fn a_tab_is_closed(kind: Kind) {
+    vanishes(kind, "tab");
+}
+
+fn a_frame_is_removed(kind: Kind) {
+    vanishes(kind, "frame");
+}
+
+fn vanishes(kind: Kind, how: &str) {
+    let mut stage = Stage::open(kind, &format!("close.html?how={how}"));
+    stage.report();
+    stage.answerer.expect(&[Opened(0), Ended(0)]);
+    assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByPeer));
+}
+
+fn a_page_is_reloaded(kind: Kind) {
+    let mut stage = Stage::open(kind, "close.html?how=reload");
+    assert_eq!(stage.report()["reloaded"], false);
+    assert_eq!(stage.report()["reloaded"], true);
+    // Either may be seen first.
+    let mut seen = stage.answerer.next(3);
+    seen.sort();
+    assert_eq!(seen, [Opened(0), Opened(1), Ended(0)]);
+}
+
+fn a_vain_connect_names_its_stage(kind: Kind) {
+    let closed = free_port();
+    let report = run(kind, &format!("refuse.html?closed={closed}"));
+    let stages = [
+        ("nothingListens", "websocket"),
+        ("badUrl", "websocket"),
+        ("neverOpens", "websocket"),
+        ("neverOffers", "signalling"),
+        ("offersNonsense", "signalling"),
+        ("notJson", "signalling"),
+        ("refused", "signalling"),
+        ("laterForEver", "signalling"),
+        ("noUdp", "ice"),
+        ("wrongCertificate", "dtls"),
+        ("noChannel", "channel"),
+    ];
+    for (case, stage) in stages {
+        assert_eq!(report[case]["stage"], stage, "{case}: {report:#}");
+        assert_eq!(report[case]["name"], "ConnectError", "{case}");
+        assert!(report[case]["took"].as_f64() < Some(7000.0), "{case}: {report:#}");
+    }
+    assert_eq!(report["refused"]["code"], 1008);
+    assert_eq!(report["laterForEver"]["code"], 1013);
+    assert_eq!(report["aborted"]["name"], "TimeoutError");
+    assert_eq!(report["laterOnce"]["stage"], "connected", "{report:#}");
+}
+
+/// Opens a page and returns its only report, which must say `ok`.
+fn run(kind: Kind, page: &str) -> Value {
+    Stage::open(kind, page).report()
+}
+
+/// A server with a browser on it.
+struct Stage {
+    // The order of the fields is the order in which they end.
+    _browser: Browser,
+    site: Site,
+    answerer: Answerer,
+}
+
+impl Stage {
+    /// Opens a page, as `echo.html?count=1`; it is told the server's port.
+    fn open(kind: Kind, page: &str) -> Self {
+        let _ = env_logger::builder().is_test(true).try_init();
+        let answerer = Answerer::start();
+        let site = Site::new();
+        let mark = if page.contains('?') { '&' } else { '?' };
+        let url = site.url(&format!("{page}{mark}port={}", answerer.address().port()));
+        Self { _browser: Browser::start(kind, &url), site, answerer }
+    }
+
+    fn report(&mut self) -> Value {
+        let report = self.site.report(PATIENCE);
+        assert_eq!(report["ok"], true, "{report:#}\n{}", self.site.log());
+        report
+    }
+}
+
+/// A port nobody listens on, unless somebody takes it within the test.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
