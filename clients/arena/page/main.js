@@ -12,6 +12,13 @@ const SEND_STILL = 100; // and while standing
 const PING_EVERY = 500;
 const RECONNECT = [500, 1000, 2000, 4000]; // ms, the last one for ever
 
+// What a failed step of connecting means to a player.
+const CAUSES = {
+  websocket: 'The server does not answer.',
+  signalling: 'The server does not let us in.',
+  ice: 'UDP does not get through.',
+};
+
 const canvas = document.getElementById('view');
 const hud = new Hud();
 const view = new View(canvas);
@@ -57,8 +64,9 @@ async function stayConnected() {
       await playOnce();
       failures = 0;
       hud.notice('Connection lost. Trying again …');
-    } catch ({ message }) {
-      hud.notice(`No connection (${message}). Trying again …`);
+    } catch (error) {
+      console.warn(error);
+      hud.notice(`${CAUSES[error.stage] ?? 'Could not connect.'} Trying again …`);
     }
     await new Promise((resolve) => setTimeout(resolve, RECONNECT[Math.min(failures++, RECONNECT.length - 1)]));
   }

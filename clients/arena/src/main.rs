@@ -63,7 +63,7 @@ fn run(settings: &Settings) -> Result<(), String> {
 fn start_game(settings: &Settings) -> Result<(Server, EventQueue), String> {
     let address = SocketAddr::new(settings.listen, settings.port);
     Server::bind(address, Config::default()).map_err(|error| {
-        format!("no game on {address}: {error}; choose another port with --port, or address with --listen")
+        format!("no game on {address}: {error}; --port and --listen choose another")
     })
 }
 
