@@ -54,6 +54,7 @@ in_both_browsers! {
     a_frame_is_removed
     a_page_is_reloaded
     a_vain_connect_names_its_stage
+    the_client_keeps_its_promises
 }
 
 fn both_paths_carry_messages(kind: Kind) {
@@ -186,6 +187,22 @@ fn a_vain_connect_names_its_stage(kind: Kind) {
     assert_eq!(report["laterForEver"]["code"], 1013);
     assert_eq!(report["aborted"]["name"], "TimeoutError");
     assert_eq!(report["laterOnce"]["stage"], "connected", "{report:#}");
+}
+
+fn the_client_keeps_its_promises(kind: Kind) {
+    let report = run(kind, "late.html");
+    let mut heard: Vec<Value> = (0..50).map(Value::from).collect();
+    heard.push("server".into());
+    assert_eq!(report["late"]["heard"], Value::from(heard), "{report:#}");
+    assert_eq!(report["late"]["atOnce"], 0);
+    let full = &report["full"];
+    assert!(full["dropped"].as_u64() > Some(0), "{full}");
+    assert!(full["largest"].as_u64() <= full["bound"].as_u64(), "{full}");
+    assert_eq!(full["alive"], 1000, "{full}");
+    assert_eq!(report["last"]["told"], "last words", "{report:#}");
+    assert_eq!(report["last"]["closes"], 1, "{report:#}");
+    let refused = report["wrong"].as_array().map(|all| all.iter().all(|name| name == "TypeError"));
+    assert_eq!(refused, Some(true), "{report:#}");
 }
 
 /// Opens a page and returns its only report, which must say `ok`.

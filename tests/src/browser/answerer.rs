@@ -30,7 +30,8 @@ pub enum Life {
 /// A message `command:echo reliable` or `command:echo unreliable` chooses the
 /// path on which that peer gets everything else back, reliable at first; the
 /// answer is `ok`. `command:count N` asks for N numbered reliable messages,
-/// `command:close` for the end.
+/// `command:tell WORDS` for a reliable message to everyone, `command:close` for
+/// the end.
 pub struct Answerer {
     server: Server,
     lives: Receiver<Life>,
@@ -139,6 +140,7 @@ impl Answers {
             ("echo", path) => self.choose(id, path),
             ("count", number) => self.count(id, number.parse().unwrap_or(0)),
             ("close", _) => self.server.close(id),
+            ("tell", words) => self.server.broadcast_reliable(words.to_owned()),
             _ => log::error!("a page commands {command:?}"),
         }
     }
