@@ -12,6 +12,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use bytes::Bytes;
+use net::Delivery;
+use net_tests::client::Client;
+
 /// The line of the README before the shell lines that install.
 const INSTALL_MARK: &str = "<!-- install -->";
 /// Where the README's program listens.
@@ -33,7 +37,8 @@ fn the_readme_has_an_install_block_and_a_program() {
 fn the_readme_leads_to_a_server_that_runs() {
     let workshop = Workshop::new("readme");
     let readme = readme();
-    workshop.shell(&install_lines(&readme));
+    workshop.shell(".", "cargo new game");
+    workshop.shell("game", &install_lines(&readme));
     let game = workshop.path("game");
     fs::write(game.join("src/main.rs"), program(&readme)).unwrap();
     workshop.run(workshop.cargo(&game).arg("build"));
@@ -41,6 +46,9 @@ fn the_readme_leads_to_a_server_that_runs() {
     assert!(TcpStream::connect(ADDRESS).is_err(), "{ADDRESS} is in use");
     let mut server = workshop.start("game");
     server.wait_until_listening(ADDRESS.parse().unwrap());
+    let mut client = Client::connect(ADDRESS.parse().unwrap()).unwrap();
+    hears(&mut client, &[(Delivery::Reliable, "hello!"), (Delivery::Unreliable, "hello again!")]);
+    drop(client);
     server.stays_alive(Duration::from_secs(1));
 }
 
@@ -48,7 +56,8 @@ fn the_readme_leads_to_a_server_that_runs() {
 #[ignore = "builds everything anew, see tests/all"]
 fn net_rtc_alone_brings_no_sockets_and_no_websocket() {
     let workshop = Workshop::new("rtc");
-    workshop.shell("cargo new rtc-echo && cd rtc-echo && cargo add net-rtc --path ../net/net-rtc");
+    workshop.shell(".", "cargo new rtc-echo");
+    workshop.shell("rtc-echo", "cargo add net-rtc --path ../net/net-rtc");
     let echo = workshop.path("rtc-echo");
     let example = repository().join("net-rtc/examples/echo.rs");
     fs::copy(example, echo.join("src/main.rs")).unwrap();
@@ -60,6 +69,16 @@ fn net_rtc_alone_brings_no_sockets_and_no_websocket() {
         assert_eq!(brought, None, "net-rtc brings {foreign}");
     }
     workshop.run(workshop.cargo(&echo).arg("run"));
+}
+
+/// Waits until each of these has arrived, in any order and among others.
+fn hears(client: &mut Client, greetings: &[(Delivery, &'static str)]) {
+    let mut missing: Vec<_> =
+        greetings.iter().map(|(delivery, text)| (*delivery, Bytes::from(*text))).collect();
+    while !missing.is_empty() {
+        let message = client.recv(PATIENCE).unwrap_or_else(|| panic!("missing: {missing:?}"));
+        missing.retain(|greeting| *greeting != message);
+    }
 }
 
 fn readme() -> String {
@@ -118,14 +137,11 @@ impl Workshop {
         Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("consumer")
     }
 
-    /// Runs shell lines in the folder. The copy of the repository is there, so a
-    /// line that would clone it is left out.
-    fn shell(&self, lines: &str) {
-        let lines = lines.lines().filter(|line| !line.starts_with("git clone"));
-        let script = lines.collect::<Vec<_>>().join("\n");
+    /// Runs shell lines in a folder of the workshop, and stops at the first that fails.
+    fn shell(&self, folder: &str, lines: &str) {
         let mut shell = Command::new("sh");
-        shell.args(["-eu", "-c", &script]);
-        self.run(Self::offline(&mut shell).current_dir(&self.folder));
+        shell.args(["-eu", "-c", lines]);
+        self.run(Self::offline(&mut shell).current_dir(self.path(folder)));
     }
 
     fn cargo(&self, package: &Path) -> Command {
