@@ -4,6 +4,8 @@
 //! Builds all dependencies anew, so these tests wait for `tests/all`. The crates
 //! share `target/consumer`.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpStream};

@@ -4,6 +4,8 @@
 //! A client accepts an answer only from the address that it asked, as every ICE agent does, so
 //! an echo over the data channel proves where the server answered from.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Output};
 
