@@ -6,6 +6,8 @@ import { PALETTE } from './protocol.js';
 const LINES = 8;
 /** Players in the list of scores. */
 const BEST = 8;
+/** Pixels around the own disc that nothing should cover. */
+const REACH = 24;
 
 const element = (id) => document.getElementById(id);
 
@@ -65,6 +67,15 @@ export class Hud {
   notice(words) {
     element('notice').hidden = !words;
     element('notice').textContent = words ?? '';
+  }
+
+  /** What lies over this point of the screen becomes see-through. */
+  makeRoom({ x, y }) {
+    for (const id of ['status', 'scores', 'chat']) {
+      const { left, right, top, bottom } = element(id).getBoundingClientRect();
+      const over = x > left - REACH && x < right + REACH && y > top - REACH && y < bottom + REACH;
+      element(id).classList.toggle('aside', over);
+    }
   }
 
   askToJoin() {

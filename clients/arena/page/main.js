@@ -114,6 +114,7 @@ function frame(now, before) {
   world.advance(now, seconds, direction);
   view.draw(world, input.stick, now, seconds);
   hud.scores(world.shown, world.myId);
+  if (me?.x != null) hud.makeRoom(view.onScreen(me));
   requestAnimationFrame(() => frame(performance.now(), now));
 }
 

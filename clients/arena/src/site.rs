@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tiny_http::{Header, Method, Request, Response, Server};
+use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 
 /// Requests answered at the same time.
 const THREADS: usize = 2;
@@ -52,11 +52,20 @@ fn serve(server: Arc<Server>, index: Arc<str>) -> JoinHandle<()> {
     thread::spawn(move || {
         for request in server.incoming_requests() {
             let response = answer(&request, &index);
-            if let Err(error) = request.respond(response) {
+            if let Err(error) = respond(request, response) {
                 log::debug!("a page left before its answer: {error}");
             }
         }
     })
+}
+
+/// Answers as HTTP/1.0, after which the browser closes the connection.
+///
+/// tiny_http may let a new connection wait for a thread that an idle, open one
+/// holds; without keep-alive there are no idle ones.
+fn respond(request: Request, response: Response<Cursor<Vec<u8>>>) -> io::Result<()> {
+    let head_only = *request.method() == Method::Head;
+    response.raw_print(request.into_writer(), HTTPVersion(1, 0), &[], head_only, None)
 }
 
 fn answer(request: &Request, index: &str) -> Response<Cursor<Vec<u8>>> {
@@ -127,7 +136,7 @@ mod tests {
         assert!(INDEX.contains(PORT_MARK));
         let site = Site::start(HERE, 0, 4321).expect("a free port");
         let page = get(&site, "/?x");
-        assert!(page.starts_with("HTTP/1.1 200") && page.contains("4321"), "{page}");
+        assert!(page.starts_with("HTTP/1.0 200") && page.contains("4321"), "{page}");
         assert!(!page.contains(PORT_MARK));
     }
 
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn there_is_nothing_else() {
         let site = Site::start(HERE, 0, 1).expect("a free port");
-        assert!(get(&site, "/../Cargo.toml").starts_with("HTTP/1.1 404"));
+        assert!(get(&site, "/../Cargo.toml").starts_with("HTTP/1.0 404"));
     }
 
     #[test]
