@@ -11,6 +11,8 @@ use net_rtc::{Endpoint, Transmit};
 use net_signal::Answering;
 use net_ws::{Message, Socket};
 
+use crate::plane::Plane;
+
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manners {
@@ -65,7 +67,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// A client whose datagrams leave from `local`; `seed` makes it repeat itself.
+    /// A client like an unmodified browser, whose datagrams leave from `local`; `seed` makes it
+    /// repeat itself.
     ///
     /// # Panics
     /// If `path` is no path.
@@ -76,9 +79,18 @@ impl Agent {
         manners: Manners,
         seed: Option<u64>,
     ) -> Agent {
+        Agent::with(now, path, manners, Plane::Stock.client(local, seed))
+    }
+
+    /// A client with these settings, whose datagrams leave from the first address of
+    /// `rtc.local`.
+    ///
+    /// # Panics
+    /// If `path` is no path, or there is no such address.
+    pub fn with(now: Instant, path: &str, manners: Manners, rtc: net_rtc::Config) -> Agent {
         let config = net_ws::Config::default();
         let websocket = Socket::connect(now, config, "server.test", path).expect("a good path");
-        let rtc = net_rtc::Config { seed, ..net_rtc::Config::new(vec![local]) };
+        let local = rtc.local[0];
         let mut agent = Agent {
             websocket,
             answering: Answering::new(net_signal::Limits::default()),

@@ -2,6 +2,8 @@
 pub mod agent;
 pub mod browser;
 pub mod client;
+pub mod link;
 pub mod namespace;
+pub mod plane;
 pub mod program;
 pub mod world;

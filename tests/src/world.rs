@@ -2,33 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::hub::{ConnectionId, Hub, Input as HubInput, Output as HubOutput};
+use net::hub::{ConnectionId, Hub, Input as HubInput, Output as HubOutput, Transmit};
 use net::{CloseReason, Config, Delivery, PeerId, Refusal};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::agent::{Agent, Input, Manners, Output};
-
-/// What the network does to what it carries. TCP is delayed only; datagrams may also be lost
-/// or, by their jitter, overtake one another.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    /// One way.
-    pub delay: Duration,
-    /// Added to a datagram's delay, anything between nothing and this.
-    pub jitter: Duration,
-    /// The share of datagrams that is lost, from 0 to 1.
-    pub loss: f64,
-}
-
-impl Default for Link {
-    fn default() -> Link {
-        Link { delay: Duration::from_millis(20), jitter: Duration::ZERO, loss: 0.0 }
-    }
-}
+use crate::link::{Conditions, Direction, Link};
+use crate::plane::Plane;
 
 /// What the application would have seen, or the log told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +44,10 @@ pub enum Heard {
 struct Line {
     agent: Agent,
     connection: Option<ConnectionId>,
+    /// Where its datagrams come from, as the server sees it.
     address: SocketAddr,
-    /// Bytes of a stream must not overtake one another.
-    up_until: Instant,
-    down_until: Instant,
+    up: Link,
+    down: Link,
     cut: bool,
     heard: Vec<Heard>,
     wake: Option<Instant>,
@@ -75,8 +60,8 @@ enum Parcel {
     UpEnd(usize),
     Down(usize, Vec<u8>),
     DownEnd(usize),
-    DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Vec<u8> },
-    DatagramDown { line: usize, source: SocketAddr, contents: Vec<u8> },
+    DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Rc<[u8]> },
+    DatagramDown { line: usize, transmit: Rc<Transmit> },
 }
 
 /// See the [module's page](self).
@@ -84,17 +69,23 @@ enum Parcel {
 pub struct World {
     /// What time it is.
     pub now: Instant,
-    /// What the network does; may be changed at any time.
-    pub link: Link,
     /// What the server told, oldest first.
     pub seen: Vec<Seen>,
     hub: Hub,
     lines: Vec<Line>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
-    sent: u64,
+    posted: u64,
+    seed: u64,
     random: StdRng,
+    conditions: Conditions,
     wake: Option<Instant>,
+    /// Turns since time went on: a machine that asks for the present again and again would
+    /// stop the world.
+    turns: u32,
 }
+
+/// More than any honest machine takes at one instant.
+const MOST_TURNS: u32 = 10_000;
 
 fn server_address() -> SocketAddr {
     ([192, 0, 2, 1], 3000).into()
@@ -105,34 +96,72 @@ impl World {
     pub fn new(seed: u64, config: Config) -> World {
         World {
             now: Instant::now(),
-            link: Link::default(),
             seen: Vec::new(),
             hub: Hub::new(config, vec![server_address()], Vec::new(), Some(seed)),
             lines: Vec::new(),
             parcels: BTreeMap::new(),
-            sent: 0,
+            posted: 0,
+            seed,
             random: StdRng::seed_from_u64(seed),
+            conditions: Conditions::default(),
             wake: None,
+            turns: 0,
         }
     }
 
-    /// A new client connects; gives its number.
+    /// A new client connects, one like an unmodified browser; gives its number.
     pub fn join(&mut self, manners: Manners) -> usize {
+        self.join_as(manners, Plane::Stock)
+    }
+
+    /// The same with another data plane.
+    pub fn join_as(&mut self, manners: Manners, plane: Plane) -> usize {
         let number = self.lines.len();
         let address = SocketAddr::from(([198, 51, 100, 1], 5_000 + number as u16));
-        let seed = Some(self.random.random());
+        let rtc = plane.client(address, Some(self.random.random()));
         self.lines.push(Line {
-            agent: Agent::new(self.now, address, "/", manners, seed),
+            agent: Agent::with(self.now, "/", manners, rtc),
             connection: self.hub.accept(self.now, address),
             address,
-            up_until: self.now,
-            down_until: self.now,
+            up: self.new_link(number, Direction::Up),
+            down: self.new_link(number, Direction::Down),
             cut: false,
             heard: Vec::new(),
             wake: None,
         });
         self.collect();
         number
+    }
+
+    fn new_link(&self, number: usize, direction: Direction) -> Link {
+        let mut link = Link::new(self.seed, number as u64, direction);
+        link.conditions = self.conditions;
+        link
+    }
+
+    /// Sets what the network does from now on, both ways, to present and future clients.
+    pub fn shape(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
+        for line in &mut self.lines {
+            line.up.conditions = conditions;
+            line.down.conditions = conditions;
+        }
+    }
+
+    /// One direction of a client's network.
+    pub fn link(&mut self, line: usize, direction: Direction) -> &mut Link {
+        let line = &mut self.lines[line];
+        match direction {
+            Direction::Up => &mut line.up,
+            Direction::Down => &mut line.down,
+        }
+    }
+
+    /// The client's NAT forgets it: from now on its datagrams come from another address, and
+    /// what is sent to the old one, or is on its way there, arrives nowhere.
+    pub fn rebind(&mut self, line: usize) {
+        let address = &mut self.lines[line].address;
+        address.set_port(address.port() + 10_000);
     }
 
     /// Lets a client do something.
@@ -151,8 +180,7 @@ impl World {
 
     /// The client's process ends: its system closes the TCP connection, nothing else is said.
     pub fn kill(&mut self, line: usize) {
-        let at = self.now + self.link.delay;
-        let at = at.max(self.lines[line].up_until);
+        let at = self.lines[line].up.stream(self.now);
         self.post(at, Parcel::UpEnd(line));
         self.lines[line].cut = true;
     }
@@ -162,9 +190,19 @@ impl World {
         self.lines[line].cut = true;
     }
 
+    /// Takes what the server has told since the last time.
+    pub fn take_seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.seen)
+    }
+
     /// What a client has heard.
     pub fn heard(&self, line: usize) -> &[Heard] {
         &self.lines[line].heard
+    }
+
+    /// Takes what a client has heard since the last time.
+    pub fn take_heard(&mut self, line: usize) -> Vec<Heard> {
+        std::mem::take(&mut self.lines[line].heard)
     }
 
     /// Whether the server has no connections left.
@@ -180,11 +218,23 @@ impl World {
     /// Lets time pass.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(next) = self.next().filter(|next| *next <= end) {
-            self.now = self.now.max(next);
+        while self.turn(end) {}
+    }
+
+    /// Lets time pass until something happens; false, at `end`, if nothing did.
+    ///
+    /// # Panics
+    /// If a machine wants to be woken without end and without time going on.
+    pub fn turn(&mut self, end: Instant) -> bool {
+        let next = self.next().filter(|next| *next <= end);
+        let now = next.unwrap_or(end).max(self.now);
+        self.turns = if now > self.now { 0 } else { self.turns + 1 };
+        assert!(self.turns < MOST_TURNS, "a machine spins");
+        self.now = now;
+        if next.is_some() {
             self.step();
         }
-        self.now = end;
+        next.is_some()
     }
 
     fn next(&self) -> Option<Instant> {
@@ -217,11 +267,13 @@ impl World {
             Parcel::Down(line, bytes) => self.down(line, Input::Bytes(&bytes)),
             Parcel::DownEnd(line) => self.down(line, Input::End),
             Parcel::DatagramUp { source, destination, contents } => {
-                let contents = &contents[..];
+                let contents = &*contents;
                 self.hub.handle_input(now, HubInput::Datagram { source, destination, contents });
             }
-            Parcel::DatagramDown { line, source, contents } => {
-                self.down(line, Input::Datagram(source, &contents));
+            Parcel::DatagramDown { line, transmit } => {
+                if self.lines[line].address == transmit.destination {
+                    self.down(line, Input::Datagram(transmit.source, &transmit.contents));
+                }
             }
         }
     }
@@ -258,12 +310,7 @@ impl World {
                 HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
                 HubOutput::Write(id) => self.write_down(id),
                 HubOutput::Drop(id) => self.hang_up(id),
-                HubOutput::Transmit(transmit) => {
-                    let to = self.lines.iter().position(|l| l.address == transmit.destination);
-                    let Some(line) = to else { continue };
-                    let (source, contents) = (transmit.source, transmit.contents);
-                    self.post_datagram(Parcel::DatagramDown { line, source, contents });
-                }
+                HubOutput::Transmit(transmit) => self.transmit_down(transmit),
             }
         }
     }
@@ -280,17 +327,13 @@ impl World {
                 }
                 Output::Closed(code, words) => line.heard.push(Heard::Closed(code, words)),
                 Output::Transmit(_) if line.cut => {}
-                Output::Transmit(t) => self.post_datagram(Parcel::DatagramUp {
-                    source: t.source,
-                    destination: t.destination,
-                    contents: t.contents,
-                }),
+                Output::Transmit(transmit) => self.transmit_up(number, transmit),
             }
         }
     }
 
     fn write_up(&mut self, number: usize) {
-        let (now, delay) = (self.now, self.link.delay);
+        let now = self.now;
         let line = &mut self.lines[number];
         let mut all = Vec::new();
         while !line.agent.outgoing().is_empty() {
@@ -299,8 +342,7 @@ impl World {
             all.extend(part);
         }
         if !all.is_empty() && !line.cut {
-            line.up_until = line.up_until.max(now + delay);
-            let at = line.up_until;
+            let at = line.up.stream(now);
             self.post(at, Parcel::Up(number, all));
         }
     }
@@ -324,22 +366,33 @@ impl World {
     fn post_down(&mut self, id: ConnectionId, parcel: impl FnOnce(usize) -> Parcel) {
         let number = self.lines.iter().position(|line| line.connection == Some(id));
         let Some(number) = number else { return };
-        let line = &mut self.lines[number];
-        line.down_until = line.down_until.max(self.now + self.link.delay);
-        let at = line.down_until;
+        let at = self.lines[number].down.stream(self.now);
         self.post(at, parcel(number));
     }
 
-    fn post_datagram(&mut self, parcel: Parcel) {
-        let lost = self.random.random_bool(self.link.loss);
-        let jitter = self.link.jitter.mul_f64(self.random.random());
-        if !lost {
-            self.post(self.now + self.link.delay + jitter, parcel);
+    fn transmit_down(&mut self, transmit: Transmit) {
+        let to = self.lines.iter().position(|line| line.address == transmit.destination);
+        let Some(line) = to else { return };
+        let fate = self.lines[line].down.send(self.now, transmit.contents.len());
+        let transmit = Rc::new(transmit);
+        for at in fate.arrivals() {
+            self.post(at, Parcel::DatagramDown { line, transmit: transmit.clone() });
+        }
+    }
+
+    fn transmit_up(&mut self, number: usize, transmit: Transmit) {
+        let line = &mut self.lines[number];
+        let fate = line.up.send(self.now, transmit.contents.len());
+        let (source, destination) = (line.address, transmit.destination);
+        let contents: Rc<[u8]> = transmit.contents.into();
+        for at in fate.arrivals() {
+            let contents = contents.clone();
+            self.post(at, Parcel::DatagramUp { source, destination, contents });
         }
     }
 
     fn post(&mut self, at: Instant, parcel: Parcel) {
-        self.sent += 1;
-        self.parcels.insert((at, self.sent), parcel);
+        self.posted += 1;
+        self.parcels.insert((at, self.posted), parcel);
     }
 }

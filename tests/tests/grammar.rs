@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use net::{CloseReason, Config, Delivery, PeerId};
 use net_tests::agent::Manners;
-use net_tests::world::{Link, Seen, World};
+use net_tests::link::{Conditions, Loss};
+use net_tests::world::{Seen, World};
 
 const SEEDS: u64 = 1_000;
 
@@ -39,11 +40,13 @@ fn every_life_is_open_received_closed() {
 /// One to three clients come, send and go, each in its own way; then the server ends.
 fn live(seed: u64) -> World {
     let mut world = World::new(seed, Config::default());
-    world.link = Link {
+    let conditions = Conditions {
         delay: Duration::from_millis(1 + world.choose(100)),
         jitter: Duration::from_millis(world.choose(20)),
-        loss: world.choose(4) as f64 * 0.03,
+        loss: Loss::Random(world.choose(4) as f64 * 0.03),
+        ..Conditions::default()
     };
+    world.shape(conditions);
     let clients = 1 + world.choose(3) as usize;
     for _ in 0..clients {
         let manners = [Manners::Good, Manners::Good, Manners::Silent, Manners::Unreachable];
