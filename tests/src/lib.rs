@@ -2,6 +2,7 @@
 pub mod agent;
 pub mod browser;
 pub mod client;
+pub mod lab;
 pub mod link;
 pub mod namespace;
 pub mod plane;

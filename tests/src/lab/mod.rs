@@ -1,0 +1,95 @@
+//! Measures the unreliable path in virtual time: one server, one client, one load, one kind of
+//! bad network. A [`Cell`] says what, a [`Run`] does it, a [`Log`] holds what happened to each
+//! message, a [`Report`] sums it up.
+
+mod grid;
+mod load;
+mod log;
+mod long;
+mod report;
+mod run;
+mod table;
+
+pub use grid::grid;
+pub use load::Load;
+pub use log::{Flight, Log};
+pub use long::{LONG, Long, PART};
+pub use report::Report;
+pub use run::Run;
+pub use table::{HEAD, row};
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::link::{Conditions, Direction, Loss};
+use crate::plane::Plane;
+
+/// What is measured: everything that a run depends on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell {
+    /// What is sent.
+    pub load: Load,
+    /// What the network does, both ways, once the two are connected.
+    pub conditions: Conditions,
+    /// Which way the messages go.
+    pub direction: Direction,
+    /// The server's data plane.
+    pub server: Plane,
+    /// The client's; [`Plane::Stock`] stands for an unmodified browser.
+    pub client: Plane,
+    /// How long messages are sent.
+    pub time: Duration,
+    /// What chance follows from.
+    pub seed: u64,
+}
+
+impl Cell {
+    /// A minute of this load, by our server's data plane, to or from an unmodified browser.
+    pub fn new(load: Load, delay: Duration, loss: f64, direction: Direction) -> Cell {
+        Cell {
+            load,
+            conditions: Conditions { delay, loss: Loss::Random(loss), ..Conditions::default() },
+            direction,
+            server: Plane::Ours,
+            client: Plane::Stock,
+            time: Duration::from_secs(60),
+            seed: 1,
+        }
+    }
+
+    /// The same, by another server.
+    pub fn by(self, server: Plane) -> Cell {
+        Cell { server, ..self }
+    }
+
+    /// Runs it and sums it up.
+    ///
+    /// # Panics
+    /// If the two cannot connect.
+    pub fn measure(self) -> Report {
+        Report::of(&Run::new(self).finish())
+    }
+
+    /// What is lost by chance, from 0 to 1.
+    pub fn loss(&self) -> f64 {
+        match self.conditions.loss {
+            Loss::Random(share) | Loss::Runs { share, .. } => share,
+        }
+    }
+
+    /// Which way, in words.
+    pub fn way(&self) -> &'static str {
+        match self.direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+}
+
+/// The load, the network and the way: a name that both planes share.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (delay, loss) = (self.conditions.delay.as_millis(), self.loss() * 100.0);
+        write!(f, "{}, {delay} ms, {loss:.0} %, {}", self.load, self.way())
+    }
+}
