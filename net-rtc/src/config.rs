@@ -39,9 +39,39 @@ pub struct Config {
     /// Longest session description that is read, in bytes. Default 16 KiB.
     pub sdp_bytes: usize,
 
+    /// Who carries the channel's data. Default: our own data plane.
+    pub data_plane: DataPlane,
+
+    /// How many channels a peer may have. Default: the one. With `Several` all data is carried
+    /// by plain SCTP.
+    pub channels: Channels,
+
     /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
     /// else is for tests, for whoever knows it can speak for every peer.
     pub seed: Option<u64>,
+}
+
+/// Who carries the channel's data once it is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataPlane {
+    /// Our own plane: a message leaves at once or not at all, loss delays nothing, and latency
+    /// is that of the path. The peer needs to know nothing of it.
+    #[default]
+    Fresh,
+    /// Plain SCTP as every other stack does it: its congestion control queues before the first
+    /// transmission, so that loss makes even "unreliable" messages seconds old.
+    Sctp,
+}
+
+/// How many channels a peer may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    /// The one that the offering side opens. A peer that opens another is closed.
+    #[default]
+    One,
+    /// As many as the peer opens (RFC 8832). Messages of all are received alike; ours are sent
+    /// on the first.
+    Several,
 }
 
 impl Config {
@@ -57,7 +87,17 @@ impl Config {
             connect_timeout: Duration::from_secs(15),
             sources: 16,
             sdp_bytes: 16 * 1024,
+            data_plane: DataPlane::Fresh,
+            channels: Channels::One,
             seed: None,
+        }
+    }
+
+    /// Whether our own plane carries the data.
+    pub(crate) fn data_plane(&self) -> DataPlane {
+        match self.channels {
+            Channels::One => self.data_plane,
+            Channels::Several => DataPlane::Sctp,
         }
     }
 

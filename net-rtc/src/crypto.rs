@@ -1,6 +1,7 @@
 //! The cryptography of every peer: str0m's own provider, with a DTLS layer of ours around
 //! its DTLS.
 
+use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 
-use crate::tap::Tap;
+use crate::tap::{SharedPlane, Tap};
 
 static STOCK: LazyLock<CryptoProvider> = LazyLock::new(str0m::crypto::from_feature_flags);
 
@@ -17,6 +18,20 @@ static OURS: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     provider.dtls_provider = &TapProvider;
     Arc::new(provider)
 });
+
+thread_local! {
+    /// The plane of the peer that is being made: str0m asks a provider that all peers share for
+    /// DTLS, and gives it nothing to tell them apart.
+    static NEXT: RefCell<Option<SharedPlane>> = const { RefCell::new(None) };
+}
+
+/// Makes a peer whose DTLS passes by this plane.
+pub(crate) fn with_plane<T>(plane: SharedPlane, make: impl FnOnce() -> T) -> T {
+    NEXT.set(Some(plane));
+    let made = make();
+    NEXT.set(None);
+    made
+}
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     OURS.clone()
@@ -49,6 +64,9 @@ impl DtlsProvider for TapProvider {
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let inner = STOCK.dtls_provider.new_dtls(certificate, now, version, mtu)?;
-        Ok(Box::new(Tap::new(inner)))
+        Ok(match NEXT.take() {
+            Some(plane) => Box::new(Tap::new(inner, plane)),
+            None => inner,
+        })
     }
 }

@@ -45,6 +45,9 @@ pub struct Endpoint<K> {
     routes: Routes,
     deadlines: Deadlines<usize>,
     outputs: VecDeque<Output<K>>,
+    /// Slots with messages that were sent since the last poll, so that they share packets.
+    unflushed: Vec<usize>,
+    now: Option<Instant>,
     scratch: Vec<PeerOutput>,
     stats: Stats,
 }
@@ -75,6 +78,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             routes: Routes::default(),
             deadlines: Deadlines::default(),
             outputs: VecDeque::new(),
+            unflushed: Vec::new(),
+            now: None,
             scratch: Vec::new(),
             stats: Stats::default(),
         }
@@ -159,8 +164,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// Sends an unreliable message: fresh or not at all. It never blocks and is never queued
-    /// for longer than [`Config::fresh_time`].
+    /// Sends an unreliable message: fresh or not at all. It leaves with the next
+    /// [`poll_output`](Endpoint::poll_output), together with others that were sent before that,
+    /// and never waits longer than [`Config::fresh_time`].
     pub fn send(
         &mut self,
         now: Instant,
@@ -174,7 +180,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         match self.slots.get(key).copied() {
             Some(slot) if self.peers[slot].1.stage() == Some(Stage::Open) => {
                 self.warn_of_fragments(message.len());
-                self.with_peer(slot, |peer, out| peer.send(now, message, out));
+                self.with_peer(slot, |peer, _| peer.send(now, message));
+                self.unflushed.extend((self.unflushed.last() != Some(&slot)).then_some(slot));
+                self.now = self.now.max(Some(now));
                 Ok(())
             }
             _ => Err(SendError::NotOpen(message)),
@@ -191,6 +199,13 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output<K> {
+        while self.outputs.is_empty()
+            && let (Some(slot), Some(now)) = (self.unflushed.pop(), self.now)
+        {
+            if self.peers.contains(slot) {
+                self.with_peer(slot, |peer, out| peer.flush(now, out));
+            }
+        }
         self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadlines.next()))
     }
 

@@ -49,8 +49,9 @@
 //! `examples/echo.rs` is the same over real sockets, in both roles.
 //!
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
-//! str0m's `Rtc`, `fresh` is the queue of messages that wait, `tap` stands between SCTP and
-//! DTLS, `sdp` and `credentials` shape what is signalled.
+//! str0m's `Rtc`, `fresh` is the queue of messages that wait, `plane` carries them between SCTP
+//! and DTLS (its page says why and how), `tap` is its place in str0m, `sdp` and `credentials`
+//! shape what is signalled.
 
 mod config;
 mod credentials;
@@ -62,12 +63,12 @@ mod error;
 mod event;
 mod fresh;
 mod peer;
+mod plane;
 mod routes;
-mod sctp;
 mod sdp;
 mod tap;
 
-pub use config::Config;
+pub use config::{Channels, Config, DataPlane};
 pub use deadlines::Deadlines;
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};

@@ -14,8 +14,10 @@ use str0m::{Candidate, IceConnectionState, IceCreds, Rtc, RtcConfig, RtcError};
 use crate::early::Early;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::fresh::Fresh;
+use crate::plane::{Fault, Plane};
 use crate::sdp::Role;
-use crate::{Config, crypto};
+use crate::tap::SharedPlane;
+use crate::{Channels, Config, crypto};
 
 /// Bytes that may wait inside SCTP, behind its congestion window. More would only grow old
 /// there; a longer message goes in alone.
@@ -33,6 +35,8 @@ pub(crate) enum PeerOutput {
 #[derive(Debug)]
 pub(crate) struct Peer {
     rtc: Rtc,
+    plane: SharedPlane,
+    channels: Channels,
     credentials: IceCreds,
     state: State,
     fresh: Fresh,
@@ -70,12 +74,12 @@ impl Peer {
         certificate: &DtlsCert,
         credentials: IceCreds,
     ) -> (Peer, String) {
-        let mut rtc = rtc(now, config, certificate, &credentials, Role::Offerer);
+        let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Offerer);
         let mut changes = rtc.sdp_api();
         let channel = changes.add_channel_with_config(unreliable());
         let (offer, pending) = changes.apply().expect("a new channel is a change");
         let state = State::Offered(channel, Box::new(Pending(pending)));
-        (Peer::new(rtc, credentials, config, state), offer.to_sdp_string())
+        (Peer::new(rtc, plane, credentials, config, state), offer.to_sdp_string())
     }
 
     /// A peer that answers an offer, and the text of the answer.
@@ -87,15 +91,22 @@ impl Peer {
         offer: &str,
     ) -> Result<(Peer, String), RtcError> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
-        let mut rtc = rtc(now, config, certificate, &credentials, Role::Answerer);
+        let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Answerer);
         let answer = rtc.sdp_api().accept_offer(offer)?;
         let state = connecting(now, config, None);
-        Ok((Peer::new(rtc, credentials, config, state), answer.to_sdp_string()))
+        Ok((Peer::new(rtc, plane, credentials, config, state), answer.to_sdp_string()))
     }
 
-    fn new(rtc: Rtc, credentials: IceCreds, config: &Config, state: State) -> Peer {
+    fn new(
+        rtc: Rtc,
+        plane: SharedPlane,
+        credentials: IceCreds,
+        config: &Config,
+        state: State,
+    ) -> Peer {
         let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
-        Peer { rtc, credentials, state, fresh, sources: Vec::new(), wake: None }
+        let (channels, sources, wake) = (config.channels, Vec::new(), None);
+        Peer { rtc, plane, channels, credentials, state, fresh, sources, wake }
     }
 
     /// Takes the answer to our offer. An error ends the peer.
@@ -157,11 +168,14 @@ impl Peer {
         self.settle();
     }
 
-    /// Queues a message on the open channel and sends what SCTP has room for.
-    pub(crate) fn send(&mut self, now: Instant, message: Bytes, out: &mut Vec<PeerOutput>) {
+    /// Queues a message on the open channel for the next [`flush`](Peer::flush).
+    pub(crate) fn send(&mut self, now: Instant, message: Bytes) {
         self.fresh.push(now, message);
+    }
+
+    /// Sends what waits, as far as the path takes it.
+    pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.step(now, out);
-        self.settle();
     }
 
     /// Says goodbye.
@@ -222,11 +236,12 @@ impl Peer {
     }
 
     fn feed(&mut self, now: Instant, input: str0m::Input<'_>, out: &mut Vec<PeerOutput>) {
+        self.plane.lock().set_now(now);
         if let Err(error) = self.rtc.handle_input(input) {
             return self.fail(error, out);
         }
         self.drain(out);
-        self.flush(now, out);
+        self.write(now, out);
         self.settle();
     }
 
@@ -234,7 +249,11 @@ impl Peer {
     fn drain(&mut self, out: &mut Vec<PeerOutput>) {
         loop {
             match self.rtc.poll_output() {
-                Ok(str0m::Output::Timeout(wake)) => return self.wake = Some(wake),
+                Ok(str0m::Output::Timeout(wake)) => {
+                    self.wake = Some(wake);
+                    self.engage();
+                    return self.take_from_plane(out);
+                }
                 Ok(str0m::Output::Transmit(transmit)) => out.push(PeerOutput::Transmit(Transmit {
                     source: transmit.source,
                     destination: transmit.destination,
@@ -278,6 +297,7 @@ impl Peer {
                 out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
             }
             State::Closed => {}
+            _ if self.channels == Channels::Several => {}
             _ => self.finish(CloseReason::Limit("one channel is all a peer may have"), out),
         }
     }
@@ -286,16 +306,69 @@ impl Peer {
         let message = Bytes::from(data.data);
         match &mut self.state {
             State::Connecting { early, .. } => early.push(message),
-            State::Open(channel) if *channel == data.id => {
+            State::Open(channel) if *channel == data.id || self.channels == Channels::Several => {
                 out.push(PeerOutput::Event(Event::Received(message)));
             }
             _ => {}
         }
     }
 
-    /// Writes what is fresh, as long as little waits inside SCTP.
-    fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+    /// Lets the plane take over once SCTP has sent all that belongs to the opening.
+    fn engage(&mut self) {
         let State::Open(channel) = self.state else { return };
+        let mut plane = self.plane.lock();
+        if plane.is_watching()
+            && let Some(stream) = self.rtc.direct_api().sctp_stream_id_by_channel_id(channel)
+        {
+            plane.engage(stream);
+        }
+    }
+
+    /// What the plane has received, or found wrong, while str0m worked.
+    fn take_from_plane(&mut self, out: &mut Vec<PeerOutput>) {
+        let mut plane = self.plane.lock();
+        if matches!(self.state, State::Open(_)) {
+            let messages = std::iter::from_fn(|| plane.received());
+            out.extend(messages.map(|message| PeerOutput::Event(Event::Received(message))));
+        }
+        let fault = plane.fault();
+        drop(plane);
+        match fault {
+            None => {}
+            Some(Fault::Offence(what)) => self.finish(CloseReason::Limit(what), out),
+            Some(Fault::Dtls(error)) => self.broken(error, out),
+        }
+    }
+
+    /// Writes what is fresh, by the plane or, if it does not carry this peer, into SCTP.
+    fn write(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let State::Open(channel) = self.state else { return };
+        if !self.plane.lock().is_engaged() {
+            return self.write_to_sctp(now, channel, out);
+        }
+        if self.write_to_plane(now) {
+            match self.rtc.handle_input(str0m::Input::Timeout(now)) {
+                Ok(()) => self.drain(out),
+                Err(error) => self.fail(error, out),
+            }
+        }
+    }
+
+    /// Tells whether the plane has packets for DTLS to take.
+    fn write_to_plane(&mut self, now: Instant) -> bool {
+        let mut plane = self.plane.lock();
+        while self.fresh.peek(now).is_some() {
+            if let Err(room_at) = plane.room() {
+                self.wake = self.wake.into_iter().chain([room_at]).min();
+                break;
+            }
+            plane.send(self.fresh.pop().expect("peek saw it"));
+        }
+        plane.flush()
+    }
+
+    /// Only as long as little waits inside SCTP, where it would grow old.
+    fn write_to_sctp(&mut self, now: Instant, channel: ChannelId, out: &mut Vec<PeerOutput>) {
         while let Some(size) = self.fresh.peek(now) {
             let Some(mut writer) = self.rtc.channel(channel) else { return };
             let waiting = writer.buffered_amount();
@@ -303,7 +376,7 @@ impl Peer {
                 return;
             }
             let message = self.fresh.pop().expect("peek saw it");
-            // The one byte of text stands for an empty message: see `Tap`.
+            // The one byte of text stands for an empty message: see `text_to_empty`.
             let written = match message.is_empty() {
                 true => writer.write(false, &[0]),
                 false => writer.write(true, &message),
@@ -322,7 +395,8 @@ impl Peer {
             State::Open(_) => self.fresh.deadline(),
             State::Offered(..) | State::Closed => None,
         };
-        self.wake = self.wake.into_iter().chain(own).min();
+        let plane = self.plane.lock().wake();
+        self.wake = self.wake.into_iter().chain(own).chain(plane).min();
     }
 
     fn lose(&mut self, out: &mut Vec<PeerOutput>) {
@@ -331,9 +405,13 @@ impl Peer {
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
+        self.broken(error.to_string(), out);
+    }
+
+    fn broken(&mut self, cause: String, out: &mut Vec<PeerOutput>) {
         let stage = self.stage().unwrap_or(Stage::Open);
         self.rtc.disconnect();
-        self.finish(CloseReason::Failed(stage, error.to_string()), out);
+        self.finish(CloseReason::Failed(stage, cause), out);
     }
 
     /// Ends the peer, once; str0m's goodbye comes out in the next drain.
@@ -370,21 +448,28 @@ fn unreliable() -> ChannelConfig {
     }
 }
 
-fn rtc(now: Instant, config: &Config, certificate: &DtlsCert, creds: &IceCreds, role: Role) -> Rtc {
-    let mut rtc = RtcConfig::new()
+fn rtc(
+    now: Instant,
+    config: &Config,
+    certificate: &DtlsCert,
+    creds: &IceCreds,
+    role: Role,
+) -> (Rtc, SharedPlane) {
+    let plane = SharedPlane::new(Plane::new(now, config));
+    let rtc = RtcConfig::new()
         .clear_codecs()
         .set_ice_lite(role == Role::Offerer)
         .set_local_ice_credentials(creds.clone())
         .set_crypto_provider(crypto::provider())
         .set_dtls_cert(certificate.clone())
         .set_sctp_max_message_size(u32::try_from(config.message_bytes).unwrap_or(u32::MAX))
-        .set_sctp_max_buffered_amount(GATE + config.message_bytes)
-        .build(now);
+        .set_sctp_max_buffered_amount(GATE + config.message_bytes);
+    let mut rtc = crypto::with_plane(plane.clone(), || rtc.build(now));
     for address in &config.local {
         match Candidate::host(*address, Protocol::Udp) {
             Ok(candidate) => _ = rtc.add_local_candidate(candidate),
             Err(error) => log::warn!("{address} cannot be a candidate: {error}"),
         }
     }
-    rtc
+    (rtc, plane)
 }

@@ -1,32 +1,90 @@
-//! The place between SCTP and DTLS, where packets are plain.
+//! The DTLS layer of a peer, with the data plane in front of it.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersion};
 
-use crate::sctp;
+use crate::plane::{Passage, Plane};
 
-/// A DTLS instance that lets us see, and change, the SCTP packets that go through.
-///
-/// Today it does one thing: str0m sends nothing for an empty message, so the peer writes one
-/// byte of *text* instead, which we never send otherwise, and here that becomes the empty
-/// binary message of RFC 8831 §6.6.
+/// No DTLS record that str0m takes is longer.
+const RECORD: usize = 2_000;
+
+/// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
 #[derive(Debug)]
 pub(crate) struct Tap {
     inner: Box<dyn DtlsInstance>,
+    plane: SharedPlane,
+}
+
+/// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedPlane(Arc<Mutex<Plane>>);
+
+impl SharedPlane {
+    pub(crate) fn new(plane: Plane) -> SharedPlane {
+        SharedPlane(Arc::new(Mutex::new(plane)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Plane> {
+        // Nobody ever waits: both ends belong to one peer, and one thread has it at a time. If
+        // that panicked the peer is lost anyway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Tap {
-    pub(crate) fn new(inner: Box<dyn DtlsInstance>) -> Tap {
-        Tap { inner }
+    pub(crate) fn new(inner: Box<dyn DtlsInstance>, plane: SharedPlane) -> Tap {
+        Tap { inner, plane }
+    }
+
+    /// Hands the plane's next packet to DTLS. One at a time: DTLS has room for 30, and more
+    /// than that would be the end of it.
+    fn push(&mut self) {
+        let mut plane = self.plane.lock();
+        if let Some(packet) = plane.packet()
+            && let Err(error) = self.inner.send_application_data(&packet)
+        {
+            plane.failed(error.to_string());
+        }
     }
 }
 
 impl DtlsInstance for Tap {
     fn send_application_data(&mut self, packet: &[u8]) -> Result<usize, DtlsImplError> {
-        match sctp::text_to_empty(packet) {
-            Some(changed) => self.inner.send_application_data(&changed),
-            None => self.inner.send_application_data(packet),
+        let passage = self.plane.lock().outbound(packet);
+        let taken = match passage {
+            Passage::Pass => return self.inner.send_application_data(packet),
+            Passage::Replace(other) => self.inner.send_application_data(&other)? == other.len(),
+            Passage::Swallow => true,
+        };
+        Ok(if taken { packet.len() } else { 0 })
+    }
+
+    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
+        let mut record = [0; RECORD];
+        loop {
+            self.push();
+            return match self.inner.poll_output(&mut record) {
+                DtlsOutput::ApplicationData(packet) => match self.plane.lock().inbound(packet) {
+                    Passage::Pass => DtlsOutput::ApplicationData(copied(packet, buffer)),
+                    Passage::Replace(other) => DtlsOutput::ApplicationData(copied(&other, buffer)),
+                    Passage::Swallow => continue,
+                },
+                DtlsOutput::Packet(record) => DtlsOutput::Packet(copied(record, buffer)),
+                DtlsOutput::PeerCert(certificate) => {
+                    DtlsOutput::PeerCert(copied(certificate, buffer))
+                }
+                DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
+                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
+                DtlsOutput::Connected => DtlsOutput::Connected,
+                DtlsOutput::KeyingMaterial(key, profile) => {
+                    DtlsOutput::KeyingMaterial(key, profile)
+                }
+                DtlsOutput::CloseNotify => DtlsOutput::CloseNotify,
+                // Nothing that this version knows of.
+                _ => continue,
+            };
         }
     }
 
@@ -36,10 +94,6 @@ impl DtlsInstance for Tap {
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         self.inner.handle_packet(packet)
-    }
-
-    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.inner.poll_output(buffer)
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
@@ -65,4 +119,11 @@ impl DtlsInstance for Tap {
     fn close(&mut self) -> Result<(), DtlsImplError> {
         self.inner.close()
     }
+}
+
+/// What str0m is given must live in its own buffer.
+fn copied<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
+    let length = bytes.len().min(buffer.len());
+    buffer[..length].copy_from_slice(&bytes[..length]);
+    &buffer[..length]
 }

@@ -238,7 +238,7 @@ fn a_message_that_waits_too_long_is_dropped() {
     pair.run(Duration::from_secs(3));
     let arrived = Pair::received(&mut pair.client).len() as u64;
     let dropped = pair.server.endpoint.stats().dropped;
-    assert!(dropped > 0, "SCTP's first window cannot hold 200 kB");
+    assert!(dropped > 0, "4 Mbit/s cannot carry 200 kB in 100 ms");
     assert_eq!(arrived + dropped, 200);
 }
 

@@ -4,6 +4,8 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use net_rtc::DataPlane;
+
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub struct Config {
     /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
     /// is dropped and counted.
     pub fresh_time: Duration,
+
+    /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
+    /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
+    pub data_plane: DataPlane,
 
     /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
     pub peers: usize,
@@ -79,6 +85,7 @@ impl Default for Config {
             backlog_bytes: 1024 * 1024,
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
+            data_plane: DataPlane::Fresh,
             peers: 1_024,
             half_open: 1_024,
             upgrade_timeout: Duration::from_secs(5),
@@ -127,6 +134,7 @@ impl Config {
             message_bytes: self.message_bytes,
             fresh_bytes: self.fresh_bytes,
             fresh_time: self.fresh_time,
+            data_plane: self.data_plane,
             early_bytes: self.early_bytes,
             connect_timeout: self.connect_timeout,
             sdp_bytes: self.signal_bytes,

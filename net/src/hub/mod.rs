@@ -93,6 +93,8 @@ pub struct Hub {
     next_connection: u64,
     deadlines: Deadlines<ConnectionId>,
     endpoint_wake: Option<Instant>,
+    /// The time of the last call that knew it, for what follows from that call.
+    now: Option<Instant>,
 }
 
 impl Hub {
@@ -110,11 +112,13 @@ impl Hub {
             next_connection: 0,
             deadlines: Deadlines::new(),
             endpoint_wake: None,
+            now: None,
         }
     }
 
     /// Takes a new connection, or `None` if there are too many.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
+        self.now = Some(now);
         if self.connections.len() - self.core.open.len() >= self.core.config.half_open {
             self.core.refuse(remote, CloseReason::Limit("half-open connections".into()));
             return None;
@@ -128,6 +132,7 @@ impl Hub {
 
     /// Feeds what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = Some(now);
         match input {
             Input::Bytes(id, bytes) => {
                 self.with(id, |connection, core| connection.handle_bytes(now, bytes, core));
@@ -139,12 +144,12 @@ impl Hub {
                 self.core.endpoint.handle_input(now, datagram);
             }
         }
-        self.settle(now);
     }
 
     /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer
     /// whose websocket takes no more is closed as `SlowConsumer`.
     pub fn send(&mut self, now: Instant, id: PeerId, delivery: Delivery, message: Bytes) {
+        self.now = Some(now);
         let Some(connection) = self.core.open.get(&id).copied() else { return };
         match delivery {
             Delivery::Reliable => self.with(connection, |connection, core| {
@@ -153,24 +158,23 @@ impl Hub {
             // The endpoint refuses only what is not open or too large: see the promise above.
             Delivery::Unreliable => _ = self.core.endpoint.send(now, &connection, message),
         }
-        self.settle(now);
     }
 
     /// Ends a peer, after the reliable messages that were sent before.
     pub fn close(&mut self, now: Instant, id: PeerId, reason: CloseReason) {
+        self.now = Some(now);
         if let Some(connection) = self.core.open.get(&id).copied() {
             self.with(connection, |connection, core| connection.finish(now, reason, core));
-            self.settle(now);
         }
     }
 
     /// Ends every connection. The hub is empty once all have said goodbye, or given up.
     pub fn shutdown(&mut self, now: Instant) {
+        self.now = Some(now);
         let all: Vec<_> = self.connections.keys().copied().collect();
         for id in all {
             self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
         }
-        self.settle(now);
     }
 
     /// Bytes to write to a connection now.
@@ -191,7 +195,19 @@ impl Hub {
 
     /// The next thing to do or to tell.
     pub fn poll_output(&mut self) -> Output {
-        self.core.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.next_wake()))
+        loop {
+            if let Some(output) = self.core.outputs.pop_front() {
+                return output;
+            }
+            match self.core.endpoint.poll_output() {
+                net_rtc::Output::Timeout(wake) => {
+                    self.endpoint_wake = wake;
+                    return Output::Timeout(self.next_wake());
+                }
+                net_rtc::Output::Transmit(transmit) => return Output::Transmit(transmit),
+                net_rtc::Output::Event(id, event) => self.on_channel(id, event),
+            }
+        }
     }
 
     /// Whether there are no connections.
@@ -217,19 +233,9 @@ impl Hub {
         }
     }
 
-    /// Carries what the endpoint says to the connections that it is about.
-    fn settle(&mut self, now: Instant) {
-        loop {
-            match self.core.endpoint.poll_output() {
-                net_rtc::Output::Timeout(wake) => return self.endpoint_wake = wake,
-                net_rtc::Output::Transmit(transmit) => {
-                    self.core.outputs.push_back(Output::Transmit(transmit));
-                }
-                net_rtc::Output::Event(id, event) => {
-                    self.with(id, |connection, core| connection.on_channel(now, event, core));
-                }
-            }
-        }
+    fn on_channel(&mut self, id: ConnectionId, event: net_rtc::Event) {
+        let now = self.now.expect("nothing happens before the first call");
+        self.with(id, |connection, core| connection.on_channel(now, event, core));
     }
 
     /// The only way to change a connection: what it has to write, when it wants to be woken

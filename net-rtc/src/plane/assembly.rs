@@ -1,0 +1,116 @@
+//! Messages that come in pieces.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::packet::Data;
+use super::tsn::Tsn;
+
+/// Whole messages' worth of pieces that are kept at most.
+const MESSAGES: usize = 2;
+/// No honest peer cuts a message smaller than this, in bytes, but for its last piece.
+const SMALLEST: usize = 256;
+
+/// Pieces in the order of their TSNs; those of one message have consecutive ones
+/// (RFC 9260 §6.9).
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    most_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
+    tsn: Tsn,
+    begins: bool,
+    ends: bool,
+    bytes: Bytes,
+}
+
+/// A message that is longer than allowed, or in more pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endless;
+
+impl Assembly {
+    pub(crate) fn new(most_bytes: usize) -> Assembly {
+        Assembly { pieces: VecDeque::new(), bytes: 0, most_bytes }
+    }
+
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
+    /// Adds a piece; gives the message that it completes.
+    pub(crate) fn insert(&mut self, data: &Data<'_>) -> Result<Option<Bytes>, Endless> {
+        let at = self.pieces.partition_point(|piece| piece.tsn < data.tsn);
+        let (tsn, bytes) = (data.tsn, Bytes::copy_from_slice(data.payload));
+        self.bytes += bytes.len();
+        self.pieces.insert(at, Piece { tsn, begins: data.begins(), ends: data.ends(), bytes });
+        let (first, last) = self.run(at);
+        let length: usize = self.pieces.range(first..=last).map(|piece| piece.bytes.len()).sum();
+        if length > self.most_bytes || last - first > self.most_pieces() {
+            return Err(Endless);
+        }
+        if self.pieces[first].begins && self.pieces[last].ends {
+            return Ok(Some(self.take(first, last)));
+        }
+        self.shed();
+        Ok(None)
+    }
+
+    /// Drops pieces up to `tsn`.
+    pub(crate) fn forget(&mut self, tsn: Tsn) {
+        while self.pieces.front().is_some_and(|piece| piece.tsn <= tsn) {
+            self.drop_oldest();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The neighbours of a piece that belong to the same message.
+    fn run(&self, at: usize) -> (usize, usize) {
+        let follows = |index: usize| {
+            let (a, b) = (&self.pieces[index], &self.pieces[index + 1]);
+            b.tsn == a.tsn.plus(1) && !a.ends && !b.begins
+        };
+        let (mut first, mut last) = (at, at);
+        while first > 0 && follows(first - 1) {
+            first -= 1;
+        }
+        while last + 1 < self.pieces.len() && follows(last) {
+            last += 1;
+        }
+        (first, last)
+    }
+
+    fn take(&mut self, first: usize, last: usize) -> Bytes {
+        let mut message = BytesMut::new();
+        for piece in self.pieces.drain(first..=last) {
+            message.extend_from_slice(&piece.bytes);
+        }
+        self.bytes -= message.len();
+        message.freeze()
+    }
+
+    /// Keeps to the bound at the cost of the oldest.
+    fn shed(&mut self) {
+        while self.bytes > MESSAGES * self.most_bytes
+            || self.pieces.len() > MESSAGES * self.most_pieces()
+        {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        self.bytes -= self.pieces.pop_front().map_or(0, |piece| piece.bytes.len());
+    }
+
+    fn most_pieces(&self) -> usize {
+        self.most_bytes / SMALLEST + 2
+    }
+}

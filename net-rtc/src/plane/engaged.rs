@@ -1,0 +1,290 @@
+//! The plane at work: both halves, and what passes between SCTP and DTLS.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Passage;
+use super::pace::Pace;
+use super::packet::{
+    Builder, Chunk, DATA_HEADER, Data, HEADER, Header, Sack, chunks, flag, forward_tsn, kind,
+    protocol, u16_at,
+};
+use super::receiver::{Offence, Receiver};
+use super::sender::{Sender, Told};
+use super::tsn::Tsn;
+use super::watch::modest;
+
+/// Largest SCTP packet, in bytes. With DTLS and UDP around it stays under 1,200, which every
+/// path carries that browsers use WebRTC over.
+const PACKET: usize = 1_116;
+/// Largest payload of one DATA chunk.
+const PAYLOAD: usize = PACKET - HEADER - DATA_HEADER;
+/// The receive window that is advertised, in bytes.
+const WINDOW: u32 = 1024 * 1024;
+/// RE-CONFIG chunks that a peer may send. Closing the one channel takes two.
+const RECONFIGS: u32 = 32;
+
+#[derive(Debug)]
+pub(super) struct Engaged {
+    header: Header,
+    stream: u16,
+    sender: Sender,
+    receiver: Receiver,
+    pace: Pace,
+    local: Local,
+    /// Messages for the next packets: as many as there was room for.
+    queue: Vec<Bytes>,
+    packets: VecDeque<Vec<u8>>,
+    received: VecDeque<Bytes>,
+    reconfigs: u32,
+}
+
+/// What the library's SCTP believes: the world as it was when the plane took over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local {
+    /// The TSN that it would give next.
+    next: Tsn,
+    /// Up to where it has the peer's data.
+    cumulative: Tsn,
+    /// Whether it has heard that all it sent arrived.
+    acked: bool,
+}
+
+impl Local {
+    pub(super) fn new(next: Tsn, cumulative: Tsn) -> Local {
+        Local { next, cumulative, acked: false }
+    }
+}
+
+impl Offence {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Offence::Jump => "a TSN far beyond the last",
+            Offence::Endless => "a message that is too long, or in too many pieces",
+        }
+    }
+}
+
+impl Engaged {
+    pub(super) fn new(
+        now: Instant,
+        header: Header,
+        stream: u16,
+        receiver: Receiver,
+        local: Local,
+    ) -> Engaged {
+        Engaged {
+            header,
+            stream,
+            sender: Sender::new(local.next),
+            receiver,
+            pace: Pace::new(now),
+            local,
+            queue: Vec::new(),
+            packets: VecDeque::new(),
+            received: VecDeque::new(),
+            reconfigs: 0,
+        }
+    }
+
+    pub(super) fn room(&mut self, now: Instant) -> Result<(), Instant> {
+        let waiting: usize = self.queue.iter().map(|message| message.len() + DATA_HEADER).sum();
+        self.pace.room(now, waiting)
+    }
+
+    pub(super) fn send(&mut self, message: Bytes) {
+        self.queue.push(message);
+    }
+
+    /// Puts messages, and what may or must be said besides, into packets; tells whether any
+    /// packet waits.
+    pub(super) fn flush(&mut self, now: Instant) -> bool {
+        let lost = self.sender.give_up(now);
+        self.told(now, Told { arrived: 0, lost });
+        let mut builder = Builder::new(self.header);
+        for message in std::mem::take(&mut self.queue) {
+            builder = self.write(now, builder, &message);
+        }
+        if builder.is_empty() {
+            self.control(now, &mut builder, false);
+        }
+        self.finish(builder);
+        !self.packets.is_empty()
+    }
+
+    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
+        self.packets.pop_front()
+    }
+
+    pub(super) fn received(&mut self) -> Option<Bytes> {
+        self.received.pop_front()
+    }
+
+    pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
+        self.sender.wake().into_iter().chain(self.receiver.wake(now)).min()
+    }
+
+    /// What the library's SCTP sends: its SACKs and FORWARD-TSNs are ours to send now.
+    pub(super) fn outbound(&self, packet: &[u8]) -> Passage {
+        let stays = |chunk: &Chunk<'_>| !matches!(chunk.kind, kind::SACK | kind::FORWARD_TSN);
+        if chunks(packet).all(|chunk| stays(&chunk)) {
+            return Passage::Pass;
+        }
+        let mut builder = Builder::new(self.header);
+        for chunk in chunks(packet).filter(stays) {
+            builder.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+        }
+        if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
+    }
+
+    /// What the peer sends: data and acknowledgements end here, the rest goes to SCTP.
+    pub(super) fn inbound(&mut self, now: Instant, packet: &[u8]) -> Result<Passage, &'static str> {
+        let header = Header::parse(packet).ok_or("a packet without a header")?;
+        let mut builder = Builder::new(header);
+        let mut has_data = false;
+        for chunk in chunks(packet) {
+            has_data |= chunk.kind == kind::DATA;
+            self.take(now, &chunk, &mut builder)?;
+        }
+        if has_data {
+            self.receiver.packet_done(now);
+        }
+        Ok(if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) })
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        chunk: &Chunk<'_>,
+        on: &mut Builder,
+    ) -> Result<(), &'static str> {
+        match chunk.kind {
+            kind::DATA => self.on_data(chunk)?,
+            kind::SACK => self.on_sack(now, chunk, on)?,
+            kind::FORWARD_TSN => self.on_forward(chunk)?,
+            kind::RE_CONFIG => self.on_reconfig(chunk, on)?,
+            // It says up to where the peer has our data, which SCTP knows nothing of.
+            kind::SHUTDOWN => on.chunk(chunk.kind, 0, &[&self.local.next.minus(1).0.to_be_bytes()]),
+            kind::INIT | kind::COOKIE_ECHO => self.count_reconfig().map(|()| pass(chunk, on))?,
+            _ => pass(chunk, on),
+        }
+        Ok(())
+    }
+
+    fn on_data(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        let Some(data) = Data::parse(chunk) else { return Ok(()) };
+        if data.stream != self.stream {
+            return Err("one channel is all a peer may have");
+        }
+        let message = self.receiver.on_data(&data).map_err(Offence::words)?;
+        self.received.extend(message);
+        Ok(())
+    }
+
+    fn on_sack(
+        &mut self,
+        now: Instant,
+        chunk: &Chunk<'_>,
+        on: &mut Builder,
+    ) -> Result<(), &'static str> {
+        modest(chunk)?;
+        let Some(sack) = Sack::parse(chunk) else { return Ok(()) };
+        let before = self.local.next.minus(1);
+        if !self.local.acked {
+            // SCTP still waits to hear of what it sent itself, and must hear of no more.
+            let known = if sack.cumulative < before { sack.cumulative } else { before };
+            self.local.acked = known == before;
+            on.sack(known, sack.window);
+        }
+        let told = self.sender.on_sack(now, &sack).map_err(|_| "a SACK for data never sent")?;
+        self.told(now, told);
+        Ok(())
+    }
+
+    fn on_forward(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
+        self.receiver.on_forward(tsn).map_err(Offence::words)
+    }
+
+    /// A request to reset a stream waits until all data up to a TSN is there (RFC 6525 §5.2.2);
+    /// SCTP must believe that it is.
+    fn on_reconfig(&mut self, chunk: &Chunk<'_>, on: &mut Builder) -> Result<(), &'static str> {
+        const OUTGOING_RESET: u16 = 13;
+        /// Type, length, request and response number, then the sender's last TSN.
+        const LAST_TSN: std::ops::Range<usize> = 12..16;
+        self.count_reconfig()?;
+        let mut value = chunk.value.to_vec();
+        if u16_at(&value, 0) == Some(OUTGOING_RESET)
+            && let Some(last) = value.get_mut(LAST_TSN)
+        {
+            last.copy_from_slice(&self.local.cumulative.0.to_be_bytes());
+        }
+        on.chunk(chunk.kind, chunk.flags, &[&value]);
+        Ok(())
+    }
+
+    fn count_reconfig(&mut self) -> Result<(), &'static str> {
+        self.reconfigs += 1;
+        (self.reconfigs <= RECONFIGS).then_some(()).ok_or("too many reconfigurations")
+    }
+
+    fn told(&mut self, now: Instant, told: Told) {
+        if told != Told::default() {
+            self.pace.told(now, told, self.sender.rtt().smoothed());
+        }
+    }
+
+    /// Writes one message, in as many chunks as it takes, and gives the packet that has room
+    /// left.
+    fn write(&mut self, now: Instant, mut builder: Builder, message: &Bytes) -> Builder {
+        let (protocol, bytes) = match message.is_empty() {
+            true => (protocol::BINARY_EMPTY, &[0][..]),
+            false => (protocol::BINARY, &message[..]),
+        };
+        let last = bytes.len().div_ceil(PAYLOAD) - 1;
+        for (index, payload) in bytes.chunks(PAYLOAD).enumerate() {
+            builder = self.with_room(now, builder, payload.len());
+            let begin = if index == 0 { flag::BEGIN } else { 0 };
+            let end = if index == last { flag::END } else { 0 };
+            let (flags, stream) = (flag::UNORDERED | begin | end, self.stream);
+            let tsn = self.sender.send(now);
+            builder.data(&Data { flags, tsn, stream, protocol, payload });
+        }
+        builder
+    }
+
+    /// A packet with room for so much payload: this one, or the next.
+    fn with_room(&mut self, now: Instant, mut builder: Builder, payload: usize) -> Builder {
+        if builder.is_empty() {
+            self.control(now, &mut builder, true);
+        }
+        if builder.len() + DATA_HEADER + payload <= PACKET {
+            return builder;
+        }
+        self.finish(builder);
+        Builder::new(self.header)
+    }
+
+    /// Adds what is due to be said, or, in a packet that leaves anyway, what may be said.
+    fn control(&mut self, now: Instant, builder: &mut Builder, riding: bool) {
+        if let Some(tsn) = self.receiver.acknowledge(now, riding) {
+            builder.sack(tsn, WINDOW);
+        }
+        if let Some(tsn) = self.sender.forward(now, riding) {
+            builder.forward_tsn(tsn);
+        }
+    }
+
+    fn finish(&mut self, builder: Builder) {
+        if !builder.is_empty() {
+            self.pace.sent(builder.len());
+            self.packets.push_back(builder.finish());
+        }
+    }
+}
+
+fn pass(chunk: &Chunk<'_>, on: &mut Builder) {
+    on.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+}

@@ -1,0 +1,211 @@
+//! The unreliable data plane: what stands between SCTP and DTLS once the channel is open.
+//!
+//! An "unreliable" SCTP channel is not fresh: congestion control queues before the first
+//! transmission, every loss halves the window, and a lost tail waits for a timer of a second
+//! and more. `maxRetransmits: 0` changes none of it. So for its one channel, unordered and
+//! without retransmissions, this module takes over from the SCTP of the library, in both
+//! directions, with a peer that knows nothing of it:
+//!
+//! ```text
+//!              application                                 application
+//!                 | messages                                    ^ messages
+//!   +-------------v---------------------------------------------|-----------+
+//!   | plane   Sender: DATA now, at the pace        Receiver: each message   |
+//!   |         of Pace; SACKs end here; FORWARD-     at once and once; SACK  |
+//!   |         TSN past what was lost                for all up to highest   |
+//!   |  - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - |
+//!   |   pass: INIT.. COOKIE.. (before), HEARTBEAT, ABORT, SHUTDOWN*, ERROR, |
+//!   |         RE-CONFIG*, DATA and SACK of the channel's opening            |
+//!   +-------------|------------------^--------------------------^-----------+
+//!                 v                  v (* with TSNs changed)    |
+//!                DTLS <------ SCTP of the library               DTLS
+//! ```
+//!
+//! - **Sending.** A message becomes DATA chunks (RFC 9260 §3.3.1) with the next TSNs and leaves
+//!   at once. The peer's SACKs are consumed: they tell what arrived, and how long it took.
+//!   What is missing for one and a half round trips is given up, and a FORWARD-TSN (RFC 3758)
+//!   moves the peer past it, inside the next DATA packet where there is one.
+//! - **Receiving.** Each whole message is delivered when it comes, whatever is missing before
+//!   it. The SACK says that everything up to the highest TSN arrived, so the peer's own
+//!   congestion control sees no loss and never stalls. Nothing is owed to what was lost: the
+//!   peer would not have sent it again.
+//! - **Congestion control** is replaced, not removed (RFC 8085): [`pace::Pace`] limits what
+//!   leaves, and what waits too long in front of it is dropped at the source.
+//! - **Filter.** Another stream, endless messages, TSNs far ahead, acknowledgements for what
+//!   was never sent: the peer is closed before SCTP sees any of it.
+//!
+//! Until the channel is open (RFC 8832) the plane only watches, to learn tags, ports and TSNs.
+//! A peer that did not say that it understands FORWARD-TSN goes on as plain SCTP, as do all
+//! with [`DataPlane::Sctp`](crate::DataPlane).
+
+mod assembly;
+mod engaged;
+mod pace;
+mod packet;
+mod receiver;
+mod rtt;
+mod seen;
+mod sender;
+mod tsn;
+mod watch;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use self::engaged::Engaged;
+use self::watch::Watch;
+use crate::{Config, DataPlane};
+
+/// The data plane of one peer. The peer and its DTLS layer share it.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    now: Instant,
+    watch: Watch,
+    stage: Stage,
+    fault: Option<Fault>,
+}
+
+/// ```text
+///   Watching --channel open, peer fits--> Engaged
+///       '-----channel open, it does not--> Plain
+/// ```
+#[derive(Debug)]
+enum Stage {
+    /// The channel is not open yet.
+    Watching(DataPlane),
+    /// The channel's data is the plane's.
+    Engaged(Box<Engaged>),
+    /// The channel's data is SCTP's.
+    Plain,
+}
+
+/// Why the plane ends a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The peer did what no honest one does.
+    Offence(&'static str),
+    /// DTLS did not take a packet.
+    Dtls(String),
+}
+
+/// What becomes of a packet on its way between SCTP and DTLS.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// It goes on as it is.
+    Pass,
+    /// This goes on instead.
+    Replace(Vec<u8>),
+    /// Nothing goes on.
+    Swallow,
+}
+
+impl Plane {
+    pub(crate) fn new(now: Instant, config: &Config) -> Plane {
+        Plane {
+            now,
+            watch: Watch::new(config),
+            stage: Stage::Watching(config.data_plane()),
+            fault: None,
+        }
+    }
+
+    /// DTLS has no clock of its own that we could ask.
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Whether the channel has not been open yet.
+    pub(crate) fn is_watching(&self) -> bool {
+        matches!(self.stage, Stage::Watching(_))
+    }
+
+    /// The channel is open on this stream: from now on its data is ours, if the peer fits.
+    pub(crate) fn engage(&mut self, stream: u16) {
+        let fits = match self.stage {
+            Stage::Watching(DataPlane::Fresh) => self.watch.engage(self.now, stream),
+            _ => None,
+        };
+        self.stage = fits.map_or(Stage::Plain, |engaged| Stage::Engaged(Box::new(engaged)));
+    }
+
+    /// Whether messages go through the plane, and not through SCTP.
+    pub(crate) fn is_engaged(&self) -> bool {
+        matches!(self.stage, Stage::Engaged(_))
+    }
+
+    /// Whether a message may leave now, or else when.
+    pub(crate) fn room(&mut self) -> Result<(), Instant> {
+        let now = self.now;
+        self.engaged().map_or(Ok(()), |engaged| engaged.room(now))
+    }
+
+    /// Sends a message in the next [`flush`](Plane::flush).
+    pub(crate) fn send(&mut self, message: Bytes) {
+        if let Some(engaged) = self.engaged() {
+            engaged.send(message);
+        }
+    }
+
+    /// Puts what is to be sent into packets, as few as possible; tells whether there are any.
+    pub(crate) fn flush(&mut self) -> bool {
+        let now = self.now;
+        self.engaged().is_some_and(|engaged| engaged.flush(now))
+    }
+
+    /// The next message that arrived.
+    pub(crate) fn received(&mut self) -> Option<Bytes> {
+        self.engaged()?.received()
+    }
+
+    /// Why the peer must end, if it must.
+    pub(crate) fn fault(&mut self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// When there is something to do.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Engaged(engaged) => engaged.wake(self.now),
+            Stage::Watching(_) | Stage::Plain => None,
+        }
+    }
+
+    /// A packet on its way to DTLS.
+    pub(crate) fn outbound(&mut self, packet: &[u8]) -> Passage {
+        self.watch.outbound(packet);
+        match &self.stage {
+            Stage::Engaged(engaged) => engaged.outbound(packet),
+            Stage::Watching(_) | Stage::Plain => watch::text_to_empty(packet),
+        }
+    }
+
+    /// A packet on its way from DTLS.
+    pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
+        let passage = match &mut self.stage {
+            Stage::Engaged(engaged) => engaged.inbound(self.now, packet),
+            Stage::Watching(_) | Stage::Plain => self.watch.inbound(packet),
+        };
+        passage.unwrap_or_else(|offence| {
+            self.fault.get_or_insert(Fault::Offence(offence));
+            Passage::Swallow
+        })
+    }
+
+    /// The next packet of ours for DTLS.
+    pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+        self.engaged()?.packet()
+    }
+
+    /// DTLS did not take a packet.
+    pub(crate) fn failed(&mut self, error: String) {
+        self.fault.get_or_insert(Fault::Dtls(error));
+    }
+
+    fn engaged(&mut self) -> Option<&mut Engaged> {
+        match &mut self.stage {
+            Stage::Engaged(engaged) => Some(engaged),
+            Stage::Watching(_) | Stage::Plain => None,
+        }
+    }
+}

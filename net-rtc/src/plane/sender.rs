@@ -1,0 +1,305 @@
+//! The sending half: which TSNs are out, what became of them, and when to give them up.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::packet::Sack;
+use super::rtt::Rtt;
+use super::tsn::Tsn;
+
+/// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
+const FLIGHTS: usize = 4_096;
+/// A TSN is given up when it is older than one and a half round trips and this.
+const PATIENCE: Duration = Duration::from_millis(30);
+/// Never more often than this is a FORWARD-TSN sent.
+const FORWARD_PAUSE: Duration = Duration::from_millis(20);
+/// Without an answer the pause doubles up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing is ever sent
+/// again, so nothing ever waits for something that was lost.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    next: Tsn,
+    /// One for each TSN from the peer's cumulative one to the next.
+    flights: VecDeque<Flight>,
+    /// How many at the front have met their fate; a FORWARD-TSN may pass them.
+    settled: usize,
+    rtt: Rtt,
+    forwarded: Option<Instant>,
+    pause: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    left: Instant,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Unknown,
+    Arrived,
+    GivenUp,
+}
+
+/// What a SACK told, in chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) arrived: u32,
+    pub(crate) lost: u32,
+}
+
+/// A SACK that no honest peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NeverSent;
+
+impl Sender {
+    pub(crate) fn new(next: Tsn) -> Sender {
+        Sender {
+            next,
+            flights: VecDeque::new(),
+            settled: 0,
+            rtt: Rtt::default(),
+            forwarded: None,
+            pause: FORWARD_PAUSE,
+        }
+    }
+
+    /// Gives the next TSN to a chunk that leaves now.
+    pub(crate) fn send(&mut self, now: Instant) -> Tsn {
+        let tsn = self.next;
+        self.next = tsn.plus(1);
+        self.flights.push_back(Flight { left: now, fate: Fate::Unknown });
+        if self.flights.len() > FLIGHTS {
+            // A peer that never answers: what it does not know of is forgotten.
+            self.flights.pop_front();
+            self.settled = self.settled.saturating_sub(1);
+        }
+        tsn
+    }
+
+    /// Takes the peer's word for what arrived.
+    pub(crate) fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) -> Result<Told, NeverSent> {
+        let last = self.next.minus(1);
+        if sack.cumulative > last || sack.gaps().any(|(from, to)| to > last || from > to) {
+            return Err(NeverSent);
+        }
+        let mut told = Told::default();
+        let before = self.acked();
+        if sack.cumulative < before {
+            return Ok(told);
+        }
+        for (from, to) in sack.gaps() {
+            self.arrived(now, from, to, &mut told);
+        }
+        self.arrived(now, before.plus(1), sack.cumulative, &mut told);
+        self.forget(sack.cumulative);
+        told.lost += self.give_up(now);
+        Ok(told)
+    }
+
+    /// Gives up what is too old; tells how many chunks that were.
+    pub(crate) fn give_up(&mut self, now: Instant) -> u32 {
+        let patience = self.patience();
+        let mut lost = 0;
+        for flight in self.flights.iter_mut().skip(self.settled) {
+            if flight.left + patience > now {
+                break;
+            }
+            if flight.fate == Fate::Unknown {
+                flight.fate = Fate::GivenUp;
+                lost += 1;
+            }
+        }
+        self.settle();
+        lost
+    }
+
+    /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
+    /// that leaves anyway costs nothing, so then it need not wait as long.
+    pub(crate) fn forward(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
+        let pause = if riding { FORWARD_PAUSE } else { self.pause() };
+        if self.settled == 0 || self.forwarded.is_some_and(|at| now < at + pause) {
+            return None;
+        }
+        self.forwarded = Some(now);
+        if !riding {
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        Some(self.acked().plus(self.settled as u32))
+    }
+
+    /// When there is something to give up, or to say.
+    pub(crate) fn wake(&self) -> Option<Instant> {
+        if self.settled > 0 {
+            return self.forwarded.map_or_else(
+                || self.flights.front().map(|flight| flight.left),
+                |at| Some(at + self.pause()),
+            );
+        }
+        self.flights.front().map(|flight| flight.left + self.patience())
+    }
+
+    /// The highest TSN up to which the peer has, or has been told to forget, everything.
+    pub(crate) fn acked(&self) -> Tsn {
+        self.next.minus(1 + self.flights.len() as u32)
+    }
+
+    pub(crate) fn rtt(&self) -> &Rtt {
+        &self.rtt
+    }
+
+    fn arrived(&mut self, now: Instant, from: Tsn, to: Tsn, told: &mut Told) {
+        let base = self.acked().plus(1);
+        let (first, last) = (from.since(base).max(0), to.since(base));
+        for index in first..=last {
+            let Some(flight) = self.flights.get_mut(index as usize) else { break };
+            if flight.fate == Fate::Unknown {
+                told.arrived += 1;
+                if index == last {
+                    self.rtt.sample(now.saturating_duration_since(flight.left));
+                }
+            }
+            flight.fate = Fate::Arrived;
+        }
+    }
+
+    /// Drops what the peer's cumulative TSN covers.
+    fn forget(&mut self, cumulative: Tsn) {
+        let count = cumulative.since(self.acked()).max(0) as usize;
+        self.flights.drain(..count.min(self.flights.len()));
+        self.settled = self.settled.saturating_sub(count);
+        if count > 0 {
+            self.pause = FORWARD_PAUSE;
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let rest = self.flights.iter().skip(self.settled);
+        self.settled += rest.take_while(|flight| flight.fate != Fate::Unknown).count();
+    }
+
+    fn patience(&self) -> Duration {
+        self.rtt.smoothed().mul_f64(1.5) + PATIENCE
+    }
+
+    fn pause(&self) -> Duration {
+        self.pause.max(self.rtt.smoothed() / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::{Chunk, kind};
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const START: Tsn = Tsn(u32::MAX - 3);
+
+    struct Bench {
+        sender: Sender,
+        now: Instant,
+    }
+
+    /// A sender that has sent this many chunks, one a millisecond.
+    fn sent(count: u32) -> Bench {
+        let mut bench = Bench { sender: Sender::new(START), now: Instant::now() };
+        for index in 0..count {
+            assert_eq!(bench.sender.send(bench.now), START.plus(index));
+            bench.now += MS;
+        }
+        bench
+    }
+
+    impl Bench {
+        /// A SACK that speaks of the `cumulative` first chunks and of blocks beyond them.
+        fn sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<Told, NeverSent> {
+            let mut value = START.plus(cumulative).minus(1).0.to_be_bytes().to_vec();
+            value.extend([0; 4]);
+            value.extend((gaps.len() as u16).to_be_bytes());
+            value.extend([0; 2]);
+            for (from, to) in gaps {
+                value.extend(from.to_be_bytes());
+                value.extend(to.to_be_bytes());
+            }
+            let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
+            self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())
+        }
+    }
+
+    fn told(arrived: u32, lost: u32) -> Result<Told, NeverSent> {
+        Ok(Told { arrived, lost })
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_forgotten() {
+        let mut bench = sent(10);
+        assert_eq!(bench.sack(4, &[]), told(4, 0));
+        assert_eq!(bench.sender.acked(), START.plus(3));
+        assert_eq!(bench.sack(10, &[]), told(6, 0));
+        assert_eq!((bench.sender.wake(), bench.sender.forward(bench.now, false)), (None, None));
+    }
+
+    #[test]
+    fn the_lost_are_given_up_and_passed() {
+        let mut bench = sent(10);
+        bench.now += 20 * MS;
+        assert_eq!(bench.sack(2, &[(2, 3), (5, 8)]), told(8, 0));
+        assert_eq!(bench.sender.forward(bench.now, false), None, "too early to give up");
+        bench.now = bench.sender.wake().unwrap();
+        assert_eq!(bench.sender.give_up(bench.now), 1);
+        bench.now += 2 * MS;
+        assert_eq!(bench.sender.give_up(bench.now), 0, "each is counted once");
+        bench.now += MS;
+        assert_eq!(bench.sender.give_up(bench.now), 1);
+        assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)));
+        assert_eq!(bench.sender.forward(bench.now, true), None, "not twice at once");
+        bench.now += FORWARD_PAUSE;
+        assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)), "until it is heard");
+        assert_eq!(bench.sack(10, &[]), told(0, 0));
+        assert_eq!(bench.sender.forward(bench.now + FORWARD_PAUSE, true), None);
+    }
+
+    #[test]
+    fn without_an_answer_it_is_said_less_and_less_often() {
+        let mut bench = sent(1);
+        let mut said = Vec::new();
+        let end = bench.now + Duration::from_secs(10);
+        while let Some(wake) = bench.sender.wake().filter(|wake| *wake < end) {
+            bench.now = bench.now.max(wake);
+            bench.sender.give_up(bench.now);
+            said.extend(bench.sender.forward(bench.now, false));
+        }
+        assert!((5..=20).contains(&said.len()), "{} in ten seconds", said.len());
+    }
+
+    #[test]
+    fn no_honest_peer_acknowledges_what_was_never_sent() {
+        assert_eq!(sent(5).sack(6, &[]), Err(NeverSent));
+        assert_eq!(sent(5).sack(2, &[(2, 4)]), Err(NeverSent));
+        assert_eq!(sent(5).sack(2, &[(3, 2)]), Err(NeverSent));
+        assert_eq!(sent(5).sack(2, &[(2, 3)]), told(4, 0));
+        assert_eq!(
+            sent(5).sack((1 << 31) + 10, &[]),
+            told(0, 0),
+            "half the circle away is the past"
+        );
+    }
+
+    #[test]
+    fn an_old_sack_says_nothing() {
+        let mut bench = sent(5);
+        assert_eq!(bench.sack(4, &[]), told(4, 0));
+        assert_eq!(bench.sack(2, &[(1, 1)]), told(0, 0));
+        assert_eq!(bench.sender.acked(), START.plus(3));
+    }
+
+    #[test]
+    fn a_peer_that_never_answers_costs_a_bounded_amount() {
+        let bench = sent(20_000);
+        assert_eq!(bench.sender.flights.len(), FLIGHTS);
+        assert_eq!(bench.sender.acked(), START.plus(20_000 - 1).minus(FLIGHTS as u32));
+    }
+}

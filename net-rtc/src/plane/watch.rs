@@ -1,0 +1,212 @@
+//! Before the channel is open: learning, and keeping out what has no business here.
+
+use std::time::Instant;
+
+use log::debug;
+
+use super::Passage;
+use super::engaged::{Engaged, Local};
+use super::packet::{Builder, Chunk, Data, Header, Init, Sack, chunks, kind, protocol};
+use super::receiver::Receiver;
+use super::tsn::Tsn;
+use crate::{Channels, Config};
+
+/// INIT and COOKIE-ECHO chunks that a peer may send. An honest one repeats them only when they
+/// are lost.
+const HANDSHAKES: u32 = 32;
+/// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
+pub(super) const GAPS: usize = 256;
+
+/// What the two ends of an association say of themselves.
+#[derive(Debug)]
+pub(super) struct Watch {
+    channels: Channels,
+    message_bytes: usize,
+    header: Option<Header>,
+    next: Option<Tsn>,
+    stream: Option<u16>,
+    peer: Option<Init>,
+    receiver: Option<Receiver>,
+    handshakes: u32,
+}
+
+impl Watch {
+    pub(super) fn new(config: &Config) -> Watch {
+        Watch {
+            channels: config.channels,
+            message_bytes: config.message_bytes,
+            header: None,
+            next: None,
+            stream: None,
+            peer: None,
+            receiver: None,
+            handshakes: 0,
+        }
+    }
+
+    /// The plane for this peer, if all is known that it needs and the peer fits.
+    pub(super) fn engage(&mut self, now: Instant, stream: u16) -> Option<Engaged> {
+        let (peer, header, next) = (self.peer?, self.header?, self.next?);
+        if !peer.forwards {
+            debug!("no FORWARD-TSN: this peer goes on as plain SCTP");
+            return None;
+        }
+        let receiver = self.receiver.take()?;
+        let cumulative = receiver.contiguous_from(peer.first.minus(1));
+        Some(Engaged::new(now, header, stream, receiver, Local::new(next, cumulative)))
+    }
+
+    /// Learns from what SCTP sends.
+    pub(super) fn outbound(&mut self, packet: &[u8]) {
+        for chunk in chunks(packet) {
+            match chunk.kind {
+                kind::INIT | kind::INIT_ACK => {
+                    self.next = Init::parse(&chunk).map(|init| init.first).or(self.next);
+                }
+                kind::DATA => self.sends(&chunk),
+                _ => {}
+            }
+            // The tag of an INIT is none yet (RFC 9260 §8.5.1).
+            if chunk.kind != kind::INIT {
+                self.header = Header::parse(packet);
+            }
+        }
+    }
+
+    /// Learns from what the peer sends, and tells what no honest one does.
+    pub(super) fn inbound(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
+        for chunk in chunks(packet) {
+            match chunk.kind {
+                kind::INIT | kind::INIT_ACK => self.meets(&chunk)?,
+                kind::COOKIE_ECHO => self.count_handshake()?,
+                kind::DATA => self.takes(&chunk)?,
+                kind::SACK => modest(&chunk)?,
+                _ => {}
+            }
+        }
+        Ok(Passage::Pass)
+    }
+
+    fn sends(&mut self, chunk: &Chunk<'_>) {
+        let Some(data) = Data::parse(chunk) else { return };
+        let after = data.tsn.plus(1);
+        self.next = Some(self.next.map_or(after, |next| next.max(after)));
+        self.stream.get_or_insert(data.stream);
+    }
+
+    fn meets(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        self.count_handshake()?;
+        if let Some(init) = Init::parse(chunk)
+            && self.peer != Some(init)
+        {
+            self.receiver = Some(Receiver::new(init.first.minus(1), self.message_bytes));
+            self.peer = Some(init);
+        }
+        Ok(())
+    }
+
+    fn takes(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        let Some(data) = Data::parse(chunk) else { return Ok(()) };
+        let ours = *self.stream.get_or_insert(data.stream);
+        if self.channels == Channels::One && data.stream != ours {
+            return Err("one channel is all a peer may have");
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.note(data.tsn).map_err(|offence| offence.words())?;
+        }
+        Ok(())
+    }
+
+    fn count_handshake(&mut self) -> Result<(), &'static str> {
+        self.handshakes += 1;
+        (self.handshakes <= HANDSHAKES).then_some(()).ok_or("too many SCTP handshakes")
+    }
+}
+
+pub(super) fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
+    match Sack::parse(chunk) {
+        Some(sack) if sack.gap_count() > GAPS => Err("a SACK with too many gap blocks"),
+        _ => Ok(()),
+    }
+}
+
+/// str0m sends nothing for an empty message. So for one the peer writes a byte of *text*,
+/// which we never send otherwise, and here that becomes the empty binary message of
+/// RFC 8831 §6.6.
+pub(super) fn text_to_empty(packet: &[u8]) -> Passage {
+    let is_text = |data: &Data<'_>| data.protocol == protocol::STRING;
+    if !chunks(packet).any(|chunk| data_of(&chunk).is_some_and(|data| is_text(&data))) {
+        return Passage::Pass;
+    }
+    let Some(header) = Header::parse(packet) else { return Passage::Pass };
+    let mut builder = Builder::new(header);
+    for chunk in chunks(packet) {
+        match data_of(&chunk) {
+            Some(data) if is_text(&data) => {
+                builder.data(&Data { protocol: protocol::BINARY_EMPTY, ..data });
+            }
+            _ => builder.chunk(chunk.kind, chunk.flags, &[chunk.value]),
+        }
+    }
+    Passage::Replace(builder.finish())
+}
+
+fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
+    (chunk.kind == kind::DATA).then(|| Data::parse(chunk)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::flag;
+    use super::*;
+
+    const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
+
+    fn packet(protocols: &[u32]) -> Vec<u8> {
+        let mut builder = Builder::new(HEADER);
+        builder.sack(Tsn(1), 2);
+        for (index, protocol) in protocols.iter().enumerate() {
+            let (tsn, payload) = (Tsn(index as u32), &b"x"[..]);
+            let flags = flag::BEGIN | flag::END | flag::UNORDERED;
+            builder.data(&Data { flags, tsn, stream: 0, protocol: *protocol, payload });
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn text_becomes_empty_and_the_rest_stays() {
+        let expected = Passage::Replace(packet(&[protocol::BINARY, protocol::BINARY_EMPTY]));
+        assert_eq!(text_to_empty(&packet(&[protocol::BINARY, protocol::STRING])), expected);
+        assert_eq!(text_to_empty(&packet(&[protocol::BINARY, 50])), Passage::Pass);
+        assert_eq!(text_to_empty(&[]), Passage::Pass);
+    }
+
+    #[test]
+    fn a_second_stream_is_an_offence_unless_asked_for() {
+        let on = |stream| {
+            let mut builder = Builder::new(HEADER);
+            let (tsn, payload, protocol) = (Tsn(1), &b"x"[..], protocol::BINARY);
+            builder.data(&Data { flags: 7, tsn, stream, protocol, payload });
+            builder.finish()
+        };
+        let mut config = Config::new(Vec::new());
+        let mut watch = Watch::new(&config);
+        watch.outbound(&on(1));
+        assert_eq!(watch.inbound(&on(1)), Ok(Passage::Pass));
+        assert!(watch.inbound(&on(3)).is_err());
+        config.channels = Channels::Several;
+        let mut watch = Watch::new(&config);
+        watch.outbound(&on(1));
+        assert_eq!(watch.inbound(&on(3)), Ok(Passage::Pass));
+    }
+
+    #[test]
+    fn handshakes_are_bounded() {
+        let mut builder = Builder::new(HEADER);
+        builder.chunk(kind::INIT, 0, &[&[0; 16]]);
+        let init = builder.finish();
+        let mut watch = Watch::new(&Config::new(Vec::new()));
+        let passed = (0..1_000).take_while(|_| watch.inbound(&init).is_ok()).count();
+        assert_eq!(passed, HANDSHAKES as usize);
+    }
+}
