@@ -357,11 +357,7 @@ impl Peer {
     /// Tells whether the plane has packets for DTLS to take.
     fn write_to_plane(&mut self, now: Instant) -> bool {
         let mut plane = self.plane.lock();
-        while self.fresh.peek(now).is_some() {
-            if let Err(room_at) = plane.room() {
-                self.wake = self.wake.into_iter().chain([room_at]).min();
-                break;
-            }
+        while self.fresh.peek(now).is_some() && plane.room().is_ok() {
             plane.send(self.fresh.pop().expect("peek saw it"));
         }
         plane.flush()
@@ -390,13 +386,14 @@ impl Peer {
 
     /// When to be woken, now that nothing is left to do.
     fn settle(&mut self) {
-        let own = match &self.state {
-            State::Connecting { deadline, .. } => Some(*deadline),
-            State::Open(_) => self.fresh.deadline(),
-            State::Offered(..) | State::Closed => None,
+        let mut plane = self.plane.lock();
+        let (own, room) = match &self.state {
+            State::Connecting { deadline, .. } => (Some(*deadline), None),
+            State::Open(_) => (self.fresh.deadline(), plane.room().err()),
+            State::Offered(..) | State::Closed => (None, None),
         };
-        let plane = self.plane.lock().wake();
-        self.wake = self.wake.into_iter().chain(own).chain(plane).min();
+        let room = room.filter(|_| own.is_some());
+        self.wake = [self.wake, own, room, plane.wake()].into_iter().flatten().min();
     }
 
     fn lose(&mut self, out: &mut Vec<PeerOutput>) {
