@@ -1,6 +1,6 @@
 //! The web server of the page; everything it serves is in the program.
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -65,7 +65,9 @@ fn serve(server: Arc<Server>, index: Arc<str>) -> JoinHandle<()> {
 /// holds; without keep-alive there are no idle ones.
 fn respond(request: Request, response: Response<Cursor<Vec<u8>>>) -> io::Result<()> {
     let head_only = *request.method() == Method::Head;
-    response.raw_print(request.into_writer(), HTTPVersion(1, 0), &[], head_only, None)
+    let mut writer = request.into_writer();
+    response.raw_print(&mut writer, HTTPVersion(1, 0), &[], head_only, None)?;
+    writer.flush()
 }
 
 fn answer(request: &Request, index: &str) -> Response<Cursor<Vec<u8>>> {
@@ -117,7 +119,7 @@ const FILES: &[(&str, &str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::net::{Ipv4Addr, TcpStream};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -1,6 +1,6 @@
 //! The web server the test pages come from and report to.
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -131,7 +131,9 @@ impl Visit {
 /// tiny_http may let a new connection wait for a thread that an idle, open one
 /// holds; without keep-alive there are no idle ones.
 fn respond(request: Request, response: Response<Cursor<Vec<u8>>>) -> io::Result<()> {
-    response.raw_print(request.into_writer(), HTTPVersion(1, 0), &[], false, None)
+    let mut writer = request.into_writer();
+    response.raw_print(&mut writer, HTTPVersion(1, 0), &[], false, None)?;
+    writer.flush()
 }
 
 fn body(request: &mut Request) -> String {
@@ -179,7 +181,7 @@ fn header(name: &str, value: &str) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::net::TcpStream;
 
     fn ask(site: &Site, request: &str) -> String {
@@ -214,5 +216,18 @@ mod tests {
             "POST /report HTTP/1.1\nHost: x\nContent-Length: 8\nConnection: close\n\n{\"ok\":1}";
         ask(&site, post);
         assert_eq!(site.report(Duration::from_secs(5))["ok"], 1);
+    }
+
+    #[test]
+    fn an_open_connection_gets_its_answer_at_once() {
+        let site = Site::new();
+        let mut stream = TcpStream::connect(site.address).expect("the site listens");
+        let timeout = Some(Duration::from_secs(5));
+        stream.set_read_timeout(timeout).expect("not zero");
+        let post = b"POST /report HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+        stream.write_all(post).expect("the site reads");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer in time");
+        assert_eq!(&answer, b"HTTP/1.0 200");
     }
 }
