@@ -46,6 +46,9 @@ pub struct Config {
     /// by plain SCTP.
     pub channels: Channels,
 
+    /// The first TSN of this side, for tests of its wrap-around. Default `None`: chance decides.
+    pub first_tsn: Option<u32>,
+
     /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
     /// else is for tests, for whoever knows it can speak for every peer.
     pub seed: Option<u64>,
@@ -89,6 +92,7 @@ impl Config {
             sdp_bytes: 16 * 1024,
             data_plane: DataPlane::Fresh,
             channels: Channels::One,
+            first_tsn: None,
             seed: None,
         }
     }

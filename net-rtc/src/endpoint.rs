@@ -229,6 +229,13 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.stats
     }
 
+    /// Takes a peer back to plain SCTP, as the plane does with one that it does not fit.
+    #[cfg(test)]
+    pub(crate) fn fall_back(&mut self, key: &K) {
+        let slot = self.slots[key];
+        self.peers[slot].1.fall_back();
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         for slot in self.deadlines.due(now) {
             self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));

@@ -62,6 +62,8 @@ mod endpoint;
 mod error;
 mod event;
 mod fresh;
+#[cfg(test)]
+mod pair;
 mod peer;
 mod plane;
 mod routes;

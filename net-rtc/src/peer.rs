@@ -231,6 +231,11 @@ impl Peer {
         self.wake
     }
 
+    #[cfg(test)]
+    pub(crate) fn fall_back(&mut self) {
+        self.plane.lock().fall_back();
+    }
+
     fn step(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.feed(now, str0m::Input::Timeout(now), out);
     }

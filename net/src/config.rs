@@ -36,6 +36,11 @@ pub struct Config {
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
     pub data_plane: DataPlane,
 
+    /// The first TSN of the server's side, for tests of its wrap-around. Default `None`: chance
+    /// decides.
+    #[doc(hidden)]
+    pub first_tsn: Option<u32>,
+
     /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
     pub peers: usize,
 
@@ -53,7 +58,9 @@ pub struct Config {
     pub connect_timeout: Duration,
 
     /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
-    /// are delivered after `Open`; past the bound the connection is refused as `Limit`.
+    /// are delivered after `Open`. Past the bound a client that has not answered the offer is
+    /// refused as `Limit`; the websocket of one that has is not read until it is open, because
+    /// the client's end of the channel opens before ours.
     pub early_bytes: usize,
 
     /// The same, in messages. Default 64.
@@ -86,6 +93,7 @@ impl Default for Config {
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
             data_plane: DataPlane::Fresh,
+            first_tsn: None,
             peers: 1_024,
             half_open: 1_024,
             upgrade_timeout: Duration::from_secs(5),
@@ -135,6 +143,7 @@ impl Config {
             fresh_bytes: self.fresh_bytes,
             fresh_time: self.fresh_time,
             data_plane: self.data_plane,
+            first_tsn: self.first_tsn,
             early_bytes: self.early_bytes,
             connect_timeout: self.connect_timeout,
             sdp_bytes: self.signal_bytes,

@@ -169,6 +169,23 @@ fn too_many_messages_before_open_are_refused() {
 }
 
 #[test]
+fn a_burst_while_the_channel_opens_waits_and_loses_nothing() {
+    let config = Config { early_messages: 2, ..Config::default() };
+    let mut served = Served::new(config);
+    let mut client = Client::begin(served.server.local_addr(), Manners::Good).unwrap();
+    // The client's end opens first: what it sends then may come before ours is open.
+    assert_eq!(client.next(SOON), Some(News::Open));
+    for number in 0..1_000u32 {
+        client.send_reliable(number.to_le_bytes().to_vec());
+    }
+    assert_eq!(wait_while(&mut client, &mut served), Event::Open(id(0)));
+    for number in 0..1_000u32 {
+        let expected = Bytes::from(number.to_le_bytes().to_vec());
+        assert_eq!(wait_while(&mut client, &mut served), Event::Received(id(0), expected));
+    }
+}
+
+#[test]
 fn closing_either_path_closes_the_peer() {
     let mut served = served();
     for (number, close) in [Client::close_websocket, Client::close_channel].iter().enumerate() {

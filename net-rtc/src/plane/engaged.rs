@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Passage;
+use super::catch_up::CatchUp;
 use super::pace::Pace;
 use super::packet::{
     Builder, Chunk, DATA_HEADER, Data, HEADER, Header, Sack, chunks, flag, forward_tsn, kind,
@@ -13,6 +14,7 @@ use super::packet::{
 };
 use super::receiver::{Offence, Receiver};
 use super::sender::{Sender, Told};
+use super::shift::Shift;
 use super::tsn::Tsn;
 use super::watch::modest;
 
@@ -124,6 +126,24 @@ impl Engaged {
 
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         self.sender.wake().into_iter().chain(self.receiver.wake(now)).min()
+    }
+
+    /// Whether the peer does not do what the plane relies on.
+    pub(super) fn is_misfit(&self, now: Instant) -> bool {
+        self.sender.is_stuck(now)
+    }
+
+    /// By how much the wire is ahead of what SCTP believes.
+    pub(super) fn ahead(&self) -> Shift {
+        Shift {
+            ours: self.sender.next().since(self.local.next) as u32,
+            theirs: self.receiver.highest().since(self.local.cumulative) as u32,
+        }
+    }
+
+    /// What must be said for SCTP to go on.
+    pub(super) fn catch_up(&self, now: Instant) -> CatchUp {
+        CatchUp::new(now, self.header, self.sender.next().minus(1))
     }
 
     /// What the library's SCTP sends: its SACKs and FORWARD-TSNs are ours to send now.

@@ -36,9 +36,11 @@
 //!
 //! Until the channel is open (RFC 8832) the plane only watches, to learn tags, ports and TSNs.
 //! A peer that did not say that it understands FORWARD-TSN goes on as plain SCTP, as do all
-//! with [`DataPlane::Sctp`](crate::DataPlane).
+//! with [`DataPlane::Sctp`](crate::DataPlane), and any that later does not follow one: SCTP then
+//! counts on from where it was, and a [`shift::Shift`] moves every TSN that passes.
 
 mod assembly;
+mod catch_up;
 mod engaged;
 mod pace;
 mod packet;
@@ -46,14 +48,18 @@ mod receiver;
 mod rtt;
 mod seen;
 mod sender;
+mod shift;
 mod tsn;
 mod watch;
 
 use std::time::Instant;
 
 use bytes::Bytes;
+use log::warn;
 
+use self::catch_up::CatchUp;
 use self::engaged::Engaged;
+use self::shift::Shift;
 use self::watch::Watch;
 use crate::{Config, DataPlane};
 
@@ -63,12 +69,15 @@ pub(crate) struct Plane {
     now: Instant,
     watch: Watch,
     stage: Stage,
+    shift: Shift,
+    first_tsn: Option<u32>,
     fault: Option<Fault>,
 }
 
 /// ```text
 ///   Watching --channel open, peer fits--> Engaged
-///       '-----channel open, it does not--> Plain
+///       |                                    | it does not fit after all
+///       '---channel open, it does not--> Plain
 /// ```
 #[derive(Debug)]
 enum Stage {
@@ -76,8 +85,8 @@ enum Stage {
     Watching(DataPlane),
     /// The channel's data is the plane's.
     Engaged(Box<Engaged>),
-    /// The channel's data is SCTP's.
-    Plain,
+    /// The channel's data is SCTP's, perhaps again.
+    Plain(Option<CatchUp>),
 }
 
 /// Why the plane ends a peer.
@@ -106,6 +115,8 @@ impl Plane {
             now,
             watch: Watch::new(config),
             stage: Stage::Watching(config.data_plane()),
+            shift: Shift::default(),
+            first_tsn: config.first_tsn,
             fault: None,
         }
     }
@@ -126,7 +137,7 @@ impl Plane {
             Stage::Watching(DataPlane::Fresh) => self.watch.engage(self.now, stream),
             _ => None,
         };
-        self.stage = fits.map_or(Stage::Plain, |engaged| Stage::Engaged(Box::new(engaged)));
+        self.stage = fits.map_or(Stage::Plain(None), |engaged| Stage::Engaged(Box::new(engaged)));
     }
 
     /// Whether messages go through the plane, and not through SCTP.
@@ -167,34 +178,53 @@ impl Plane {
     pub(crate) fn wake(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Engaged(engaged) => engaged.wake(self.now),
-            Stage::Watching(_) | Stage::Plain => None,
+            Stage::Watching(_) | Stage::Plain(_) => None,
         }
     }
 
     /// A packet on its way to DTLS.
     pub(crate) fn outbound(&mut self, packet: &[u8]) -> Passage {
-        self.watch.outbound(packet);
-        match &self.stage {
-            Stage::Engaged(engaged) => engaged.outbound(packet),
-            Stage::Watching(_) | Stage::Plain => watch::text_to_empty(packet),
+        self.force_first(packet);
+        let Some(moved) = self.shift.outbound(packet) else { return self.send_on(packet) };
+        match self.send_on(&moved) {
+            Passage::Pass => Passage::Replace(moved),
+            other => other,
         }
     }
 
     /// A packet on its way from DTLS.
     pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
-        let passage = match &mut self.stage {
-            Stage::Engaged(engaged) => engaged.inbound(self.now, packet),
-            Stage::Watching(_) | Stage::Plain => self.watch.inbound(packet),
-        };
-        passage.unwrap_or_else(|offence| {
+        let passage = self.take_in(packet).unwrap_or_else(|offence| {
             self.fault.get_or_insert(Fault::Offence(offence));
             Passage::Swallow
-        })
+        });
+        let passage = match &passage {
+            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
+            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
+            Passage::Swallow => None,
+        }
+        .unwrap_or(passage);
+        self.look_back();
+        passage
     }
 
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
-        self.engaged()?.packet()
+        match &mut self.stage {
+            Stage::Watching(_) => None,
+            Stage::Engaged(engaged) => engaged.packet(),
+            Stage::Plain(catch_up) => catch_up.as_mut()?.packet(),
+        }
+    }
+
+    /// The way back: SCTP carries the data from now on, counting on from where it was.
+    pub(crate) fn fall_back(&mut self) {
+        if let Stage::Engaged(engaged) = &self.stage {
+            let ahead = engaged.ahead();
+            self.shift.ours = self.shift.ours.wrapping_add(ahead.ours);
+            self.shift.theirs = self.shift.theirs.wrapping_add(ahead.theirs);
+            self.stage = Stage::Plain(Some(engaged.catch_up(self.now)));
+        }
     }
 
     /// DTLS did not take a packet.
@@ -205,7 +235,46 @@ impl Plane {
     fn engaged(&mut self) -> Option<&mut Engaged> {
         match &mut self.stage {
             Stage::Engaged(engaged) => Some(engaged),
-            Stage::Watching(_) | Stage::Plain => None,
+            Stage::Watching(_) | Stage::Plain(_) => None,
+        }
+    }
+
+    fn send_on(&mut self, packet: &[u8]) -> Passage {
+        self.watch.outbound(packet);
+        match &self.stage {
+            Stage::Engaged(engaged) => engaged.outbound(packet),
+            Stage::Watching(_) | Stage::Plain(_) => watch::text_to_empty(packet),
+        }
+    }
+
+    fn take_in(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
+        match &mut self.stage {
+            Stage::Engaged(engaged) => engaged.inbound(self.now, packet),
+            Stage::Plain(Some(catch_up)) => {
+                catch_up.inbound(self.now, packet);
+                self.watch.inbound(packet)
+            }
+            Stage::Watching(_) | Stage::Plain(None) => self.watch.inbound(packet),
+        }
+    }
+
+    /// Goes back if the peer does not do what the plane relies on.
+    fn look_back(&mut self) {
+        if let Stage::Engaged(engaged) = &self.stage
+            && engaged.is_misfit(self.now)
+        {
+            warn!("a peer does not follow FORWARD-TSN: it goes on as plain SCTP");
+            self.fall_back();
+        }
+    }
+
+    /// Begins our TSNs where a test wants them.
+    fn force_first(&mut self, packet: &[u8]) {
+        if let Some(wanted) = self.first_tsn
+            && let Some(first) = watch::first_tsn(packet)
+        {
+            self.shift.ours = wanted.wrapping_sub(first.0);
+            self.first_tsn = None;
         }
     }
 }

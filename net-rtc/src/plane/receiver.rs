@@ -126,6 +126,11 @@ impl Receiver {
         self.seen.contiguous_from(before)
     }
 
+    /// The highest TSN that arrived.
+    pub(crate) fn highest(&self) -> Tsn {
+        self.seen.highest()
+    }
+
     fn whole(&self, payload: &[u8]) -> Result<Option<Bytes>, Offence> {
         if payload.len() > self.assembly.most_bytes() {
             return Err(Offence::Endless);

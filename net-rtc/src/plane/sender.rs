@@ -16,6 +16,10 @@ const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Without an answer the pause doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// So many SACKs, over so long, must show that a peer does not move when it is told to.
+const STUCK_SACKS: u32 = 8;
+const STUCK_TIME: Duration = Duration::from_secs(2);
+
 /// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing is ever sent
 /// again, so nothing ever waits for something that was lost.
 #[derive(Debug)]
@@ -28,6 +32,15 @@ pub(crate) struct Sender {
     rtt: Rtt,
     forwarded: Option<Instant>,
     pause: Duration,
+    stuck: Stuck,
+}
+
+/// Whether the peer stays where it is although it was told to move on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stuck {
+    No,
+    /// Since then, and so many SACKs have said so.
+    Since(Instant, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +76,7 @@ impl Sender {
             rtt: Rtt::default(),
             forwarded: None,
             pause: FORWARD_PAUSE,
+            stuck: Stuck::No,
         }
     }
 
@@ -94,6 +108,7 @@ impl Sender {
             self.arrived(now, from, to, &mut told);
         }
         self.arrived(now, before.plus(1), sack.cumulative, &mut told);
+        self.count_stuck(now, sack.cumulative == before);
         self.forget(sack.cumulative);
         told.lost += self.give_up(now);
         Ok(told)
@@ -124,6 +139,9 @@ impl Sender {
             return None;
         }
         self.forwarded = Some(now);
+        if self.stuck == Stuck::No {
+            self.stuck = Stuck::Since(now, 0);
+        }
         if !riding {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
@@ -146,6 +164,20 @@ impl Sender {
         self.next.minus(1 + self.flights.len() as u32)
     }
 
+    /// The TSN that the next chunk gets.
+    pub(crate) fn next(&self) -> Tsn {
+        self.next
+    }
+
+    /// Whether the peer does not follow FORWARD-TSN: it was told to move on, again and again,
+    /// and has spoken since, and is where it was.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        match self.stuck {
+            Stuck::No => false,
+            Stuck::Since(at, sacks) => sacks >= STUCK_SACKS && now >= at + STUCK_TIME,
+        }
+    }
+
     pub(crate) fn rtt(&self) -> &Rtt {
         &self.rtt
     }
@@ -163,6 +195,17 @@ impl Sender {
             }
             flight.fate = Fate::Arrived;
         }
+    }
+
+    /// A SACK that was on its way when the peer was told says nothing yet.
+    fn count_stuck(&mut self, now: Instant, still: bool) {
+        self.stuck = match self.stuck {
+            Stuck::Since(at, sacks) if still => {
+                let heard = now >= at + self.rtt.smoothed() * 2;
+                Stuck::Since(at, sacks + u32::from(heard))
+            }
+            Stuck::Since(..) | Stuck::No => Stuck::No,
+        };
     }
 
     /// Drops what the peer's cumulative TSN covers.
@@ -273,6 +316,22 @@ mod tests {
             said.extend(bench.sender.forward(bench.now, false));
         }
         assert!((5..=20).contains(&said.len()), "{} in ten seconds", said.len());
+    }
+
+    #[test]
+    fn a_peer_that_does_not_move_when_told_is_stuck() {
+        for moves in [true, false] {
+            let mut bench = sent(3);
+            for round in 0..100 {
+                bench.now += 50 * MS;
+                bench.sender.send(bench.now);
+                bench.sender.give_up(bench.now);
+                bench.sender.forward(bench.now, true);
+                let cumulative = if moves { round } else { 0 };
+                bench.sack(cumulative, &[(2, 2)]).unwrap();
+            }
+            assert_eq!(bench.sender.is_stuck(bench.now), !moves);
+        }
     }
 
     #[test]

@@ -123,6 +123,12 @@ impl Watch {
     }
 }
 
+/// The first TSN that a packet's INIT or INIT-ACK announces.
+pub(super) fn first_tsn(packet: &[u8]) -> Option<Tsn> {
+    let mut inits = chunks(packet).filter(|c| matches!(c.kind, kind::INIT | kind::INIT_ACK));
+    inits.next().and_then(|chunk| Init::parse(&chunk)).map(|init| init.first)
+}
+
 pub(super) fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
     match Sack::parse(chunk) {
         Some(sack) if sack.gap_count() > GAPS => Err("a SACK with too many gap blocks"),

@@ -168,7 +168,7 @@ fn ips(address: SocketAddr) -> Result<Vec<IpAddr>, BindError> {
 fn beside_loopback(port: u16) -> Option<Udp> {
     let Some(ip) = addresses::beside_loopback() else {
         log::warn!(
-            "Firefox will not connect: it avoids loopback, and this machine has no other address"
+            "browsers will hardly connect: they avoid loopback, and this machine has no other address: join a network"
         );
         return None;
     };

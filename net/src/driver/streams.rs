@@ -73,6 +73,10 @@ impl Streams {
     pub(super) fn opened(&mut self, connection: ConnectionId, id: PeerId, entry: Arc<Entry>) {
         if let Some(stream) = self.by_id.get_mut(&connection) {
             stream.peer = Some((id, entry));
+            // It may have been passed over while it was not open.
+            if stream.readable && !self.line.contains(&connection) {
+                self.line.push_back(connection);
+            }
         }
     }
 
@@ -98,7 +102,9 @@ impl Streams {
     /// Reads one chunk of the connection that has waited longest; false if none waits.
     pub(super) fn read_next(&mut self, now: Instant, hub: &mut Hub) -> bool {
         let Some(id) = self.line.pop_front() else { return false };
-        let Some(stream) = self.by_id.get_mut(&id) else { return true };
+        let Some(stream) = self.by_id.get_mut(&id).filter(|_| hub.wants_read(id)) else {
+            return true;
+        };
         match stream.tcp.read(&mut self.buffer) {
             Ok(0) => hub.handle_input(now, Input::End(id)),
             Ok(length) => {

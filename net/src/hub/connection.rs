@@ -43,12 +43,21 @@ struct Setup {
     info: PeerInfo,
     negotiation: Negotiation,
     early: Vec<Bytes>,
+    early_bytes: usize,
 }
 
 impl Setup {
-    fn has_room_for(&self, message: &Bytes, config: &Config) -> bool {
-        let bytes: usize = self.early.iter().map(Bytes::len).sum();
-        self.early.len() < config.early_messages && bytes + message.len() <= config.early_bytes
+    fn new(info: PeerInfo, negotiation: Negotiation) -> Setup {
+        Setup { info, negotiation, early: Vec::new(), early_bytes: 0 }
+    }
+
+    fn push_early(&mut self, message: Bytes) {
+        self.early_bytes += message.len();
+        self.early.push(message);
+    }
+
+    fn is_over(&self, config: &Config) -> bool {
+        self.early.len() > config.early_messages || self.early_bytes > config.early_bytes
     }
 }
 
@@ -125,6 +134,11 @@ impl Connection {
         self.drain(now, core);
     }
 
+    /// Whether there is room for what may be read; if not, there will be once it is open.
+    pub(super) fn wants_read(&self, config: &Config) -> bool {
+        !matches!(&self.phase, Phase::Setup(setup) if setup.is_over(config))
+    }
+
     pub(super) fn unwritten(&self) -> usize {
         self.websocket.backlog()
     }
@@ -193,7 +207,7 @@ impl Connection {
         });
         let limits = core.config.signalling();
         let negotiation = Negotiation::offer(now, limits, offer.sdp, candidates.collect());
-        self.set_phase(Phase::Setup(Box::new(Setup { info, negotiation, early: Vec::new() })));
+        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
     }
 
     fn signal(&mut self, now: Instant, text: String) {
@@ -218,12 +232,12 @@ impl Connection {
 
     fn binary(&mut self, now: Instant, message: Bytes, core: &mut Core) {
         match &mut self.phase {
-            Phase::Setup(setup) if setup.has_room_for(&message, &core.config) => {
-                setup.early.push(message);
-            }
-            Phase::Setup(_) => {
-                let reason = CloseReason::Limit("messages before the channel was open".into());
-                self.finish(now, reason, core);
+            Phase::Setup(setup) => {
+                setup.push_early(message);
+                if setup.is_over(&core.config) && !core.has_answered(self.id) {
+                    let reason = CloseReason::Limit("messages before the answer".into());
+                    self.finish(now, reason, core);
+                }
             }
             _ if message.len() > core.config.message_bytes => {
                 self.finish(now, CloseReason::TooLarge, core);
@@ -240,18 +254,19 @@ impl Connection {
 
     /// The channel is up, and so both paths are: a connection becomes a peer.
     fn open(&mut self, now: Instant, core: &mut Core) {
-        let Phase::Setup(setup) = &mut self.phase else { return };
+        if !matches!(self.phase, Phase::Setup(_)) {
+            return;
+        }
         let Some(id) = core.admit(self.id) else {
             return self.finish(now, CloseReason::Limit("peers".into()), core);
         };
-        let info = setup.info.clone();
-        debug!("peer {id} at {} opened", self.remote);
+        let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
+        let Setup { info, negotiation, early, .. } = *setup;
+        debug!("connection {:?} is open as peer {id}", self.id);
+        self.phase = Phase::Open(id, Box::new(negotiation));
         core.outputs.push_back(Output::Open { connection: self.id, id, info });
-        for message in std::mem::take(&mut setup.early) {
+        for message in early {
             core.outputs.push_back(Output::Received { id, delivery: Delivery::Reliable, message });
-        }
-        if let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) {
-            self.set_phase(Phase::Open(id, Box::new(setup.negotiation)));
         }
     }
 

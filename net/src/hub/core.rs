@@ -45,6 +45,11 @@ impl Core {
         Some(id)
     }
 
+    /// Whether a connection's answer is in, so that only its channel is awaited.
+    pub(super) fn has_answered(&self, connection: ConnectionId) -> bool {
+        self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::Stage::Answer)
+    }
+
     pub(super) fn refuse(&mut self, remote: SocketAddr, reason: CloseReason) {
         let refusal = Refusal { remote, reason };
         log::info!("refused {refusal}");

@@ -187,6 +187,11 @@ impl Hub {
         self.with(id, |connection, core| connection.advance(now, written, core));
     }
 
+    /// Whether bytes of a connection may be read now. If not, the next chance is its `Open`.
+    pub fn wants_read(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_none_or(|connection| connection.wants_read(&self.core.config))
+    }
+
     /// Bytes that a peer's websocket has still to write.
     pub fn unwritten(&self, id: PeerId) -> usize {
         let connection = self.core.open.get(&id).and_then(|id| self.connections.get(id));

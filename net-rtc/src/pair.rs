@@ -1,16 +1,14 @@
 //! A server and a client in virtual time, with a link between them that delays and drops.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use net_rtc::{
-    AcceptAnswerError, AcceptOfferError, CloseReason, Config, Endpoint, Event, Input, OfferError,
-    Output, SendError, Stage, Transmit,
+use crate::{
+    AcceptAnswerError, AcceptOfferError, CloseReason, Config, DataPlane, Endpoint, Event, Input,
+    OfferError, Output, SendError, Stage, Transmit,
 };
+use bytes::Bytes;
 
 const SERVER: &str = "192.0.2.1:3000";
 const CLIENT: &str = "192.0.2.2:5000";
@@ -37,21 +35,32 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn side(local: &str) -> Side {
-    let config = Config { seed: Some(7), ..Config::new(vec![address(local)]) };
+fn config(local: &str) -> Config {
+    Config { seed: Some(7), ..Config::new(vec![address(local)]) }
+}
+
+fn side(config: Config) -> Side {
     Side { endpoint: Endpoint::new(config), events: Vec::new() }
 }
 
 impl Pair {
     fn new() -> Pair {
-        let (server, client) = (side(SERVER), side(CLIENT));
+        Pair::with(config(SERVER), config(CLIENT))
+    }
+
+    fn with(server: Config, client: Config) -> Pair {
+        let (server, client) = (side(server), side(client));
         let (flying, loss): (_, Loss) = (VecDeque::new(), |_| false);
         Pair { now: Instant::now(), server, client, flying, sent: 0, loss }
     }
 
     /// Exchanges offer and answer, no more.
     fn signalled() -> Pair {
-        let mut pair = Pair::new();
+        Pair::new().signal()
+    }
+
+    fn signal(self) -> Pair {
+        let mut pair = self;
         let offer = pair.server.endpoint.offer(pair.now, 1).unwrap();
         let answer = pair.client.endpoint.accept_offer(pair.now, 1, &offer.sdp).unwrap();
         pair.server.endpoint.accept_answer(pair.now, &1, &answer).unwrap();
@@ -59,7 +68,11 @@ impl Pair {
     }
 
     fn open() -> Pair {
-        let mut pair = Pair::signalled();
+        Pair::signalled().opened()
+    }
+
+    fn opened(self) -> Pair {
+        let mut pair = self;
         pair.run(Duration::from_secs(2));
         assert_eq!(
             (&pair.server.events[..], &pair.client.events[..]),
@@ -288,4 +301,78 @@ fn forged_and_foreign_datagrams_reach_nobody() {
     assert_eq!(pair.server.endpoint.stats().routed, before.routed);
     assert_eq!(pair.flying.len(), 0, "nothing is sent to a stranger");
     assert_eq!(pair.server.events, []);
+}
+
+/// A numbered message each way every 10 ms; gives how many arrived of how many, down and up.
+fn chat(pair: &mut Pair, rounds: u32) -> (Vec<u32>, Vec<u32>) {
+    for number in 0..rounds {
+        let message = Bytes::from(number.to_be_bytes().to_vec());
+        pair.server.endpoint.send(pair.now, &1, message.clone()).unwrap();
+        pair.client.endpoint.send(pair.now, &1, message).unwrap();
+        pair.run(Duration::from_millis(10));
+    }
+    pair.run(Duration::from_secs(2));
+    let numbers = |messages: Vec<Bytes>| {
+        messages.iter().map(|m| u32::from_be_bytes(m[..].try_into().unwrap())).collect()
+    };
+    (numbers(Pair::received(&mut pair.client)), numbers(Pair::received(&mut pair.server)))
+}
+
+fn assert_each_once(numbers: &[u32], rounds: u32, least: f64) {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), numbers.len(), "a message came twice");
+    let share = numbers.len() as f64 / f64::from(rounds);
+    assert!(share >= least, "{share} arrived");
+}
+
+/// Scattered: a regular pattern would hit the same packet again and again.
+fn a_tenth(number: usize) -> bool {
+    (number as u32).wrapping_mul(2_654_435_769) >> 16 < 6_554
+}
+
+#[test]
+fn tsns_wrap_around_on_both_sides() {
+    for peer in [DataPlane::Fresh, DataPlane::Sctp] {
+        let first_tsn = Some(u32::MAX - 100);
+        let server = Config { first_tsn, ..config(SERVER) };
+        let client = Config { first_tsn, data_plane: peer, ..config(CLIENT) };
+        let mut pair = Pair::with(server, client).signal().opened();
+        pair.loss = a_tenth;
+        let (down, up) = chat(&mut pair, 500);
+        assert_each_once(&down, 500, 0.85);
+        assert_each_once(&up, 500, 0.85);
+    }
+}
+
+#[test]
+fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
+    for loss in [(|_| false) as Loss, a_tenth] {
+        let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+        let mut pair = Pair::with(config(SERVER), client).signal().opened();
+        pair.loss = loss;
+        let (down, up) = chat(&mut pair, 200);
+        assert_each_once(&down, 200, 0.8);
+        assert_each_once(&up, 200, 0.8);
+
+        pair.server.endpoint.fall_back(&1);
+        pair.loss = |_| false;
+        let (down, up) = chat(&mut pair, 200);
+        assert_each_once(&down, 200, 0.95);
+        assert_each_once(&up, 200, 0.95);
+
+        pair.client.endpoint.close(pair.now, &1);
+        pair.run(ONE_WAY * 3);
+        assert_eq!(pair.server.events, [Event::Closed(CloseReason::ByPeer)]);
+    }
+}
+
+#[test]
+fn plain_sctp_still_carries_everything_without_loss() {
+    let plain = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
+    let mut pair = Pair::with(plain(SERVER), plain(CLIENT)).signal().opened();
+    let (down, up) = chat(&mut pair, 200);
+    assert_each_once(&down, 200, 1.0);
+    assert_each_once(&up, 200, 1.0);
 }
