@@ -68,6 +68,8 @@ mod peer;
 mod plane;
 mod routes;
 mod sdp;
+mod stack;
+mod state;
 mod tap;
 
 pub use config::{Channels, Config, DataPlane};

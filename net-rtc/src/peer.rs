@@ -6,22 +6,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use log::debug;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, IceConnectionState, IceCreds, Rtc, RtcConfig, RtcError};
+use str0m::{IceConnectionState, IceCreds, Rtc, RtcError};
 
-use crate::early::Early;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::fresh::Fresh;
-use crate::plane::{Fault, Plane};
+use crate::plane::Fault;
 use crate::sdp::Role;
+use crate::stack::{GATE, rtc, unreliable};
+use crate::state::{Pending, State};
 use crate::tap::SharedPlane;
-use crate::{Channels, Config, crypto};
-
-/// Bytes that may wait inside SCTP, behind its congestion window. More would only grow old
-/// there; a longer message goes in alone.
-const GATE: usize = 16 * 1024;
+use crate::{Channels, Config};
 
 /// What a peer gives to its endpoint.
 #[derive(Debug)]
@@ -42,28 +39,6 @@ pub(crate) struct Peer {
     fresh: Fresh,
     sources: Vec<SocketAddr>,
     wake: Option<Instant>,
-}
-
-/// ```text
-///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --opened--> Open
-///      '---------------------------------'------------- finish -----------------'--> Closed
-/// ```
-/// A peer that answers begins as `Connecting`.
-#[derive(Debug)]
-enum State {
-    Offered(ChannelId, Box<Pending>),
-    Connecting { stage: Stage, deadline: Instant, ours: Option<ChannelId>, early: Early },
-    Open(ChannelId),
-    Closed,
-}
-
-/// str0m's token for an offer that awaits its answer; it has no `Debug`.
-struct Pending(SdpPendingOffer);
-
-impl std::fmt::Debug for Pending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pending")
-    }
 }
 
 impl Peer {
@@ -93,7 +68,7 @@ impl Peer {
         let offer = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
         let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Answerer);
         let answer = rtc.sdp_api().accept_offer(offer)?;
-        let state = connecting(now, config, None);
+        let state = State::connecting(now, config, None);
         Ok((Peer::new(rtc, plane, credentials, config, state), answer.to_sdp_string()))
     }
 
@@ -121,7 +96,7 @@ impl Peer {
         else {
             unreachable!("the endpoint asks awaits_answer first")
         };
-        self.state = connecting(now, config, Some(channel));
+        self.state = State::connecting(now, config, Some(channel));
         let result = self.negotiate(pending.0, answer);
         match &result {
             // Twice, because str0m answers checks that came before the answer in the first
@@ -213,12 +188,7 @@ impl Peer {
     }
 
     pub(crate) fn stage(&self) -> Option<Stage> {
-        match &self.state {
-            State::Offered(..) => Some(Stage::Answer),
-            State::Connecting { stage, .. } => Some(*stage),
-            State::Open(_) => Some(Stage::Open),
-            State::Closed => None,
-        }
+        self.state.stage()
     }
 
     /// Messages that were dropped unsent.
@@ -433,45 +403,4 @@ impl Peer {
         debug!("{}: {:?} -> {state:?}", self.credentials.ufrag, self.state);
         self.state = state;
     }
-}
-
-fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
-    let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
-    State::Connecting { stage: Stage::Ice, deadline, ours, early }
-}
-
-/// The channel that this library exists for. str0m's default is ordered and reliable.
-fn unreliable() -> ChannelConfig {
-    ChannelConfig {
-        label: "unreliable".into(),
-        ordered: false,
-        reliability: Reliability::MaxRetransmits { retransmits: 0 },
-        ..ChannelConfig::default()
-    }
-}
-
-fn rtc(
-    now: Instant,
-    config: &Config,
-    certificate: &DtlsCert,
-    creds: &IceCreds,
-    role: Role,
-) -> (Rtc, SharedPlane) {
-    let plane = SharedPlane::new(Plane::new(now, config));
-    let rtc = RtcConfig::new()
-        .clear_codecs()
-        .set_ice_lite(role == Role::Offerer)
-        .set_local_ice_credentials(creds.clone())
-        .set_crypto_provider(crypto::provider())
-        .set_dtls_cert(certificate.clone())
-        .set_sctp_max_message_size(u32::try_from(config.message_bytes).unwrap_or(u32::MAX))
-        .set_sctp_max_buffered_amount(GATE + config.message_bytes);
-    let mut rtc = crypto::with_plane(plane.clone(), || rtc.build(now));
-    for address in &config.local {
-        match Candidate::host(*address, Protocol::Udp) {
-            Ok(candidate) => _ = rtc.add_local_candidate(candidate),
-            Err(error) => log::warn!("{address} cannot be a candidate: {error}"),
-        }
-    }
-    (rtc, plane)
 }
