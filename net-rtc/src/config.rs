@@ -25,6 +25,11 @@ pub struct Config {
     /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
     pub fresh_time: Duration,
 
+    /// Where plain SCTP carries the data: bytes that may wait inside it, for its window or for
+    /// their acknowledgement. Default 16 KiB. What waits there grows old; what waits in front
+    /// of it is dropped in time. One whole message is always admitted.
+    pub sctp_bytes: usize,
+
     /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
     /// 64 KiB. They are delivered after `Open`; past the bound they are dropped.
     pub early_bytes: usize,
@@ -86,6 +91,7 @@ impl Config {
             message_bytes: 64 * 1024,
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
+            sctp_bytes: 16 * 1024,
             early_bytes: 64 * 1024,
             connect_timeout: Duration::from_secs(15),
             sources: 16,

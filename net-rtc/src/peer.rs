@@ -15,7 +15,7 @@ use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::fresh::Fresh;
 use crate::plane::Fault;
 use crate::sdp::Role;
-use crate::stack::{GATE, rtc, unreliable};
+use crate::stack::{rtc, unreliable};
 use crate::state::{Pending, State};
 use crate::tap::SharedPlane;
 use crate::{Channels, Config};
@@ -34,6 +34,7 @@ pub(crate) struct Peer {
     rtc: Rtc,
     plane: SharedPlane,
     channels: Channels,
+    sctp_bytes: usize,
     credentials: IceCreds,
     state: State,
     fresh: Fresh,
@@ -80,8 +81,9 @@ impl Peer {
         state: State,
     ) -> Peer {
         let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
-        let (channels, sources, wake) = (config.channels, Vec::new(), None);
-        Peer { rtc, plane, channels, credentials, state, fresh, sources, wake }
+        let Config { channels, sctp_bytes, .. } = *config;
+        let (sources, wake) = (Vec::new(), None);
+        Peer { rtc, plane, channels, sctp_bytes, credentials, state, fresh, sources, wake }
     }
 
     /// Takes the answer to our offer. An error ends the peer.
@@ -343,7 +345,7 @@ impl Peer {
         while let Some(size) = self.fresh.peek(now) {
             let Some(mut writer) = self.rtc.channel(channel) else { return };
             let waiting = writer.buffered_amount();
-            if waiting > 0 && waiting + size > GATE {
+            if waiting > 0 && waiting + size > self.sctp_bytes {
                 return;
             }
             let message = self.fresh.pop().expect("peek saw it");

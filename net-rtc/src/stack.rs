@@ -12,10 +12,6 @@ use crate::sdp::Role;
 use crate::tap::SharedPlane;
 use crate::{Config, crypto};
 
-/// Bytes that may wait inside SCTP, behind its congestion window. More would only grow old
-/// there; a longer message goes in alone.
-pub(crate) const GATE: usize = 16 * 1024;
-
 /// The channel that this library exists for. str0m's default is ordered and reliable.
 pub(crate) fn unreliable() -> ChannelConfig {
     ChannelConfig {
@@ -42,7 +38,7 @@ pub(crate) fn rtc(
         .set_crypto_provider(crypto::provider())
         .set_dtls_cert(certificate.clone())
         .set_sctp_max_message_size(u32::try_from(config.message_bytes).unwrap_or(u32::MAX))
-        .set_sctp_max_buffered_amount(GATE + config.message_bytes);
+        .set_sctp_max_buffered_amount(config.sctp_bytes + config.message_bytes);
     let mut rtc = crypto::with_plane(plane.clone(), || rtc.build(now));
     for address in &config.local {
         match Candidate::host(*address, Protocol::Udp) {
