@@ -36,6 +36,11 @@ pub struct Config {
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
     pub data_plane: DataPlane,
 
+    /// With plain SCTP: bytes of one peer that may wait inside it, for its window or for their
+    /// acknowledgement. Default 16 KiB. What waits there grows old. One whole message is always
+    /// admitted.
+    pub sctp_bytes: usize,
+
     /// The first TSN of the server's side, for tests of its wrap-around. Default `None`: chance
     /// decides.
     #[doc(hidden)]
@@ -93,6 +98,7 @@ impl Default for Config {
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
             data_plane: DataPlane::Fresh,
+            sctp_bytes: 16 * 1024,
             first_tsn: None,
             peers: 1_024,
             half_open: 1_024,
@@ -143,6 +149,7 @@ impl Config {
             fresh_bytes: self.fresh_bytes,
             fresh_time: self.fresh_time,
             data_plane: self.data_plane,
+            sctp_bytes: self.sctp_bytes,
             first_tsn: self.first_tsn,
             early_bytes: self.early_bytes,
             connect_timeout: self.connect_timeout,
