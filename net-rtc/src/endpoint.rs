@@ -232,8 +232,26 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Takes a peer back to plain SCTP, as the plane does with one that it does not fit.
     #[cfg(test)]
     pub(crate) fn fall_back(&mut self, key: &K) {
+        self.peers[self.slots[key]].1.fall_back();
+    }
+
+    /// Sends an SCTP packet that an honest peer would not.
+    #[cfg(test)]
+    pub(crate) fn inject(
+        &mut self,
+        now: Instant,
+        key: &K,
+        write: impl FnOnce(&mut crate::plane::packet::Builder),
+    ) {
         let slot = self.slots[key];
-        self.peers[slot].1.fall_back();
+        self.with_peer(slot, |peer, out| peer.inject(now, write, out));
+    }
+
+    /// Opens another channel and sends on it, as only an odd peer does.
+    #[cfg(test)]
+    pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
+        let slot = self.slots[key];
+        self.with_peer(slot, |peer, out| peer.open_another(now, out));
     }
 
     fn handle_timeout(&mut self, now: Instant) {

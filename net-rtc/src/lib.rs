@@ -61,6 +61,8 @@ mod early;
 mod endpoint;
 mod error;
 mod event;
+#[cfg(test)]
+mod evil;
 mod fresh;
 #[cfg(test)]
 mod pair;

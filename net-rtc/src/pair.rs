@@ -5,37 +5,37 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::{
-    AcceptAnswerError, AcceptOfferError, CloseReason, Config, DataPlane, Endpoint, Event, Input,
-    OfferError, Output, SendError, Stage, Transmit,
+    AcceptAnswerError, AcceptOfferError, Channels, CloseReason, Config, DataPlane, Endpoint, Event,
+    Input, OfferError, Output, SendError, Stage, Transmit,
 };
 use bytes::Bytes;
 
-const SERVER: &str = "192.0.2.1:3000";
-const CLIENT: &str = "192.0.2.2:5000";
+pub(crate) const SERVER: &str = "192.0.2.1:3000";
+pub(crate) const CLIENT: &str = "192.0.2.2:5000";
 const ONE_WAY: Duration = Duration::from_millis(20);
 
-struct Side {
-    endpoint: Endpoint<u32>,
-    events: Vec<Event>,
+pub(crate) struct Side {
+    pub(crate) endpoint: Endpoint<u32>,
+    pub(crate) events: Vec<Event>,
 }
 
 /// Whether a datagram, by its number, is lost.
-type Loss = fn(usize) -> bool;
+pub(crate) type Loss = fn(usize) -> bool;
 
-struct Pair {
-    now: Instant,
-    server: Side,
-    client: Side,
+pub(crate) struct Pair {
+    pub(crate) now: Instant,
+    pub(crate) server: Side,
+    pub(crate) client: Side,
     flying: VecDeque<(Instant, Transmit)>,
     sent: usize,
-    loss: Loss,
+    pub(crate) loss: Loss,
 }
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn config(local: &str) -> Config {
+pub(crate) fn config(local: &str) -> Config {
     Config { seed: Some(7), ..Config::new(vec![address(local)]) }
 }
 
@@ -48,7 +48,7 @@ impl Pair {
         Pair::with(config(SERVER), config(CLIENT))
     }
 
-    fn with(server: Config, client: Config) -> Pair {
+    pub(crate) fn with(server: Config, client: Config) -> Pair {
         let (server, client) = (side(server), side(client));
         let (flying, loss): (_, Loss) = (VecDeque::new(), |_| false);
         Pair { now: Instant::now(), server, client, flying, sent: 0, loss }
@@ -59,7 +59,7 @@ impl Pair {
         Pair::new().signal()
     }
 
-    fn signal(self) -> Pair {
+    pub(crate) fn signal(self) -> Pair {
         let mut pair = self;
         let offer = pair.server.endpoint.offer(pair.now, 1).unwrap();
         let answer = pair.client.endpoint.accept_offer(pair.now, 1, &offer.sdp).unwrap();
@@ -71,7 +71,7 @@ impl Pair {
         Pair::signalled().opened()
     }
 
-    fn opened(self) -> Pair {
+    pub(crate) fn opened(self) -> Pair {
         let mut pair = self;
         pair.run(Duration::from_secs(2));
         assert_eq!(
@@ -83,7 +83,7 @@ impl Pair {
         pair
     }
 
-    fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             let wake = self.poll();
@@ -365,6 +365,30 @@ fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
         pair.client.endpoint.close(pair.now, &1);
         pair.run(ONE_WAY * 3);
         assert_eq!(pair.server.events, [Event::Closed(CloseReason::ByPeer)]);
+    }
+}
+
+#[test]
+fn a_second_channel_ends_the_peer_unless_several_are_asked_for() {
+    for channels in [Channels::One, Channels::Several] {
+        let server = Config { channels, ..config(SERVER) };
+        let client = Config { channels: Channels::Several, ..config(CLIENT) };
+        let mut pair = Pair::with(server, client).signal().opened();
+        pair.client.endpoint.open_another(pair.now, &1);
+        pair.run(ONE_WAY * 10);
+        match channels {
+            Channels::One => {
+                let [Event::Closed(CloseReason::Limit(_))] = pair.server.events[..] else {
+                    panic!("{:?}", pair.server.events)
+                };
+            }
+            Channels::Several => {
+                assert_eq!(pair.server.events, []);
+                let (down, up) = chat(&mut pair, 20);
+                assert_each_once(&down, 20, 1.0);
+                assert_each_once(&up, 20, 1.0);
+            }
+        }
     }
 }
 

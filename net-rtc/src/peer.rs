@@ -208,6 +208,23 @@ impl Peer {
         self.plane.lock().fall_back();
     }
 
+    #[cfg(test)]
+    pub(crate) fn inject(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&mut crate::plane::packet::Builder),
+        out: &mut Vec<PeerOutput>,
+    ) {
+        self.plane.lock().inject(write);
+        self.step(now, out);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.rtc.direct_api().create_data_channel(unreliable());
+        self.step(now, out);
+    }
+
     fn step(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.feed(now, str0m::Input::Timeout(now), out);
     }

@@ -297,6 +297,13 @@ impl Engaged {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn inject(&mut self, write: impl FnOnce(&mut Builder)) {
+        let mut builder = Builder::new(self.header);
+        write(&mut builder);
+        self.packets.push_back(builder.finish());
+    }
+
     fn finish(&mut self, builder: Builder) {
         if !builder.is_empty() {
             self.pace.sent(builder.len());

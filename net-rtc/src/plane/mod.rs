@@ -43,13 +43,13 @@ mod assembly;
 mod catch_up;
 mod engaged;
 mod pace;
-mod packet;
+pub(crate) mod packet;
 mod receiver;
 mod rtt;
 mod seen;
 mod sender;
 mod shift;
-mod tsn;
+pub(crate) mod tsn;
 mod watch;
 
 use std::time::Instant;
@@ -230,6 +230,12 @@ impl Plane {
     /// DTLS did not take a packet.
     pub(crate) fn failed(&mut self, error: String) {
         self.fault.get_or_insert(Fault::Dtls(error));
+    }
+
+    /// Sends a packet that an honest peer would not.
+    #[cfg(test)]
+    pub(crate) fn inject(&mut self, write: impl FnOnce(&mut packet::Builder)) {
+        self.engaged().expect("an engaged plane").inject(write);
     }
 
     fn engaged(&mut self) -> Option<&mut Engaged> {

@@ -235,6 +235,11 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::super::packet::{Chunk, kind};
     use super::*;
 
@@ -316,6 +321,59 @@ mod tests {
             said.extend(bench.sender.forward(bench.now, false));
         }
         assert!((5..=20).contains(&said.len()), "{} in ten seconds", said.len());
+    }
+
+    /// A peer that tells the truth about what a random network lets through, late or never.
+    #[test]
+    fn every_chunk_is_told_of_once_and_only_what_is_known_is_passed() {
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let loss = random.random_range(0.0..0.6);
+            let (mut bench, mut arrived) = (sent(0), BTreeSet::new());
+            let (mut sent, mut floor, mut told) = (0u32, 0u32, Told::default());
+            for _ in 0..400 {
+                bench.now += Duration::from_micros(random.random_range(0..20_000));
+                for _ in 0..random.random_range(0..4) {
+                    bench.sender.send(bench.now);
+                    arrived.extend(random.random_bool(1.0 - loss).then_some(sent));
+                    sent += 1;
+                }
+                told.lost += bench.sender.give_up(bench.now);
+                if let Some(to) = bench.sender.forward(bench.now, random.random())
+                    && random.random_bool(1.0 - loss)
+                {
+                    floor = floor.max(to.since(START) as u32 + 1);
+                }
+                if random.random_bool(0.7) {
+                    let (cumulative, gaps) = truth(&arrived, floor);
+                    let new = bench.sack(cumulative, &gaps).unwrap();
+                    told.arrived += new.arrived;
+                    told.lost += new.lost;
+                }
+            }
+            bench.now += Duration::from_secs(60);
+            told.lost += bench.sender.give_up(bench.now);
+            assert_eq!(told.arrived + told.lost, sent, "seed {seed}");
+            assert!(told.arrived as usize <= arrived.len(), "seed {seed}");
+            assert!(floor <= sent, "seed {seed}");
+        }
+    }
+
+    /// What a receiver that has these chunks, and was moved to `floor`, says.
+    fn truth(arrived: &BTreeSet<u32>, floor: u32) -> (u32, Vec<(u16, u16)>) {
+        let mut cumulative = floor;
+        while arrived.contains(&cumulative) {
+            cumulative += 1;
+        }
+        let mut gaps: Vec<(u16, u16)> = Vec::new();
+        for chunk in arrived.range(cumulative..) {
+            let offset = (chunk - cumulative) as u16 + 1;
+            match gaps.last_mut() {
+                Some((_, last)) if *last + 1 == offset => *last = offset,
+                _ => gaps.push((offset, offset)),
+            }
+        }
+        (cumulative, gaps)
     }
 
     #[test]

@@ -6,8 +6,10 @@ use log::debug;
 
 use super::Passage;
 use super::engaged::{Engaged, Local};
-use super::packet::{Builder, Chunk, Data, Header, Init, Sack, chunks, kind, protocol};
-use super::receiver::Receiver;
+use super::packet::{
+    Builder, Chunk, Data, Header, Init, Sack, chunks, forward_tsn, kind, protocol,
+};
+use super::receiver::{Offence, Receiver};
 use super::tsn::Tsn;
 use crate::{Channels, Config};
 
@@ -81,6 +83,7 @@ impl Watch {
                 kind::COOKIE_ECHO => self.count_handshake()?,
                 kind::DATA => self.takes(&chunk)?,
                 kind::SACK => modest(&chunk)?,
+                kind::FORWARD_TSN => self.skips(&chunk)?,
                 _ => {}
             }
         }
@@ -112,9 +115,16 @@ impl Watch {
             return Err("one channel is all a peer may have");
         }
         if let Some(receiver) = &mut self.receiver {
-            receiver.note(data.tsn).map_err(|offence| offence.words())?;
+            receiver.note(data.tsn).map_err(Offence::words)?;
         }
         Ok(())
+    }
+
+    fn skips(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        match (forward_tsn(chunk), &mut self.receiver) {
+            (Some(tsn), Some(receiver)) => receiver.on_forward(tsn).map_err(Offence::words),
+            _ => Ok(()),
+        }
     }
 
     fn count_handshake(&mut self) -> Result<(), &'static str> {

@@ -1,0 +1,110 @@
+//! Peers that do inside DTLS what no honest one does: each ends itself, at once, and nothing
+//! else. The numbers are those of the project's list of faults.
+
+use std::time::Duration;
+
+use crate::pair::{CLIENT, Pair, SERVER, config};
+use crate::plane::packet::{Builder, Data, flag, kind, protocol};
+use crate::plane::tsn::Tsn;
+use crate::{CloseReason, Config, DataPlane, Event};
+
+const FAR: u32 = 1 << 20;
+
+/// The peer's first TSN.
+const FIRST: u32 = 1_000;
+
+/// Lets a client send the same odd packet up to so often; gives what became of it.
+fn suffer(
+    data_plane: DataPlane,
+    times: u32,
+    write: impl Fn(u32, &mut Builder),
+) -> Option<CloseReason> {
+    let server = Config { data_plane, message_bytes: 5_000, ..config(SERVER) };
+    let client = Config { first_tsn: Some(FIRST), ..config(CLIENT) };
+    let mut pair = Pair::with(server, client).signal().opened();
+    for number in 0..times {
+        if pair.client.endpoint.is_empty() {
+            break;
+        }
+        pair.client.endpoint.inject(pair.now, &1, |builder| write(number, builder));
+        pair.run(Duration::from_millis(1));
+    }
+    pair.run(Duration::from_secs(1));
+    pair.server.events.iter().find_map(|event| match event {
+        Event::Closed(reason) => Some(reason.clone()),
+        _ => None,
+    })
+}
+
+fn assert_limit(times: u32, write: impl Fn(u32, &mut Builder) + Copy) {
+    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+        let end = suffer(data_plane, times, write);
+        assert!(matches!(end, Some(CloseReason::Limit(_))), "{data_plane:?}: {end:?}");
+    }
+}
+
+fn data(builder: &mut Builder, stream: u16, tsn: u32, flags: u8) {
+    let payload = &[7; 500];
+    let flags = flags | flag::UNORDERED;
+    builder.data(&Data { flags, tsn: Tsn(tsn), stream, protocol: protocol::BINARY, payload });
+}
+
+#[test]
+fn t46_five_thousand_inits() {
+    assert_limit(5_000, |_, builder| {
+        builder.chunk(kind::INIT, 0, &[&[1; 4], &[0; 4], &[0, 1, 0, 1], &FIRST.to_be_bytes()]);
+    });
+}
+
+#[test]
+fn t47_fragments_without_end() {
+    let end =
+        suffer(DataPlane::Fresh, 100, |number, builder| data(builder, 1, FIRST + 10 + number, 0));
+    assert!(matches!(end, Some(CloseReason::Limit(_))), "{end:?}");
+    assert_limit(10, |number, builder| data(builder, 7 + number as u16, FIRST + 10 + number, 0));
+}
+
+#[test]
+fn t48_forward_tsn_with_a_huge_jump() {
+    assert_limit(1, |_, builder| builder.forward_tsn(Tsn(FIRST + FAR)));
+}
+
+#[test]
+fn t49_acknowledgements_for_what_was_never_sent() {
+    let end = suffer(DataPlane::Fresh, 1, |_, builder| builder.sack(Tsn(FIRST ^ 0x4000_0000), 9));
+    let odd = suffer(DataPlane::Fresh, 1, |_, builder| builder.sack(Tsn(FIRST ^ 0xc000_0000), 9));
+    // One of the two is in the future, whatever the server's TSNs are; the past is ignored.
+    assert!(matches!(end.or(odd), Some(CloseReason::Limit(_))));
+    assert_limit(1, |_, builder| {
+        let mut value = [FIRST.to_be_bytes(), [0; 4], [1, 0x2c, 0, 0]].concat();
+        value.extend([0, 1, 0, 1].repeat(300));
+        builder.chunk(kind::SACK, 0, &[&value]);
+    });
+}
+
+#[test]
+fn t52_other_streams() {
+    assert_limit(1, |_, builder| data(builder, 4_000, FIRST + 1, flag::BEGIN | flag::END));
+}
+
+#[test]
+fn t53_reconfigurations_without_end() {
+    let end = suffer(DataPlane::Fresh, 1_000, |number, builder| {
+        let request = [&[0, 13, 0, 16][..], &number.to_be_bytes(), &[0; 8]].concat();
+        builder.chunk(kind::RE_CONFIG, 0, &[&request]);
+    });
+    assert!(matches!(end, Some(CloseReason::Limit(_) | CloseReason::ByPeer)), "{end:?}");
+}
+
+#[test]
+fn t50_a_peer_that_never_acknowledges_is_sent_to_and_costs_little() {
+    let mut pair = Pair::with(config(SERVER), config(CLIENT)).signal().opened();
+    pair.loss = |_| true;
+    for _ in 0..600 {
+        pair.server.endpoint.send(pair.now, &1, vec![0; 200]).expect("it is open");
+        pair.run(Duration::from_millis(16));
+    }
+    // Everything left at once: nothing waits, nothing was dropped here.
+    assert_eq!(pair.server.endpoint.stats().dropped, 0);
+    assert_eq!(pair.server.events, []);
+}
