@@ -158,6 +158,16 @@ impl Default for Conditions {
     }
 }
 
+impl Conditions {
+    /// The longest that a datagram takes, unless it is lost.
+    pub fn slowest(&self) -> Duration {
+        let queue = self.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(rate.queue_bytes as f64 / rate.bytes_per_second as f64)
+        });
+        self.delay + self.jitter + self.reorder.by + queue
+    }
+}
+
 impl Fate {
     /// When it arrives: never, once or twice.
     pub fn arrivals(self) -> impl Iterator<Item = Instant> {

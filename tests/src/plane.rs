@@ -9,14 +9,16 @@ const FOR_EVER: Duration = Duration::from_secs(86_400);
 const STOCK_SERVER: usize = 128 * 1024;
 /// What Chromium lets wait inside a data channel, in bytes.
 const STOCK_BROWSER: usize = 16 * 1024 * 1024;
+/// In front of a stock SCTP nothing waits: one message is the least that is possible.
+const ONE_MESSAGE: usize = 1;
 
 /// How unreliable messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plane {
     /// As this library sends them by default.
     Ours,
-    /// Over plain SCTP, with nothing in front of it that drops what is old: as other servers
-    /// and unmodified browsers do.
+    /// Over plain SCTP, which nothing keeps from queueing: as other servers and unmodified
+    /// browsers do.
     Stock,
 }
 
@@ -26,9 +28,13 @@ impl Plane {
         let config = net::Config::default();
         match self {
             Plane::Ours => config,
-            Plane::Stock => {
-                net::Config { fresh_bytes: STOCK_SERVER, fresh_time: FOR_EVER, ..config }
-            }
+            Plane::Stock => net::Config {
+                data_plane: net::DataPlane::Sctp,
+                sctp_bytes: STOCK_SERVER,
+                fresh_bytes: ONE_MESSAGE,
+                fresh_time: FOR_EVER,
+                ..config
+            },
         }
     }
 
@@ -37,9 +43,13 @@ impl Plane {
         let config = net_rtc::Config { seed, ..net_rtc::Config::new(vec![local]) };
         match self {
             Plane::Ours => config,
-            Plane::Stock => {
-                net_rtc::Config { fresh_bytes: STOCK_BROWSER, fresh_time: FOR_EVER, ..config }
-            }
+            Plane::Stock => net_rtc::Config {
+                data_plane: net_rtc::DataPlane::Sctp,
+                sctp_bytes: STOCK_BROWSER,
+                fresh_bytes: ONE_MESSAGE,
+                fresh_time: FOR_EVER,
+                ..config
+            },
         }
     }
 }

@@ -38,8 +38,8 @@ impl Long {
         run.advance(LONG - PART);
         let growth = resident().zip(before).map(|(after, before)| after - before);
         let log = run.finish();
-        let part = |from| Report::of(&log.part(from, from + PART));
-        Long { first: part(Duration::ZERO), last: part(LONG - PART), growth }
+        let part = |from, until| Report::of(&log.part(from, until));
+        Long { first: part(cell.warm_up, PART), last: part(LONG - PART, LONG), growth }
     }
 
     /// What got worse, each in words, and what missed its target.

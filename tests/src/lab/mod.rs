@@ -39,12 +39,15 @@ pub struct Cell {
     pub client: Plane,
     /// How long messages are sent.
     pub time: Duration,
+    /// How much of it does not count. A browser's own SCTP opens its window slowly, and no
+    /// server can hurry it; a server has to be right from its first message on.
+    pub warm_up: Duration,
     /// What chance follows from.
     pub seed: u64,
 }
 
 impl Cell {
-    /// A minute of this load, by our server's data plane, to or from an unmodified browser.
+    /// A minute of this load over a network that delays and loses, by our server's data plane, to or from an unmodified browser.
     pub fn new(load: Load, delay: Duration, loss: f64, direction: Direction) -> Cell {
         Cell {
             load,
@@ -53,6 +56,10 @@ impl Cell {
             server: Plane::Ours,
             client: Plane::Stock,
             time: Duration::from_secs(60),
+            warm_up: match direction {
+                Direction::Up => Duration::from_secs(3),
+                Direction::Down => Duration::ZERO,
+            },
             seed: 1,
         }
     }
@@ -67,7 +74,7 @@ impl Cell {
     /// # Panics
     /// If the two cannot connect.
     pub fn measure(self) -> Report {
-        Report::of(&Run::new(self).finish())
+        Report::of(&Run::new(self).finish().part(self.warm_up, self.time))
     }
 
     /// What is lost by chance, from 0 to 1.

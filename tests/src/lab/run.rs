@@ -6,7 +6,7 @@ use net::{Delivery, PeerId};
 
 use super::{Cell, Flight, Load, Log};
 use crate::agent::Manners;
-use crate::link::{Conditions, Direction, Traffic};
+use crate::link::{Conditions, Direction, Link, Traffic};
 use crate::world::{Heard, Seen, World};
 
 /// How long to wait for messages after the last one is sent.
@@ -59,6 +59,16 @@ impl Run {
             self.send();
         }
         self.wait(end);
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Instant {
+        self.world.now
+    }
+
+    /// One direction of the network between the two.
+    pub fn link(&mut self, direction: Direction) -> &mut Link {
+        self.world.link(self.line, direction)
     }
 
     /// Sends what is left, waits for the last, and gives the log.
