@@ -50,7 +50,7 @@
 //!
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
 //! str0m's `Rtc`, `fresh` is the queue of messages that wait, `plane` carries them between SCTP
-//! and DTLS (its page says why and how), `tap` is its place in str0m, `sdp` and `credentials`
+//! and DTLS ([`data_plane`] says why, how and how well), `tap` is its place in str0m, `sdp` and `credentials`
 //! shape what is signalled.
 
 mod config;
@@ -80,3 +80,6 @@ pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
 pub use sdp::Offer;
+
+#[doc = include_str!("../DATA-PLANE.md")]
+pub mod data_plane {}

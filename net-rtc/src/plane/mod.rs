@@ -1,43 +1,8 @@
-//! The unreliable data plane: what stands between SCTP and DTLS once the channel is open.
+//! The unreliable data plane: what stands between SCTP and DTLS once the channel is open. Its
+//! page is `DATA-PLANE.md`, [`crate::data_plane`] in the documentation: why, how, and how well.
 //!
-//! An "unreliable" SCTP channel is not fresh: congestion control queues before the first
-//! transmission, every loss halves the window, and a lost tail waits for a timer of a second
-//! and more. `maxRetransmits: 0` changes none of it. So for its one channel, unordered and
-//! without retransmissions, this module takes over from the SCTP of the library, in both
-//! directions, with a peer that knows nothing of it:
-//!
-//! ```text
-//!              application                                 application
-//!                 | messages                                    ^ messages
-//!   +-------------v---------------------------------------------|-----------+
-//!   | plane   Sender: DATA now, at the pace        Receiver: each message   |
-//!   |         of Pace; SACKs end here; FORWARD-     at once and once; SACK  |
-//!   |         TSN past what was lost                for all up to highest   |
-//!   |  - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - |
-//!   |   pass: INIT.. COOKIE.. (before), HEARTBEAT, ABORT, SHUTDOWN*, ERROR, |
-//!   |         RE-CONFIG*, DATA and SACK of the channel's opening            |
-//!   +-------------|------------------^--------------------------^-----------+
-//!                 v                  v (* with TSNs changed)    |
-//!                DTLS <------ SCTP of the library               DTLS
-//! ```
-//!
-//! - **Sending.** A message becomes DATA chunks (RFC 9260 §3.3.1) with the next TSNs and leaves
-//!   at once. The peer's SACKs are consumed: they tell what arrived, and how long it took.
-//!   What is missing for one and a half round trips is given up, and a FORWARD-TSN (RFC 3758)
-//!   moves the peer past it, inside the next DATA packet where there is one.
-//! - **Receiving.** Each whole message is delivered when it comes, whatever is missing before
-//!   it. The SACK says that everything up to the highest TSN arrived, so the peer's own
-//!   congestion control sees no loss and never stalls. Nothing is owed to what was lost: the
-//!   peer would not have sent it again.
-//! - **Congestion control** is replaced, not removed (RFC 8085): [`pace::Pace`] limits what
-//!   leaves, and what waits too long in front of it is dropped at the source.
-//! - **Filter.** Another stream, endless messages, TSNs far ahead, acknowledgements for what
-//!   was never sent: the peer is closed before SCTP sees any of it.
-//!
-//! Until the channel is open (RFC 8832) the plane only watches, to learn tags, ports and TSNs.
-//! A peer that did not say that it understands FORWARD-TSN goes on as plain SCTP, as do all
-//! with [`DataPlane::Sctp`](crate::DataPlane), and any that later does not follow one: SCTP then
-//! counts on from where it was, and a [`shift::Shift`] moves every TSN that passes.
+//! [`Watch`] learns before the channel is open; [`Engaged`] carries the data then, with a
+//! `Sender`, a `Receiver` and a `Pace`; [`Shift`] and [`CatchUp`] are the way back to SCTP.
 
 mod assembly;
 mod catch_up;
