@@ -7,4 +7,6 @@ pub mod link;
 pub mod namespace;
 pub mod plane;
 pub mod program;
+pub mod real;
+pub mod tun;
 pub mod world;

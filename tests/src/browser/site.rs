@@ -150,7 +150,10 @@ fn serve(path: &str) -> Response<Cursor<Vec<u8>>> {
     match file(path).and_then(|file| std::fs::read(file).ok()) {
         Some(bytes) => Response::from_data(bytes)
             .with_header(header("Content-Type", content_type(path)))
-            .with_header(header("Cache-Control", "no-store")),
+            .with_header(header("Cache-Control", "no-store"))
+            // Isolated pages have fine clocks: Firefox otherwise rounds to whole milliseconds.
+            .with_header(header("Cross-Origin-Opener-Policy", "same-origin"))
+            .with_header(header("Cross-Origin-Embedder-Policy", "require-corp")),
         None => Response::from_string("not found").with_status_code(404),
     }
 }

@@ -1,0 +1,115 @@
+//! A bad network between this machine and another.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Lines;
+use crate::link::{Conditions, Loss};
+use crate::namespace::Namespace;
+
+/// Time for the link's program to start.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Another machine, joined to this one by the program `lossy-link`.
+///
+/// It wants to be in `tests/lib/private-network`: it makes a device here. Drops first delay
+/// only; see [`lose`](Wire::lose).
+#[derive(Debug)]
+pub struct Wire {
+    // The order of the fields is the order in which they end.
+    link: Lines,
+    machine: Namespace,
+    address: String,
+    loss: f64,
+}
+
+impl Wire {
+    /// A new machine behind these conditions, of which only delay, random loss and rate count.
+    /// Wires that exist at once have different numbers, from 1 to 254.
+    ///
+    /// # Errors
+    /// No right to make devices and machines, or the number is in use.
+    pub fn new(program: &Path, number: u8, conditions: Conditions, seed: u64) -> io::Result<Wire> {
+        let machine = Namespace::new("server")?;
+        let (here, there) = (format!("net-c{number}"), format!("net-s{number}"));
+        let link = start(program, [&here, &there], conditions, seed)?;
+        let address = format!("203.0.113.{number}");
+        join(&machine, &address, [&here, &there])?;
+        let loss = match conditions.loss {
+            Loss::Random(share) | Loss::Runs { share, .. } => share,
+        };
+        Ok(Wire { link, machine, address, loss })
+    }
+
+    /// The other machine.
+    #[must_use]
+    pub fn machine(&self) -> &Namespace {
+        &self.machine
+    }
+
+    /// The other machine's address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// From now on the link loses what it should.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn lose(&mut self) -> io::Result<()> {
+        self.link.tell(&format!("loss {}", self.loss))
+    }
+
+    /// What the link has told of since the last time: datagrams that it dropped.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn told(&self) -> io::Result<Vec<Value>> {
+        let lines = self.link.waiting()?;
+        lines.iter().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+}
+
+fn start(
+    program: &Path,
+    devices: [&str; 2],
+    conditions: Conditions,
+    seed: u64,
+) -> io::Result<Lines> {
+    let mut command = Command::new(program);
+    command.args(devices).args(["--delay", &(conditions.delay.as_secs_f64() * 1e3).to_string()]);
+    command.args(["--seed", &seed.to_string()]);
+    if let Some(rate) = conditions.rate {
+        command.args(["--rate", &rate.bytes_per_second.to_string()]);
+        command.args(["--queue", &rate.queue_bytes.to_string()]);
+    }
+    let link = Lines::start(&mut command)?;
+    match link.next(SOON)?.as_str() {
+        "ready" => Ok(link),
+        other => Err(io::Error::other(format!("lossy-link said {other:?}"))),
+    }
+}
+
+/// Moves one device to the other machine, and lets the two machines reach each other.
+fn join(machine: &Namespace, address: &str, [here, there]: [&str; 2]) -> io::Result<()> {
+    ip(&["link", "set", there, "netns", machine.name()])?;
+    machine.address(there, &format!("{address}/32"))?;
+    machine.ip(&["link", "set", there, "up"])?;
+    machine.route(&format!("default dev {there}"))?;
+    ip(&["link", "set", here, "up"])?;
+    ip(&["route", "add", &format!("{address}/32"), "dev", here])
+}
+
+fn ip(arguments: &[&str]) -> io::Result<()> {
+    let output = Command::new("ip").args(arguments).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("ip {arguments:?}: {}", said.trim())))
+}

@@ -1,0 +1,87 @@
+//! Network devices that are programs: what a machine routes into one, a program reads, packet by
+//! packet, and what the program writes, the machine receives.
+
+use std::io;
+use std::sync::Arc;
+
+use tun_rs::{DeviceBuilder, SyncDevice};
+
+use crate::link::HEADERS;
+
+/// The largest packet, in bytes; also the device's MTU.
+pub const MTU: u16 = 1_500;
+
+/// Packets that the kernel keeps until they are read.
+const QUEUE: u32 = 10_000;
+
+const IPV4: u8 = 4;
+const IPV4_HEADER: usize = 20;
+const PROTOCOL: usize = 9;
+const UDP: u8 = 17;
+
+/// A device for IP packets, gone when its last clone is dropped.
+#[derive(Clone)]
+pub struct Tun {
+    device: Arc<SyncDevice>,
+}
+
+impl Tun {
+    /// Makes a device of this name, of at most 15 bytes: without address, and down.
+    ///
+    /// # Errors
+    /// No right to, or the name is taken.
+    pub fn new(name: &str) -> io::Result<Tun> {
+        let device = DeviceBuilder::new().name(name).mtu(MTU).enable(false).build_sync()?;
+        device.set_tx_queue_len(QUEUE)?;
+        Ok(Tun { device: Arc::new(device) })
+    }
+
+    /// The next packet that the machine sends; blocks until there is one.
+    ///
+    /// # Errors
+    /// The device is down, or gone.
+    pub fn recv(&self, buffer: &mut [u8; MTU as usize]) -> io::Result<usize> {
+        self.device.recv(buffer)
+    }
+
+    /// Gives the machine a packet.
+    ///
+    /// # Errors
+    /// The device is down, or gone, or this is no IP packet.
+    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.device.send(packet).map(drop)
+    }
+}
+
+/// The bytes of payload of a packet, if it is a UDP datagram over IPv4.
+pub fn datagram(packet: &[u8]) -> Option<usize> {
+    let version = packet.first()? >> 4;
+    let is_udp = version == IPV4 && *packet.get(PROTOCOL)? == UDP && packet.len() >= IPV4_HEADER;
+    is_udp.then(|| packet.len().saturating_sub(HEADERS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An IPv4 packet of this protocol, with so many bytes behind its header.
+    fn packet(protocol: u8, payload: usize) -> Vec<u8> {
+        let mut packet = vec![0; IPV4_HEADER + payload];
+        packet[0] = 0x45;
+        packet[PROTOCOL] = protocol;
+        packet
+    }
+
+    #[test]
+    fn only_udp_over_ipv4_is_a_datagram() {
+        assert_eq!(datagram(&packet(UDP, 108)), Some(100));
+        assert_eq!(datagram(&packet(6, 108)), None);
+        assert_eq!(datagram(&[0x60; 48]), None);
+    }
+
+    #[test]
+    fn a_cut_packet_is_none() {
+        assert_eq!(datagram(&[]), None);
+        assert_eq!(datagram(&[0x45; 9]), None);
+    }
+}
