@@ -393,6 +393,21 @@ fn a_second_channel_ends_the_peer_unless_several_are_asked_for() {
 }
 
 #[test]
+fn slow_senders_are_never_throttled_by_delayed_sacks() {
+    for per_second in [1, 5, 10, 18, 20, 30] {
+        let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+        let mut pair = Pair::with(config(SERVER), client).signal().opened();
+        let count = per_second * 60;
+        for _ in 0..count {
+            pair.server.endpoint.send(pair.now, &1, vec![0; 1_000]).unwrap();
+            pair.run(Duration::from_secs(1) / per_second);
+        }
+        assert_eq!(Pair::received(&mut pair.client).len(), count as usize, "{per_second}/s");
+        assert_eq!(pair.server.endpoint.stats().dropped, 0, "{per_second}/s");
+    }
+}
+
+#[test]
 fn plain_sctp_still_carries_everything_without_loss() {
     let plain = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
     let mut pair = Pair::with(plain(SERVER), plain(CLIENT)).signal().opened();
