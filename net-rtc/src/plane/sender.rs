@@ -330,6 +330,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sack_that_waits_is_no_loss() {
+        let mut bench = sent(2);
+        bench.now += 20 * MS;
+        assert_eq!(bench.sack(2, &[]), told(2, 0));
+        bench.sender.send(bench.now);
+        bench.now += 200 * MS;
+        assert_eq!((bench.sender.give_up(bench.now), bench.sender.settled), (0, 0));
+        assert_eq!(bench.sack(3, &[]), told(1, 0));
+        bench.sender.send(bench.now);
+        bench.now = bench.sender.wake().unwrap();
+        assert_eq!(bench.sender.give_up(bench.now), 0, "nobody knows whether it was lost");
+        assert_eq!(bench.sender.forward(bench.now, false), Some(START.plus(3)));
+    }
+
+    #[test]
     fn without_an_answer_it_is_said_less_and_less_often() {
         let mut bench = sent(1);
         let mut said = Vec::new();
