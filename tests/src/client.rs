@@ -1,4 +1,4 @@
-//! An [`Agent`](crate::agent::Agent) over real sockets.
+//! An [`Agent`] over real sockets.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
