@@ -57,7 +57,11 @@ impl Server {
     /// gives an error instead.
     #[track_caller]
     pub fn new(addr: impl ToSocketAddrs + Debug) -> (Server, EventQueue) {
-        Server::bind(addr, Config::default()).unwrap_or_else(|error| panic!("{error}"))
+        // Not a closure: the panic is to name the caller's line.
+        match Server::bind(addr, Config::default()) {
+            Ok(started) => started,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Starts a server with these settings.
