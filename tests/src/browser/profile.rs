@@ -15,12 +15,18 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// Processes of different PID namespaces may have one id and still share the folder above.
     pub(crate) fn new() -> io::Result<Self> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("net-browser-{}-{number}", process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path)?;
-        Ok(Self { path })
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("net-browser-{}-{number}", process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -93,3 +99,18 @@ const FIREFOX_SETTINGS: &[(&str, &str)] = &[
     ("toolkit.telemetry.unified", "false"),
     ("trailhead.firstrun.didSeeAboutWelcome", "true"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_exists_is_left_alone() {
+        let first = Profile::new().expect("a temporary folder");
+        NEXT.store(0, Ordering::Relaxed);
+        let second = Profile::new().expect("a temporary folder");
+        assert_ne!(first.path(), second.path());
+        drop(second);
+        assert!(first.path().exists());
+    }
+}
