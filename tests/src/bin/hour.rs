@@ -8,7 +8,8 @@
 //!
 //! 60 messages a second of 200 bytes, 20 ms one way. `--browser` is chromium, firefox or
 //! aiortc (Python: `NET_TESTS_PYTHON`). Prints a line for each direction and part of 5 minutes
-//! (`--part`, in minutes), and at the end what drifted.
+//! (`--part`, in minutes), and at the end what drifted. Other work on the machine shows as its
+//! stalls and in the latencies.
 
 use std::env;
 use std::error::Error;
@@ -133,6 +134,7 @@ fn python() -> PathBuf {
 struct Part {
     reports: Vec<(&'static str, Report)>,
     rss_kib: u64,
+    stalls: Vec<Duration>,
 }
 
 struct Hour {
@@ -164,10 +166,11 @@ impl Hour {
         }
     }
 
-    fn sum_up(&self, from: Duration, until: Duration) -> Part {
+    fn sum_up(&mut self, from: Duration, until: Duration) -> Part {
         let logs = self.flow.logs();
         let report = |log: &Log| (log.cell.way(), Report::of(&log.part(from, until)));
-        Part { reports: logs.iter().map(report).collect(), rss_kib: self.flow.rss_kib() }
+        let reports = logs.iter().map(report).collect();
+        Part { reports, rss_kib: self.flow.rss_kib(), stalls: self.flow.take_stalls() }
     }
 }
 
@@ -179,6 +182,12 @@ impl Part {
                 until.as_secs_f64() / 60.0,
                 report.kept_share() * 100.0,
                 self.rss_kib,
+            );
+        }
+        if let Some(longest) = self.stalls.iter().max() {
+            println!(
+                "          the machine stalled {} times, up to {longest:?}",
+                self.stalls.len()
             );
         }
     }

@@ -7,7 +7,8 @@
 //!
 //! Prints `ready` when both devices exist; they can then be moved to other machines, and
 //! packets flow once they are up. Then prints a line of JSON for each datagram that it drops:
-//! `{"dropped":[time, direction, number, bytes]}`, the time in microseconds since 1970. A line
+//! `{"dropped":[time, direction, number, bytes]}`, the time in microseconds since 1970; and when
+//! the machine did not let it run for some time, `{"stalled":[time, milliseconds]}`. A line
 //! `loss 0.1` on its input changes the loss from then on; it ends when its input does.
 
 use std::cmp::Reverse;
@@ -24,6 +25,9 @@ use net_tests::link::{Conditions, Direction, Link, Loss, Rate};
 use net_tests::real::{arguments, micros};
 use net_tests::tun::{MTU, Tun, datagram};
 
+/// How often to look whether the machine stalls, and by how much that has to be late to be told.
+const LOOK: Duration = Duration::from_millis(10);
+const STALL: Duration = Duration::from_millis(20);
 /// How long to wait before a device that is down is asked again.
 const DOWN: Duration = Duration::from_millis(20);
 
@@ -35,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (client, server) = (Tun::new(client)?, Tun::new(server)?);
     let up = Lane::start(Direction::Up, &options, [client.clone(), server.clone()]);
     let down = Lane::start(Direction::Down, &options, [server, client]);
+    thread::spawn(tell_stalls);
     println!("ready");
     for line in io::stdin().lock().lines() {
         match line?.strip_prefix("loss ").and_then(|share| share.parse().ok()) {
@@ -125,6 +130,18 @@ impl Lane {
             println!("{{\"dropped\":{row}}}");
         }
         arrivals
+    }
+}
+
+/// Says when a sleep takes much longer than it should.
+fn tell_stalls() {
+    loop {
+        let before = Instant::now();
+        thread::sleep(LOOK);
+        let late = before.elapsed().saturating_sub(LOOK);
+        if late >= STALL {
+            println!("{{\"stalled\":[{},{}]}}", micros(), late.as_millis());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages in one direction or both, over a bad network.
 
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,9 +44,8 @@ pub struct Plan {
     pub plane: Plane,
     /// The server's first TSN, if it is not to be random.
     pub first_tsn: Option<u32>,
-    /// What chance follows from; also the number of the wire, so different for plans that run
-    /// at the same time.
-    pub seed: u8,
+    /// What the link's chance follows from.
+    pub seed: u64,
 }
 
 impl From<Cell> for Plan {
@@ -59,7 +59,7 @@ impl From<Cell> for Plan {
             loss: cell.loss(),
             plane: cell.server,
             first_tsn: None,
-            seed: 1,
+            seed: cell.seed,
         }
     }
 }
@@ -105,6 +105,7 @@ pub struct Flow {
     down: Option<Record>,
     up: Option<Record>,
     rss_kib: u64,
+    stalls: Vec<Duration>,
 }
 
 impl Flow {
@@ -118,8 +119,7 @@ impl Flow {
         plan: &Plan,
         client: impl FnOnce(&str) -> io::Result<End>,
     ) -> io::Result<Flow> {
-        let mut wire =
-            Wire::new(&programs.link, plan.seed, plan.conditions(), u64::from(plan.seed))?;
+        let mut wire = Wire::new(&programs.link, plan.conditions(), plan.seed)?;
         let mut command = wire.machine().command(&programs.server);
         let server = Lines::start(command.args(plan.server_arguments(wire.address())))?;
         let end = client(&plan.query(wire.address(), listening(&server)?))?;
@@ -132,7 +132,7 @@ impl Flow {
             plan.up.map(|load| plan.record(load, Direction::Up)),
         );
         wire.lose()?;
-        Ok(Flow { end, server, wire, down, up, rss_kib: 0 })
+        Ok(Flow { end, server, wire, down, up, rss_kib: 0, stalls: Vec::new() })
     }
 
     /// Waits for the client's next report, some seconds; false after the last.
@@ -182,6 +182,11 @@ impl Flow {
         self.rss_kib
     }
 
+    /// How long the machine did not let the link run, each time since this was last asked.
+    pub fn take_stalls(&mut self) -> Vec<Duration> {
+        mem::take(&mut self.stalls)
+    }
+
     fn take_client(&mut self, rows: &Value) {
         self.down.iter_mut().for_each(|record| record.take_arrived(rows));
         self.up.iter_mut().for_each(|record| record.take_sent(rows));
@@ -195,6 +200,7 @@ impl Flow {
 
     fn take_link(&mut self) -> io::Result<()> {
         for line in self.wire.told()? {
+            self.stalls.extend(line["stalled"][1].as_u64().map(Duration::from_millis));
             self.down.iter_mut().chain(&mut self.up).for_each(|record| record.take_dropped(&line));
         }
         Ok(())

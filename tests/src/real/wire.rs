@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,13 +12,16 @@ use super::Lines;
 use crate::link::{Conditions, Loss};
 use crate::namespace::Namespace;
 
+/// Wires that this process has made; each has names and an address of its own.
+static COUNT: AtomicU8 = AtomicU8::new(0);
+
 /// Time for the link's program to start.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Another machine, joined to this one by the program `lossy-link`.
 ///
-/// It wants to be in `tests/lib/private-network`: it makes a device here. Drops first delay
-/// only; see [`lose`](Wire::lose).
+/// It wants to be in `tests/lib/private-network`, for it makes a device and a route here. At
+/// first nothing is lost: see [`lose`](Wire::lose).
 #[derive(Debug)]
 pub struct Wire {
     // The order of the fields is the order in which they end.
@@ -29,11 +33,11 @@ pub struct Wire {
 
 impl Wire {
     /// A new machine behind these conditions, of which only delay, random loss and rate count.
-    /// Wires that exist at once have different numbers, from 1 to 254.
     ///
     /// # Errors
-    /// No right to make devices and machines, or the number is in use.
-    pub fn new(program: &Path, number: u8, conditions: Conditions, seed: u64) -> io::Result<Wire> {
+    /// No right to make devices and machines, or somebody else has our names.
+    pub fn new(program: &Path, conditions: Conditions, seed: u64) -> io::Result<Wire> {
+        let number = COUNT.fetch_add(1, Relaxed) % 254 + 1;
         let machine = Namespace::new("server")?;
         let (here, there) = (format!("net-c{number}"), format!("net-s{number}"));
         let link = start(program, [&here, &there], conditions, seed)?;
@@ -65,7 +69,8 @@ impl Wire {
         self.link.tell(&format!("loss {}", self.loss))
     }
 
-    /// What the link has told of since the last time: datagrams that it dropped.
+    /// What the link has told of since the last time: datagrams that it dropped, and times
+    /// when the machine did not let it run.
     ///
     /// # Errors
     /// The link is gone.
