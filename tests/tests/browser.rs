@@ -4,7 +4,7 @@
 //! `Answerer`.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use net::CloseReason;
 use net_tests::browser::Life::{Ended, Opened};
@@ -148,7 +148,9 @@ fn a_frame_is_removed(kind: Kind) {
 fn vanishes(kind: Kind, how: &str) {
     let mut stage = Stage::open(kind, &format!("close.html?how={how}"));
     stage.report();
+    let began = Instant::now();
     stage.answerer.expect(&[Opened(0), Ended(0)]);
+    println!("{kind:?}, {how}: closed after {:?}", began.elapsed());
     assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByPeer));
 }
 
