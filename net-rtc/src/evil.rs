@@ -32,6 +32,9 @@ fn suffer(
         pair.run(Duration::from_millis(1));
     }
     pair.run(Duration::from_secs(1));
+    if !pair.server.events.iter().all(|event| matches!(event, Event::Received(_))) {
+        assert!(pair.client.endpoint.is_empty(), "it is told goodbye");
+    }
     pair.server.events.iter().find_map(|event| match event {
         Event::Closed(reason) => Some(reason.clone()),
         _ => None,

@@ -329,7 +329,10 @@ impl Peer {
         drop(plane);
         match fault {
             None => {}
-            Some(Fault::Offence(what)) => self.finish(CloseReason::Limit(what), out),
+            Some(Fault::Offence(what)) => {
+                self.finish(CloseReason::Limit(what), out);
+                self.drain(out);
+            }
             Some(Fault::Dtls(error)) => self.broken(error, out),
         }
     }
@@ -419,7 +422,8 @@ impl Peer {
     }
 
     fn set_state(&mut self, state: State) {
-        debug!("{}: {:?} -> {state:?}", self.credentials.ufrag, self.state);
+        let (before, after) = (self.state.stage(), state.stage());
+        debug!("{}: {before:?} -> {after:?}", self.credentials.ufrag);
         self.state = state;
     }
 }
