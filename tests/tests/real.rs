@@ -1,8 +1,13 @@
 //! The unreliable path never stalls: real browsers, real kernels, a real server, and a link
 //! between them that loses datagrams and tells which.
 //!
-//! Each cell runs in Chromium and Firefox side by side. `NET_REAL=grid` runs all cells of the
-//! virtual lab as well, which takes about 50 minutes.
+//! Each cell runs in Chromium and Firefox for half a minute. All cells of the
+//! virtual lab take about 50 minutes:
+//!
+//! ```text
+//! NET_REAL=grid tests/lib/private-network cargo test --offline --workspace --test real \
+//!     the_whole_grid -- --ignored --nocapture
+//! ```
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -21,11 +26,19 @@ const NEAR: Duration = Duration::from_millis(20);
 const FAR: Duration = Duration::from_millis(100);
 const LARGE: Load = Load::steady(60, 1_000);
 
-/// The targets; what a browser's event loop and the scheduler of a busy machine take included.
+/// The targets, over what the link takes; a browser's event loop and the scheduler of a busy
+/// machine included.
 const MEDIAN_OVER: Duration = Duration::from_millis(2);
 const P99_OVER: Duration = Duration::from_millis(10);
+/// The page gets the messages of a burst one after the other, each in an event of its own.
+const EVENT: Duration = Duration::from_micros(20);
 const LONGEST_SILENCE: Duration = Duration::from_millis(200);
 const LEAST_KEPT: f64 = 0.99;
+
+/// A machine that stood still longer in a run says nothing about us; that run does not count.
+const STALLED: Duration = Duration::from_millis(100);
+/// How often a run is taken again for it.
+const AGAIN: usize = 2;
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
@@ -67,9 +80,10 @@ fn bursts_from_near() {
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn plain_sctp_stalls() {
-    for report in measure(Cell::new(LARGE, FAR, 0.05, Down).by(Plane::Stock)) {
+    let cell = Cell::new(LARGE, FAR, 0.05, Down).by(Plane::Stock);
+    for report in in_both_browsers(cell, |kind, cell| measure(kind, cell).0) {
         assert!(report.median > FAR + 10 * MEDIAN_OVER, "{report}");
-        assert!(misses(&report, FAR).len() >= 2, "{report}");
+        assert!(misses(&report, cell).len() >= 2, "{report}");
     }
 }
 
@@ -92,35 +106,54 @@ fn assert_fresh(load: Load, delay: Duration, loss: f64, direction: Direction) {
 
 /// Both browsers in this cell: the targets that were missed, each with the whole report.
 fn shortfalls(cell: Cell) -> Vec<String> {
-    let words = |report: &Report| {
-        let missed = misses(report, cell.conditions.delay).join(", ");
-        (!missed.is_empty()).then(|| format!("{cell}: {missed}: {report}"))
-    };
-    measure(cell).iter().filter_map(words).collect()
+    in_both_browsers(cell, shortfall).into_iter().flatten().collect()
 }
 
-/// Chromium and Firefox, side by side.
-fn measure(cell: Cell) -> Vec<Report> {
+/// Side by side; but bursts, which take a whole processor each, one after the other.
+fn in_both_browsers<T: Send + 'static>(cell: Cell, run: fn(Kind, Cell) -> T) -> [T; 2] {
     let browsers = [Kind::Chromium, Kind::Firefox];
-    let runs = browsers.map(|kind| thread::spawn(move || measure_in(kind, cell)));
-    runs.into_iter().map(|run| run.join().expect("the run does not panic")).collect()
+    if cell.load.burst > 1 {
+        return browsers.map(|kind| run(kind, cell));
+    }
+    let runs = browsers.map(|kind| thread::spawn(move || run(kind, cell)));
+    runs.map(|run| run.join().expect("the run does not panic"))
 }
 
-fn measure_in(kind: Kind, cell: Cell) -> Report {
+fn shortfall(kind: Kind, cell: Cell) -> Option<String> {
+    let words = |report: &Report| {
+        let missed = misses(report, cell).join(", ");
+        (!missed.is_empty()).then(|| format!("{kind:?}, {cell}: {missed}: {report}"))
+    };
+    let (mut report, mut stalled) = measure(kind, cell);
+    for _ in 0..AGAIN {
+        if stalled <= STALLED || misses(&report, cell).is_empty() {
+            break;
+        }
+        println!("{kind:?}: the machine stood still for {stalled:?}, once more");
+        (report, stalled) = measure(kind, cell);
+    }
+    words(&report)
+}
+
+/// A run, and how long the machine stood still in it.
+fn measure(kind: Kind, cell: Cell) -> (Report, Duration) {
     let cell = Cell { time: TIME, ..cell };
     let flow = Flow::start(&programs(), &Plan::from(cell), |query| Ok(End::browser(kind, query)));
-    let logs = flow.unwrap().finish().unwrap();
-    let report = Report::of(&logs[0].part(cell.warm_up, cell.time));
+    let mut flow = flow.unwrap();
+    while flow.step().unwrap() {}
+    let report = Report::of(&flow.logs()[0].part(cell.warm_up, cell.time));
     let kept = report.kept_share() * 100.0;
     println!("{kind:?}, {:?}, {cell}: {report}, {kept:.2} % of what passed", cell.server);
-    report
+    (report, flow.take_stalls().iter().sum())
 }
 
-fn misses(report: &Report, delay: Duration) -> Vec<&'static str> {
+fn misses(report: &Report, cell: Cell) -> Vec<&'static str> {
+    let least = cell.conditions.delay;
+    let events = EVENT * cell.load.burst;
     let checks = [
-        (report.median < delay, "median before light: the clocks differ"),
-        (report.median > delay + MEDIAN_OVER, "median"),
-        (report.p99 > delay + P99_OVER, "p99"),
+        (report.median < least, "median under what the link takes: the clocks differ"),
+        (report.median > least + events + MEDIAN_OVER, "median"),
+        (report.p99 > least + events + P99_OVER, "p99"),
         (report.unexplained > LONGEST_SILENCE, "silence"),
         (report.kept_share() < LEAST_KEPT, "delivered"),
         (report.duplicates > 0, "duplicates"),

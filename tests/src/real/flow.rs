@@ -157,15 +157,6 @@ impl Flow {
         Ok(false)
     }
 
-    /// All of it at once.
-    ///
-    /// # Errors
-    /// As [`step`](Flow::step).
-    pub fn finish(mut self) -> io::Result<Vec<Log>> {
-        while self.step()? {}
-        Ok(self.logs())
-    }
-
     /// What happened so far, down and then up.
     pub fn logs(&self) -> Vec<Log> {
         self.down.iter().chain(&self.up).map(Record::log).collect()
