@@ -37,6 +37,10 @@ pub struct Config {
     /// From the answer to the open channel. Default 15 s, then the peer closes as `Timeout`.
     pub connect_timeout: Duration,
 
+    /// Silence of an open peer, in datagrams that prove to be its own, after which it is `Lost`.
+    /// Default 20 s. Connectivity checks count, and so does everything that DTLS decrypts.
+    pub silent_timeout: Duration,
+
     /// Addresses from which one peer may make connectivity checks. Default 16; checks from
     /// further ones are dropped, because each is remembered for as long as the peer lives.
     pub sources: usize,
@@ -94,6 +98,7 @@ impl Config {
             sctp_bytes: 16 * 1024,
             early_bytes: 64 * 1024,
             connect_timeout: Duration::from_secs(15),
+            silent_timeout: Duration::from_secs(20),
             sources: 16,
             sdp_bytes: 16 * 1024,
             data_plane: DataPlane::Fresh,

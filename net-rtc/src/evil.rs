@@ -102,7 +102,7 @@ fn t53_reconfigurations_without_end() {
 #[test]
 fn t50_a_peer_that_never_acknowledges_is_sent_to_and_costs_little() {
     let mut pair = Pair::with(config(SERVER), config(CLIENT)).signal().opened();
-    pair.loss = |_| true;
+    pair.loss = |_, _| true;
     for _ in 0..600 {
         pair.server.endpoint.send(pair.now, &1, vec![0; 200]).expect("it is open");
         pair.run(Duration::from_millis(16));

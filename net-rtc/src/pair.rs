@@ -19,8 +19,8 @@ pub(crate) struct Side {
     pub(crate) events: Vec<Event>,
 }
 
-/// Whether a datagram, by its number, is lost.
-pub(crate) type Loss = fn(usize) -> bool;
+/// Whether a datagram, by its number and contents, is lost.
+pub(crate) type Loss = fn(usize, &[u8]) -> bool;
 
 pub(crate) struct Pair {
     pub(crate) now: Instant,
@@ -50,7 +50,7 @@ impl Pair {
 
     pub(crate) fn with(server: Config, client: Config) -> Pair {
         let (server, client) = (side(server), side(client));
-        let (flying, loss): (_, Loss) = (VecDeque::new(), |_| false);
+        let (flying, loss): (_, Loss) = (VecDeque::new(), |_, _| false);
         Pair { now: Instant::now(), server, client, flying, sent: 0, loss }
     }
 
@@ -128,7 +128,7 @@ impl Pair {
                     Output::Event(_, event) => side.events.push(event),
                     Output::Transmit(transmit) => {
                         self.sent += 1;
-                        if !(self.loss)(self.sent) {
+                        if !(self.loss)(self.sent, &transmit.contents) {
                             self.flying.push_back((self.now + ONE_WAY, transmit));
                         }
                     }
@@ -215,16 +215,29 @@ fn a_goodbye_closes_both_sides() {
 #[test]
 fn a_vanished_peer_is_lost() {
     let mut pair = Pair::open();
-    pair.loss = |_| true;
+    pair.loss = |_, _| true;
     pair.run(Duration::from_secs(30));
     assert_eq!(pair.server.events, [Event::Closed(CloseReason::Lost)]);
     assert!(pair.server.endpoint.is_empty());
 }
 
 #[test]
+fn data_keeps_a_peer_alive_without_checks() {
+    let mut pair = Pair::open();
+    pair.loss = |_, contents| contents.first().is_some_and(|byte| *byte < 4);
+    let (down, up) = chat(&mut pair, 6_000);
+    assert_each_once(&down, 6_000, 1.0);
+    assert_each_once(&up, 6_000, 1.0);
+    pair.run(Duration::from_secs(17));
+    assert_eq!(pair.server.events, []);
+    pair.run(Duration::from_secs(3));
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Lost)]);
+}
+
+#[test]
 fn without_packets_the_connection_times_out() {
     let mut pair = Pair::signalled();
-    pair.loss = |_| true;
+    pair.loss = |_, _| true;
     pair.run(Duration::from_millis(14_900));
     assert_eq!(pair.server.events, []);
     pair.run(Duration::from_millis(200));
@@ -236,7 +249,7 @@ fn without_packets_the_connection_times_out() {
 fn loss_delays_the_opening_only() {
     let mut pair = Pair::signalled();
     // Scattered: a regular pattern would hit the same packet of every repeated flight.
-    pair.loss = |number| (number as u32).wrapping_mul(2_654_435_769) >> 28 == 0;
+    pair.loss = |number, _| (number as u32).wrapping_mul(2_654_435_769) >> 28 == 0;
     pair.run(Duration::from_secs(14));
     assert_eq!(pair.server.events, [Event::Open]);
     assert_eq!(pair.client.events, [Event::Open]);
@@ -328,7 +341,7 @@ fn assert_each_once(numbers: &[u32], rounds: u32, least: f64) {
 }
 
 /// Scattered: a regular pattern would hit the same packet again and again.
-fn a_tenth(number: usize) -> bool {
+fn a_tenth(number: usize, _: &[u8]) -> bool {
     (number as u32).wrapping_mul(2_654_435_769) >> 16 < 6_554
 }
 
@@ -348,7 +361,7 @@ fn tsns_wrap_around_on_both_sides() {
 
 #[test]
 fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
-    for loss in [(|_| false) as Loss, a_tenth] {
+    for loss in [(|_, _| false) as Loss, a_tenth] {
         let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
         let mut pair = Pair::with(config(SERVER), client).signal().opened();
         pair.loss = loss;
@@ -357,7 +370,7 @@ fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
         assert_each_once(&up, 200, 0.8);
 
         pair.server.endpoint.fall_back(&1);
-        pair.loss = |_| false;
+        pair.loss = |_, _| false;
         let (down, up) = chat(&mut pair, 200);
         assert_each_once(&down, 200, 0.95);
         assert_each_once(&up, 200, 0.95);

@@ -1,7 +1,7 @@
 //! One peer: its `Rtc`, the messages that wait, and how far the connection has come.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
@@ -9,7 +9,7 @@ use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
-use str0m::{IceConnectionState, IceCreds, Rtc, RtcError};
+use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::fresh::Fresh;
@@ -39,6 +39,9 @@ pub(crate) struct Peer {
     state: State,
     fresh: Fresh,
     sources: Vec<SocketAddr>,
+    /// When the last connectivity check came, or the answer to one.
+    checked: Instant,
+    silent_timeout: Duration,
     wake: Option<Instant>,
 }
 
@@ -55,7 +58,7 @@ impl Peer {
         let channel = changes.add_channel_with_config(unreliable());
         let (offer, pending) = changes.apply().expect("a new channel is a change");
         let state = State::Offered(channel, Box::new(Pending(pending)));
-        (Peer::new(rtc, plane, credentials, config, state), offer.to_sdp_string())
+        (Peer::new(now, rtc, plane, credentials, config, state), offer.to_sdp_string())
     }
 
     /// A peer that answers an offer, and the text of the answer.
@@ -70,10 +73,11 @@ impl Peer {
         let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Answerer);
         let answer = rtc.sdp_api().accept_offer(offer)?;
         let state = State::connecting(now, config, None);
-        Ok((Peer::new(rtc, plane, credentials, config, state), answer.to_sdp_string()))
+        Ok((Peer::new(now, rtc, plane, credentials, config, state), answer.to_sdp_string()))
     }
 
     fn new(
+        now: Instant,
         rtc: Rtc,
         plane: SharedPlane,
         credentials: IceCreds,
@@ -81,9 +85,20 @@ impl Peer {
         state: State,
     ) -> Peer {
         let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
-        let Config { channels, sctp_bytes, .. } = *config;
-        let (sources, wake) = (Vec::new(), None);
-        Peer { rtc, plane, channels, sctp_bytes, credentials, state, fresh, sources, wake }
+        let Config { channels, sctp_bytes, silent_timeout, .. } = *config;
+        Peer {
+            rtc,
+            plane,
+            channels,
+            sctp_bytes,
+            credentials,
+            state,
+            fresh,
+            sources: Vec::new(),
+            checked: now,
+            silent_timeout,
+            wake: None,
+        }
     }
 
     /// Takes the answer to our offer. An error ends the peer.
@@ -129,6 +144,9 @@ impl Peer {
         let input = str0m::Input::Receive(now, receive);
         // A ClientHello from an address that no check has proved must not reach DTLS.
         if self.rtc.accepts(&input) {
+            if is_stun(contents) {
+                self.checked = now;
+            }
             self.feed(now, input, out);
         }
     }
@@ -139,6 +157,10 @@ impl Peer {
             State::Connecting { stage, deadline, .. } if *deadline <= now => {
                 self.finish(CloseReason::Timeout(*stage), out);
                 self.drain(out);
+            }
+            State::Open(_) if self.silent_at() <= now => {
+                self.rtc.disconnect();
+                self.finish(CloseReason::Lost, out);
             }
             _ => self.step(now, out),
         }
@@ -262,7 +284,6 @@ impl Peer {
     fn on_event(&mut self, event: str0m::Event, out: &mut Vec<PeerOutput>) {
         use str0m::Event as E;
         match event {
-            E::IceConnectionStateChange(IceConnectionState::Disconnected) => self.lose(out),
             E::IceConnectionStateChange(state) if state.is_connected() => self.reach(Stage::Dtls),
             E::Connected => self.reach(Stage::Channel),
             E::ChannelOpen(channel, _) => self.opened(channel, out),
@@ -383,19 +404,21 @@ impl Peer {
 
     /// When to be woken, now that nothing is left to do.
     fn settle(&mut self) {
-        let mut plane = self.plane.lock();
-        let (own, room) = match &self.state {
-            State::Connecting { deadline, .. } => (Some(*deadline), None),
-            State::Open(_) => (self.fresh.deadline(), plane.room().err()),
-            State::Offered(..) | State::Closed => (None, None),
+        let own = match &self.state {
+            State::Connecting { deadline, .. } => Some(*deadline),
+            State::Open(_) => Some(self.silent_at()),
+            State::Offered(..) | State::Closed => None,
         };
-        let room = room.filter(|_| own.is_some());
-        self.wake = [self.wake, own, room, plane.wake()].into_iter().flatten().min();
+        let fresh = self.fresh.deadline();
+        let mut plane = self.plane.lock();
+        let room = fresh.and_then(|_| plane.room().err());
+        self.wake = [self.wake, own, fresh, room, plane.wake()].into_iter().flatten().min();
     }
 
-    fn lose(&mut self, out: &mut Vec<PeerOutput>) {
-        self.rtc.disconnect();
-        self.finish(CloseReason::Lost, out);
+    /// When a peer that stays silent is lost. str0m has a shorter patience of its own, in
+    /// connectivity checks alone, and goes on when it has run out; so do we.
+    fn silent_at(&self) -> Instant {
+        self.checked.max(self.plane.lock().heard()) + self.silent_timeout
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
@@ -426,4 +449,9 @@ impl Peer {
         debug!("{}: {before:?} -> {after:?}", self.credentials.ufrag);
         self.state = state;
     }
+}
+
+/// The first byte tells STUN from DTLS (RFC 7983).
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|byte| *byte < 4)
 }

@@ -62,6 +62,10 @@ pub struct Config {
     /// From the answer to the open data channel. Default 15 s.
     pub connect_timeout: Duration,
 
+    /// Silence on UDP, in datagrams that prove to be the peer's own, after which it is `Lost`.
+    /// Default 20 s.
+    pub silent_timeout: Duration,
+
     /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
     /// are delivered after `Open`. Past the bound a client that has not answered the offer is
     /// refused as `Limit`; the websocket of one that has is not read until it is open, because
@@ -105,6 +109,7 @@ impl Default for Config {
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
+            silent_timeout: Duration::from_secs(20),
             early_bytes: 64 * 1024,
             early_messages: 64,
             signal_bytes: 16 * 1024,
@@ -153,6 +158,7 @@ impl Config {
             first_tsn: self.first_tsn,
             early_bytes: self.early_bytes,
             connect_timeout: self.connect_timeout,
+            silent_timeout: self.silent_timeout,
             sdp_bytes: self.signal_bytes,
             ..net_rtc::Config::new(local)
         }

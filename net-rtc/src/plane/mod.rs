@@ -32,6 +32,7 @@ use crate::{Config, DataPlane};
 #[derive(Debug)]
 pub(crate) struct Plane {
     now: Instant,
+    heard: Instant,
     watch: Watch,
     stage: Stage,
     shift: Shift,
@@ -78,6 +79,7 @@ impl Plane {
     pub(crate) fn new(now: Instant, config: &Config) -> Plane {
         Plane {
             now,
+            heard: now,
             watch: Watch::new(config),
             stage: Stage::Watching(config.data_plane()),
             shift: Shift::default(),
@@ -89,6 +91,11 @@ impl Plane {
     /// DTLS has no clock of its own that we could ask.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    /// When the last packet came that DTLS had decrypted.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// Whether the channel has not been open yet.
@@ -159,6 +166,7 @@ impl Plane {
 
     /// A packet on its way from DTLS.
     pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
+        self.heard = self.now;
         let passage = self.take_in(packet).unwrap_or_else(|offence| {
             self.fault.get_or_insert(Fault::Offence(offence));
             Passage::Swallow
