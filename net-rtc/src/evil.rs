@@ -1,5 +1,5 @@
 //! Peers that do inside DTLS what no honest one does: each ends itself, at once, and nothing
-//! else. The numbers are those of the project's list of faults.
+//! else.
 
 use std::time::Duration;
 
