@@ -51,6 +51,21 @@ pub struct Config {
     /// Who carries the channel's data. Default: our own data plane.
     pub data_plane: DataPlane,
 
+    /// How the plane's sending rate is found. Default: by delay and loss.
+    pub congestion: Congestion,
+
+    /// Least that one peer may be sent whatever the path says, in bits a second of SCTP
+    /// packets. Default 64,000. Never less than two packets a round trip; given up only when
+    /// most of what is sent has been lost for 10 s (RFC 8084).
+    pub least_rate: u32,
+
+    /// Most that one peer is sent, in bits a second of SCTP packets. Default 4,000,000.
+    pub most_rate: u32,
+
+    /// Whether messages ride again in later packets, in case they were lost. Default: while
+    /// loss is seen.
+    pub repair: Repair,
+
     /// How many channels a peer may have. Default: the one. With `Several` all data is carried
     /// by plain SCTP.
     pub channels: Channels,
@@ -73,6 +88,30 @@ pub enum DataPlane {
     /// Plain SCTP as every other stack does it: its congestion control queues before the first
     /// transmission, so that loss makes even "unreliable" messages seconds old.
     Sctp,
+}
+
+/// How the plane finds the rate at which a path can be sent to (RFC 8085 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// By the delay that our own packets build up, and by loss that rises with our own rate.
+    #[default]
+    Adaptive,
+    /// By loss that rises with our own rate alone: additive increase, multiplicative decrease.
+    Simple,
+}
+
+/// Whether a message rides again in later packets, under its old TSN, in case its first packet
+/// was lost. The other side takes it once. It costs bytes, never packets, and no message waits
+/// for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repair {
+    /// Never.
+    Off,
+    /// While packets are being lost.
+    #[default]
+    WhileLossy,
+    /// Always.
+    On,
 }
 
 /// How many channels a peer may have.
@@ -102,6 +141,10 @@ impl Config {
             sources: 16,
             sdp_bytes: 16 * 1024,
             data_plane: DataPlane::Fresh,
+            congestion: Congestion::Adaptive,
+            least_rate: 64_000,
+            most_rate: 4_000_000,
+            repair: Repair::WhileLossy,
             channels: Channels::One,
             first_tsn: None,
             seed: None,

@@ -74,7 +74,7 @@ mod stack;
 mod state;
 mod tap;
 
-pub use config::{Channels, Config, DataPlane};
+pub use config::{Channels, Config, Congestion, DataPlane, Repair};
 pub use deadlines::Deadlines;
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};

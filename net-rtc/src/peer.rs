@@ -376,7 +376,7 @@ impl Peer {
     fn write_to_plane(&mut self, now: Instant) -> bool {
         let mut plane = self.plane.lock();
         while self.fresh.peek(now).is_some() && plane.room().is_ok() {
-            plane.send(self.fresh.pop().expect("peek saw it"));
+            plane.send(self.fresh.pop().expect("peek saw it"), None);
         }
         plane.flush()
     }

@@ -4,7 +4,7 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use net_rtc::DataPlane;
+pub use net_rtc::{Congestion, DataPlane, Repair};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
@@ -35,6 +35,22 @@ pub struct Config {
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
     pub data_plane: DataPlane,
+
+    /// How the sending rate of unreliable messages is found. Default: by delay and loss.
+    pub congestion: Congestion,
+
+    /// Least that one peer may be sent of unreliable messages, whatever the path says, in bits a
+    /// second of SCTP packets. Default 64,000, and never less than two packets a round trip. It
+    /// is given up only when most of what is sent has been lost for 10 s.
+    pub least_rate: u32,
+
+    /// Most that one peer is sent of unreliable messages, in bits a second of SCTP packets.
+    /// Default 4,000,000.
+    pub most_rate: u32,
+
+    /// Whether unreliable messages ride again in later packets, in case they were lost.
+    /// Default: while loss is seen.
+    pub repair: Repair,
 
     /// With plain SCTP: bytes of one peer that may wait inside it, for its window or for their
     /// acknowledgement. Default 16 KiB. What waits there grows old. One whole message is always
@@ -102,6 +118,10 @@ impl Default for Config {
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
             data_plane: DataPlane::Fresh,
+            congestion: Congestion::Adaptive,
+            least_rate: 64_000,
+            most_rate: 4_000_000,
+            repair: Repair::WhileLossy,
             sctp_bytes: 16 * 1024,
             first_tsn: None,
             peers: 1_024,
@@ -154,6 +174,10 @@ impl Config {
             fresh_bytes: self.fresh_bytes,
             fresh_time: self.fresh_time,
             data_plane: self.data_plane,
+            congestion: self.congestion,
+            least_rate: self.least_rate,
+            most_rate: self.most_rate,
+            repair: self.repair,
             sctp_bytes: self.sctp_bytes,
             first_tsn: self.first_tsn,
             early_bytes: self.early_bytes,

@@ -38,7 +38,7 @@ mod shared;
 mod stats;
 
 pub use close::{CloseReason, Refusal, WebRtcStage};
-pub use config::{Config, DataPlane, PublicAddr};
+pub use config::{Config, Congestion, DataPlane, PublicAddr, Repair};
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
 pub use queue::EventQueue;

@@ -96,7 +96,7 @@ impl Engaged {
         self.pace.room(now, waiting)
     }
 
-    pub(super) fn send(&mut self, message: Bytes) {
+    pub(super) fn send(&mut self, message: Bytes, _repair: Option<bool>) {
         self.queue.push(message);
     }
 

@@ -123,10 +123,11 @@ impl Plane {
         self.engaged().map_or(Ok(()), |engaged| engaged.room(now))
     }
 
-    /// Sends a message in the next [`flush`](Plane::flush).
-    pub(crate) fn send(&mut self, message: Bytes) {
+    /// Sends a message in the next [`flush`](Plane::flush). `repair` is what the sender wants of
+    /// this message; `None` leaves it to the configuration.
+    pub(crate) fn send(&mut self, message: Bytes, repair: Option<bool>) {
         if let Some(engaged) = self.engaged() {
-            engaged.send(message);
+            engaged.send(message, repair);
         }
     }
 
