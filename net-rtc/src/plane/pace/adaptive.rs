@@ -5,31 +5,32 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::super::flight::Told;
+use super::compete::Compete;
 use super::dip::{self, Dip, Owner};
+use super::hold::Hold;
 use super::least::Least;
 use super::look::{Look, Seen};
-use super::losses::{Losses, Verdict};
+use super::losses::{Losses, Rule, Verdict};
 use super::{Limits, bucket};
 
+/// Constant loss of up to a quarter is nobody's fault; three windows of more are no chance.
+const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
 /// A standing queue over this is too much.
 const TOO_MUCH: Duration = Duration::from_millis(50);
 /// What may leave at once while the path limits us: this many seconds' worth.
 const BURST: f64 = 0.01;
-/// Next time after that the queue is emptied, to see whose it is and how long the path is
-/// without it.
+/// How often the queue is emptied, to see how long the path is without it, and whose it is.
 const DIP_EVERY: Duration = Duration::from_secs(10);
-/// So many looks in a row at a queue that does not follow our rate are enough to ask again.
+/// So many looks in a row at a queue that is too long are enough to ask whose it is.
 const STUBBORN: u32 = 4;
-/// What is sent of what is delivered once the queue is known to be ours.
+/// What is sent of what passes once the queue is known to be ours.
 const AFTER_DIP: f64 = 0.95;
-/// The same while the queue is too long.
-const TOO_LONG: f64 = 0.85;
 /// The same when loss is ours.
 const TOO_LOSSY: f64 = 0.85;
-
-/// A segment of TCP, and what TCP's rate is multiplied by after a loss (RFC 9438 §4.6).
-const SEGMENT: f64 = 1_460.0;
-const TCP_DECREASE: f64 = 0.7;
+/// Whoever sends less than so many times what is delivered was not held up, and may send so
+/// many times as much.
+const SPARSE: f64 = 1.2;
+const MORE: f64 = 1.5;
 
 /// Goes by the delay that our own packets build up; beside others, who fill the queue whatever
 /// we do, as TCP would; and by loss that rises with our own rate.
@@ -43,10 +44,9 @@ pub(super) struct Adaptive {
 }
 
 /// ```text
-///   Free --standing queue--> Dip --it is ours--> Yield --it is short--> ... --> Free
-///    ^                        ^  '--it is not--> Compete        |
-///    |                        '---- now and then ----'----------'
-///    '---- at the most ----- Yield <--queue gone-- Compete
+///   Free --standing queue--> Dip --it is ours------> Yield --nothing limits us--> Free
+///                             ^ '--it is others'--> Compete --it is gone--> Yield
+///                             '---- now and then ----'
 /// ```
 #[derive(Clone, Copy, Debug)]
 enum Mode {
@@ -55,39 +55,28 @@ enum Mode {
     /// Finding out whose queue it is.
     Dip(Dip),
     /// The queue is ours, and is kept short.
-    Yield(Hold),
+    Yield(Doubt, Hold),
     /// The queue is others', and so we take our share as TCP does.
-    Compete(Hold),
+    Compete(Doubt, Compete),
 }
 
-/// What is remembered from one look to the next.
+/// When to look again whose queue it is.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct Doubt {
     next_dip: Instant,
-    queue: Duration,
-    /// Looks in a row without any queue.
-    calm: u32,
-    /// Looks in a row with too much of it.
+    /// Looks in a row at a queue that is too long.
     stubborn: u32,
 }
 
-impl Hold {
-    fn new(now: Instant, queue: Duration) -> Hold {
-        Hold { next_dip: now + DIP_EVERY, queue, calm: 0, stubborn: 0 }
+impl Doubt {
+    fn new(now: Instant) -> Doubt {
+        Doubt { next_dip: now + DIP_EVERY, stubborn: 0 }
     }
 
-    fn after(self, queue: Duration) -> Hold {
-        Hold {
-            queue,
-            calm: if queue < dip::GONE { self.calm + 1 } else { 0 },
-            stubborn: if queue >= TOO_MUCH { self.stubborn + 1 } else { 0 },
-            ..self
-        }
-    }
-
-    /// Whether it is time to ask whose queue it is.
-    fn asks(self, now: Instant) -> bool {
-        (now >= self.next_dip && self.queue >= dip::GONE) || self.stubborn >= STUBBORN
+    /// Whether it is time.
+    fn grows(&mut self, now: Instant, queue: Duration) -> bool {
+        self.stubborn = if queue >= TOO_MUCH { self.stubborn + 1 } else { 0 };
+        (now >= self.next_dip && queue >= dip::GONE) || self.stubborn >= STUBBORN
     }
 }
 
@@ -98,7 +87,7 @@ impl Adaptive {
             mode: Mode::Free,
             least: Least::new(now),
             look: Look::new(now),
-            losses: Losses::new(now),
+            losses: Losses::new(now, RULE),
         }
     }
 
@@ -115,20 +104,10 @@ impl Adaptive {
             self.blame(now, verdict, limits);
         }
         let seen = self.look.told(now, told, self.least.rtt());
-        match &mut self.mode {
-            Mode::Dip(dip) => {
-                let mut dip = *dip;
-                let owner = dip.look(now, told.rtt.map(|rtt| self.least.over(rtt)));
-                self.mode = Mode::Dip(dip);
-                if let Some(owner) = owner {
-                    self.surface(now, dip, owner, limits);
-                }
-            }
-            _ => {
-                if let Some(seen) = seen {
-                    self.adjust(now, seen, limits);
-                }
-            }
+        match (self.mode, seen) {
+            (Mode::Dip(dip), _) => self.look_around(now, dip, told.rtt, limits),
+            (_, Some(seen)) => self.adjust(now, seen, limits),
+            _ => {}
         }
     }
 
@@ -147,89 +126,93 @@ impl Adaptive {
 
     fn adjust(&mut self, now: Instant, seen: Seen, limits: Limits) {
         let queue = self.least.over(seen.rtt);
+        let asks = match &mut self.mode {
+            Mode::Free => queue >= TOO_MUCH,
+            Mode::Yield(doubt, _) => doubt.grows(now, queue),
+            Mode::Compete(doubt, _) => now >= doubt.next_dip,
+            Mode::Dip(_) => false,
+        };
+        if asks && seen.sent > limits.least {
+            return self.dip(now, queue, seen, limits);
+        }
         match self.mode {
-            Mode::Free if queue >= TOO_MUCH => self.dip(now, queue, seen, limits),
-            Mode::Yield(hold) | Mode::Compete(hold) if hold.after(queue).asks(now) => {
-                self.dip(now, queue, seen, limits);
-            }
             Mode::Free | Mode::Dip(_) => {}
-            Mode::Yield(hold) => self.yield_to(hold, queue, seen, limits),
-            Mode::Compete(hold) => self.compete(now, hold, queue, seen, limits),
+            Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
+            Mode::Compete(doubt, compete) => {
+                self.compete(now, doubt, compete, queue, seen, limits);
+            }
         }
     }
 
-    /// Begins to find out whose queue it is; but what is next to nothing is not looked into.
+    /// Begins to find out whose queue it is.
     fn dip(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
-        if seen.sent <= limits.least {
-            return;
+        let ours = match self.mode {
+            Mode::Yield(_, hold) => hold.known(),
+            _ => seen.delivered,
+        };
+        let sparse = seen.sent < seen.delivered * SPARSE;
+        let share = if sparse { seen.sent * MORE } else { seen.delivered };
+        let dip = Dip::new(now, queue, ours * AFTER_DIP, share);
+        self.rate = limits.clamp(dip.rate(now));
+        self.set_mode(Mode::Dip(dip));
+    }
+
+    fn look_around(&mut self, now: Instant, mut dip: Dip, rtt: Option<Duration>, limits: Limits) {
+        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.least.over(rtt)));
+        let owner = found.or(dip.give_up(now, self.least.rtt().unwrap_or_default()));
+        self.rate = limits.clamp(dip.rate(now));
+        self.mode = Mode::Dip(dip);
+        if let Some(owner) = owner {
+            self.look = Look::new(now);
+            self.losses.forget(now);
+            self.surface(now, dip, owner, limits);
         }
-        let rtt = self.least.rtt().unwrap_or_default();
-        self.rate = limits.clamp(seen.delivered.min(self.rate) * dip::SHARE);
-        self.set_mode(Mode::Dip(Dip::new(now, queue, rtt, seen.delivered, seen.sent)));
     }
 
     fn surface(&mut self, now: Instant, dip: Dip, owner: Owner, limits: Limits) {
-        let Dip { delivered, sent, .. } = dip;
-        self.look = Look::new(now);
-        self.losses.forget(now);
-        let hold = Hold::new(now, Duration::ZERO);
         match owner {
-            Owner::Us => {
-                self.rate = limits.clamp(delivered * AFTER_DIP);
-                self.set_mode(Mode::Yield(hold));
+            Owner::Others if dip.was_over(TOO_MUCH) => {
+                self.rate = limits.clamp(dip.share);
+                self.set_mode(Mode::Compete(Doubt::new(now), Compete::new(self.rate)));
             }
-            Owner::Others => {
-                // Whoever sent less than could pass goes on with it.
-                let share = if sent < delivered * 1.2 { sent * 1.5 } else { delivered };
-                self.rate = limits.clamp(share);
-                self.set_mode(Mode::Compete(hold));
-            }
+            Owner::Us | Owner::Others => self.begin_to_yield(now, dip.ours, limits),
         }
     }
 
-    /// Keeps the queue short: a proportional and integral control of delay (as RFC 8033 §4.2),
-    /// slow enough for the time that it takes to see what came of it.
-    fn yield_to(&mut self, hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
-        let delay = seen.time + seen.rtt.as_secs_f64();
-        let beta = 0.4 / delay;
-        let alpha = beta * beta / 2.0;
-        let error = target(self.rate) - queue.as_secs_f64();
-        let slope = (queue.as_secs_f64() - hold.queue.as_secs_f64()) / seen.time;
-        let hold = hold.after(queue);
-        let eager = f64::from(hold.calm.saturating_sub(4)) * 0.02;
-        let step = (alpha * error - beta * slope) * seen.time + eager * (seen.time / 0.1).min(2.0);
-        let mut rate = self.rate * (1.0 + step.clamp(-0.2, 0.25));
-        if queue >= TOO_MUCH {
-            rate = rate.min(seen.delivered * TOO_LONG);
-        }
+    fn begin_to_yield(&mut self, now: Instant, rate: f64, limits: Limits) {
         self.rate = limits.clamp(rate);
-        self.mode = Mode::Yield(hold);
+        self.set_mode(Mode::Yield(Doubt::new(now), Hold::new(self.rate)));
+    }
+
+    fn hold(&mut self, doubt: Doubt, mut hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
+        self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH.as_secs_f64()));
+        self.mode = Mode::Yield(doubt, hold);
         if self.rate >= limits.most {
             self.set_mode(Mode::Free);
         }
     }
 
-    /// A segment more each round trip, less after a loss (RFC 5681 §3.1).
-    fn compete(&mut self, now: Instant, hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
-        let round = seen.rtt.as_secs_f64().max(0.01);
-        let rate = match seen.lost {
-            0 => self.rate + SEGMENT * seen.time / (round * round),
-            _ => self.rate * TCP_DECREASE,
-        };
-        self.rate = limits.clamp(rate.min((2.0 * seen.sent).max(self.rate * TCP_DECREASE)));
-        let hold = hold.after(queue);
-        self.mode = match hold.calm {
-            0..=2 => Mode::Compete(Hold { stubborn: 0, ..hold }),
-            _ => Mode::Yield(Hold::new(now, queue)),
-        };
+    fn compete(
+        &mut self,
+        now: Instant,
+        doubt: Doubt,
+        mut compete: Compete,
+        queue: Duration,
+        seen: Seen,
+        limits: Limits,
+    ) {
+        self.rate = limits.clamp(compete.rate(queue, seen));
+        self.mode = Mode::Compete(doubt, compete);
+        if compete.is_over() {
+            self.begin_to_yield(now, self.rate, limits);
+        }
     }
 
     /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
     fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
-        if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(_)) {
+        if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(..)) {
             let passed = verdict.rate * (1.0 - verdict.loss);
-            self.rate = limits.clamp(passed.min(self.rate) * TOO_LOSSY);
-            self.set_mode(Mode::Yield(Hold::new(now, Duration::ZERO)));
+            self.begin_to_yield(now, passed.min(self.rate) * TOO_LOSSY, limits);
         }
     }
 
@@ -237,10 +220,4 @@ impl Adaptive {
         debug!("{:?} -> {mode:?} at {:.0} B/s", self.mode, self.rate);
         self.mode = mode;
     }
-}
-
-/// How long a queue may be that is ours, in seconds. Who sends less may push more, and so
-/// several who share a queue come to share it evenly.
-fn target(rate: f64) -> f64 {
-    (0.010 + 1_250.0 / rate).clamp(0.010, 0.045)
 }

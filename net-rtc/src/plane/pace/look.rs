@@ -16,8 +16,9 @@ pub(super) struct Look {
     began: Instant,
     samples: u32,
     least: Option<Duration>,
-    arrived: usize,
+    bytes: usize,
     sent: usize,
+    arrived: u32,
     lost: u32,
 }
 
@@ -32,13 +33,13 @@ pub(super) struct Seen {
     pub(super) delivered: f64,
     /// What left, in bytes a second.
     pub(super) sent: f64,
-    /// Chunks that were lost.
-    pub(super) lost: u32,
+    /// The share of chunks that were lost.
+    pub(super) loss: f64,
 }
 
 impl Look {
     pub(super) fn new(now: Instant) -> Look {
-        Look { began: now, samples: 0, least: None, arrived: 0, sent: 0, lost: 0 }
+        Look { began: now, samples: 0, least: None, bytes: 0, sent: 0, arrived: 0, lost: 0 }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -53,7 +54,8 @@ impl Look {
         told: &Told,
         rtt: Option<Duration>,
     ) -> Option<Seen> {
-        self.arrived += told.bytes;
+        self.bytes += told.bytes;
+        self.arrived += told.arrived;
         self.lost += told.lost;
         if let Some(sample) = told.rtt {
             self.samples += 1;
@@ -71,8 +73,9 @@ impl Look {
 
     fn seen(&self, time: f64, rtt: Duration) -> Seen {
         let rate = |bytes: usize| bytes as f64 / time;
-        let (delivered, sent) = (rate(self.arrived), rate(self.sent));
-        Seen { time, rtt, delivered, sent, lost: self.lost }
+        let (delivered, sent) = (rate(self.bytes), rate(self.sent));
+        let loss = f64::from(self.lost) / f64::from(self.arrived + self.lost).max(1.0);
+        Seen { time, rtt, delivered, sent, loss }
     }
 }
 

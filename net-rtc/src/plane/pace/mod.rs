@@ -3,11 +3,17 @@
 mod adaptive;
 mod breaker;
 mod bucket;
+mod compete;
 mod dip;
+mod hold;
 mod least;
 mod look;
 mod losses;
+#[cfg(test)]
+mod road;
 mod simple;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
