@@ -222,7 +222,7 @@ impl Hub {
 
     /// Unreliable messages that were dropped before they were sent.
     pub fn unreliable_dropped(&self) -> u64 {
-        self.core.endpoint.stats().dropped
+        self.core.endpoint.stats().dropped.total()
     }
 
     fn next_wake(&self) -> Option<Instant> {
