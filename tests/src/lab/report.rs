@@ -173,7 +173,7 @@ fn silences(log: &Log) -> Vec<Silence> {
 }
 
 /// The value that this share of a sorted list does not exceed.
-fn rank(sorted: &[Duration], share: f64) -> Duration {
+pub(super) fn rank(sorted: &[Duration], share: f64) -> Duration {
     let index = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(index.saturating_sub(1)).copied().unwrap_or_default()
 }

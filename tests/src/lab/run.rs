@@ -140,7 +140,8 @@ impl Run {
     }
 }
 
-fn connect(world: &mut World, line: usize) -> PeerId {
+/// Lets a client that just joined connect.
+pub(super) fn connect(world: &mut World, line: usize) -> PeerId {
     let end = world.now + CONNECT;
     while world.turn(end) {
         if let [Seen::Open(peer)] = world.seen[..]
