@@ -41,7 +41,7 @@ pub(crate) type Door<'a> = dyn FnMut(usize) -> Option<Instant> + 'a;
 #[derive(Debug)]
 pub enum Source {
     /// Without an ear for the path.
-    Deaf(Deaf),
+    Deaf(Box<Deaf>),
     /// TCP.
     Download(Box<Download>),
 }
@@ -61,10 +61,10 @@ impl Source {
     pub(crate) fn new(now: Instant, cross: Cross, seed: u64) -> Source {
         match cross {
             Cross::Steady { bytes_per_second } => {
-                Source::Deaf(Deaf::new(now, bytes_per_second, None, seed))
+                Source::Deaf(Box::new(Deaf::new(now, bytes_per_second, None, seed)))
             }
             Cross::Bursts { bytes_per_second, on, off } => {
-                Source::Deaf(Deaf::new(now, bytes_per_second, Some((on, off)), seed))
+                Source::Deaf(Box::new(Deaf::new(now, bytes_per_second, Some((on, off)), seed)))
             }
             Cross::Download { round_trip } => {
                 Source::Download(Box::new(Download::new(now, round_trip, None)))

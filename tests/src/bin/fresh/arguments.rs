@@ -13,6 +13,11 @@ Usage: fresh [TABLE...] [--seconds N] [--only TEXT] [--seed N] [--trace]
 Tables (default: latency):
   latency    80 cells of load, delay, loss and direction, beside plain SCTP
   overload   twice and ten times what the path carries
+  share      two clients through one bottleneck
+  tcp        beside a CUBIC download
+  lift       a limit that is lifted, or appears
+  slow       1 to 20 messages a second for ten minutes
+  repair     what it brings and costs under loss
   profiles   the default congestion control against the simple one over random links
   all        all of them
 
@@ -34,11 +39,24 @@ Tables (default: latency):
 pub(crate) enum Name {
     Latency,
     Overload,
+    Share,
+    Tcp,
+    Lift,
+    Slow,
+    Repair,
     Profiles,
 }
 
-const NAMES: [(&str, Name); 3] =
-    [("latency", Name::Latency), ("overload", Name::Overload), ("profiles", Name::Profiles)];
+const NAMES: [(&str, Name); 8] = [
+    ("latency", Name::Latency),
+    ("overload", Name::Overload),
+    ("share", Name::Share),
+    ("tcp", Name::Tcp),
+    ("lift", Name::Lift),
+    ("slow", Name::Slow),
+    ("repair", Name::Repair),
+    ("profiles", Name::Profiles),
+];
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {

@@ -62,11 +62,23 @@ fn show_all(names: &[Name], settings: &Settings) -> Result<bool, String> {
         passed &= match (name, settings.profile) {
             (Name::Profiles, Some(number)) => profile(number, settings),
             (Name::Profiles, None) => profiles(settings),
-            (Name::Latency, _) => show(latency(settings), settings)?,
-            (Name::Overload, _) => show(lab::overload(settings.seed, settings.minute()), settings)?,
+            (name, _) => show(table(*name, settings), settings)?,
         };
     }
     Ok(passed)
+}
+
+fn table(name: Name, settings: &Settings) -> Table {
+    let (seed, minute) = (settings.seed, settings.minute());
+    match name {
+        Name::Latency | Name::Profiles => latency(settings),
+        Name::Overload => lab::overload(seed, minute),
+        Name::Share => lab::share(seed, minute),
+        Name::Tcp => lab::tcp(seed, minute),
+        Name::Lift => lab::lift(seed),
+        Name::Slow => lab::slow(seed, settings.time),
+        Name::Repair => lab::repair(seed, settings.time.unwrap_or(Duration::from_secs(300))),
+    }
 }
 
 /// Runs what is wanted of a table and prints it.
