@@ -135,7 +135,7 @@ impl Draw {
             true => self.even_by_ratio(20.0, 250.0),
             false => self.even(20.0, 60.0),
         };
-        let burst = (messages / ticks).round().max(1.0);
+        let burst = (messages / ticks).ceil();
         let ticks = (messages / burst).round().max(1.0);
         Load::bursts(burst as u32, ticks as u32, bytes as usize)
     }
@@ -157,7 +157,7 @@ mod tests {
         for number in 0..2_000 {
             let profile = Profile::draw(1, number);
             let load = profile.scene.flows[0].load;
-            assert!(load.messages(Duration::from_secs(1)) <= 1_700, "{profile}");
+            assert!(load.messages(Duration::from_secs(1)) <= 1_600, "{profile}");
             assert!((100..=1_000).contains(&load.bytes), "{profile}");
             assert!(profile.offered < 12.0, "{profile}");
             assert!(load.bursts_per_second <= 250, "{profile}");

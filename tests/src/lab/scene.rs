@@ -10,7 +10,7 @@ use crate::bottleneck::Bottleneck;
 use crate::cross::Cross;
 use crate::lab::outcome::FlowSample;
 use crate::lab::run::connect;
-use crate::link::{Conditions, Direction, Rate};
+use crate::link::{Conditions, Direction, Link, Rate};
 use crate::plane::Plane;
 use crate::world::{Heard, Seen, World};
 
@@ -119,8 +119,6 @@ struct Actor {
     flights: Vec<Flight>,
     next: usize,
     delivered: usize,
-    /// Bytes and drops of its link before the beginning.
-    before: (u64, usize),
 }
 
 impl Play {
@@ -129,18 +127,16 @@ impl Play {
         let lines: Vec<_> = scene.flows.iter().map(|flow| join(&mut world, &scene, flow)).collect();
         for (flow, (line, _)) in scene.flows.iter().zip(&lines) {
             for direction in [Direction::Up, Direction::Down] {
-                let conditions = Conditions { delay: flow.delay, ..scene.conditions };
-                world.link(*line, direction).conditions = conditions;
+                // New, so that chance does not depend on how many datagrams DTLS needed, which
+                // nothing seeds.
+                let mut link = Link::new(scene.seed, *line as u64, direction);
+                link.conditions = Conditions { delay: flow.delay, ..scene.conditions };
+                *world.link(*line, direction) = link;
             }
         }
         let began = world.now;
         let actors = scene.flows.iter().zip(lines);
-        let actors = actors.map(|(flow, (line, peer))| {
-            let link = world.link(line, scene.direction);
-            let before = (link.traffic().bytes, link.dropped().len());
-            Actor::new(flow, scene.time, began, (line, peer), before)
-        });
-        let actors = actors.collect();
+        let actors = actors.map(|(flow, to)| Actor::new(flow, scene.time, began, to)).collect();
         let (samples, limit, duplicates) = (Vec::new(), 0, 0);
         Play { scene, world, began, actors, samples, limit, duplicates, ended: None }
     }
@@ -255,8 +251,8 @@ impl Play {
             FlowSample {
                 messages: actor.next,
                 delivered: actor.delivered,
-                bytes: link.traffic().bytes - actor.before.0,
-                lost: link.dropped().len() - actor.before.1,
+                bytes: link.traffic().bytes,
+                lost: link.dropped().len(),
             }
         });
         let flows = flows.collect();
@@ -282,18 +278,12 @@ impl Play {
 }
 
 impl Actor {
-    fn new(
-        flow: &Flow,
-        time: Duration,
-        began: Instant,
-        (line, peer): (usize, PeerId),
-        before: (u64, usize),
-    ) -> Actor {
+    fn new(flow: &Flow, time: Duration, began: Instant, (line, peer): (usize, PeerId)) -> Actor {
         let first = began + flow.from;
         let count = flow.load.messages(time.saturating_sub(flow.from));
         let flight = |number| Flight { sent: first + flow.load.time_of(number), arrived: None };
         let flights = (0..count).map(flight).collect();
-        Actor { line, peer, load: flow.load, flights, next: 0, delivered: 0, before }
+        Actor { line, peer, load: flow.load, flights, next: 0, delivered: 0 }
     }
 
     fn due(&self) -> Option<Instant> {
