@@ -6,16 +6,22 @@
 
 mod assembly;
 mod catch_up;
+mod draft;
 mod engaged;
+mod flight;
 mod pace;
 pub(crate) mod packet;
 mod receiver;
+mod repair;
 mod rtt;
 mod seen;
 mod sender;
+mod settings;
 mod shift;
+mod stuck;
 pub(crate) mod tsn;
 mod watch;
+mod weather;
 
 use std::time::Instant;
 

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::flight::{Care, Fate, First, Flight, Told};
 use super::packet::Sack;
+use super::repair::KEPT;
 use super::rtt::Rtt;
+use super::stuck::Stuck;
 use super::tsn::Tsn;
+use super::weather::Weather;
 
 /// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
 const FLIGHTS: usize = 4_096;
@@ -18,16 +22,19 @@ const SACK_DELAY: Duration = Duration::from_millis(250);
 const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Without an answer the pause doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the round trip may go unmeasured before a SACK is asked for (RFC 7053).
+const ASK: Duration = Duration::from_millis(60);
+/// Copies that the peer must have had without ever telling of one that came twice. Then it
+/// never will, and what it tells of copies says nothing.
+const UNTOLD: u32 = 64;
 
-/// So many SACKs, over so long, must show that a peer does not move when it is told to.
-const STUCK_SACKS: u32 = 8;
-const STUCK_TIME: Duration = Duration::from_secs(2);
-
-/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing is ever sent
-/// again, so nothing ever waits for something that was lost.
+/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
+/// for something that was lost.
 #[derive(Debug)]
 pub(crate) struct Sender {
     next: Tsn,
+    /// The number of the packet in the making.
+    packet: u32,
     /// The last that the peer has spoken of.
     last_arrived: Option<Tsn>,
     /// One for each TSN from the peer's cumulative one to the next.
@@ -35,37 +42,21 @@ pub(crate) struct Sender {
     /// How many at the front have met their fate; a FORWARD-TSN may pass them.
     settled: usize,
     rtt: Rtt,
+    weather: Weather,
+    witness: Witness,
+    /// When the round trip was last measured, or a SACK was asked for to measure it.
+    asked: Instant,
     forwarded: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
 }
 
-/// Whether the peer stays where it is although it was told to move on.
+/// Whether the peer tells of chunks that came twice, as it should (RFC 9260 §6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stuck {
-    No,
-    /// Since then, and so many SACKs have said so.
-    Since(Instant, u32),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    left: Instant,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Unknown,
-    Arrived,
-    GivenUp,
-}
-
-/// What a SACK told, in chunks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) arrived: u32,
-    pub(crate) lost: u32,
+enum Witness {
+    /// So many it could have told of, and has not.
+    Unproven(u32),
+    Proven,
 }
 
 /// A SACK that no honest peer sends.
@@ -73,24 +64,29 @@ pub(crate) struct Told {
 pub(crate) struct NeverSent;
 
 impl Sender {
-    pub(crate) fn new(next: Tsn) -> Sender {
+    pub(crate) fn new(now: Instant, next: Tsn) -> Sender {
         Sender {
             next,
+            packet: 0,
             last_arrived: None,
             flights: VecDeque::new(),
             settled: 0,
             rtt: Rtt::default(),
+            weather: Weather::new(),
+            witness: Witness::Unproven(0),
+            asked: now,
             forwarded: None,
             pause: FORWARD_PAUSE,
             stuck: Stuck::No,
         }
     }
 
-    /// Gives the next TSN to a chunk that leaves now.
-    pub(crate) fn send(&mut self, now: Instant) -> Tsn {
+    /// Gives the next TSN to a chunk of the packet in the making, which leaves now. `kept` is
+    /// one that may ride again.
+    pub(crate) fn send(&mut self, now: Instant, bytes: usize, kept: bool) -> Tsn {
         let tsn = self.next;
         self.next = tsn.plus(1);
-        self.flights.push_back(Flight { left: now, fate: Fate::Unknown });
+        self.flights.push_back(Flight::new(now, self.packet, bytes, kept));
         if self.flights.len() > FLIGHTS {
             // A peer that never answers: what it does not know of is forgotten.
             self.flights.pop_front();
@@ -99,22 +95,57 @@ impl Sender {
         tsn
     }
 
+    /// The packet in the making is made, of so many bytes; tells whether to ask for an acknowledgement at once.
+    /// `copies` are in it, which makes the peer speak anyway, now or for the next packet.
+    pub(crate) fn end_packet(&mut self, now: Instant, bytes: usize, copies: bool) -> bool {
+        self.charge(bytes);
+        self.packet = self.packet.wrapping_add(1);
+        let asks = copies || now >= self.asked + ASK;
+        if asks && let Some(flight) = self.flights.back_mut() {
+            self.asked = now;
+            flight.prompt = true;
+        }
+        asks
+    }
+
+    /// The number of the packet in the making.
+    pub(crate) fn packet(&self) -> u32 {
+        self.packet
+    }
+
+    /// A chunk rides again in the packet in the making; false if the peer needs it no more.
+    pub(crate) fn copy(&mut self, tsn: Tsn) -> bool {
+        let packet = self.packet;
+        let Some(index) = self.index(tsn) else { return false };
+        let Some(flight) = self.flights.get_mut(index) else { return false };
+        if flight.fate != Fate::Unknown {
+            return false;
+        }
+        if flight.care == Care::Kept {
+            flight.care = Care::Copied(packet);
+        }
+        true
+    }
+
     /// Takes the peer's word for what arrived.
     pub(crate) fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) -> Result<Told, NeverSent> {
         let last = self.next.minus(1);
         if sack.cumulative > last || sack.gaps().any(|(from, to)| to > last || from > to) {
             return Err(NeverSent);
         }
-        let mut told = Told::default();
         let before = self.acked();
         if sack.cumulative < before {
-            return Ok(told);
+            return Ok(Told::default());
         }
-        for (from, to) in sack.gaps() {
-            self.arrived(now, from, to, &mut told);
+        let mut told = Told { rtt: self.measure(now, sack), ..Told::default() };
+        if sack.duplicates().next().is_some() {
+            self.witness = Witness::Proven;
         }
-        self.arrived(now, before.plus(1), sack.cumulative, &mut told);
-        self.count_stuck(now, sack.cumulative == before);
+        let newest = self.newest(sack).map(|flight| flight.packet);
+        for (from, to) in sack.gaps().chain([(before.plus(1), sack.cumulative)]) {
+            self.arrived(from, to, newest, sack, &mut told);
+        }
+        self.stuck.heard(now, sack.cumulative == before, self.rtt.smoothed());
         self.forget(sack.cumulative);
         told.lost += self.give_up(now);
         Ok(told)
@@ -132,7 +163,10 @@ impl Sender {
             }
             if flight.fate == Fate::Unknown {
                 flight.fate = Fate::GivenUp;
-                lost += u32::from(passed);
+                if passed {
+                    flight.first = First::Lost;
+                    lost += 1;
+                }
             }
         }
         self.settle();
@@ -147,9 +181,7 @@ impl Sender {
             return None;
         }
         self.forwarded = Some(now);
-        if self.stuck == Stuck::No {
-            self.stuck = Stuck::Since(now, 0);
-        }
+        self.stuck.told(now);
         if !riding {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
@@ -177,52 +209,82 @@ impl Sender {
         self.next
     }
 
-    /// Whether the peer does not follow FORWARD-TSN: it was told to move on, again and again,
-    /// and has spoken since, and is where it was.
+    /// Whether the peer does not follow FORWARD-TSN.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        match self.stuck {
-            Stuck::No => false,
-            Stuck::Since(at, sacks) => sacks >= STUCK_SACKS && now >= at + STUCK_TIME,
-        }
+        self.stuck.is_sure(now)
+    }
+
+    /// Whether copies are any use: the peer tells of those that it did not need.
+    pub(crate) fn is_witnessed(&self) -> bool {
+        self.witness != Witness::Unproven(UNTOLD)
     }
 
     pub(crate) fn rtt(&self) -> &Rtt {
         &self.rtt
     }
 
-    fn arrived(&mut self, now: Instant, from: Tsn, to: Tsn, told: &mut Told) {
+    pub(super) fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    /// The newest chunk that a SACK speaks of, if this is the first word of it.
+    fn newest(&self, sack: &Sack<'_>) -> Option<&Flight> {
+        let last = sack.gaps().last().map_or(sack.cumulative, |(_, to)| to);
+        let flight = self.flights.get(self.index(last)?)?;
+        (flight.fate == Fate::Unknown).then_some(flight)
+    }
+
+    /// Measures the round trip; gives it if the peer spoke at once. A peer may hold its SACK
+    /// back for a second packet, but not if it is asked, or has a gap (RFC 9260 §6.2, §6.7).
+    fn measure(&mut self, now: Instant, sack: &Sack<'_>) -> Option<Duration> {
+        let newest = *self.newest(sack)?;
+        if matches!(newest.care, Care::Copied(_)) {
+            return None;
+        }
+        let sample = now.saturating_duration_since(newest.left);
+        let news = self.flights.iter().filter(|flight| flight.fate == Fate::Unknown);
+        let mut packets = news.map(|flight| flight.packet);
+        let prompt = newest.prompt
+            || sack.gap_count() > 0
+            || packets.next().is_some_and(|first| first != newest.packet);
+        self.rtt.sample(sample, prompt);
+        if prompt {
+            self.asked = self.asked.max(now);
+        }
+        prompt.then_some(sample)
+    }
+
+    fn arrived(
+        &mut self,
+        from: Tsn,
+        to: Tsn,
+        newest: Option<u32>,
+        sack: &Sack<'_>,
+        told: &mut Told,
+    ) {
         let base = self.acked().plus(1);
         if to >= base {
             self.last_arrived = Some(self.last_arrived.map_or(to, |last| last.max(to)));
         }
-        let (first, last) = (from.since(base).max(0), to.since(base));
-        for index in first..=last {
-            let Some(flight) = self.flights.get_mut(index as usize) else { break };
+        for step in from.since(base).max(0)..=to.since(base) {
+            let Some(flight) = self.flights.get_mut(step as usize) else { break };
             if flight.fate == Fate::Unknown {
-                told.arrived += 1;
-                if index == last {
-                    self.rtt.sample(now.saturating_duration_since(flight.left));
-                }
+                let came_twice = || sack.duplicates().any(|tsn| tsn == base.plus(step as u32));
+                flight.first = self.witness.judge(flight.care, newest, came_twice);
+                told.arrived += u32::from(flight.first == First::Arrived);
+                told.lost += u32::from(flight.first == First::Lost);
+                told.bytes += usize::from(flight.bytes);
             }
             flight.fate = Fate::Arrived;
         }
     }
 
-    /// A SACK that was on its way when the peer was told says nothing yet.
-    fn count_stuck(&mut self, now: Instant, still: bool) {
-        self.stuck = match self.stuck {
-            Stuck::Since(at, sacks) if still => {
-                let heard = now >= at + self.rtt.smoothed() * 2;
-                Stuck::Since(at, sacks + u32::from(heard))
-            }
-            Stuck::Since(..) | Stuck::No => Stuck::No,
-        };
-    }
-
     /// Drops what the peer's cumulative TSN covers.
     fn forget(&mut self, cumulative: Tsn) {
         let count = cumulative.since(self.acked()).max(0) as usize;
-        self.flights.drain(..count.min(self.flights.len()));
+        for flight in self.flights.drain(..count.min(self.flights.len())) {
+            self.weather.note(flight.packet, flight.first);
+        }
         self.settled = self.settled.saturating_sub(count);
         if count > 0 {
             self.pause = FORWARD_PAUSE;
@@ -238,7 +300,12 @@ impl Sender {
     /// How old a flight may become.
     fn limit(&self, index: usize) -> Duration {
         let patience = self.rtt.smoothed().mul_f64(1.5) + PATIENCE;
-        if self.is_passed(index) { patience } else { patience + SACK_DELAY }
+        let patience = if self.is_passed(index) { patience } else { patience + SACK_DELAY };
+        match self.flights[index].care {
+            Care::Once => patience,
+            // The peer must not be moved past what may still come.
+            Care::Kept | Care::Copied(_) => patience.max(KEPT + PATIENCE),
+        }
     }
 
     /// Whether a later one has arrived.
@@ -247,8 +314,47 @@ impl Sender {
         self.last_arrived.is_some_and(|last| tsn < last)
     }
 
+    /// What of a packet is no chunk of its own goes to the account of its last.
+    fn charge(&mut self, bytes: usize) {
+        let own = self.flights.iter().rev().take_while(|flight| flight.packet == self.packet);
+        let chunks: usize = own.map(|flight| usize::from(flight.bytes)).sum();
+        if let Some(flight) = self.flights.back_mut() {
+            let more = u16::try_from(bytes.saturating_sub(chunks)).unwrap_or(u16::MAX);
+            flight.bytes = flight.bytes.saturating_add(more);
+        }
+    }
+
+    fn index(&self, tsn: Tsn) -> Option<usize> {
+        usize::try_from(tsn.since(self.acked().plus(1))).ok()
+    }
+
     fn pause(&self) -> Duration {
         self.pause.max(self.rtt.smoothed() / 2)
+    }
+}
+
+impl Witness {
+    /// What a SACK whose newest chunk left in packet `newest` says of a chunk's first packet.
+    fn judge(&mut self, care: Care, newest: Option<u32>, came_twice: impl Fn() -> bool) -> First {
+        let (Care::Copied(copy), Some(newest)) = (care, newest) else { return First::Arrived };
+        match newest.wrapping_sub(copy) as i32 {
+            // The copy had not arrived yet.
+            ..0 => First::Arrived,
+            0 if came_twice() => First::Arrived,
+            0 => self.missed(),
+            // The SACK that would have told is lost.
+            1.. => First::Unknown,
+        }
+    }
+
+    fn missed(&mut self) -> First {
+        match self {
+            Witness::Proven => First::Lost,
+            Witness::Unproven(count) => {
+                *count = (*count + 1).min(UNTOLD);
+                First::Unknown
+            }
+        }
     }
 }
 
@@ -272,15 +378,23 @@ mod tests {
 
     /// A sender that has sent this many chunks, one a millisecond.
     fn sent(count: u32) -> Bench {
-        let mut bench = Bench { sender: Sender::new(START), now: Instant::now() };
+        let now = Instant::now();
+        let mut bench = Bench { sender: Sender::new(now, START), now };
         for index in 0..count {
-            assert_eq!(bench.sender.send(bench.now), START.plus(index));
+            assert_eq!(bench.send(false), START.plus(index));
             bench.now += MS;
         }
         bench
     }
 
     impl Bench {
+        /// Sends a chunk in a packet of its own.
+        fn send(&mut self, kept: bool) -> Tsn {
+            let tsn = self.sender.send(self.now, 80, kept);
+            self.sender.end_packet(self.now, 100, false);
+            tsn
+        }
+
         /// A SACK that speaks of the `cumulative` first chunks and of blocks beyond them.
         fn sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<Told, NeverSent> {
             let mut value = START.plus(cumulative).minus(1).0.to_be_bytes().to_vec();
@@ -292,12 +406,14 @@ mod tests {
                 value.extend(to.to_be_bytes());
             }
             let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
-            self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())
+            let told = self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())?;
+            assert!(told.bytes >= 100 * told.arrived as usize);
+            Ok(Told { bytes: 0, rtt: None, ..told })
         }
     }
 
     fn told(arrived: u32, lost: u32) -> Result<Told, NeverSent> {
-        Ok(Told { arrived, lost })
+        Ok(Told { arrived, lost, ..Told::default() })
     }
 
     #[test]
@@ -334,11 +450,11 @@ mod tests {
         let mut bench = sent(2);
         bench.now += 20 * MS;
         assert_eq!(bench.sack(2, &[]), told(2, 0));
-        bench.sender.send(bench.now);
+        bench.send(false);
         bench.now += 200 * MS;
         assert_eq!((bench.sender.give_up(bench.now), bench.sender.settled), (0, 0));
         assert_eq!(bench.sack(3, &[]), told(1, 0));
-        bench.sender.send(bench.now);
+        bench.send(false);
         bench.now = bench.sender.wake().unwrap();
         assert_eq!(bench.sender.give_up(bench.now), 0, "nobody knows whether it was lost");
         assert_eq!(bench.sender.forward(bench.now, false), Some(START.plus(3)));
@@ -368,7 +484,7 @@ mod tests {
             for _ in 0..400 {
                 bench.now += Duration::from_micros(random.random_range(0..20_000));
                 for _ in 0..random.random_range(0..4) {
-                    bench.sender.send(bench.now);
+                    bench.send(false);
                     arrived.extend(random.random_bool(1.0 - loss).then_some(sent));
                     sent += 1;
                 }
@@ -417,7 +533,7 @@ mod tests {
             let mut bench = sent(3);
             for round in 0..100 {
                 bench.now += 50 * MS;
-                bench.sender.send(bench.now);
+                bench.send(false);
                 bench.sender.give_up(bench.now);
                 bench.sender.forward(bench.now, true);
                 let cumulative = if moves { round } else { 0 };

@@ -10,6 +10,7 @@ use super::packet::{
     Builder, Chunk, Data, Header, Init, Sack, chunks, forward_tsn, kind, protocol,
 };
 use super::receiver::{Offence, Receiver};
+use super::settings::Settings;
 use super::tsn::Tsn;
 use crate::{Channels, Config};
 
@@ -22,8 +23,7 @@ pub(super) const GAPS: usize = 256;
 /// What the two ends of an association say of themselves.
 #[derive(Debug)]
 pub(super) struct Watch {
-    channels: Channels,
-    message_bytes: usize,
+    settings: Settings,
     header: Option<Header>,
     next: Option<Tsn>,
     stream: Option<u16>,
@@ -35,8 +35,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(config: &Config) -> Watch {
         Watch {
-            channels: config.channels,
-            message_bytes: config.message_bytes,
+            settings: Settings::of(config),
             header: None,
             next: None,
             stream: None,
@@ -55,7 +54,8 @@ impl Watch {
         }
         let receiver = self.receiver.take()?;
         let cumulative = receiver.contiguous_from(peer.first.minus(1));
-        Some(Engaged::new(now, header, stream, receiver, Local::new(next, cumulative)))
+        let local = Local::new(next, cumulative);
+        Some(Engaged::new(now, self.settings, header, stream, receiver, local))
     }
 
     /// Learns from what SCTP sends.
@@ -102,7 +102,7 @@ impl Watch {
         if let Some(init) = Init::parse(chunk)
             && self.peer != Some(init)
         {
-            self.receiver = Some(Receiver::new(init.first.minus(1), self.message_bytes));
+            self.receiver = Some(Receiver::new(init.first.minus(1), self.settings.message_bytes));
             self.peer = Some(init);
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Watch {
     fn takes(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
         let Some(data) = Data::parse(chunk) else { return Ok(()) };
         let ours = *self.stream.get_or_insert(data.stream);
-        if self.channels == Channels::One && data.stream != ours {
+        if self.settings.channels == Channels::One && data.stream != ours {
             return Err("one channel is all a peer may have");
         }
         if let Some(receiver) = &mut self.receiver {

@@ -1,0 +1,223 @@
+//! The rate by delay, where the queue is ours, and by loss, where it is others'.
+
+use std::time::{Duration, Instant};
+
+use log::debug;
+
+use super::super::flight::Told;
+use super::compete::Compete;
+use super::dip::{self, Dip, Owner};
+use super::hold::Hold;
+use super::least::Least;
+use super::look::{Look, Seen};
+use super::losses::{Losses, Rule, Verdict};
+use super::{Limits, bucket};
+
+/// Constant loss of up to a quarter is nobody's fault; three windows of more are no chance.
+const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
+/// A standing queue over this is too much.
+const TOO_MUCH: Duration = Duration::from_millis(50);
+/// What may leave at once while the path limits us: this many seconds' worth.
+const BURST: f64 = 0.01;
+/// How often the queue is emptied, to see how long the path is without it, and whose it is.
+const DIP_EVERY: Duration = Duration::from_secs(10);
+/// So many looks in a row at a queue that is too long are enough to ask whose it is.
+const STUBBORN: u32 = 4;
+/// What is sent of what passes once the queue is known to be ours.
+const AFTER_DIP: f64 = 0.95;
+/// The same when loss is ours.
+const TOO_LOSSY: f64 = 0.85;
+/// Whoever sends less than so many times what is delivered was not held up, and may send so
+/// many times as much.
+const SPARSE: f64 = 1.2;
+const MORE: f64 = 1.5;
+
+/// Goes by the delay that our own packets build up; beside others, who fill the queue whatever
+/// we do, as TCP would; and by loss that rises with our own rate.
+#[derive(Debug)]
+pub(super) struct Adaptive {
+    rate: f64,
+    mode: Mode,
+    least: Least,
+    look: Look,
+    losses: Losses,
+}
+
+/// ```text
+///   Free --standing queue--> Dip --it is ours------> Yield --nothing limits us--> Free
+///                             ^ '--it is others'--> Compete --it is gone--> Yield
+///                             '---- now and then ----'
+/// ```
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// Nothing is known to limit us.
+    Free,
+    /// Finding out whose queue it is.
+    Dip(Dip),
+    /// The queue is ours, and is kept short.
+    Yield(Doubt, Hold),
+    /// The queue is others', and so we take our share as TCP does.
+    Compete(Doubt, Compete),
+}
+
+/// When to look again whose queue it is.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    next_dip: Instant,
+    /// Looks in a row at a queue that is too long.
+    stubborn: u32,
+}
+
+impl Doubt {
+    fn new(now: Instant) -> Doubt {
+        Doubt { next_dip: now + DIP_EVERY, stubborn: 0 }
+    }
+
+    /// Whether it is time.
+    fn grows(&mut self, now: Instant, queue: Duration) -> bool {
+        self.stubborn = if queue >= TOO_MUCH { self.stubborn + 1 } else { 0 };
+        (now >= self.next_dip && queue >= dip::GONE) || self.stubborn >= STUBBORN
+    }
+}
+
+impl Adaptive {
+    pub(super) fn new(now: Instant, limits: Limits) -> Adaptive {
+        Adaptive {
+            rate: limits.most,
+            mode: Mode::Free,
+            least: Least::new(now),
+            look: Look::new(now),
+            losses: Losses::new(now, RULE),
+        }
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.look.sent(bytes);
+        self.losses.sent(bytes);
+    }
+
+    pub(super) fn told(&mut self, now: Instant, told: &Told, limits: Limits) {
+        if let Some(rtt) = told.rtt {
+            self.least.note(now, rtt);
+        }
+        if let Some(verdict) = self.losses.told(now, told) {
+            self.blame(now, verdict, limits);
+        }
+        let seen = self.look.told(now, told, self.least.rtt());
+        match (self.mode, seen) {
+            (Mode::Dip(dip), _) => self.look_around(now, dip, told.rtt, limits),
+            (_, Some(seen)) => self.adjust(now, seen, limits),
+            _ => {}
+        }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// What may leave at once, in seconds at the rate.
+    pub(super) fn burst(&self) -> f64 {
+        if matches!(self.mode, Mode::Free) { bucket::BURST } else { BURST }
+    }
+
+    pub(super) fn least_rtt(&self) -> Option<Duration> {
+        self.least.rtt()
+    }
+
+    fn adjust(&mut self, now: Instant, seen: Seen, limits: Limits) {
+        let queue = self.least.over(seen.rtt);
+        let asks = match &mut self.mode {
+            Mode::Free => queue >= TOO_MUCH,
+            Mode::Yield(doubt, _) => doubt.grows(now, queue),
+            Mode::Compete(doubt, _) => now >= doubt.next_dip,
+            Mode::Dip(_) => false,
+        };
+        if asks && seen.sent > limits.least {
+            return self.dip(now, queue, seen, limits);
+        }
+        match self.mode {
+            Mode::Free | Mode::Dip(_) => {}
+            Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
+            Mode::Compete(doubt, compete) => {
+                self.compete(now, doubt, compete, queue, seen, limits);
+            }
+        }
+    }
+
+    /// Begins to find out whose queue it is.
+    fn dip(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
+        let ours = match self.mode {
+            Mode::Yield(_, hold) => hold.known(),
+            _ => seen.delivered,
+        };
+        let sparse = seen.sent < seen.delivered * SPARSE;
+        let share = if sparse { seen.sent * MORE } else { seen.delivered };
+        let dip = Dip::new(now, queue, ours * AFTER_DIP, share);
+        self.rate = limits.clamp(dip.rate(now));
+        self.set_mode(Mode::Dip(dip));
+    }
+
+    fn look_around(&mut self, now: Instant, mut dip: Dip, rtt: Option<Duration>, limits: Limits) {
+        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.least.over(rtt)));
+        let owner = found.or(dip.give_up(now, self.least.rtt().unwrap_or_default()));
+        self.rate = limits.clamp(dip.rate(now));
+        self.mode = Mode::Dip(dip);
+        if let Some(owner) = owner {
+            self.look = Look::new(now);
+            self.losses.forget(now);
+            self.surface(now, dip, owner, limits);
+        }
+    }
+
+    fn surface(&mut self, now: Instant, dip: Dip, owner: Owner, limits: Limits) {
+        match owner {
+            Owner::Others if dip.was_over(TOO_MUCH) => {
+                self.rate = limits.clamp(dip.share);
+                self.set_mode(Mode::Compete(Doubt::new(now), Compete::new(self.rate)));
+            }
+            Owner::Us | Owner::Others => self.begin_to_yield(now, dip.ours, limits),
+        }
+    }
+
+    fn begin_to_yield(&mut self, now: Instant, rate: f64, limits: Limits) {
+        self.rate = limits.clamp(rate);
+        self.set_mode(Mode::Yield(Doubt::new(now), Hold::new(self.rate)));
+    }
+
+    fn hold(&mut self, doubt: Doubt, mut hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
+        self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH.as_secs_f64()));
+        self.mode = Mode::Yield(doubt, hold);
+        if self.rate >= limits.most {
+            self.set_mode(Mode::Free);
+        }
+    }
+
+    fn compete(
+        &mut self,
+        now: Instant,
+        doubt: Doubt,
+        mut compete: Compete,
+        queue: Duration,
+        seen: Seen,
+        limits: Limits,
+    ) {
+        self.rate = limits.clamp(compete.rate(queue, seen));
+        self.mode = Mode::Compete(doubt, compete);
+        if compete.is_over() {
+            self.begin_to_yield(now, self.rate, limits);
+        }
+    }
+
+    /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
+    fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
+        if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(..)) {
+            let passed = verdict.rate * (1.0 - verdict.loss);
+            self.begin_to_yield(now, passed.min(self.rate) * TOO_LOSSY, limits);
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        debug!("{:?} -> {mode:?} at {:.0} B/s", self.mode, self.rate);
+        self.mode = mode;
+    }
+}

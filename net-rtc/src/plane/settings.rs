@@ -1,0 +1,22 @@
+//! What of the configuration the plane goes by.
+
+use crate::{Channels, Config, Congestion, Repair};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) channels: Channels,
+    pub(super) message_bytes: usize,
+    pub(super) congestion: Congestion,
+    /// In bits a second.
+    pub(super) least_rate: u32,
+    pub(super) most_rate: u32,
+    pub(super) repair: Repair,
+}
+
+impl Settings {
+    pub(super) fn of(config: &Config) -> Settings {
+        let Config { channels, message_bytes, congestion, least_rate, most_rate, repair, .. } =
+            *config;
+        Settings { channels, message_bytes, congestion, least_rate, most_rate, repair }
+    }
+}
