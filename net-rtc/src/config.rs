@@ -18,11 +18,14 @@ pub struct Config {
     /// travels in several packets, and one lost packet loses all of it.
     pub message_bytes: usize,
 
-    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the oldest
-    /// is dropped; one whole message is always admitted.
+    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the first
+    /// in line is dropped; one whole message is always admitted. A message counts as 64 bytes
+    /// at least.
     pub fresh_bytes: usize,
 
     /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
+    /// Once messages have waited without a break for that long, more is sent than the path
+    /// takes: then a message may wait a fifth of it, until there has been a break.
     pub fresh_time: Duration,
 
     /// Where plain SCTP carries the data: bytes that may wait inside it, for its window or for

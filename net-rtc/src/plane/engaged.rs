@@ -19,7 +19,6 @@ use super::sender::Sender;
 use super::settings::Settings;
 use super::shift::Shift;
 use super::tsn::Tsn;
-use super::watch::modest;
 use crate::Repair;
 
 /// The receive window that is advertised, in bytes.
@@ -215,7 +214,6 @@ impl Engaged {
         chunk: &Chunk<'_>,
         on: &mut Builder,
     ) -> Result<(), &'static str> {
-        modest(chunk)?;
         let Some(sack) = Sack::parse(chunk) else { return Ok(()) };
         let before = self.local.next.minus(1);
         if !self.local.acked {

@@ -32,6 +32,7 @@ use self::catch_up::CatchUp;
 use self::engaged::Engaged;
 use self::shift::Shift;
 use self::watch::Watch;
+use crate::path::Gauge;
 use crate::{Config, DataPlane};
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
@@ -92,6 +93,11 @@ impl Plane {
             first_tsn: config.first_tsn,
             fault: None,
         }
+    }
+
+    /// Where the state of the path is shown.
+    pub(crate) fn set_gauge(&mut self, gauge: Gauge) {
+        gauge.set_path(None, None, 0.0, 0, 0);
     }
 
     /// DTLS has no clock of its own that we could ask.

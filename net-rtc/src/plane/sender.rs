@@ -77,7 +77,7 @@ impl Sender {
             asked: now,
             forwarded: None,
             pause: FORWARD_PAUSE,
-            stuck: Stuck::No,
+            stuck: Stuck::default(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Sender {
         for (from, to) in sack.gaps().chain([(before.plus(1), sack.cumulative)]) {
             self.arrived(from, to, newest, sack, &mut told);
         }
-        self.stuck.heard(now, sack.cumulative == before, self.rtt.smoothed());
+        self.watch_stuck(now, sack.cumulative);
         self.forget(sack.cumulative);
         told.lost += self.give_up(now);
         Ok(told)
@@ -181,11 +181,12 @@ impl Sender {
             return None;
         }
         self.forwarded = Some(now);
-        self.stuck.told(now);
-        if !riding {
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let target = self.acked().plus(self.settled as u32);
+        match riding {
+            true => self.stuck.told(self.packet, target),
+            false => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
         }
-        Some(self.acked().plus(self.settled as u32))
+        Some(target)
     }
 
     /// When there is something to give up, or to say.
@@ -276,6 +277,17 @@ impl Sender {
                 told.bytes += usize::from(flight.bytes);
             }
             flight.fate = Fate::Arrived;
+        }
+    }
+
+    /// Looks whether the packet arrived that told the peer to move on.
+    fn watch_stuck(&mut self, now: Instant, cumulative: Tsn) {
+        let Some(packet) = self.stuck.packet() else { return };
+        let later = |flight: &&Flight| flight.packet.wrapping_sub(packet) as i32 >= 0;
+        match self.flights.iter().find(later).map(|flight| (flight.packet == packet, flight.fate)) {
+            Some((true, Fate::Arrived)) => self.stuck.arrived(now, cumulative),
+            Some((true, Fate::Unknown)) => {}
+            _ => self.stuck.lost(),
         }
     }
 
@@ -533,14 +545,33 @@ mod tests {
             let mut bench = sent(3);
             for round in 0..100 {
                 bench.now += 50 * MS;
-                bench.send(false);
                 bench.sender.give_up(bench.now);
-                bench.sender.forward(bench.now, true);
-                let cumulative = if moves { round } else { 0 };
-                bench.sack(cumulative, &[(2, 2)]).unwrap();
+                let target = bench.sender.forward(bench.now, true);
+                bench.send(false);
+                let all = 4 + round;
+                match moves && target.is_some() {
+                    true => bench.sack(all, &[]).unwrap(),
+                    false => bench.sack(0, &[(2, all as u16)]).unwrap(),
+                };
             }
             assert_eq!(bench.sender.is_stuck(bench.now), !moves);
         }
+    }
+
+    #[test]
+    fn a_peer_that_cannot_have_heard_is_not_stuck() {
+        let mut bench = sent(3);
+        for round in 0..100 {
+            bench.now += 50 * MS;
+            bench.sender.give_up(bench.now);
+            // Whatever tells it to move is lost.
+            let told = bench.sender.forward(bench.now, true).is_some();
+            bench.send(false);
+            if !told {
+                bench.sack(0, &[(round as u16 + 4, round as u16 + 4)]).unwrap();
+            }
+        }
+        assert!(!bench.sender.is_stuck(bench.now));
     }
 
     #[test]

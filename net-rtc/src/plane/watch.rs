@@ -18,7 +18,7 @@ use crate::{Channels, Config};
 /// are lost.
 const HANDSHAKES: u32 = 32;
 /// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
-pub(super) const GAPS: usize = 256;
+const GAPS: usize = 256;
 
 /// What the two ends of an association say of themselves.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ pub(super) fn first_tsn(packet: &[u8]) -> Option<Tsn> {
     inits.next().and_then(|chunk| Init::parse(&chunk)).map(|init| init.first)
 }
 
-pub(super) fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
+fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
     match Sack::parse(chunk) {
         Some(sack) if sack.gap_count() > GAPS => Err("a SACK with too many gap blocks"),
         _ => Ok(()),

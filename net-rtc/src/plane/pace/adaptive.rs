@@ -23,10 +23,6 @@ const BURST: f64 = 0.01;
 const DIP_EVERY: Duration = Duration::from_secs(10);
 /// So many looks in a row at a queue that is too long are enough to ask whose it is.
 const STUBBORN: u32 = 4;
-/// What is sent of what passes once the queue is known to be ours.
-const AFTER_DIP: f64 = 0.95;
-/// The same when loss is ours.
-const TOO_LOSSY: f64 = 0.85;
 /// Whoever sends less than so many times what is delivered was not held up, and may send so
 /// many times as much.
 const SPARSE: f64 = 1.2;
@@ -52,8 +48,8 @@ pub(super) struct Adaptive {
 enum Mode {
     /// Nothing is known to limit us.
     Free,
-    /// Finding out whose queue it is.
-    Dip(Dip),
+    /// Finding out whose queue it is; if it is ours, it is held short then.
+    Dip(Dip, Hold),
     /// The queue is ours, and is kept short.
     Yield(Doubt, Hold),
     /// The queue is others', and so we take our share as TCP does.
@@ -105,7 +101,7 @@ impl Adaptive {
         }
         let seen = self.look.told(now, told, self.least.rtt());
         match (self.mode, seen) {
-            (Mode::Dip(dip), _) => self.look_around(now, dip, told.rtt, limits),
+            (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, limits),
             (_, Some(seen)) => self.adjust(now, seen, limits),
             _ => {}
         }
@@ -130,13 +126,13 @@ impl Adaptive {
             Mode::Free => queue >= TOO_MUCH,
             Mode::Yield(doubt, _) => doubt.grows(now, queue),
             Mode::Compete(doubt, _) => now >= doubt.next_dip,
-            Mode::Dip(_) => false,
+            Mode::Dip(..) => false,
         };
         if asks && seen.sent > limits.least {
             return self.dip(now, queue, seen, limits);
         }
         match self.mode {
-            Mode::Free | Mode::Dip(_) => {}
+            Mode::Free | Mode::Dip(..) => {}
             Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
             Mode::Compete(doubt, compete) => {
                 self.compete(now, doubt, compete, queue, seen, limits);
@@ -146,46 +142,53 @@ impl Adaptive {
 
     /// Begins to find out whose queue it is.
     fn dip(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
-        let ours = match self.mode {
-            Mode::Yield(_, hold) => hold.known(),
-            _ => seen.delivered,
+        let hold = match self.mode {
+            Mode::Yield(_, hold) => hold.emptied(),
+            _ => Hold::new(seen.delivered, 0.0),
         };
         let sparse = seen.sent < seen.delivered * SPARSE;
         let share = if sparse { seen.sent * MORE } else { seen.delivered };
-        let dip = Dip::new(now, queue, ours * AFTER_DIP, share);
+        let dip = Dip::new(now, queue, hold.known(), share);
         self.rate = limits.clamp(dip.rate(now));
-        self.set_mode(Mode::Dip(dip));
+        self.set_mode(Mode::Dip(dip, hold));
     }
 
-    fn look_around(&mut self, now: Instant, mut dip: Dip, rtt: Option<Duration>, limits: Limits) {
+    fn look_around(
+        &mut self,
+        now: Instant,
+        mut dip: Dip,
+        hold: Hold,
+        rtt: Option<Duration>,
+        limits: Limits,
+    ) {
         let found = rtt.and_then(|rtt| dip.look(now - rtt, self.least.over(rtt)));
         let owner = found.or(dip.give_up(now, self.least.rtt().unwrap_or_default()));
         self.rate = limits.clamp(dip.rate(now));
-        self.mode = Mode::Dip(dip);
+        self.mode = Mode::Dip(dip, hold);
         if let Some(owner) = owner {
             self.look = Look::new(now);
             self.losses.forget(now);
-            self.surface(now, dip, owner, limits);
+            self.surface(now, dip, hold, owner, limits);
         }
     }
 
-    fn surface(&mut self, now: Instant, dip: Dip, owner: Owner, limits: Limits) {
+    fn surface(&mut self, now: Instant, dip: Dip, hold: Hold, owner: Owner, limits: Limits) {
         match owner {
             Owner::Others if dip.was_over(TOO_MUCH) => {
                 self.rate = limits.clamp(dip.share);
                 self.set_mode(Mode::Compete(Doubt::new(now), Compete::new(self.rate)));
             }
-            Owner::Us | Owner::Others => self.begin_to_yield(now, dip.ours, limits),
+            Owner::Us | Owner::Others => self.begin_to_yield(now, hold, limits),
         }
     }
 
-    fn begin_to_yield(&mut self, now: Instant, rate: f64, limits: Limits) {
-        self.rate = limits.clamp(rate);
-        self.set_mode(Mode::Yield(Doubt::new(now), Hold::new(self.rate)));
+    fn begin_to_yield(&mut self, now: Instant, hold: Hold, limits: Limits) {
+        self.rate = limits.clamp(hold.known());
+        self.set_mode(Mode::Yield(Doubt::new(now), hold));
     }
 
     fn hold(&mut self, doubt: Doubt, mut hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
-        self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH.as_secs_f64()));
+        self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH));
         self.mode = Mode::Yield(doubt, hold);
         if self.rate >= limits.most {
             self.set_mode(Mode::Free);
@@ -204,15 +207,16 @@ impl Adaptive {
         self.rate = limits.clamp(compete.rate(queue, seen));
         self.mode = Mode::Compete(doubt, compete);
         if compete.is_over() {
-            self.begin_to_yield(now, self.rate, limits);
+            self.begin_to_yield(now, Hold::new(self.rate, 0.0), limits);
         }
     }
 
     /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
     fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
         if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(..)) {
-            let passed = verdict.rate * (1.0 - verdict.loss);
-            self.begin_to_yield(now, passed.min(self.rate) * TOO_LOSSY, limits);
+            let passed = verdict.rate * (1.0 - verdict.loss) / (1.0 - verdict.always);
+            let hold = Hold::new(passed.min(self.rate), verdict.always);
+            self.begin_to_yield(now, hold, limits);
         }
     }
 

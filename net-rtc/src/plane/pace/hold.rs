@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::dip::GONE;
 use super::look::Seen;
 
+/// What is sent of what passes, at first.
+const AT_FIRST: f64 = 0.95;
 /// In what time a queue is brought to its target, in round trips with a look, and at least, in
 /// seconds.
 const ROUNDS: f64 = 3.0;
@@ -18,9 +20,16 @@ const GROWTH: f64 = 0.1;
 const PROMPT: f64 = 0.2;
 /// The share of a new look in what is known to pass.
 const NEWS: f64 = 0.4;
-/// A queue that should stand if no more passed than is known, and does not: more passes, in
-/// seconds.
-const DEBT: f64 = 0.03;
+/// The same for the loss that is seen, and for the loss that is there whatever we do.
+const LATELY: f64 = 0.1;
+const ALWAYS: f64 = 0.05;
+/// Loss over that by this share, and by so many times its deviation, says that no more passes.
+const LOSSY: f64 = 0.06;
+const CHANCE: f64 = 0.15;
+/// More that arrives, by this share, than seemed to pass, for so long, in seconds, says that
+/// more passes.
+const PROVEN: f64 = 0.05;
+const ENOUGH: f64 = 0.03;
 /// How much faster more is tried then, with each look, and at the most: shares each look.
 const EAGER: f64 = 0.04;
 const MOST_EAGER: f64 = 0.25;
@@ -30,69 +39,106 @@ const MOST_EAGER: f64 = 0.25;
 pub(super) struct Hold {
     /// What passes, in bytes a second.
     known: f64,
-    /// The share that is lost while the queue is short, by chance and not for want of room.
-    chance: f64,
-    /// How long the queue should be that does not stand, in seconds.
-    debt: f64,
-    /// Looks since it is known that more passes.
+    /// The same when something last said that no more does.
+    ceiling: f64,
+    /// By how much, in seconds of it, more than that has arrived.
+    proof: f64,
+    /// Looks since it is proven that more passes.
     eager: u32,
+    /// The share that is lost lately, and whatever we do.
+    lately: f64,
+    always: f64,
+    /// Looks that the latter comes from.
+    looks: u32,
     /// The last look, its queue in seconds.
     queue: f64,
     sent: f64,
 }
 
 impl Hold {
+    /// `passes` is what passes, in bytes a second, and `loss` the share that is lost whatever
+    /// we do.
+    pub(super) fn new(passes: f64, loss: f64) -> Hold {
+        Hold {
+            known: passes * AT_FIRST,
+            ceiling: passes,
+            proof: 0.0,
+            eager: 0,
+            lately: loss,
+            always: loss,
+            looks: 0,
+            queue: 0.0,
+            sent: passes * AT_FIRST,
+        }
+    }
+
+    /// The queue was let run empty.
+    pub(super) fn emptied(self) -> Hold {
+        let known = self.known * AT_FIRST;
+        Hold { known, sent: known, queue: 0.0, ..self }
+    }
+
     /// What passes, in bytes a second.
     pub(super) fn known(&self) -> f64 {
         self.known
     }
 
-    /// `known` is what passes, in bytes a second.
-    pub(super) fn new(known: f64) -> Hold {
-        Hold { known, chance: 0.0, debt: 0.0, eager: 0, queue: 0.0, sent: known }
-    }
-
-    /// Gives the rate for what was seen, in bytes a second.
-    pub(super) fn rate(&mut self, queue: Duration, seen: Seen, limit: f64) -> f64 {
-        let queue = queue.as_secs_f64();
-        if queue < limit {
-            self.chance += (seen.loss - self.chance) * NEWS * 0.25;
-        }
-        match queue.min(self.queue) > GONE.as_secs_f64() / 2.0 {
+    /// Gives the rate for what was seen, in bytes a second. A queue over `limit` may be full.
+    pub(super) fn rate(&mut self, queue: Duration, seen: Seen, limit: Duration) -> f64 {
+        self.count_losses(seen);
+        let stands = queue.as_secs_f64().min(self.queue) > GONE.as_secs_f64() / 2.0;
+        match stands {
             true => self.learn(queue, seen, limit),
-            false => self.try_more(queue, seen),
+            false if queue > GONE => self.meets(),
+            false => self.try_more(seen),
         }
-        (self.queue, self.sent) = (queue, seen.sent);
+        (self.queue, self.sent) = (queue.as_secs_f64(), seen.sent);
         let delay = seen.time + seen.rtt.as_secs_f64();
-        let step = (target(self.known) - queue) / (ROUNDS * delay).max(SETTLE);
+        let step = (target(self.known) - self.queue) / (ROUNDS * delay).max(SETTLE);
         self.known * (1.0 + step.clamp(-UNDER, OVER * caution(delay)))
     }
 
+    fn count_losses(&mut self, seen: Seen) {
+        self.lately += (seen.loss - self.lately) * LATELY;
+        if seen.sent <= self.ceiling {
+            self.looks += 1;
+            let weight = ALWAYS.max(1.0 / f64::from(self.looks));
+            self.always += (seen.loss - self.always) * weight;
+        }
+    }
+
     /// What was sent a round trip ago and made the queue grow or shrink tells what passes.
-    fn learn(&mut self, queue: f64, seen: Seen, limit: f64) {
-        let slope = (queue - self.queue) / seen.time;
+    fn learn(&mut self, queue: Duration, seen: Seen, limit: Duration) {
+        let slope = (queue.as_secs_f64() - self.queue) / seen.time;
         let sent = (self.sent + seen.sent) / 2.0;
-        let passes = match queue > limit {
-            // It may be full, and then only what arrives tells.
-            true => seen.delivered / (1.0 - self.chance),
+        let passes = match queue > limit || self.is_lossy() {
+            true => seen.delivered / (1.0 - self.always),
             false => sent / (1.0 + slope).max(0.1),
         };
         self.known += (passes - self.known) * NEWS;
-        (self.debt, self.eager) = (0.0, 0);
+        self.meets();
     }
 
-    fn try_more(&mut self, queue: f64, seen: Seen) {
-        if queue > GONE.as_secs_f64() {
-            (self.debt, self.eager) = (0.0, 0);
-            return;
+    /// Whether more is lost than always.
+    fn is_lossy(&self) -> bool {
+        let chance = (self.always * (1.0 - self.always)).sqrt();
+        self.lately > self.always + LOSSY + CHANCE * chance
+    }
+
+    /// No more passes than is known.
+    fn meets(&mut self) {
+        (self.ceiling, self.proof, self.eager) = (self.known, 0.0, 0);
+    }
+
+    fn try_more(&mut self, seen: Seen) {
+        let passes = seen.delivered / (1.0 - self.always);
+        self.proof = (self.proof + (passes / self.ceiling - 1.0 - PROVEN) * seen.time).max(0.0);
+        self.eager = if self.proof > ENOUGH { self.eager + 1 } else { 0 };
+        if !self.is_lossy() {
+            let eager = (f64::from(self.eager) * EAGER).min(MOST_EAGER);
+            let growth = GROWTH * seen.time * caution(seen.time + seen.rtt.as_secs_f64());
+            self.known *= 1.0 + growth + eager;
         }
-        self.debt = (self.debt + (seen.sent / self.known - 1.0) * seen.time).max(0.0);
-        if self.debt > DEBT {
-            self.eager += 1;
-        }
-        let eager = (f64::from(self.eager) * EAGER).min(MOST_EAGER);
-        let growth = GROWTH * seen.time * caution(seen.time + seen.rtt.as_secs_f64());
-        self.known *= 1.0 + growth + eager;
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Verdict {
     pub(super) rate: f64,
     /// The share that was lost.
     pub(super) loss: f64,
+    /// What is lost whatever we do, as far as is known.
+    pub(super) always: f64,
     /// Whether it was lost because we send too much.
     pub(super) ours: bool,
 }
@@ -84,6 +86,7 @@ impl Losses {
             let rise = self.rule.rise + self.rule.chance * chance;
             rate > before.rate * FASTER && loss > before.loss + rise
         });
-        Verdict { rate, loss, ours: rises || self.heavy >= self.rule.times }
+        let always = self.before.filter(|_| rises).map_or(0.0, |before| before.loss);
+        Verdict { rate, loss, always, ours: rises || self.heavy >= self.rule.times }
     }
 }
