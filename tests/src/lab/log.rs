@@ -60,11 +60,21 @@ impl Log {
     /// The link sees no plain text, so this goes by time and size. Taking the first fit is the
     /// best there is, because all messages are of one size and their times ascend.
     pub fn excused(&self) -> HashSet<usize> {
+        self.blamed(|flight| flight.arrived.is_none())
+    }
+
+    /// How many messages the network dropped at first, whether or not they arrived with a later
+    /// datagram.
+    pub fn hit(&self) -> usize {
+        self.blamed(|_| true).len()
+    }
+
+    fn blamed(&self, counts: impl Fn(&Flight) -> bool) -> HashSet<usize> {
         let bytes = self.cell.load.bytes;
         let mut drops = self.dropped.iter().map(|drop| (drop.at, drop.size)).peekable();
         let mut excused = HashSet::new();
         for (index, flight) in self.flights.iter().enumerate() {
-            if flight.arrived.is_some() {
+            if !counts(flight) {
                 continue;
             }
             while drops.next_if(|(at, room)| *at < flight.sent || *room < bytes).is_some() {}
@@ -139,6 +149,12 @@ mod tests {
         let sent = log.flights[0].sent;
         log.flights.iter_mut().for_each(|flight| flight.sent = sent);
         assert_eq!(log.excused().len(), 3);
+    }
+
+    #[test]
+    fn what_was_repaired_was_hit() {
+        let log = log(&[true, true, false, true], &[(10, 450), (20, 250)]);
+        assert_eq!((log.hit(), log.excused().len()), (2, 1));
     }
 
     #[test]

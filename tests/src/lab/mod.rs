@@ -3,23 +3,49 @@
 //! message, a [`Report`] sums it up.
 
 mod grid;
+mod lift;
 mod load;
 mod log;
 mod long;
+mod outcome;
+mod overload;
+mod profile;
+mod profiles;
+mod repair;
 mod report;
+mod rule;
 mod run;
+pub mod scene;
+mod share;
+mod slow;
 mod table;
+mod tcp;
+mod trial;
 
 pub use grid::grid;
+pub use lift::{appearing, lift, lifted, recovery};
 pub use load::Load;
 pub use log::{Flight, Log};
 pub use long::{LONG, Long, PART};
+pub use outcome::{FlowSample, Outcome, Sample, Summary};
+pub use overload::{overload, overload_misses, overloaded};
+pub use profile::Profile;
+pub use profiles::{Duel, Duels};
+pub use repair::{repair, repair_cell, repair_misses};
 pub use report::Report;
+pub use rule::Rule;
 pub use run::Run;
+pub use scene::{Flow, Scene};
+pub use share::{share, share_misses, shared};
+pub use slow::{slow, slow_misses, slow_scene};
 pub use table::{HEAD, row};
+pub use tcp::{beside_tcp, tcp, tcp_misses};
+pub use trial::{Row, Table, Trial};
 
 use std::fmt;
 use std::time::Duration;
+
+use net::Repair;
 
 use crate::link::{Conditions, Direction, Loss};
 use crate::plane::Plane;
@@ -35,6 +61,8 @@ pub struct Cell {
     pub direction: Direction,
     /// The server's data plane.
     pub server: Plane,
+    /// Whether the server repairs.
+    pub repair: Repair,
     /// The client's; [`Plane::Stock`] stands for an unmodified browser.
     pub client: Plane,
     /// How long messages are sent.
@@ -54,6 +82,7 @@ impl Cell {
             conditions: Conditions { delay, loss: Loss::Random(loss), ..Conditions::default() },
             direction,
             server: Plane::Ours,
+            repair: Repair::default(),
             client: Plane::Stock,
             time: Duration::from_secs(60),
             warm_up: match direction {

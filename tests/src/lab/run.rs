@@ -36,7 +36,8 @@ impl Run {
     /// # Panics
     /// If they cannot connect.
     pub fn new(cell: Cell) -> Run {
-        let mut world = World::new(cell.seed, cell.server.server());
+        let config = net::Config { repair: cell.repair, ..cell.server.server() };
+        let mut world = World::new(cell.seed, config);
         let delay = cell.conditions.delay;
         world.shape(Conditions { delay, ..Conditions::default() });
         let line = world.join_as(Manners::Good, cell.client);
@@ -140,7 +141,8 @@ impl Run {
     }
 }
 
-fn connect(world: &mut World, line: usize) -> PeerId {
+/// Lets a client that just joined connect.
+pub(super) fn connect(world: &mut World, line: usize) -> PeerId {
     let end = world.now + CONNECT;
     while world.turn(end) {
         if let [Seen::Open(peer)] = world.seen[..]

@@ -1,0 +1,173 @@
+//! Measures the unreliable path over loads and bad networks in virtual time.
+
+mod arguments;
+mod crew;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use net_tests::lab::{self, Cell, Duel, Duels, Long, Profile, Row, Rule, Sample, Table, Trial};
+use net_tests::link::Direction;
+use net_tests::plane::Plane;
+
+use self::arguments::{Command, HELP, Name, Settings, parse};
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Long(settings)) => exit(Ok(long(settings.seed))),
+        Ok(Command::Tables(names, settings)) => exit(show_all(&names, &settings)),
+        Err(error) => exit(Err(error)),
+    }
+}
+
+/// Whether every target was reached, or why nothing was measured.
+fn exit(result: Result<bool, String>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("fresh: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn long(seed: u64) -> bool {
+    let mut passed = true;
+    // One after the other, for the memory that is measured is that of the whole process.
+    for direction in [Direction::Down, Direction::Up] {
+        let long = Long::run(direction, seed);
+        let misses = long.misses();
+        passed &= misses.is_empty();
+        println!("{direction:?}\n{long}\n{}\n", verdict(&misses));
+    }
+    passed
+}
+
+fn verdict(misses: &[String]) -> String {
+    match misses {
+        [] => "pass".to_owned(),
+        _ => format!("MISSED: {}", misses.join(", ")),
+    }
+}
+
+fn show_all(names: &[Name], settings: &Settings) -> Result<bool, String> {
+    let mut passed = true;
+    for name in names {
+        passed &= match (name, settings.profile) {
+            (Name::Profiles, Some(number)) => profile(number, settings),
+            (Name::Profiles, None) => profiles(settings),
+            (name, _) => show(table(*name, settings), settings)?,
+        };
+    }
+    Ok(passed)
+}
+
+fn table(name: Name, settings: &Settings) -> Table {
+    let (seed, minute) = (settings.seed, settings.minute());
+    match name {
+        Name::Latency | Name::Profiles => latency(settings),
+        Name::Overload => lab::overload(seed, minute),
+        Name::Share => lab::share(seed, minute),
+        Name::Tcp => lab::tcp(seed, minute),
+        Name::Lift => lab::lift(seed),
+        Name::Slow => lab::slow(seed, settings.time),
+        Name::Repair => lab::repair(seed, settings.time.unwrap_or(Duration::from_secs(300))),
+    }
+}
+
+/// Runs what is wanted of a table and prints it.
+fn show(mut table: Table, settings: &Settings) -> Result<bool, String> {
+    let names: Vec<_> = table.trials.iter().map(|trial| trial.name.clone()).collect();
+    table.trials.retain(|trial| settings.wants(&trial.name));
+    if table.trials.is_empty() {
+        let names = names.join("\n  ");
+        return Err(format!("no row has {:?} in its name; there are\n  {names}", settings.only));
+    }
+    let rows = match settings.trace {
+        true => table.trials.iter().map(traced).collect(),
+        false => crew::work(&table.trials, |trial| {
+            let row = trial.run(&mut |_| {});
+            (format!("{}: {row}", trial.name), row)
+        }),
+    };
+    print(&table, &rows);
+    Ok(rows.iter().all(|row| row.misses.is_empty()))
+}
+
+fn traced(trial: &Trial) -> Row {
+    println!("{}", trial.name);
+    let mut before = None;
+    let row = trial.run(&mut |sample| trace(&mut before, sample));
+    println!();
+    row
+}
+
+/// Prints what happened since the sample before.
+fn trace(before: &mut Option<Sample>, sample: &Sample) {
+    match before {
+        Some(before) if before.at < sample.at => println!("{}", sample.line(before)),
+        _ => println!("{}", Sample::head(sample.flows.len())),
+    }
+    *before = Some(sample.clone());
+}
+
+fn print(table: &Table, rows: &[Row]) {
+    println!("### {}\n\n{}", table.title, table.head());
+    rows.iter().for_each(|row| println!("{row}"));
+    let passed = rows.iter().filter(|row| row.misses.is_empty()).count();
+    println!("\n{passed} of {} rows reached every target.\n", rows.len());
+}
+
+/// The grid, our data plane beside plain SCTP.
+fn latency(settings: &Settings) -> Table {
+    let (time, seed) = (settings.minute(), settings.seed);
+    let cells = lab::grid().into_iter().map(|cell| Cell { time, seed, ..cell });
+    let trial = |cell: Cell| {
+        Trial::new(cell.to_string(), move |_| {
+            let [stock, ours] = [Plane::Stock, Plane::Ours].map(|plane| cell.by(plane).measure());
+            Row { cells: lab::row(&cell, &stock, &ours), misses: ours.misses() }
+        })
+    };
+    Table { title: "Latency", head: lab::HEAD, trials: cells.map(trial).collect() }
+}
+
+fn profiles(settings: &Settings) -> bool {
+    let drawn = (0..settings.count).map(|number| draw(number, settings));
+    let wanted: Vec<_> = drawn.filter(|profile| settings.wants(&profile.to_string())).collect();
+    let duels = Duels(crew::work(&wanted, |profile| {
+        let duel = Duel::play(profile, &mut |_, _| {});
+        (format!("{profile}: {duel}"), duel)
+    }));
+    println!("### The default congestion control against the simple one\n");
+    println!("{}\n\n{}\n", duels.table(), verdict(&duels.misses()));
+    duels.misses().is_empty()
+}
+
+/// One profile, by both rules.
+fn profile(number: u64, settings: &Settings) -> bool {
+    let profile = draw(number, settings);
+    println!("{profile}");
+    let (mut rule_before, mut before) = (None, None);
+    let duel = Duel::play(&profile, &mut |rule: Rule, sample| {
+        if settings.trace {
+            if rule_before.replace(rule) != Some(rule) {
+                println!("\n{rule}");
+            }
+            trace(&mut before, sample);
+        }
+    });
+    println!("adaptive: {}\nsimple: {}\n{duel}", duel.adaptive, duel.simple);
+    Duels(vec![duel]).misses().is_empty()
+}
+
+fn draw(number: u64, settings: &Settings) -> Profile {
+    let mut profile = Profile::draw(settings.seed, number);
+    profile.scene.time = settings.time.unwrap_or(Duration::from_secs(20));
+    profile
+}
