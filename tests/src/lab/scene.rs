@@ -256,7 +256,7 @@ impl Play {
             }
         });
         let flows = flows.collect();
-        let unsent = world.serve(|hub, _| hub.unreliable_dropped());
+        let unsent = world.serve(|hub, _| hub.unreliable_dropped().total());
         let mut sample = Sample { at: now - self.began, flows, unsent, ..Sample::default() };
         if let Some(shared) = world.shared(direction) {
             sample.wait = shared.wait(now);
