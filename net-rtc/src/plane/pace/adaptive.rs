@@ -27,6 +27,8 @@ const DIP_AGAIN: Duration = Duration::from_secs(1);
 const DIP_ONCE_MORE: Duration = Duration::from_millis(400);
 /// So many looks in a row at a queue that is too long are enough to ask whose it is.
 const STUBBORN: u32 = 4;
+/// The same when there is nothing left that we could send less.
+const HOPELESS: u32 = 10;
 /// Whoever sends less than so many times what is delivered was not held up, and may send so
 /// many times as much.
 const SPARSE: f64 = 1.2;
@@ -99,6 +101,10 @@ impl Doubt {
         self.stubborn >= STUBBORN
     }
 
+    fn is_hopeless(&self) -> bool {
+        self.stubborn >= HOPELESS
+    }
+
     fn reason(&self) -> Reason {
         match (self.again, self.is_stubborn()) {
             (true, _) => Reason::Again,
@@ -163,6 +169,12 @@ impl Adaptive {
         if asks && seen.sent > limits.least {
             return self.dip(now, queue, seen, limits);
         }
+        if let Mode::Yield(doubt, _) = self.mode
+            && doubt.is_hopeless()
+        {
+            // We send next to nothing, and still it is long.
+            return self.begin_to_compete(now, self.rate, limits);
+        }
         match self.mode {
             Mode::Free | Mode::Dip(..) => {}
             Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
@@ -220,15 +232,21 @@ impl Adaptive {
                 self.others = 0;
                 self.begin_to_yield(Doubt::new(now), hold, limits);
             }
-            (Owner::Us, Reason::Doubt) => self.begin_to_yield(Doubt::again(now), hold, limits),
+            (Owner::Us, Reason::Doubt) | (Owner::Others, Reason::New) => {
+                self.begin_to_yield(Doubt::again(now), hold, limits);
+            }
             (Owner::Us, _) => self.begin_to_yield(Doubt::new(now), hold, limits),
             (Owner::Others, _) => {
-                self.rate = limits.clamp(dip.share);
-                let doubt = Doubt::after(now, self.others);
-                self.others += 1;
-                self.set_mode(Mode::Compete(doubt, Compete::new(self.rate)));
+                self.begin_to_compete(now, dip.share, limits);
             }
         }
+    }
+
+    fn begin_to_compete(&mut self, now: Instant, rate: f64, limits: Limits) {
+        self.rate = limits.clamp(rate);
+        let doubt = Doubt::after(now, self.others);
+        self.others += 1;
+        self.set_mode(Mode::Compete(doubt, Compete::new(self.rate)));
     }
 
     fn begin_to_yield(&mut self, doubt: Doubt, hold: Hold, limits: Limits) {

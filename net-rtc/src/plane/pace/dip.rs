@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 /// What of the rate is still sent meanwhile.
 const SHARE: f64 = 0.5;
+/// The same when it is only about the length of the path. Then everyone on it is to see it
+/// empty, so it takes longer too: by this factor.
+const LITTLE: f64 = 0.1;
+const LONGER: f64 = 2.0;
 /// A dip takes at most so long.
 const LONGEST: Duration = Duration::from_millis(400);
 /// How long one may wait for word of it after that, besides a round trip.
@@ -32,7 +36,8 @@ pub(super) struct Dip {
 /// Why it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// There was no queue before.
+    /// There was no queue before. It may be that of others who begin as we do and have not seen
+    /// it yet, so if it does not look like ours it is asked once more.
     New,
     /// To see how long the path is without the queue that we hold, now and then.
     Routine,
@@ -58,7 +63,7 @@ impl Dip {
 
     /// What is sent now.
     pub(super) fn rate(&self, now: Instant) -> f64 {
-        if now < self.drained() { self.ours * SHARE } else { self.ours }
+        if now < self.drained() { self.ours * self.share_of_rate() } else { self.ours }
     }
 
     /// Takes the queue that a packet found which left at that time; tells whose it is once that
@@ -70,7 +75,8 @@ impl Dip {
         }
         let least = self.least.map_or(queue, |least| least.min(queue));
         self.least = Some(least);
-        match left >= self.drained() || least <= GONE {
+        let gone = least <= GONE && self.reason != Reason::Routine;
+        match left >= self.drained() || gone {
             true => Some(self.owner(least)),
             false => None,
         }
@@ -91,9 +97,15 @@ impl Dip {
         }
     }
 
+    fn share_of_rate(&self) -> f64 {
+        if self.reason == Reason::Routine { LITTLE } else { SHARE }
+    }
+
     /// When the queue should be gone if we are alone.
     fn drained(&self) -> Instant {
-        self.began + self.queue.mul_f64(1.0 / (1.0 - SHARE)).min(LONGEST)
+        let longer = if self.reason == Reason::Routine { LONGER } else { 1.0 };
+        let time = self.queue.mul_f64(longer / (1.0 - self.share_of_rate()));
+        self.began + time.min(LONGEST)
     }
 }
 

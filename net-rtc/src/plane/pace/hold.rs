@@ -12,10 +12,13 @@ const AT_FIRST: f64 = 0.95;
 const ROUNDS: f64 = 3.0;
 const SETTLE: f64 = 0.4;
 /// The most by which the rate may be over and under what passes, to let a queue grow or shrink.
-const OVER: f64 = 0.05;
+const OVER: f64 = 0.10;
 const UNDER: f64 = 0.5;
 /// How fast more is tried while nothing queues: this share each second.
 const GROWTH: f64 = 0.2;
+/// What everyone who shares a short queue tries more besides, in bytes a second each second: for
+/// who sends little that is much.
+const EVENLY: f64 = 4_000.0;
 /// The delay, in seconds, up to which that much can be tried.
 const PROMPT: f64 = 0.2;
 /// The share of a new look in what is known to pass.
@@ -95,7 +98,9 @@ impl Hold {
         }
         (self.queue, self.sent) = (queue.as_secs_f64(), seen.sent);
         let delay = seen.time + seen.rtt.as_secs_f64();
-        let step = (target(self.known) - self.queue) / (ROUNDS * delay).max(SETTLE);
+        let target = target(self.known);
+        self.known += EVENLY * seen.time * (1.0 - self.queue / target).max(0.0);
+        let step = (target - self.queue) / (ROUNDS * delay).max(SETTLE);
         self.known * (1.0 + step.clamp(-UNDER, OVER * caution(delay)))
     }
 
