@@ -7,7 +7,7 @@ use log::debug;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
-    Builder, Chunk, Data, Header, Init, Sack, chunks, forward_tsn, kind, protocol,
+    Builder, Chunk, Data, Header, Init, Sack, chunks, flag, forward_tsn, kind, protocol,
 };
 use super::receiver::{Offence, Receiver};
 use super::settings::Settings;
@@ -87,7 +87,7 @@ impl Watch {
                 _ => {}
             }
         }
-        Ok(Passage::Pass)
+        Ok(if self.settings.deaf { unasked(packet) } else { Passage::Pass })
     }
 
     fn sends(&mut self, chunk: &Chunk<'_>) {
@@ -167,13 +167,23 @@ pub(super) fn text_to_empty(packet: &[u8]) -> Passage {
     Passage::Replace(builder.finish())
 }
 
+/// The packet without the wish to be acknowledged at once (RFC 7053).
+fn unasked(packet: &[u8]) -> Passage {
+    let Some(header) = Header::parse(packet) else { return Passage::Pass };
+    let mut builder = Builder::new(header);
+    for chunk in chunks(packet) {
+        let wish = if chunk.kind == kind::DATA { flag::IMMEDIATE } else { 0 };
+        builder.chunk(chunk.kind, chunk.flags & !wish, &[chunk.value]);
+    }
+    Passage::Replace(builder.finish())
+}
+
 fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
     (chunk.kind == kind::DATA).then(|| Data::parse(chunk)).flatten()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::flag;
     use super::*;
 
     const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
@@ -195,6 +205,24 @@ mod tests {
         assert_eq!(text_to_empty(&packet(&[protocol::BINARY, protocol::STRING])), expected);
         assert_eq!(text_to_empty(&packet(&[protocol::BINARY, 50])), Passage::Pass);
         assert_eq!(text_to_empty(&[]), Passage::Pass);
+    }
+
+    #[test]
+    fn the_deaf_hear_no_wish() {
+        let with = |more: u8| {
+            let mut builder = Builder::new(HEADER);
+            builder.sack(Tsn(1), 2);
+            let (tsn, payload, protocol) = (Tsn(1), &b"x"[..], protocol::BINARY);
+            let flags = flag::BEGIN | flag::END | more;
+            builder.data(&Data { flags, tsn, stream: 0, protocol, payload });
+            builder.finish()
+        };
+        let mut config = Config::new(Vec::new());
+        let pass = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
+        assert_eq!(pass, Ok(Passage::Pass));
+        config.deaf = true;
+        let heard = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
+        assert_eq!(heard, Ok(Passage::Replace(with(0))));
     }
 
     #[test]
