@@ -20,6 +20,7 @@ use super::settings::Settings;
 use super::shift::Shift;
 use super::tsn::Tsn;
 use crate::Repair;
+use crate::path::Gauge;
 
 /// The receive window that is advertised, in bytes.
 const WINDOW: u32 = 1024 * 1024;
@@ -119,6 +120,14 @@ impl Engaged {
         }
         self.finish(now, draft);
         !self.packets.is_empty()
+    }
+
+    /// Shows what is known of the path.
+    pub(super) fn show(&self, now: Instant, gauge: &Gauge) {
+        let bits = |bytes: f64| (bytes * 8.0) as u64;
+        let (rtt, least) = (self.sender.rtt().of_path(), self.pace.least_rtt());
+        let (rate, sending) = (self.pace.rate(now), self.pace.sending(now));
+        gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
     }
 
     pub(super) fn packet(&mut self) -> Option<Vec<u8>> {

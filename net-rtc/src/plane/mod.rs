@@ -45,6 +45,7 @@ pub(crate) struct Plane {
     shift: Shift,
     first_tsn: Option<u32>,
     fault: Option<Fault>,
+    gauge: Gauge,
 }
 
 /// ```text
@@ -92,12 +93,13 @@ impl Plane {
             shift: Shift::default(),
             first_tsn: config.first_tsn,
             fault: None,
+            gauge: Gauge::default(),
         }
     }
 
     /// Where the state of the path is shown.
     pub(crate) fn set_gauge(&mut self, gauge: Gauge) {
-        gauge.set_path(None, None, 0.0, 0, 0);
+        self.gauge = gauge;
     }
 
     /// DTLS has no clock of its own that we could ask.
@@ -146,7 +148,10 @@ impl Plane {
     /// Puts what is to be sent into packets, as few as possible; tells whether there are any.
     pub(crate) fn flush(&mut self) -> bool {
         let now = self.now;
-        self.engaged().is_some_and(|engaged| engaged.flush(now))
+        let Stage::Engaged(engaged) = &mut self.stage else { return false };
+        let has_packets = engaged.flush(now);
+        engaged.show(now, &self.gauge);
+        has_packets
     }
 
     /// The next message that arrived.
@@ -210,6 +215,7 @@ impl Plane {
             self.shift.ours = self.shift.ours.wrapping_add(ahead.ours);
             self.shift.theirs = self.shift.theirs.wrapping_add(ahead.theirs);
             self.stage = Stage::Plain(Some(engaged.catch_up(self.now)));
+            self.gauge.set_path(None, None, 0.0, 0, 0);
         }
     }
 

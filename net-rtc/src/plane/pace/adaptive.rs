@@ -34,7 +34,6 @@ const MORE: f64 = 1.5;
 pub(super) struct Adaptive {
     rate: f64,
     mode: Mode,
-    least: Least,
     look: Look,
     losses: Losses,
 }
@@ -81,7 +80,6 @@ impl Adaptive {
         Adaptive {
             rate: limits.most,
             mode: Mode::Free,
-            least: Least::new(now),
             look: Look::new(now),
             losses: Losses::new(now, RULE),
         }
@@ -92,17 +90,14 @@ impl Adaptive {
         self.losses.sent(bytes);
     }
 
-    pub(super) fn told(&mut self, now: Instant, told: &Told, limits: Limits) {
-        if let Some(rtt) = told.rtt {
-            self.least.note(now, rtt);
-        }
+    pub(super) fn told(&mut self, now: Instant, told: &Told, least: &Least, limits: Limits) {
         if let Some(verdict) = self.losses.told(now, told) {
             self.blame(now, verdict, limits);
         }
-        let seen = self.look.told(now, told, self.least.rtt());
+        let seen = self.look.told(now, told, least.rtt());
         match (self.mode, seen) {
-            (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, limits),
-            (_, Some(seen)) => self.adjust(now, seen, limits),
+            (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, least, limits),
+            (_, Some(seen)) => self.adjust(now, least.over(seen.rtt), seen, limits),
             _ => {}
         }
     }
@@ -116,12 +111,7 @@ impl Adaptive {
         if matches!(self.mode, Mode::Free) { bucket::BURST } else { BURST }
     }
 
-    pub(super) fn least_rtt(&self) -> Option<Duration> {
-        self.least.rtt()
-    }
-
-    fn adjust(&mut self, now: Instant, seen: Seen, limits: Limits) {
-        let queue = self.least.over(seen.rtt);
+    fn adjust(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
         let asks = match &mut self.mode {
             Mode::Free => queue >= TOO_MUCH,
             Mode::Yield(doubt, _) => doubt.grows(now, queue),
@@ -159,10 +149,11 @@ impl Adaptive {
         mut dip: Dip,
         hold: Hold,
         rtt: Option<Duration>,
+        least: &Least,
         limits: Limits,
     ) {
-        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.least.over(rtt)));
-        let owner = found.or(dip.give_up(now, self.least.rtt().unwrap_or_default()));
+        let found = rtt.and_then(|rtt| dip.look(now - rtt, least.over(rtt)));
+        let owner = found.or(dip.give_up(now, least.rtt().unwrap_or_default()));
         self.rate = limits.clamp(dip.rate(now));
         self.mode = Mode::Dip(dip, hold);
         if let Some(owner) = owner {

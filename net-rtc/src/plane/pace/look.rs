@@ -93,15 +93,15 @@ impl Meter {
     }
 
     pub(super) fn add(&mut self, now: Instant, bytes: usize) {
-        let time = now.saturating_duration_since(self.began);
-        if time >= PATIENCE {
-            self.rate = self.bytes as f64 / time.as_secs_f64();
+        if now >= self.began + PATIENCE {
+            self.rate = self.rate(now);
             (self.began, self.bytes) = (now, 0);
         }
         self.bytes += bytes;
     }
 
-    pub(super) fn rate(&self) -> f64 {
-        self.rate
+    pub(super) fn rate(&self, now: Instant) -> f64 {
+        let time = now.saturating_duration_since(self.began);
+        if time < PATIENCE { self.rate } else { self.bytes as f64 / time.as_secs_f64() }
     }
 }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use self::adaptive::Adaptive;
 use self::breaker::Breaker;
 use self::bucket::Bucket;
+use self::least::Least;
 use self::look::Meter;
 use self::simple::Simple;
 use super::flight::Told;
@@ -53,6 +54,7 @@ pub(crate) struct Pace {
     bucket: Bucket,
     control: Control,
     breaker: Breaker,
+    least: Least,
     sending: Meter,
     /// A packet, on average, in bytes.
     packet: f64,
@@ -76,6 +78,7 @@ impl Pace {
                 Congestion::Simple => Control::Simple(Simple::new(now, bounds)),
             },
             breaker: Breaker::new(now),
+            least: Least::new(now),
             sending: Meter::new(now),
             packet: FIRST_PACKET,
         }
@@ -107,9 +110,12 @@ impl Pace {
     /// The peer spoke, or some chunks were given up.
     pub(crate) fn told(&mut self, now: Instant, told: &Told, rtt: &Rtt) {
         self.breaker.told(now, told);
+        if let Some(rtt) = told.rtt {
+            self.least.note(now, rtt);
+        }
         let limits = self.limits(rtt);
         match &mut self.control {
-            Control::Adaptive(adaptive) => adaptive.told(now, told, limits),
+            Control::Adaptive(adaptive) => adaptive.told(now, told, &self.least, limits),
             Control::Simple(simple) => simple.told(now, told, limits),
         }
         let (burst, rate) = match &self.control {
@@ -129,16 +135,13 @@ impl Pace {
     }
 
     /// What is sent, in bytes a second.
-    pub(crate) fn sending(&self) -> f64 {
-        self.sending.rate()
+    pub(crate) fn sending(&self, now: Instant) -> f64 {
+        self.sending.rate(now)
     }
 
     /// The shortest round trip of the last seconds.
     pub(crate) fn least_rtt(&self) -> Option<Duration> {
-        match &self.control {
-            Control::Adaptive(adaptive) => adaptive.least_rtt(),
-            Control::Simple(_) => None,
-        }
+        self.least.rtt()
     }
 
     /// Two packets a round trip are always allowed (RFC 8085 §3.1.3).
