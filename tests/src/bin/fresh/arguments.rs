@@ -18,17 +18,20 @@ Tables (default: latency):
   lift       a limit that is lifted, or appears
   slow       1 to 20 messages a second for ten minutes
   repair     what it brings and costs under loss
+  bounds     constant loss, cap, floor and circuit breaker
   profiles   the default congestion control against the simple one over random links
+  hunt       what must never happen, over random networks: --count runs
   all        all of them
 
   --seconds N   virtual seconds of each row (at least 4, because in the first 3 a
                 client's own SCTP may still be opening its window); the default is
                 the table's own, mostly 60
   --only TEXT   only rows whose name has TEXT in it, for example \"600/s\",
-                \"20 ms, 5 %\", \"up\"; for profiles \"alone\" or \"bursts of cross\"
+                \"20 ms, 5 %\", \"up\"; for profiles \"alone\" or \"bursts of cross\",
+                for a hunt \"#12:\"
   --seed N      what chance follows from (default 1)
   --trace       one row after the other, with a line for every 100 ms
-  --count N     how many profiles (default 1000)
+  --count N     how many profiles, or runs of a hunt (default 1000)
   --profile N   only this profile, in detail
   --long        instead of tables, half an hour at 5 % loss in both directions:
                 does latency or memory creep up?
@@ -45,9 +48,11 @@ pub(crate) enum Name {
     Slow,
     Repair,
     Profiles,
+    Bounds,
+    Hunt,
 }
 
-const NAMES: [(&str, Name); 8] = [
+const NAMES: [(&str, Name); 10] = [
     ("latency", Name::Latency),
     ("overload", Name::Overload),
     ("share", Name::Share),
@@ -56,6 +61,8 @@ const NAMES: [(&str, Name); 8] = [
     ("slow", Name::Slow),
     ("repair", Name::Repair),
     ("profiles", Name::Profiles),
+    ("bounds", Name::Bounds),
+    ("hunt", Name::Hunt),
 ];
 
 #[derive(Debug, PartialEq)]
