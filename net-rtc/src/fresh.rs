@@ -14,14 +14,17 @@ const HURRY: u32 = 5;
 /// The queue in front of the path: bounded, the newest of a key in place of the older one, and
 /// nothing in it grows old.
 ///
-/// A burst may use the whole time that a message may wait. If the queue has not been empty for
-/// that long, then more is sent than the path takes, and waiting would make each message as old
-/// as all the others: until it has been empty once, messages have a fifth of the time.
+/// A burst may use the whole time that a message may wait. If not everything could be sent for
+/// that long, then more comes than the path takes, and waiting would make each message as old
+/// as all the others: until everything was sent once, a message gives way to newer ones after a
+/// fifth of the time.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     line: Latest<Waiting>,
-    /// When the queue was empty last; means nothing while it is.
+    /// Since when not everything could be sent.
     stands_since: Option<Instant>,
+    /// When the last message came.
+    newest: Option<Instant>,
     most_time: Duration,
     dropped: Dropped,
 }
@@ -39,6 +42,7 @@ impl Fresh {
         Fresh {
             line: Latest::new(most_bytes),
             stands_since: None,
+            newest: None,
             most_time,
             dropped: Dropped::default(),
         }
@@ -48,9 +52,11 @@ impl Fresh {
     /// first in line.
     pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
         self.expire(now);
-        if self.line.is_empty() {
-            self.stands_since = Some(now);
+        if self.line.is_empty() && self.newest.is_none_or(|newest| now > newest + self.most_time) {
+            self.stands_since = None;
         }
+        self.stands_since.get_or_insert(now);
+        self.newest = Some(now);
         let waiting = Waiting { came: now, message, options };
         self.dropped += self.line.push(options.key, waiting.message.len(), waiting);
     }
@@ -62,7 +68,11 @@ impl Fresh {
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Bytes, SendOptions)> {
-        self.line.pop().map(|waiting| (waiting.message, waiting.options))
+        let waiting = self.line.pop()?;
+        if self.line.is_empty() {
+            self.stands_since = None;
+        }
+        Some((waiting.message, waiting.options))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -75,11 +85,13 @@ impl Fresh {
 
     /// When the next message stops being fresh; `None` if it never does, or nothing waits.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        // Nothing is older than the queue, so the whole time is up for the first in line at the
-        // same moment at which the hurry begins.
+        let came = self.line.front()?.came;
+        let at_most = came.checked_add(self.most_time)?;
+        if self.newest == Some(came) {
+            return Some(at_most);
+        }
         let hurry = self.stands_since?.checked_add(self.most_time)?;
-        let least = self.line.front()?.came.checked_add(self.most_time / HURRY)?;
-        Some(hurry.max(least))
+        Some(hurry.max(came + self.most_time / HURRY).min(at_most))
     }
 
     /// Messages that were dropped.

@@ -107,8 +107,9 @@ impl Engaged {
     /// Puts messages, and what may or must be said besides, into packets; tells whether any
     /// packet waits.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
-        let lost = self.sender.give_up(now);
-        self.told(now, Told { lost, ..Told::default() });
+        let mut told = Told::default();
+        self.sender.give_up(now, &mut told);
+        self.told(now, told);
         let mut draft = Draft::new(self.header);
         for (message, wish) in std::mem::take(&mut self.queue) {
             for piece in pieces(&message, wish) {
@@ -325,7 +326,7 @@ impl Engaged {
         let before = draft.builder.len();
         let packet = self.sender.packet();
         for (tsn, piece) in self.copies.of(now, packet, self.sender.weather()) {
-            if piece.size() <= room && self.sender.is_witnessed() && self.sender.copy(tsn) {
+            if piece.size() <= room && self.sender.copy(tsn) {
                 room -= piece.size();
                 piece.write(tsn, self.stream, 0, &mut draft.builder);
             }

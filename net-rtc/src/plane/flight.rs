@@ -44,6 +44,8 @@ pub(super) enum First {
     Unknown,
     Arrived,
     Lost,
+    /// It was lost, or the SACK that would have told of it.
+    Doubtful,
 }
 
 /// What a SACK told.
@@ -51,12 +53,20 @@ pub(super) enum First {
 pub(crate) struct Told {
     /// Chunks that arrived at the first try.
     pub(crate) arrived: u32,
-    /// Chunks that did not.
+    /// Chunks that did not, and when the last of them left.
     pub(crate) lost: u32,
+    pub(crate) lost_left: Option<Instant>,
     /// What arrived, in bytes of packets.
     pub(crate) bytes: usize,
     /// The round trip of a packet that was acknowledged at once.
     pub(crate) rtt: Option<Duration>,
+}
+
+impl Told {
+    pub(super) fn lose(&mut self, left: Instant) {
+        self.lost += 1;
+        self.lost_left = self.lost_left.max(Some(left));
+    }
 }
 
 impl Flight {

@@ -24,8 +24,8 @@ const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the round trip may go unmeasured before a SACK is asked for (RFC 7053).
 const ASK: Duration = Duration::from_millis(60);
-/// Copies that the peer must have had without ever telling of one that came twice. Then it
-/// never will, and what it tells of copies says nothing.
+/// So many copies a peer must have had without ever telling of one that came twice. Then it
+/// never will.
 const UNTOLD: u32 = 64;
 
 /// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
@@ -147,14 +147,13 @@ impl Sender {
         }
         self.watch_stuck(now, sack.cumulative);
         self.forget(sack.cumulative);
-        told.lost += self.give_up(now);
+        self.give_up(now, &mut told);
         Ok(told)
     }
 
-    /// Gives up what is too old; tells how many chunks were lost on the way for sure, because
-    /// later ones arrived.
-    pub(crate) fn give_up(&mut self, now: Instant) -> u32 {
-        let mut lost = 0;
+    /// Gives up what is too old; tells which chunks were lost on the way for sure, because later
+    /// ones arrived.
+    pub(crate) fn give_up(&mut self, now: Instant, told: &mut Told) {
         for index in self.settled..self.flights.len() {
             let (limit, passed) = (self.limit(index), self.is_passed(index));
             let flight = &mut self.flights[index];
@@ -165,12 +164,11 @@ impl Sender {
                 flight.fate = Fate::GivenUp;
                 if passed {
                     flight.first = First::Lost;
-                    lost += 1;
+                    told.lose(flight.left);
                 }
             }
         }
         self.settle();
-        lost
     }
 
     /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
@@ -213,11 +211,6 @@ impl Sender {
     /// Whether the peer does not follow FORWARD-TSN.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         self.stuck.is_sure(now)
-    }
-
-    /// Whether copies are any use: the peer tells of those that it did not need.
-    pub(crate) fn is_witnessed(&self) -> bool {
-        self.witness != Witness::Unproven(UNTOLD)
     }
 
     pub(crate) fn rtt(&self) -> &Rtt {
@@ -272,8 +265,11 @@ impl Sender {
             if flight.fate == Fate::Unknown {
                 let came_twice = || sack.duplicates().any(|tsn| tsn == base.plus(step as u32));
                 flight.first = self.witness.judge(flight.care, newest, came_twice);
-                told.arrived += u32::from(flight.first == First::Arrived);
-                told.lost += u32::from(flight.first == First::Lost);
+                match flight.first {
+                    First::Arrived => told.arrived += 1,
+                    First::Lost => told.lose(flight.left),
+                    First::Unknown | First::Doubtful => {}
+                }
                 told.bytes += usize::from(flight.bytes);
             }
             flight.fate = Fate::Arrived;
@@ -362,8 +358,9 @@ impl Witness {
     fn missed(&mut self) -> First {
         match self {
             Witness::Proven => First::Lost,
+            Witness::Unproven(UNTOLD..) => First::Doubtful,
             Witness::Unproven(count) => {
-                *count = (*count + 1).min(UNTOLD);
+                *count += 1;
                 First::Unknown
             }
         }
@@ -407,6 +404,12 @@ mod tests {
             tsn
         }
 
+        fn give_up(&mut self) -> u32 {
+            let mut told = Told::default();
+            self.sender.give_up(self.now, &mut told);
+            told.lost
+        }
+
         /// A SACK that speaks of the `cumulative` first chunks and of blocks beyond them.
         fn sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<Told, NeverSent> {
             let mut value = START.plus(cumulative).minus(1).0.to_be_bytes().to_vec();
@@ -420,7 +423,7 @@ mod tests {
             let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
             let told = self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())?;
             assert!(told.bytes >= 100 * told.arrived as usize);
-            Ok(Told { bytes: 0, rtt: None, ..told })
+            Ok(Told { bytes: 0, rtt: None, lost_left: None, ..told })
         }
     }
 
@@ -444,11 +447,11 @@ mod tests {
         assert_eq!(bench.sack(2, &[(2, 3), (5, 8)]), told(8, 0));
         assert_eq!(bench.sender.forward(bench.now, false), None, "too early to give up");
         bench.now = bench.sender.wake().unwrap();
-        assert_eq!(bench.sender.give_up(bench.now), 1);
+        assert_eq!(bench.give_up(), 1);
         bench.now += 2 * MS;
-        assert_eq!(bench.sender.give_up(bench.now), 0, "each is counted once");
+        assert_eq!(bench.give_up(), 0, "each is counted once");
         bench.now += MS;
-        assert_eq!(bench.sender.give_up(bench.now), 1);
+        assert_eq!(bench.give_up(), 1);
         assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)));
         assert_eq!(bench.sender.forward(bench.now, true), None, "not twice at once");
         bench.now += FORWARD_PAUSE;
@@ -464,11 +467,11 @@ mod tests {
         assert_eq!(bench.sack(2, &[]), told(2, 0));
         bench.send(false);
         bench.now += 200 * MS;
-        assert_eq!((bench.sender.give_up(bench.now), bench.sender.settled), (0, 0));
+        assert_eq!((bench.give_up(), bench.sender.settled), (0, 0));
         assert_eq!(bench.sack(3, &[]), told(1, 0));
         bench.send(false);
         bench.now = bench.sender.wake().unwrap();
-        assert_eq!(bench.sender.give_up(bench.now), 0, "nobody knows whether it was lost");
+        assert_eq!(bench.give_up(), 0, "nobody knows whether it was lost");
         assert_eq!(bench.sender.forward(bench.now, false), Some(START.plus(3)));
     }
 
@@ -479,7 +482,7 @@ mod tests {
         let end = bench.now + Duration::from_secs(10);
         while let Some(wake) = bench.sender.wake().filter(|wake| *wake < end) {
             bench.now = bench.now.max(wake);
-            bench.sender.give_up(bench.now);
+            bench.give_up();
             said.extend(bench.sender.forward(bench.now, false));
         }
         assert!((5..=20).contains(&said.len()), "{} in ten seconds", said.len());
@@ -500,7 +503,7 @@ mod tests {
                     arrived.extend(random.random_bool(1.0 - loss).then_some(sent));
                     sent += 1;
                 }
-                told.lost += bench.sender.give_up(bench.now);
+                told.lost += bench.give_up();
                 if let Some(to) = bench.sender.forward(bench.now, random.random())
                     && random.random_bool(1.0 - loss)
                 {
@@ -517,7 +520,7 @@ mod tests {
             assert!(told.lost as usize <= sent as usize - arrived.len(), "seed {seed}");
             assert!(floor <= sent, "seed {seed}");
             bench.now += Duration::from_secs(60);
-            bench.sender.give_up(bench.now);
+            bench.give_up();
             assert_eq!(bench.sender.settled, bench.sender.flights.len(), "seed {seed}");
         }
     }
@@ -545,7 +548,7 @@ mod tests {
             let mut bench = sent(3);
             for round in 0..100 {
                 bench.now += 50 * MS;
-                bench.sender.give_up(bench.now);
+                bench.give_up();
                 let target = bench.sender.forward(bench.now, true);
                 bench.send(false);
                 let all = 4 + round;
@@ -563,7 +566,7 @@ mod tests {
         let mut bench = sent(3);
         for round in 0..100 {
             bench.now += 50 * MS;
-            bench.sender.give_up(bench.now);
+            bench.give_up();
             // Whatever tells it to move is lost.
             let told = bench.sender.forward(bench.now, true).is_some();
             bench.send(false);

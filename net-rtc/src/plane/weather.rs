@@ -35,7 +35,7 @@ impl Weather {
         let lost = match first {
             First::Unknown => return,
             First::Arrived => false,
-            First::Lost => true,
+            First::Lost | First::Doubtful => true,
         };
         if self.last.is_some_and(|(last, _)| last == packet) {
             return;

@@ -36,6 +36,8 @@ pub(super) struct Adaptive {
     mode: Mode,
     look: Look,
     losses: Losses,
+    /// When the rate was last cut. What was lost before is no news.
+    cut: Instant,
 }
 
 /// ```text
@@ -82,6 +84,7 @@ impl Adaptive {
             mode: Mode::Free,
             look: Look::new(now),
             losses: Losses::new(now, RULE),
+            cut: now,
         }
     }
 
@@ -91,6 +94,7 @@ impl Adaptive {
     }
 
     pub(super) fn told(&mut self, now: Instant, told: &Told, least: &Least, limits: Limits) {
+        let told = &self.news(*told);
         if let Some(verdict) = self.losses.told(now, told) {
             self.blame(now, verdict, limits);
         }
@@ -100,6 +104,12 @@ impl Adaptive {
             (_, Some(seen)) => self.adjust(now, least.over(seen.rtt), seen, limits),
             _ => {}
         }
+    }
+
+    /// Without what was lost before the rate was cut.
+    fn news(&self, told: Told) -> Told {
+        let old = told.lost_left.is_some_and(|left| left <= self.cut);
+        Told { lost: if old { 0 } else { told.lost }, ..told }
     }
 
     pub(super) fn rate(&self) -> f64 {
@@ -138,6 +148,7 @@ impl Adaptive {
         };
         let sparse = seen.sent < seen.delivered * SPARSE;
         let share = if sparse { seen.sent * MORE } else { seen.delivered };
+        self.cut = now;
         let dip = Dip::new(now, queue, hold.known(), share);
         self.rate = limits.clamp(dip.rate(now));
         self.set_mode(Mode::Dip(dip, hold));
@@ -205,6 +216,7 @@ impl Adaptive {
     /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
     fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
         if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(..)) {
+            self.cut = now;
             let passed = verdict.rate * (1.0 - verdict.loss) / (1.0 - verdict.always);
             let hold = Hold::new(passed.min(self.rate), verdict.always);
             self.begin_to_yield(now, hold, limits);

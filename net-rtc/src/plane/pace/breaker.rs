@@ -72,7 +72,7 @@ mod tests {
             breaker.sent(*now);
             let lost = u32::from(number * 37 % 100 < lost);
             let (arrived, bytes) = (1 - lost, 100 * (1 - lost as usize));
-            breaker.told(*now, &Told { arrived, lost, bytes, rtt: None });
+            breaker.told(*now, &Told { arrived, lost, bytes, ..Told::default() });
         }
         breaker.is_open(*now)
     }

@@ -15,7 +15,7 @@ const SETTLE: f64 = 0.4;
 const OVER: f64 = 0.05;
 const UNDER: f64 = 0.5;
 /// How fast more is tried while nothing queues: this share each second.
-const GROWTH: f64 = 0.1;
+const GROWTH: f64 = 0.2;
 /// The delay, in seconds, up to which that much can be tried.
 const PROMPT: f64 = 0.2;
 /// The share of a new look in what is known to pass.
@@ -26,10 +26,11 @@ const ALWAYS: f64 = 0.05;
 /// Loss over that by this share, and by so many times its deviation, says that no more passes.
 const LOSSY: f64 = 0.06;
 const CHANCE: f64 = 0.15;
-/// More that arrives, by this share, than seemed to pass, for so long, in seconds, says that
-/// more passes.
-const PROVEN: f64 = 0.05;
-const ENOUGH: f64 = 0.03;
+/// More that arrives, by this share, than seemed to pass says that more passes, once it comes to
+/// so much, in seconds and bytes.
+const PROVEN: f64 = 0.03;
+const ENOUGH: f64 = 0.01;
+const PACKETS: f64 = 2_400.0;
 /// How much faster more is tried then, with each look, and at the most: shares each look.
 const EAGER: f64 = 0.04;
 const MOST_EAGER: f64 = 0.25;
@@ -133,7 +134,8 @@ impl Hold {
     fn try_more(&mut self, seen: Seen) {
         let passes = seen.delivered / (1.0 - self.always);
         self.proof = (self.proof + (passes / self.ceiling - 1.0 - PROVEN) * seen.time).max(0.0);
-        self.eager = if self.proof > ENOUGH { self.eager + 1 } else { 0 };
+        let enough = ENOUGH + PACKETS / self.ceiling;
+        self.eager = if self.proof > enough { self.eager + 1 } else { 0 };
         if !self.is_lossy() {
             let eager = (f64::from(self.eager) * EAGER).min(MOST_EAGER);
             let growth = GROWTH * seen.time * caution(seen.time + seen.rtt.as_secs_f64());
@@ -144,7 +146,7 @@ impl Hold {
 
 /// The longer it takes until the outcome is seen, the less is tried.
 fn caution(delay: f64) -> f64 {
-    (PROMPT / delay).min(1.0)
+    (PROMPT / delay).min(1.0).powi(2)
 }
 
 /// How long a queue may be that is ours, in seconds. Who sends less may push more, and so

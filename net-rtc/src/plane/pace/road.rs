@@ -91,7 +91,10 @@ impl Flow {
             && at <= now
         {
             self.words.pop_front();
-            let mut told = Told { lost: u32::from(!arrived), ..Told::default() };
+            let mut told = Told::default();
+            if !arrived {
+                told.lose(begin + Duration::from_secs_f64(left));
+            }
             if arrived {
                 // Every second packet is acknowledged.
                 self.owed += 1;
