@@ -37,7 +37,7 @@ pub fn appearing(load: Load, rule: Rule) -> Scene {
 
 fn changing(load: Load, rule: Rule, links: [u64; 2]) -> Scene {
     let limits = [Duration::ZERO, CHANGE].into_iter().zip(links.map(|link| rate(link, QUEUE)));
-    Scene { rule, limits: limits.collect(), time: CHANGE + AFTER, ..Scene::new(load) }
+    Scene { rule, limits: limits.collect(), time: CHANGE + AFTER, ..Scene::new(load).alive() }
 }
 
 /// From the change until 80 % of what is offered arrives, and goes on arriving.

@@ -21,7 +21,7 @@ const LEAST_USED: f64 = 0.8;
 /// So many times what a path carries, of messages of that many bytes.
 pub fn overloaded(times: u32, bytes: usize, rule: Rule) -> Scene {
     let per_second = times * (LINK / 8) as u32 / bytes as u32;
-    Scene { rule, ..Scene::new(Load::steady(per_second, bytes)).through(LINK, QUEUE) }
+    Scene { rule, ..Scene::new(Load::steady(per_second, bytes)).through(LINK, QUEUE).alive() }
 }
 
 /// The targets that were missed.

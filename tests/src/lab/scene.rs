@@ -16,6 +16,8 @@ use crate::world::{Heard, Seen, World};
 
 /// How long to wait for messages after the last one is sent.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Jitter that harms nobody.
+const BREATH: Duration = Duration::from_millis(1);
 /// How often a [`Sample`] is taken.
 pub const TICK: Duration = Duration::from_millis(100);
 
@@ -95,6 +97,13 @@ impl Scene {
         let mut play = Play::new(self);
         play.run(watch);
         play.outcome()
+    }
+
+    /// The same with a breath of jitter, so that each seed is another play: without any chance
+    /// two flows may keep step for ever.
+    pub fn alive(self) -> Scene {
+        let conditions = Conditions { jitter: BREATH, ..self.conditions };
+        Scene { conditions, ..self }
     }
 }
 

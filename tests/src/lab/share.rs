@@ -19,7 +19,7 @@ const MOST_RATIO: f64 = 2.0;
 pub fn shared(delays: [Duration; 2], later: Duration, rule: Rule) -> Scene {
     let flows = delays.into_iter().zip([Duration::ZERO, later]);
     let flows = flows.map(|(delay, from)| Flow { load: LOAD, delay, from }).collect();
-    Scene { rule, flows, ..Scene::new(LOAD).through(LINK, QUEUE) }
+    Scene { rule, flows, ..Scene::new(LOAD).through(LINK, QUEUE).alive() }
 }
 
 /// The targets that were missed.

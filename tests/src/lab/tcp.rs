@@ -23,7 +23,7 @@ const LEAST_LEFT: f64 = 0.6;
 /// A load through 2 Mbit/s with 100 ms of queue, which one CUBIC download fills.
 pub fn beside_tcp(load: Load, rule: Rule) -> Scene {
     let cross = vec![Cross::Download { round_trip: ROUND_TRIP }];
-    Scene { rule, cross, ..Scene::new(load).through(LINK, QUEUE) }
+    Scene { rule, cross, ..Scene::new(load).through(LINK, QUEUE).alive() }
 }
 
 /// The targets that were missed.

@@ -3,6 +3,7 @@
 mod arguments;
 mod crew;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ fn show_all(names: &[Name], settings: &Settings) -> Result<bool, String> {
             (Name::Profiles, Some(number)) => profile(number, settings),
             (Name::Profiles, None) => profiles(settings),
             (Name::Hunt, _) => hunt(settings),
+            (name, _) if settings.seeds > 1 => repeat(*name, settings)?,
             (name, _) => show(table(*name, settings), settings)?,
         };
     }
@@ -90,21 +92,52 @@ fn table(name: Name, settings: &Settings) -> Table {
 
 /// Runs what is wanted of a table and prints it.
 fn show(mut table: Table, settings: &Settings) -> Result<bool, String> {
-    let names: Vec<_> = table.trials.iter().map(|trial| trial.name.clone()).collect();
-    table.trials.retain(|trial| settings.wants(&trial.name));
-    if table.trials.is_empty() {
-        let names = names.join("\n  ");
-        return Err(format!("no row has {:?} in its name; there are\n  {names}", settings.only));
-    }
+    choose(&mut table, settings)?;
     let rows = match settings.trace {
         true => table.trials.iter().map(traced).collect(),
-        false => crew::work(&table.trials, |trial| {
-            let row = trial.run(&mut |_| {});
-            (format!("{}: {row}", trial.name), row)
-        }),
+        false => run(&table.trials),
     };
     print(&table, &rows);
     Ok(!rows.iter().any(Row::is_missed))
+}
+
+/// Leaves the rows that are wanted.
+fn choose(table: &mut Table, settings: &Settings) -> Result<(), String> {
+    let names: Vec<_> = table.trials.iter().map(|trial| trial.name.clone()).collect();
+    table.trials.retain(|trial| settings.wants(&trial.name));
+    match table.trials.is_empty() {
+        false => Ok(()),
+        true => {
+            let (only, names) = (&settings.only, names.join("\n  "));
+            Err(format!("no row has {only:?} in its name; there are\n  {names}"))
+        }
+    }
+}
+
+fn run(trials: &[Trial]) -> Vec<Row> {
+    crew::work(trials, |trial| {
+        let row = trial.run(&mut |_| {});
+        (format!("{}: {row}", trial.name), row)
+    })
+}
+
+/// Runs what is wanted of a table by several seeds, and prints which seeds miss a target.
+fn repeat(name: Name, settings: &Settings) -> Result<bool, String> {
+    let seeds = settings.seed..settings.seed + settings.seeds;
+    let mut missed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for seed in seeds.clone() {
+        let mut table = table(name, &Settings { seed, ..settings.clone() });
+        choose(&mut table, settings)?;
+        for (trial, row) in table.trials.iter().zip(run(&table.trials)) {
+            let Some(misses) = row.misses else { continue };
+            let words = (!misses.is_empty()).then(|| format!("{seed}: {}", misses.join(", ")));
+            missed.entry(trial.name.clone()).or_default().extend(words);
+        }
+    }
+    println!("### {name:?}, seeds {seeds:?}\n\n| row | missed | seed: by what |\n|---|---|---|");
+    missed.iter().for_each(|(row, by)| println!("| {row} | {} | {} |", by.len(), by.join("; ")));
+    println!();
+    Ok(missed.values().all(Vec::is_empty))
 }
 
 fn traced(trial: &Trial) -> Row {
