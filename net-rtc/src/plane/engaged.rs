@@ -82,7 +82,7 @@ impl Engaged {
         Engaged {
             header,
             stream,
-            sender: Sender::new(now, local.next),
+            sender: Sender::new(local.next),
             receiver,
             pace: Pace::new(now, settings),
             copies: Copies::default(),

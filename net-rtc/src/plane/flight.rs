@@ -10,6 +10,8 @@ pub(super) struct Flight {
     pub(super) packet: u32,
     /// What it takes of its packet.
     pub(super) bytes: u16,
+    /// Whether its packet left after a pause, and so met no queue of the one before.
+    pub(super) leads: bool,
     /// Whether the peer was asked to acknowledge it at once.
     pub(super) prompt: bool,
     pub(super) care: Care,
@@ -75,6 +77,7 @@ impl Flight {
             left,
             packet,
             bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
+            leads: false,
             prompt: false,
             care: if kept { Care::Kept } else { Care::Once },
             fate: Fate::Unknown,

@@ -22,8 +22,10 @@ const SACK_DELAY: Duration = Duration::from_millis(250);
 const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Without an answer the pause doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long the round trip may go unmeasured before a SACK is asked for (RFC 7053).
+/// How long the round trip of a packet after a pause may go unmeasured before a SACK is asked
+/// for (RFC 7053); of any packet, four times as long.
 const ASK: Duration = Duration::from_millis(60);
+const PAUSE: Duration = Duration::from_millis(5);
 /// So many copies a peer must have had without ever telling of one that came twice. Then it
 /// never will.
 const UNTOLD: u32 = 64;
@@ -45,7 +47,9 @@ pub(crate) struct Sender {
     weather: Weather,
     witness: Witness,
     /// When the round trip was last measured, or a SACK was asked for to measure it.
-    asked: Instant,
+    asked: Option<Instant>,
+    /// When the last packet left.
+    last_left: Option<Instant>,
     forwarded: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
@@ -64,7 +68,7 @@ enum Witness {
 pub(crate) struct NeverSent;
 
 impl Sender {
-    pub(crate) fn new(now: Instant, next: Tsn) -> Sender {
+    pub(crate) fn new(next: Tsn) -> Sender {
         Sender {
             next,
             packet: 0,
@@ -74,7 +78,8 @@ impl Sender {
             rtt: Rtt::default(),
             weather: Weather::new(),
             witness: Witness::Unproven(0),
-            asked: now,
+            asked: None,
+            last_left: None,
             forwarded: None,
             pause: FORWARD_PAUSE,
             stuck: Stuck::default(),
@@ -100,10 +105,14 @@ impl Sender {
     pub(crate) fn end_packet(&mut self, now: Instant, bytes: usize, copies: bool) -> bool {
         self.charge(bytes);
         self.packet = self.packet.wrapping_add(1);
-        let asks = copies || now >= self.asked + ASK;
-        if asks && let Some(flight) = self.flights.back_mut() {
-            self.asked = now;
-            flight.prompt = true;
+        let leads = self.last_left.is_none_or(|last| now >= last + PAUSE);
+        let pause = if leads { ASK } else { ASK * 4 };
+        // The first packet meets no queue of ours: it must not be missed.
+        let asks = copies || self.asked.is_none_or(|asked| now >= asked + pause);
+        self.last_left = Some(now);
+        self.asked = if asks { Some(now) } else { self.asked };
+        if let Some(flight) = self.flights.back_mut() {
+            (flight.leads, flight.prompt) = (leads, asks);
         }
         asks
     }
@@ -242,8 +251,8 @@ impl Sender {
             || sack.gap_count() > 0
             || packets.next().is_some_and(|first| first != newest.packet);
         self.rtt.sample(sample, prompt);
-        if prompt {
-            self.asked = self.asked.max(now);
+        if prompt && newest.leads {
+            self.asked = self.asked.max(Some(now));
         }
         prompt.then_some(sample)
     }
@@ -388,7 +397,7 @@ mod tests {
     /// A sender that has sent this many chunks, one a millisecond.
     fn sent(count: u32) -> Bench {
         let now = Instant::now();
-        let mut bench = Bench { sender: Sender::new(now, START), now };
+        let mut bench = Bench { sender: Sender::new(START), now };
         for index in 0..count {
             assert_eq!(bench.send(false), START.plus(index));
             bench.now += MS;

@@ -6,7 +6,7 @@ use log::debug;
 
 use super::super::flight::Told;
 use super::compete::Compete;
-use super::dip::{self, Dip, Owner};
+use super::dip::{self, Dip, Owner, Reason};
 use super::hold::Hold;
 use super::least::Least;
 use super::look::{Look, Seen};
@@ -21,6 +21,10 @@ const TOO_MUCH: Duration = Duration::from_millis(50);
 const BURST: f64 = 0.01;
 /// How often the queue is emptied, to see how long the path is without it, and whose it is.
 const DIP_EVERY: Duration = Duration::from_secs(10);
+/// The same after it was found to be others' for the first time; doubled each time.
+const DIP_AGAIN: Duration = Duration::from_secs(1);
+/// The same after it looked like ours, and who knows.
+const DIP_ONCE_MORE: Duration = Duration::from_millis(400);
 /// So many looks in a row at a queue that is too long are enough to ask whose it is.
 const STUBBORN: u32 = 4;
 /// Whoever sends less than so many times what is delivered was not held up, and may send so
@@ -36,6 +40,8 @@ pub(super) struct Adaptive {
     mode: Mode,
     look: Look,
     losses: Losses,
+    /// How often in a row the queue was others'.
+    others: u32,
     /// When the rate was last cut. What was lost before is no news.
     cut: Instant,
 }
@@ -61,19 +67,44 @@ enum Mode {
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     next_dip: Instant,
+    /// Whether it was just asked, and is asked once more.
+    again: bool,
     /// Looks in a row at a queue that is too long.
     stubborn: u32,
 }
 
 impl Doubt {
     fn new(now: Instant) -> Doubt {
-        Doubt { next_dip: now + DIP_EVERY, stubborn: 0 }
+        Doubt { next_dip: now + DIP_EVERY, again: false, stubborn: 0 }
+    }
+
+    /// After the queue was found to be others' so many times in a row.
+    fn after(now: Instant, others: u32) -> Doubt {
+        let pause = DIP_AGAIN * (1 << others.min(4));
+        Doubt { next_dip: now + pause.min(DIP_EVERY), ..Doubt::new(now) }
+    }
+
+    /// After it looked like ours, and who knows.
+    fn again(now: Instant) -> Doubt {
+        Doubt { next_dip: now + DIP_ONCE_MORE, again: true, stubborn: 0 }
     }
 
     /// Whether it is time.
     fn grows(&mut self, now: Instant, queue: Duration) -> bool {
         self.stubborn = if queue >= TOO_MUCH { self.stubborn + 1 } else { 0 };
-        (now >= self.next_dip && queue >= dip::GONE) || self.stubborn >= STUBBORN
+        (now >= self.next_dip && queue >= dip::GONE) || self.is_stubborn()
+    }
+
+    fn is_stubborn(&self) -> bool {
+        self.stubborn >= STUBBORN
+    }
+
+    fn reason(&self) -> Reason {
+        match (self.again, self.is_stubborn()) {
+            (true, _) => Reason::Again,
+            (false, true) => Reason::Doubt,
+            (false, false) => Reason::Routine,
+        }
     }
 }
 
@@ -84,6 +115,7 @@ impl Adaptive {
             mode: Mode::Free,
             look: Look::new(now),
             losses: Losses::new(now, RULE),
+            others: 0,
             cut: now,
         }
     }
@@ -149,9 +181,17 @@ impl Adaptive {
         let sparse = seen.sent < seen.delivered * SPARSE;
         let share = if sparse { seen.sent * MORE } else { seen.delivered };
         self.cut = now;
-        let dip = Dip::new(now, queue, hold.known(), share);
+        let dip = Dip::new(now, self.reason(), queue, hold.known(), share);
         self.rate = limits.clamp(dip.rate(now));
         self.set_mode(Mode::Dip(dip, hold));
+    }
+
+    fn reason(&self) -> Reason {
+        match self.mode {
+            Mode::Yield(doubt, _) => doubt.reason(),
+            Mode::Compete(..) => Reason::Doubt,
+            Mode::Free | Mode::Dip(..) => Reason::New,
+        }
     }
 
     fn look_around(
@@ -175,18 +215,25 @@ impl Adaptive {
     }
 
     fn surface(&mut self, now: Instant, dip: Dip, hold: Hold, owner: Owner, limits: Limits) {
-        match owner {
-            Owner::Others if dip.was_over(TOO_MUCH) => {
-                self.rate = limits.clamp(dip.share);
-                self.set_mode(Mode::Compete(Doubt::new(now), Compete::new(self.rate)));
+        match (owner, dip.reason) {
+            (_, Reason::Routine) => {
+                self.others = 0;
+                self.begin_to_yield(Doubt::new(now), hold, limits);
             }
-            Owner::Us | Owner::Others => self.begin_to_yield(now, hold, limits),
+            (Owner::Us, Reason::Doubt) => self.begin_to_yield(Doubt::again(now), hold, limits),
+            (Owner::Us, _) => self.begin_to_yield(Doubt::new(now), hold, limits),
+            (Owner::Others, _) => {
+                self.rate = limits.clamp(dip.share);
+                let doubt = Doubt::after(now, self.others);
+                self.others += 1;
+                self.set_mode(Mode::Compete(doubt, Compete::new(self.rate)));
+            }
         }
     }
 
-    fn begin_to_yield(&mut self, now: Instant, hold: Hold, limits: Limits) {
+    fn begin_to_yield(&mut self, doubt: Doubt, hold: Hold, limits: Limits) {
         self.rate = limits.clamp(hold.known());
-        self.set_mode(Mode::Yield(Doubt::new(now), hold));
+        self.set_mode(Mode::Yield(doubt, hold));
     }
 
     fn hold(&mut self, doubt: Doubt, mut hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
@@ -209,7 +256,7 @@ impl Adaptive {
         self.rate = limits.clamp(compete.rate(queue, seen));
         self.mode = Mode::Compete(doubt, compete);
         if compete.is_over() {
-            self.begin_to_yield(now, Hold::new(self.rate, 0.0), limits);
+            self.begin_to_yield(Doubt::new(now), Hold::new(self.rate, 0.0), limits);
         }
     }
 
@@ -219,7 +266,7 @@ impl Adaptive {
             self.cut = now;
             let passed = verdict.rate * (1.0 - verdict.loss) / (1.0 - verdict.always);
             let hold = Hold::new(passed.min(self.rate), verdict.always);
-            self.begin_to_yield(now, hold, limits);
+            self.begin_to_yield(Doubt::new(now), hold, limits);
         }
     }
 

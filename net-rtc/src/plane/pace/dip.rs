@@ -22,10 +22,25 @@ pub(super) struct Dip {
     queue: Duration,
     /// The shortest that a later one found.
     least: Option<Duration>,
+    pub(super) reason: Reason,
     /// The rate of our own after it, in bytes a second.
     pub(super) ours: f64,
     /// The same beside others.
     pub(super) share: f64,
+}
+
+/// Why it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// There was no queue before.
+    New,
+    /// To see how long the path is without the queue that we hold, now and then.
+    Routine,
+    /// It may have been others', or may be now. TCP may have made room just then, so if it looks
+    /// like ours it is asked once more.
+    Doubt,
+    /// Once more.
+    Again,
 }
 
 /// What a dip found out.
@@ -37,18 +52,13 @@ pub(super) enum Owner {
 
 impl Dip {
     /// `ours` and `share` are the rates after it.
-    pub(super) fn new(now: Instant, queue: Duration, ours: f64, share: f64) -> Dip {
-        Dip { began: now, queue, least: None, ours, share }
+    pub(super) fn new(now: Instant, reason: Reason, queue: Duration, ours: f64, share: f64) -> Dip {
+        Dip { began: now, queue, least: None, reason, ours, share }
     }
 
     /// What is sent now.
     pub(super) fn rate(&self, now: Instant) -> f64 {
         if now < self.drained() { self.ours * SHARE } else { self.ours }
-    }
-
-    /// Whether the queue was that long before.
-    pub(super) fn was_over(&self, queue: Duration) -> bool {
-        self.queue >= queue
     }
 
     /// Takes the queue that a packet found which left at that time; tells whose it is once that
@@ -96,10 +106,9 @@ mod tests {
     /// A queue of 80 ms, and what packets find that leave every 10 ms.
     fn dip(found: impl Fn(u32) -> u32) -> Option<Owner> {
         let now = Instant::now();
-        let mut dip = Dip::new(now, 50 * MS, 100.0, 200.0);
+        let mut dip = Dip::new(now, Reason::New, 50 * MS, 100.0, 200.0);
         assert_eq!(dip.look(now, 80 * MS), None);
         assert_eq!((dip.rate(now), dip.rate(now + 160 * MS)), (50.0, 100.0));
-        assert!(dip.was_over(80 * MS) && !dip.was_over(81 * MS));
         (1..17).find_map(|step| dip.look(now + step * 10 * MS, found(step) * MS))
     }
 
@@ -119,7 +128,7 @@ mod tests {
     #[test]
     fn silence_ends_it_too() {
         let now = Instant::now();
-        let dip = Dip::new(now, 50 * MS, 100.0, 200.0);
+        let dip = Dip::new(now, Reason::New, 50 * MS, 100.0, 200.0);
         assert_eq!(dip.give_up(now + 489 * MS, 40 * MS), None);
         assert_eq!(dip.give_up(now + 490 * MS, 40 * MS), Some(Owner::Others));
     }
