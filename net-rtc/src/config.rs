@@ -81,6 +81,11 @@ pub struct Config {
     #[doc(hidden)]
     pub deaf: bool,
 
+    /// For tests: plain SCTP that tells of data that came twice (RFC 9260 §6.2), as browsers do
+    /// and the library does not. Default false.
+    #[doc(hidden)]
+    pub witness: bool,
+
     /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
     /// else is for tests, for whoever knows it can speak for every peer.
     pub seed: Option<u64>,
@@ -156,6 +161,7 @@ impl Config {
             channels: Channels::One,
             first_tsn: None,
             deaf: false,
+            witness: false,
             seed: None,
         }
     }
