@@ -53,7 +53,7 @@ impl Hunt {
         let cell = Cell {
             conditions,
             repair: draw.one_of(&[Repair::Off, Repair::WhileLossy, Repair::On]),
-            manners: draw.one_of(&[Manners::Good, Manners::Good, Manners::Deaf]),
+            manners: draw.one_of(&[Manners::Good, Manners::Deaf, Manners::Terse]),
             time: ROUGH + CALM,
             seed: seed.wrapping_mul(7_919).wrapping_add(number),
             ..Cell::new(load, conditions.delay, 0.0, direction)
