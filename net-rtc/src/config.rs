@@ -76,6 +76,16 @@ pub struct Config {
     /// The first TSN of this side, for tests of its wrap-around. Default `None`: chance decides.
     pub first_tsn: Option<u32>,
 
+    /// For tests: plain SCTP that never learns that the other side wants an acknowledgement at
+    /// once (RFC 7053), as stacks that do not know of it. Default false.
+    #[doc(hidden)]
+    pub deaf: bool,
+
+    /// For tests: plain SCTP that tells of data that came twice (RFC 9260 §6.2), as browsers do
+    /// and the library does not. Default false.
+    #[doc(hidden)]
+    pub witness: bool,
+
     /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
     /// else is for tests, for whoever knows it can speak for every peer.
     pub seed: Option<u64>,
@@ -150,6 +160,8 @@ impl Config {
             repair: Repair::WhileLossy,
             channels: Channels::One,
             first_tsn: None,
+            deaf: false,
+            witness: false,
             seed: None,
         }
     }

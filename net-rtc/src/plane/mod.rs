@@ -241,7 +241,15 @@ impl Plane {
         self.watch.outbound(packet);
         match &self.stage {
             Stage::Engaged(engaged) => engaged.outbound(packet),
-            Stage::Watching(_) | Stage::Plain(_) => watch::text_to_empty(packet),
+            Stage::Watching(_) | Stage::Plain(_) => {
+                let Some(told) = self.watch.tell(packet) else {
+                    return watch::text_to_empty(packet);
+                };
+                match watch::text_to_empty(&told) {
+                    Passage::Pass => Passage::Replace(told),
+                    other => other,
+                }
+            }
         }
     }
 

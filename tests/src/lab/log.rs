@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::Cell;
+use super::outcome::faults;
 use crate::link::{Dropped, Traffic};
 
 /// A message that leaves at all leaves within this time, so a datagram that was dropped then
@@ -52,6 +53,11 @@ impl Log {
         let load = self.cell.load;
         let flights = (load.messages(from)..load.messages(until)).map(|n| self.flights[n]);
         Log { flights: flights.collect(), ..self.clone() }
+    }
+
+    /// What must never happen, whatever the network does, each in words.
+    pub fn faults(&self) -> Vec<String> {
+        faults(self.duplicates, self.ended.as_ref(), &[])
     }
 
     /// The messages (by index) that the network has on its conscience: for each a datagram was

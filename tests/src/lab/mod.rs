@@ -2,7 +2,9 @@
 //! bad network. A [`Cell`] says what, a [`Run`] does it, a [`Log`] holds what happened to each
 //! message, a [`Report`] sums it up.
 
+mod bounds;
 mod grid;
+mod hunt;
 mod lift;
 mod load;
 mod log;
@@ -21,9 +23,12 @@ mod slow;
 mod table;
 mod tcp;
 mod trial;
+pub mod warnings;
 
+pub use bounds::{Bound, bounds};
 pub use grid::grid;
-pub use lift::{appearing, lift, lifted, recovery};
+pub use hunt::Hunt;
+pub use lift::{appearing, lift, lift_misses, lifted, recovery};
 pub use load::Load;
 pub use log::{Flight, Log};
 pub use long::{LONG, Long, PART};
@@ -47,6 +52,7 @@ use std::time::Duration;
 
 use net::Repair;
 
+use crate::agent::Manners;
 use crate::link::{Conditions, Direction, Loss};
 use crate::plane::Plane;
 
@@ -65,6 +71,8 @@ pub struct Cell {
     pub repair: Repair,
     /// The client's; [`Plane::Stock`] stands for an unmodified browser.
     pub client: Plane,
+    /// How the client behaves.
+    pub manners: Manners,
     /// How long messages are sent.
     pub time: Duration,
     /// How much of it does not count. A browser's own SCTP opens its window slowly, and no
@@ -84,6 +92,7 @@ impl Cell {
             server: Plane::Ours,
             repair: Repair::default(),
             client: Plane::Stock,
+            manners: Manners::Good,
             time: Duration::from_secs(60),
             warm_up: match direction {
                 Direction::Up => Duration::from_secs(3),

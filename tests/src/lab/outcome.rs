@@ -20,6 +20,8 @@ pub struct Outcome {
     pub duplicates: usize,
     /// Why a connection ended too early, if one did.
     pub ended: Option<String>,
+    /// What our own crates warned of.
+    pub warnings: Vec<String>,
 }
 
 /// Counters at one time.
@@ -68,6 +70,11 @@ pub struct Summary {
 }
 
 impl Outcome {
+    /// What must never happen, whatever the network does, each in words.
+    pub fn faults(&self) -> Vec<String> {
+        faults(self.duplicates, self.ended.as_ref(), &self.warnings)
+    }
+
     /// One flow's messages that were sent in this time since the beginning.
     pub fn summary(&self, flow: usize, time: Range<Duration>) -> Summary {
         let flights = self.sent_in(flow, time);
@@ -124,6 +131,15 @@ impl Outcome {
         let seconds = (time.end - time.start).as_secs_f64();
         self.growth(time, counter) as f64 / seconds / rate.bytes_per_second as f64
     }
+}
+
+pub(super) fn faults(
+    duplicates: usize,
+    ended: Option<&String>,
+    warnings: &[String],
+) -> Vec<String> {
+    let twice = (duplicates > 0).then(|| format!("{duplicates} messages came twice"));
+    twice.iter().chain(ended).chain(warnings).cloned().collect()
 }
 
 impl Summary {

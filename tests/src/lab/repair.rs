@@ -37,20 +37,19 @@ pub fn repair_misses(log: &Log) -> Vec<String> {
     let report = counted(log);
     let (wanted, ticks) = match (log.cell.repair, log.cell.conditions.loss) {
         (Repair::Off, _) => (0.0, 0),
-        (_, Loss::Random(loss)) if loss <= 0.011 => (0.999, 2),
         (_, Loss::Random(loss)) if loss <= 0.051 => (0.995, 2),
         (_, Loss::Random(loss)) if loss <= 0.11 => (0.985, 2),
         (_, Loss::Random(_)) => (0.0, 20),
         (_, Loss::Runs { .. }) => (0.99, 4),
     };
     let (share, longest) = (report.delivered_share(), DELAY + OVER + TICK * ticks);
-    misses([
+    let mut missed = log.faults();
+    missed.extend(misses([
         (share < wanted, format!("{:.2} % arrived", share * 100.0)),
         (report.median > DELAY + OVER, format!("median {}", Ms(report.median))),
         (report.p99 > longest, format!("p99 {}", Ms(report.p99))),
-        (report.duplicates > 0, format!("{} duplicates", report.duplicates)),
-        (report.ended.is_some(), report.ended.clone().unwrap_or_default()),
-    ])
+    ]));
+    missed
 }
 
 /// Every kind of repair under every kind of loss.
@@ -64,8 +63,17 @@ pub fn repair(seed: u64, time: Duration) -> Table {
         }
     }
     Table {
-        title: "Repair: 60/s x 200 B to the client, 20 ms one way",
-        head: "loss | repair | arrived | after 5 s | median / p99 / max | datagrams + back | bytes + back | duplicates",
+        title: "Repair",
+        about: format!(
+            "60/s x 200 B to the client, 20 ms one way, loss both ways. Datagrams and bytes of \
+             their payload are per message, and those that come back. Latency is that of the \
+             messages that arrived after the first 5 s. Targets, on and while lossy after the \
+             first 5 s: 99.5 % arrive at 1 and 5 % loss, 98.5 % at 10 %, 99 % at 5 % in \
+             runs of 3; the median stays, p99 is at most 2 ticks later (4 against runs). {} s a \
+             row, seed {seed}.",
+            time.as_secs()
+        ),
+        head: "loss | repair | arrived | after 5 s | median / p99 / max | datagrams + back | bytes + back",
         trials,
     }
 }
@@ -74,7 +82,7 @@ fn row(log: &Log) -> Row {
     let (report, after) = (Report::of(log), counted(log));
     let (forth, back) = (report.forth, report.back);
     let cells = format!(
-        "{} | {} | {:.2} % | {:.2} % | {} / {} / {} | {:.2} + {:.2} | {:.0} + {:.0} | {}",
+        "{} | {} | {:.2} % | {:.2} % | {} / {} / {} | {:.2} + {:.2} | {:.0} + {:.0}",
         loss_words(log.cell.conditions.loss),
         words(log.cell.repair),
         report.delivered_share() * 100.0,
@@ -86,9 +94,9 @@ fn row(log: &Log) -> Row {
         back.datagrams,
         forth.bytes,
         back.bytes,
-        report.duplicates,
     );
-    Row { cells, misses: repair_misses(log) }
+    let judged = log.cell.repair != Repair::Off;
+    Row { cells, misses: judged.then(|| repair_misses(log)) }
 }
 
 fn counted(log: &Log) -> Report {

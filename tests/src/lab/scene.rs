@@ -4,18 +4,20 @@ use std::time::{Duration, Instant};
 
 use net::{Delivery, PeerId, Repair};
 
-use super::{Flight, Load, Outcome, Rule, Sample};
+use super::{Flight, Load, Outcome, Rule, Sample, warnings};
 use crate::agent::Manners;
 use crate::bottleneck::Bottleneck;
 use crate::cross::Cross;
 use crate::lab::outcome::FlowSample;
 use crate::lab::run::connect;
-use crate::link::{Conditions, Direction, Link, Rate};
+use crate::link::{Conditions, Direction, Link, Loss, Rate};
 use crate::plane::Plane;
 use crate::world::{Heard, Seen, World};
 
 /// How long to wait for messages after the last one is sent.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Jitter that harms nobody.
+const BREATH: Duration = Duration::from_millis(1);
 /// How often a [`Sample`] is taken.
 pub const TICK: Duration = Duration::from_millis(100);
 
@@ -31,14 +33,19 @@ pub struct Scene {
     /// What the bottleneck carries from then on, the first from the beginning on; none if there
     /// is none.
     pub limits: Vec<(Duration, Rate)>,
+    /// What is lost by chance on the messages' way, each from then on, in place of what the
+    /// conditions say.
+    pub losses: Vec<(Duration, Loss)>,
     /// What else goes through it.
     pub cross: Vec<Cross>,
     /// The server's.
     pub rule: Rule,
     /// The server's.
     pub repair: Repair,
-    /// Whether the client's SCTP is the stock one.
+    /// Whether the clients' SCTP is the stock one.
     pub client: Plane,
+    /// How the clients behave.
+    pub manners: Manners,
     /// How long messages are sent.
     pub time: Duration,
     /// What chance follows from.
@@ -66,10 +73,12 @@ impl Scene {
             direction: Direction::Down,
             conditions,
             limits: Vec::new(),
+            losses: Vec::new(),
             cross: Vec::new(),
             rule: Rule::Adaptive,
             repair: Repair::default(),
             client: Plane::Stock,
+            manners: Manners::Good,
             time: Duration::from_secs(60),
             seed: 1,
         }
@@ -89,6 +98,13 @@ impl Scene {
         play.run(watch);
         play.outcome()
     }
+
+    /// The same with a breath of jitter, so that each seed is another play: without any chance
+    /// two flows may keep step for ever.
+    pub fn alive(self) -> Scene {
+        let conditions = Conditions { jitter: BREATH, ..self.conditions };
+        Scene { conditions, ..self }
+    }
 }
 
 /// A queue of that time in front of that many bits a second.
@@ -105,8 +121,9 @@ struct Play {
     began: Instant,
     actors: Vec<Actor>,
     samples: Vec<Sample>,
-    /// The next limit to be set.
+    /// The next limit and the next loss to be set.
     limit: usize,
+    loss: usize,
     duplicates: usize,
     ended: Option<String>,
 }
@@ -123,6 +140,8 @@ struct Actor {
 
 impl Play {
     fn new(scene: Scene) -> Play {
+        warnings::listen();
+        warnings::take();
         let mut world = World::new(scene.seed, scene.rule.server(scene.repair));
         let lines: Vec<_> = scene.flows.iter().map(|flow| join(&mut world, &scene, flow)).collect();
         for (flow, (line, _)) in scene.flows.iter().zip(&lines) {
@@ -137,8 +156,8 @@ impl Play {
         let began = world.now;
         let actors = scene.flows.iter().zip(lines);
         let actors = actors.map(|(flow, to)| Actor::new(flow, scene.time, began, to)).collect();
-        let (samples, limit, duplicates) = (Vec::new(), 0, 0);
-        Play { scene, world, began, actors, samples, limit, duplicates, ended: None }
+        let (samples, limit, loss, duplicates) = (Vec::new(), 0, 0, 0);
+        Play { scene, world, began, actors, samples, limit, loss, duplicates, ended: None }
     }
 
     fn run(&mut self, watch: &mut dyn FnMut(&Sample)) {
@@ -146,14 +165,18 @@ impl Play {
         loop {
             let sample = self.began + TICK * self.samples.len() as u32;
             let limit = self.scene.limits.get(self.limit).map(|(at, _)| self.began + *at);
+            let loss = self.scene.losses.get(self.loss).map(|(at, _)| self.began + *at);
             let flight = self.actors.iter().filter_map(Actor::due).min();
-            let next = flight.into_iter().chain(limit).fold(sample, Instant::min);
+            let next = flight.into_iter().chain(limit).chain(loss).fold(sample, Instant::min);
             if next > end {
                 return;
             }
             self.wait(next);
             if limit.is_some_and(|at| at <= next) {
                 self.set_limit();
+            }
+            if loss.is_some_and(|at| at <= next) {
+                self.set_loss();
             }
             if sample <= next {
                 self.sample();
@@ -182,6 +205,14 @@ impl Play {
                 }
                 self.world.share(direction, Some(bottleneck));
             }
+        }
+    }
+
+    fn set_loss(&mut self) {
+        let (_, loss) = self.scene.losses[self.loss];
+        self.loss += 1;
+        for actor in &self.actors {
+            self.world.link(actor.line, self.scene.direction).conditions.loss = loss;
         }
     }
 
@@ -273,6 +304,7 @@ impl Play {
             samples: self.samples,
             duplicates: self.duplicates,
             ended: self.ended,
+            warnings: warnings::take(),
         }
     }
 }
@@ -294,7 +326,7 @@ impl Actor {
 /// Connects a client over a network that only delays.
 fn join(world: &mut World, scene: &Scene, flow: &Flow) -> (usize, PeerId) {
     world.shape(Conditions { delay: flow.delay, ..Conditions::default() });
-    let line = world.join_as(Manners::Good, scene.client);
+    let line = world.join_as(scene.manners, scene.client);
     let peer = connect(world, line);
     world.take_seen();
     (line, peer)

@@ -18,8 +18,8 @@ type Work = dyn Fn(&mut dyn FnMut(&Sample)) -> Row + Send + Sync;
 pub struct Row {
     /// The row's cells in Markdown, but for the verdict.
     pub cells: String,
-    /// The targets that were missed, each in words.
-    pub misses: Vec<String>,
+    /// The targets that were missed, each in words; `None` for a row without targets.
+    pub misses: Option<Vec<String>>,
 }
 
 /// Rows under one head.
@@ -27,6 +27,8 @@ pub struct Row {
 pub struct Table {
     /// What it shows.
     pub title: &'static str,
+    /// How it was measured: units, times and seeds, in Markdown.
+    pub about: String,
     /// The names of its columns, `a | b | c`, but for the verdict's.
     pub head: &'static str,
     /// Its rows.
@@ -54,19 +56,39 @@ impl fmt::Debug for Trial {
     }
 }
 
+impl Row {
+    /// A row with targets, of which these were missed.
+    pub fn judged(cells: String, misses: Vec<String>) -> Row {
+        Row { cells, misses: Some(misses) }
+    }
+
+    /// A row for comparison.
+    pub fn shown(cells: String) -> Row {
+        Row { cells, misses: None }
+    }
+
+    /// Whether a target was missed.
+    pub fn is_missed(&self) -> bool {
+        self.misses.as_ref().is_some_and(|misses| !misses.is_empty())
+    }
+}
+
 impl Table {
-    /// The head in Markdown.
+    /// All above the first row, in Markdown.
     pub fn head(&self) -> String {
-        let columns = self.head.split(" | ").count() + 1;
-        format!("| {} | targets |\n|{}", self.head, "---|".repeat(columns))
+        let (title, about, head) = (self.title, &self.about, self.head);
+        let columns = head.split(" | ").count() + 1;
+        let line = "---|".repeat(columns);
+        format!("### {title}\n\n{about}\n\n| {head} | targets |\n|{line}")
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.misses.is_empty() {
-            true => "pass".to_owned(),
-            false => format!("**missed**: {}", self.misses.join(", ")),
+        let verdict = match self.misses.as_deref() {
+            None => "-".to_owned(),
+            Some([]) => "pass".to_owned(),
+            Some(misses) => format!("**missed**: {}", misses.join(", ")),
         };
         write!(f, "| {} | {verdict} |", self.cells)
     }

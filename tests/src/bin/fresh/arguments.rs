@@ -7,7 +7,7 @@ Measures the unreliable path in virtual time: a whole server and unmodified clie
 over bad networks. Markdown goes to stdout, progress to stderr; the exit status is 0
 only if every target was reached.
 
-Usage: fresh [TABLE...] [--seconds N] [--only TEXT] [--seed N] [--trace]
+Usage: fresh [TABLE...] [--seconds N] [--only TEXT] [--seed N] [--seeds N] [--trace]
              [--count N] [--profile N] [--long]
 
 Tables (default: latency):
@@ -18,17 +18,21 @@ Tables (default: latency):
   lift       a limit that is lifted, or appears
   slow       1 to 20 messages a second for ten minutes
   repair     what it brings and costs under loss
+  bounds     constant loss, cap, floor and circuit breaker
   profiles   the default congestion control against the simple one over random links
+  hunt       what must never happen, over random networks: --count runs
   all        all of them
 
   --seconds N   virtual seconds of each row (at least 4, because in the first 3 a
                 client's own SCTP may still be opening its window); the default is
                 the table's own, mostly 60
   --only TEXT   only rows whose name has TEXT in it, for example \"600/s\",
-                \"20 ms, 5 %\", \"up\"; for profiles \"alone\" or \"bursts of cross\"
+                \"20 ms, 5 %\", \"up\"; for profiles \"alone\" or \"bursts of cross\",
+                for a hunt \"#12:\"
   --seed N      what chance follows from (default 1)
+  --seeds N     each row by this seed and the N - 1 after it: how often a target is missed
   --trace       one row after the other, with a line for every 100 ms
-  --count N     how many profiles (default 1000)
+  --count N     how many profiles, or runs of a hunt (default 1000)
   --profile N   only this profile, in detail
   --long        instead of tables, half an hour at 5 % loss in both directions:
                 does latency or memory creep up?
@@ -45,9 +49,11 @@ pub(crate) enum Name {
     Slow,
     Repair,
     Profiles,
+    Bounds,
+    Hunt,
 }
 
-const NAMES: [(&str, Name); 8] = [
+const NAMES: [(&str, Name); 10] = [
     ("latency", Name::Latency),
     ("overload", Name::Overload),
     ("share", Name::Share),
@@ -56,6 +62,8 @@ const NAMES: [(&str, Name); 8] = [
     ("slow", Name::Slow),
     ("repair", Name::Repair),
     ("profiles", Name::Profiles),
+    ("bounds", Name::Bounds),
+    ("hunt", Name::Hunt),
 ];
 
 #[derive(Debug, PartialEq)]
@@ -70,6 +78,7 @@ pub(crate) struct Settings {
     pub(crate) time: Option<Duration>,
     pub(crate) only: String,
     pub(crate) seed: u64,
+    pub(crate) seeds: u64,
     pub(crate) trace: bool,
     pub(crate) count: u64,
     pub(crate) profile: Option<u64>,
@@ -78,7 +87,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         let (time, only, trace) = (None, String::new(), false);
-        Settings { time, only, seed: 1, trace, count: 1_000, profile: None }
+        Settings { time, only, seed: 1, seeds: 1, trace, count: 1_000, profile: None }
     }
 }
 
@@ -109,6 +118,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, S
             "--trace" => settings.trace = true,
             "--only" => settings.only = value().ok_or("--only needs a text, such as 600/s")?,
             "--seed" => settings.seed = number("--seed", value())?,
+            "--seeds" => settings.seeds = number("--seeds", value())?.max(1),
             "--count" => settings.count = number("--count", value())?.max(1),
             "--profile" => settings.profile = Some(number("--profile", value())?),
             "--seconds" => match number("--seconds", value())? {
@@ -158,6 +168,7 @@ mod tests {
             time: Some(Duration::from_secs(5)),
             only: "20 ms, 5 %".to_owned(),
             seed: 9,
+            seeds: 1,
             trace: true,
             count: 20,
             profile: None,
