@@ -16,8 +16,8 @@ const HURRY: u32 = 5;
 ///
 /// A burst may use the whole time that a message may wait. If not everything could be sent for
 /// that long, then more comes than the path takes, and waiting would make each message as old
-/// as all the others: until everything was sent once, a message gives way to newer ones after a
-/// fifth of the time.
+/// as all the others: until nothing had to be dropped for that long, and everything was sent, a
+/// message gives way to newer ones after a fifth of the time.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     line: Latest<Waiting>,
@@ -25,6 +25,8 @@ pub(crate) struct Fresh {
     stands_since: Option<Instant>,
     /// When the last message came.
     newest: Option<Instant>,
+    /// When something grew too old last.
+    aged: Option<Instant>,
     most_time: Duration,
     dropped: Dropped,
 }
@@ -43,6 +45,7 @@ impl Fresh {
             line: Latest::new(most_bytes),
             stands_since: None,
             newest: None,
+            aged: None,
             most_time,
             dropped: Dropped::default(),
         }
@@ -52,7 +55,7 @@ impl Fresh {
     /// first in line.
     pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
         self.expire(now);
-        if self.line.is_empty() && self.newest.is_none_or(|newest| now > newest + self.most_time) {
+        if self.line.is_empty() && self.aged.is_none_or(|aged| now > aged + self.most_time) {
             self.stands_since = None;
         }
         self.stands_since.get_or_insert(now);
@@ -68,11 +71,7 @@ impl Fresh {
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Bytes, SendOptions)> {
-        let waiting = self.line.pop()?;
-        if self.line.is_empty() {
-            self.stands_since = None;
-        }
-        Some((waiting.message, waiting.options))
+        self.line.pop().map(|waiting| (waiting.message, waiting.options))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -103,6 +102,7 @@ impl Fresh {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
             self.line.pop();
             self.dropped.too_old += 1;
+            self.aged = Some(now);
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Engaged {
     packets: VecDeque<Vec<u8>>,
     received: VecDeque<Bytes>,
     reconfigs: u32,
+    /// Whether more would be sent if the pace allowed it.
+    is_held: bool,
 }
 
 /// What the library's SCTP believes: the world as it was when the plane took over.
@@ -92,12 +94,15 @@ impl Engaged {
             packets: VecDeque::new(),
             received: VecDeque::new(),
             reconfigs: 0,
+            is_held: false,
         }
     }
 
     pub(super) fn room(&mut self, now: Instant) -> Result<(), Instant> {
         let waiting: usize = self.queue.iter().map(|(bytes, _)| bytes.len() + DATA_HEADER).sum();
-        self.pace.room(now, waiting)
+        let room = self.pace.room(now, waiting);
+        self.is_held = room.is_err();
+        room
     }
 
     pub(super) fn send(&mut self, message: Bytes, repair: Option<bool>) {
@@ -322,6 +327,9 @@ impl Engaged {
     /// Writes chunks that may have been lost once more, as far as packet and rate have room;
     /// tells whether there were any.
     fn ride_again(&mut self, now: Instant, draft: &mut Draft) -> bool {
+        if self.is_held {
+            return false;
+        }
         let mut room = draft.room().min(self.pace.spare().saturating_sub(draft.size()));
         let before = draft.builder.len();
         let packet = self.sender.packet();

@@ -289,9 +289,11 @@ impl Sender {
     fn watch_stuck(&mut self, now: Instant, cumulative: Tsn) {
         let Some(packet) = self.stuck.packet() else { return };
         let later = |flight: &&Flight| flight.packet.wrapping_sub(packet) as i32 >= 0;
-        match self.flights.iter().find(later).map(|flight| (flight.packet == packet, flight.fate)) {
-            Some((true, Fate::Arrived)) => self.stuck.arrived(now, cumulative),
-            Some((true, Fate::Unknown)) => {}
+        let flight = self.flights.iter().find(later).filter(|flight| flight.packet == packet);
+        match flight.map(|flight| (flight.first, flight.fate)) {
+            // Not a copy of it: the packet itself.
+            Some((First::Arrived, _)) => self.stuck.arrived(now, cumulative),
+            Some((_, Fate::Unknown)) => {}
             _ => self.stuck.lost(),
         }
     }

@@ -12,6 +12,9 @@ use crate::link::{Conditions, HEADERS, Loss, Rate};
 
 /// More than this no game sends one peer.
 const MOST_MESSAGES: f64 = 1_500.0;
+/// What others take of a link on average, at most. They do not give way, so whoever pushes them
+/// out gets their share; a rule that does not must not be judged by what it leaves to them.
+const MOST_CROSS: f64 = 0.2;
 /// No router has room for less.
 const LEAST_QUEUE: usize = 2 * (1_200 + HEADERS);
 
@@ -114,15 +117,20 @@ impl Draw {
         if self.0.random() { draw(self) } else { T::default() }
     }
 
+    /// Others, who do not give way.
     fn cross(&mut self, link: f64) -> Option<Cross> {
         match self.0.random_range(0..3) {
             0 => None,
-            1 => Some(Cross::Steady { bytes_per_second: (link * self.even(0.05, 0.3)) as u64 }),
-            _ => Some(Cross::Bursts {
-                bytes_per_second: (link * self.even(0.2, 0.8)) as u64,
-                on: self.milliseconds(200.0, 2_000.0),
-                off: self.milliseconds(500.0, 4_000.0),
+            1 => Some(Cross::Steady {
+                bytes_per_second: (link * self.even(0.05, MOST_CROSS)) as u64,
             }),
+            _ => {
+                let share = self.even(0.2, 0.6);
+                let on = self.milliseconds(200.0, 1_500.0);
+                let least = on.mul_f64(share / MOST_CROSS - 1.0);
+                let off = self.milliseconds(500.0, 4_000.0).max(least);
+                Some(Cross::Bursts { bytes_per_second: (link * share) as u64, on, off })
+            }
         }
     }
 
