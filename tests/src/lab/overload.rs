@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::report::Ms;
 use super::trial::misses;
 use super::{Load, Outcome, Row, Rule, Scene, Table, Trial};
-use crate::link::{Conditions, Direction};
+use crate::link::Direction;
 
 /// What the path carries: 1 Mbit/s with 100 ms of queue.
 const LINK: u64 = 1_000_000;
@@ -46,10 +46,12 @@ pub fn overload(seed: u64, time: Duration) -> Table {
             let scene = Scene { seed, time, ..overloaded(times, bytes, rule) };
             trials.push(trial(format!("{times} x, {bytes} B, {rule}"), scene));
         }
+        if (times, bytes) == (10, 200) {
+            // So many at once take the client's own SCTP minutes to count.
+            continue;
+        }
         let scene = overloaded(times, bytes, Rule::Adaptive);
-        // A breath of jitter makes the client's own SCTP take minutes to compute this.
-        let conditions = Conditions::default();
-        let scene = Scene { seed, time, direction: Direction::Up, conditions, ..scene };
+        let scene = Scene { seed, time, direction: Direction::Up, ..scene };
         trials.push(trial(format!("{times} x, {bytes} B, to the server"), scene));
     }
     Table {
