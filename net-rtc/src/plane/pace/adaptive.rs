@@ -45,6 +45,8 @@ pub(super) struct Adaptive {
     mode: Mode,
     look: Look,
     losses: Losses,
+    /// What of a queue is but the packet before, where one takes long.
+    slack: Duration,
     /// How often in a row the queue was others'.
     others: u32,
     /// When the rate was last cut. What was lost before is no news.
@@ -124,6 +126,7 @@ impl Adaptive {
             mode: Mode::Free(0),
             look: Look::new(now),
             losses: Losses::new(now, RULE),
+            slack: Duration::ZERO,
             others: 0,
             cut: now,
         }
@@ -142,7 +145,10 @@ impl Adaptive {
         let seen = self.look.told(now, told, least.rtt());
         match (self.mode, seen) {
             (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, least, limits),
-            (_, Some(seen)) => self.adjust(now, least.over(seen.rtt), seen, limits),
+            (_, Some(seen)) => {
+                self.slack = slack(limits.packet / seen.delivered);
+                self.adjust(now, self.queue(seen.rtt, least), seen, limits);
+            }
             _ => {}
         }
     }
@@ -160,6 +166,10 @@ impl Adaptive {
     /// What may leave at once, in seconds at the rate.
     pub(super) fn burst(&self) -> f64 {
         if matches!(self.mode, Mode::Free(_)) { bucket::BURST } else { BURST }
+    }
+
+    fn queue(&self, rtt: Duration, least: &Least) -> Duration {
+        least.over(rtt).saturating_sub(self.slack)
     }
 
     fn adjust(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
@@ -222,7 +232,7 @@ impl Adaptive {
         least: &Least,
         limits: Limits,
     ) {
-        let found = rtt.and_then(|rtt| dip.look(now - rtt, least.over(rtt)));
+        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.queue(rtt, least)));
         let owner = found.or(dip.give_up(now, least.rtt().unwrap_or_default()));
         self.rate = limits.clamp(dip.rate(now));
         self.mode = Mode::Dip(dip, hold);
@@ -303,4 +313,10 @@ impl Adaptive {
         debug!("{:?} -> {mode:?} at {:.0} B/s", self.mode, self.rate);
         self.mode = mode;
     }
+}
+
+/// A packet that waits for the one before it is no queue (RFC 8289 §4.3), once a packet takes
+/// longer than a short queue. Takes and gives the time of one, in seconds.
+fn slack(packet: f64) -> Duration {
+    Duration::from_secs_f64(packet.min(1.0)).saturating_sub(dip::GONE)
 }
