@@ -273,6 +273,7 @@ impl Engaged {
 
     fn told(&mut self, now: Instant, told: Told) {
         if told != Told::default() {
+            let told = Told { spread: self.sender.weather().spread(), ..told };
             self.pace.told(now, &told, self.sender.rtt());
         }
     }

@@ -102,7 +102,11 @@ impl Hold {
         let target = target(self.known);
         let more = EVENLY.min(self.known * EVENLY_SHARE) * seen.time;
         self.known += more * (1.0 - self.queue / target).max(0.0);
-        let step = (target - self.queue) / (ROUNDS * delay).max(SETTLE);
+        let settle = match queue > limit {
+            true => SETTLE,
+            false => (ROUNDS * delay).max(SETTLE),
+        };
+        let step = (target - self.queue) / settle;
         self.known * (1.0 + step.clamp(-UNDER, OVER * caution(delay)))
     }
 
