@@ -91,7 +91,7 @@ impl Peer {
         plane.lock().set_gauge(gauge.clone());
         Peer {
             rtc,
-            outbox: Outbox::new(config, plane.clone()),
+            outbox: Outbox::new(now, config, plane.clone()),
             plane,
             gauge,
             channels: config.channels,
