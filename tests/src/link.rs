@@ -145,6 +145,27 @@ enum Chance {
     DuplicateJitter,
 }
 
+impl Direction {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+}
+
+impl Cause {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Loss => "chance",
+            Cause::Queue => "queue",
+            Cause::Blackout => "blackout",
+        }
+    }
+}
+
 impl Default for Conditions {
     fn default() -> Conditions {
         Conditions {
@@ -210,6 +231,16 @@ impl Link {
                 self.dropped.push(Dropped { at: now, direction, number, size, cause });
                 Fate::Lost
             }
+        }
+    }
+
+    /// Sends a packet that is no datagram of ours, `size` bytes with all its headers: it shares
+    /// the bottleneck, and chance leaves it alone. Gives when it arrives; `None` if the queue is
+    /// full, or the link down.
+    pub fn packet(&mut self, now: Instant, size: usize) -> Option<Instant> {
+        match self.blackout(now) {
+            None => Some(self.queue(now, size)? + self.conditions.delay),
+            Some(_) => None,
         }
     }
 
