@@ -60,11 +60,17 @@ impl Log {
     /// The link sees no plain text, so this goes by time and size. Taking the first fit is the
     /// best there is, because all messages are of one size and their times ascend.
     pub fn excused(&self) -> HashSet<usize> {
+        self.struck(|flight| flight.arrived.is_none())
+    }
+
+    /// Of these messages, those (by index) that the network dropped when they left first,
+    /// whether or not a later datagram brought them.
+    pub(super) fn struck(&self, affected: impl Fn(&Flight) -> bool) -> HashSet<usize> {
         let bytes = self.cell.load.bytes;
         let mut drops = self.dropped.iter().map(|drop| (drop.at, drop.size)).peekable();
-        let mut excused = HashSet::new();
+        let mut struck = HashSet::new();
         for (index, flight) in self.flights.iter().enumerate() {
-            if flight.arrived.is_some() {
+            if !affected(flight) {
                 continue;
             }
             while drops.next_if(|(at, room)| *at < flight.sent || *room < bytes).is_some() {}
@@ -72,10 +78,10 @@ impl Log {
                 && *at <= flight.sent + PROMPT
             {
                 *room -= bytes;
-                excused.insert(index);
+                struck.insert(index);
             }
         }
-        excused
+        struck
     }
 }
 
