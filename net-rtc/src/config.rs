@@ -18,11 +18,14 @@ pub struct Config {
     /// travels in several packets, and one lost packet loses all of it.
     pub message_bytes: usize,
 
-    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the oldest
-    /// is dropped; one whole message is always admitted.
+    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the first
+    /// in line is dropped; one whole message is always admitted. A message counts as 64 bytes
+    /// at least.
     pub fresh_bytes: usize,
 
     /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
+    /// Once messages have waited without a break for that long, more is sent than the path
+    /// takes: then a message may wait a fifth of it, until there has been a break.
     pub fresh_time: Duration,
 
     /// Where plain SCTP carries the data: bytes that may wait inside it, for its window or for
@@ -72,6 +75,16 @@ pub struct Config {
 
     /// The first TSN of this side, for tests of its wrap-around. Default `None`: chance decides.
     pub first_tsn: Option<u32>,
+
+    /// For tests: plain SCTP that never learns that the other side wants an acknowledgement at
+    /// once (RFC 7053), as stacks that do not know of it. Default false.
+    #[doc(hidden)]
+    pub deaf: bool,
+
+    /// For tests: plain SCTP that tells of data that came twice (RFC 9260 §6.2), as browsers do
+    /// and the library does not. Default false.
+    #[doc(hidden)]
+    pub witness: bool,
 
     /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
     /// else is for tests, for whoever knows it can speak for every peer.
@@ -147,6 +160,8 @@ impl Config {
             repair: Repair::WhileLossy,
             channels: Channels::One,
             first_tsn: None,
+            deaf: false,
+            witness: false,
             seed: None,
         }
     }

@@ -16,8 +16,11 @@ use str0m::ice::StunMessage;
 
 use crate::credentials::{Credentials, slot_of};
 use crate::deadlines::Deadlines;
+use crate::dropped::Dropped;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 use crate::event::{CloseReason, Input, Output, Stage};
+use crate::options::SendOptions;
+use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::sdp::{Offer, Role, candidate_addresses, checked};
@@ -62,8 +65,8 @@ pub struct Stats {
     pub unrouted: u64,
     /// Connectivity checks that named a peer and were not signed with its password.
     pub forged: u64,
-    /// Messages that were dropped before they were sent, because they were too many or too old.
-    pub dropped: u64,
+    /// Messages that were dropped before they were sent, by cause.
+    pub dropped: Dropped,
 }
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
@@ -167,11 +170,30 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Sends an unreliable message: fresh or not at all. It leaves with the next
     /// [`poll_output`](Endpoint::poll_output), together with others that were sent before that,
     /// and never waits longer than [`Config::fresh_time`].
+    ///
+    /// # Errors
+    /// If the channel of this peer is not open, or the message is longer than
+    /// [`Config::message_bytes`]; the message comes back.
     pub fn send(
         &mut self,
         now: Instant,
         key: &K,
         message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        self.send_with(now, key, message, SendOptions::default())
+    }
+
+    /// [`send`](Endpoint::send) with options: a message of which only the newest matters, as in
+    /// `SendOptions::latest(entity)`, takes the place of an older one that has not left.
+    ///
+    /// # Errors
+    /// As of [`send`](Endpoint::send).
+    pub fn send_with(
+        &mut self,
+        now: Instant,
+        key: &K,
+        message: impl Into<Bytes>,
+        options: SendOptions,
     ) -> Result<(), SendError> {
         let message = message.into();
         if message.len() > self.config.message_bytes {
@@ -180,7 +202,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         match self.slots.get(key).copied() {
             Some(slot) if self.peers[slot].1.stage() == Some(Stage::Open) => {
                 self.warn_of_fragments(message.len());
-                self.with_peer(slot, |peer, _| peer.send(now, message));
+                self.with_peer(slot, |peer, _| peer.send(now, message, options));
                 self.unflushed.extend((self.unflushed.last() != Some(&slot)).then_some(slot));
                 self.now = self.now.max(Some(now));
                 Ok(())
@@ -212,6 +234,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// How far a peer has come; `None` if nobody has this key.
     pub fn stage(&self, key: &K) -> Option<Stage> {
         self.peers[*self.slots.get(key)?].1.stage()
+    }
+
+    /// Shows how the path to this peer is, to any thread; `None` if nobody has this key.
+    pub fn gauge(&self, key: &K) -> Option<Gauge> {
+        Some(self.peers[*self.slots.get(key)?].1.gauge().clone())
     }
 
     /// Peers that are connecting or connected.
@@ -332,7 +359,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         let (wake, dropped) = (peer.wake(), peer.dropped());
         let result = change(peer, &mut self.scratch);
         self.deadlines.replace(slot, wake, peer.wake().filter(|_| !peer.is_closed()));
-        self.stats.dropped += peer.dropped() - dropped;
+        let dropped = peer.dropped() - dropped;
+        peer.gauge().add_dropped(dropped);
+        self.stats.dropped += dropped;
         self.outputs.extend(self.scratch.drain(..).map(|output| match output {
             PeerOutput::Transmit(transmit) => Output::Transmit(transmit),
             PeerOutput::Event(event) => Output::Event(key.clone(), event),

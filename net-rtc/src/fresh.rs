@@ -1,117 +1,317 @@
 //! Messages that wait to be sent: fresh or not at all.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// A queue with a bound and a deadline for each message. What does not fit pushes out the
-/// oldest, what waits too long is dropped; both are counted.
+use crate::dropped::Dropped;
+use crate::latest::Latest;
+use crate::options::SendOptions;
+
+/// This part of the time that a message may wait is left to it while the queue stands.
+const HURRY: u32 = 5;
+
+/// The queue in front of the path: bounded, the newest of a key in place of the older one, and
+/// nothing in it grows old.
+///
+/// A burst may use the whole time that a message may wait. If not everything could be sent for
+/// that long, then more comes than the path takes, and waiting would make each message as old
+/// as all the others: until nothing had to be dropped for that long, and everything was sent, a
+/// message gives way to newer ones after a fifth of the time.
 #[derive(Debug)]
 pub(crate) struct Fresh {
-    waiting: VecDeque<(Instant, Bytes)>,
-    bytes: usize,
-    most_bytes: usize,
+    line: Latest<Waiting>,
+    /// Since when not everything could be sent.
+    stands_since: Option<Instant>,
+    /// When the last message came.
+    newest: Option<Instant>,
+    /// When something grew too old last.
+    aged: Option<Instant>,
     most_time: Duration,
-    dropped: u64,
+    dropped: Dropped,
+}
+
+/// A message and when it came.
+#[derive(Debug)]
+struct Waiting {
+    came: Instant,
+    message: Bytes,
+    options: SendOptions,
 }
 
 impl Fresh {
     pub(crate) fn new(most_bytes: usize, most_time: Duration) -> Fresh {
-        Fresh { waiting: VecDeque::new(), bytes: 0, most_bytes, most_time, dropped: 0 }
+        Fresh {
+            line: Latest::new(most_bytes),
+            stands_since: None,
+            newest: None,
+            aged: None,
+            most_time,
+            dropped: Dropped::default(),
+        }
     }
 
-    /// Admits a message, always, at the cost of the oldest.
-    pub(crate) fn push(&mut self, now: Instant, message: Bytes) {
-        self.bytes += message.len();
-        self.waiting.push_back((now + self.most_time, message));
-        while self.bytes > self.most_bytes && self.waiting.len() > 1 {
-            self.drop_oldest();
+    /// Admits a message, always: in the place of the one with its key, or at the cost of the
+    /// first in line.
+    pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
+        self.expire(now);
+        if self.line.is_empty() && self.aged.is_none_or(|aged| now > aged + self.most_time) {
+            self.stands_since = None;
         }
+        self.stands_since.get_or_insert(now);
+        self.newest = Some(now);
+        let waiting = Waiting { came: now, message, options };
+        self.dropped += self.line.push(options.key, waiting.message.len(), waiting);
     }
 
     /// The size of the next message that is still fresh, after dropping those that are not.
     pub(crate) fn peek(&mut self, now: Instant) -> Option<usize> {
-        while self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.drop_oldest();
-        }
-        self.waiting.front().map(|(_, message)| message.len())
+        self.expire(now);
+        self.line.front().map(|waiting| waiting.message.len())
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let (_, message) = self.waiting.pop_front()?;
-        self.bytes -= message.len();
-        Some(message)
+    pub(crate) fn pop(&mut self) -> Option<(Bytes, SendOptions)> {
+        self.line.pop().map(|waiting| (waiting.message, waiting.options))
     }
 
     pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
-        self.bytes = 0;
+        self.line.clear();
     }
 
-    /// When the oldest message stops being fresh.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// When the next message stops being fresh; `None` if it never does, or nothing waits.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|(deadline, _)| *deadline)
+        let came = self.line.front()?.came;
+        let at_most = came.checked_add(self.most_time)?;
+        if self.newest == Some(came) {
+            return Some(at_most);
+        }
+        let hurry = self.stands_since?.checked_add(self.most_time)?;
+        Some(hurry.max(came + self.most_time / HURRY).min(at_most))
     }
 
-    /// Messages that were too many or too old.
-    pub(crate) fn dropped(&self) -> u64 {
+    /// Messages that were dropped.
+    pub(crate) fn dropped(&self) -> Dropped {
         self.dropped
     }
 
-    fn drop_oldest(&mut self) {
-        self.dropped += u64::from(self.pop().is_some());
+    fn expire(&mut self, now: Instant) {
+        while self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.line.pop();
+            self.dropped.too_old += 1;
+            self.aged = Some(now);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     const TIME: Duration = Duration::from_millis(100);
+    const HURRIED: Duration = Duration::from_millis(20);
+    const MS: Duration = Duration::from_millis(1);
 
     fn filled(sizes: &[usize]) -> (Fresh, Instant) {
         let now = Instant::now();
         let mut fresh = Fresh::new(1_000, TIME);
         for size in sizes {
-            fresh.push(now, Bytes::from(vec![0; *size]));
+            push(&mut fresh, now, None, *size);
         }
         (fresh, now)
+    }
+
+    fn push(fresh: &mut Fresh, now: Instant, key: Option<u64>, size: usize) {
+        let options = SendOptions { key, ..SendOptions::default() };
+        fresh.push(now, Bytes::from(vec![0; size]), options);
+    }
+
+    /// Sizes of what is sent now.
+    fn sent(fresh: &mut Fresh, now: Instant) -> Vec<usize> {
+        std::iter::from_fn(|| {
+            fresh.peek(now)?;
+            fresh.pop().map(|(message, _)| message.len())
+        })
+        .collect()
     }
 
     #[test]
     fn keeps_order() {
         let (mut fresh, now) = filled(&[1, 2, 3]);
-        for size in 1..=3 {
-            assert_eq!(fresh.peek(now), Some(size));
-            assert_eq!(fresh.pop().map(|m| m.len()), Some(size));
-        }
+        assert_eq!(sent(&mut fresh, now), [1, 2, 3]);
         assert_eq!(fresh.peek(now), None);
         assert_eq!(fresh.deadline(), None);
     }
 
     #[test]
     fn the_bound_drops_the_oldest() {
-        let (mut fresh, now) = filled(&[500, 499, 1]);
-        assert_eq!((fresh.peek(now), fresh.dropped()), (Some(500), 0));
-        fresh.push(now, Bytes::from_static(b"x"));
-        assert_eq!((fresh.peek(now), fresh.dropped()), (Some(499), 1));
+        let (mut fresh, now) = filled(&[500, 436, 1]);
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(500), 0));
+        push(&mut fresh, now, None, 1);
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(436), 1));
     }
 
     #[test]
     fn one_whole_message_is_always_admitted() {
         let (mut fresh, now) = filled(&[10, 5_000]);
-        assert_eq!((fresh.peek(now), fresh.dropped()), (Some(5_000), 1));
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(5_000), 1));
     }
 
     #[test]
-    fn a_message_grows_old() {
-        let (mut fresh, now) = filled(&[10]);
-        fresh.push(now + TIME / 2, Bytes::from_static(b"later"));
+    fn the_newest_of_a_key_takes_the_place_the_time_and_the_options() {
+        let (mut fresh, now) = filled(&[]);
+        let later = now + TIME - MS;
+        fresh.push(now, "old".into(), SendOptions::latest(1));
+        push(&mut fresh, now, None, 5);
+        fresh.push(later, "new".into(), SendOptions::latest(1).repair(true));
+        assert_eq!(fresh.deadline(), Some(later + HURRIED));
+        assert_eq!(fresh.peek(later + HURRIED - MS), Some(3), "it is not as old as its place");
+        let expected = (Bytes::from("new"), SendOptions::latest(1).repair(true));
+        assert_eq!(fresh.pop(), Some(expected));
+        assert_eq!(fresh.peek(later + HURRIED - MS), None, "what stood behind it is");
+        let Dropped { replaced, too_many, too_old } = fresh.dropped();
+        assert_eq!((replaced, too_many, too_old), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_burst_may_use_the_whole_time() {
+        let (mut fresh, now) = filled(&[10, 11]);
         assert_eq!(fresh.deadline(), Some(now + TIME));
         assert_eq!(fresh.peek(now + TIME - Duration::from_nanos(1)), Some(10));
-        assert_eq!(fresh.peek(now + TIME), Some(5));
-        assert_eq!(fresh.peek(now + TIME * 2), None);
-        assert_eq!(fresh.dropped(), 2);
+        assert_eq!(fresh.peek(now + TIME), None);
+        assert_eq!((fresh.dropped().too_old, fresh.deadline()), (2, None));
+    }
+
+    #[test]
+    fn a_queue_that_stands_hurries() {
+        let (mut fresh, now) = filled(&[10]);
+        for (at, size) in [(50, 11), (79, 12), (80, 13), (81, 14), (99, 15)] {
+            push(&mut fresh, now + MS * at, None, size);
+        }
+        assert_eq!(fresh.peek(now + TIME - MS), Some(10), "not yet");
+        assert_eq!(fresh.peek(now + TIME), Some(14));
+        assert_eq!(fresh.deadline(), Some(now + MS * 101));
+        assert_eq!(sent(&mut fresh, now + MS * 118), [15]);
+        assert_eq!(fresh.dropped().too_old, 5);
+        // It has been empty: what comes now has the whole time again.
+        push(&mut fresh, now + MS * 118, None, 16);
+        assert_eq!(fresh.deadline(), Some(now + MS * 218));
+    }
+
+    #[test]
+    fn a_late_look_sees_that_the_queue_was_empty() {
+        let (mut fresh, now) = filled(&[10]);
+        push(&mut fresh, now + MS * 103, None, 11);
+        assert_eq!(fresh.dropped().too_old, 1);
+        assert_eq!(fresh.deadline(), Some(now + MS * 203));
+    }
+
+    #[test]
+    fn however_slow_the_sender_every_message_has_its_chance() {
+        for pause in [1, 7, 19, 20, 21, 50, 99, 100, 101, 200, 1_000] {
+            let (mut fresh, mut now) = filled(&[]);
+            for _ in 0..200 {
+                push(&mut fresh, now, None, 1);
+                let newest = now;
+                // Nothing leaves: at each moment the newest is there for 20 ms at least.
+                for _ in 0..pause {
+                    let is_there = fresh.peek(now).is_some();
+                    assert!(is_there || now >= newest + HURRIED, "a pause of {pause} ms");
+                    now += MS;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_end_nothing_grows_old() {
+        let now = Instant::now();
+        let mut fresh = Fresh::new(1_000, Duration::MAX);
+        push(&mut fresh, now, None, 1);
+        assert_eq!(fresh.deadline(), None);
+        assert_eq!(fresh.peek(now + TIME * 10_000), Some(1));
+    }
+
+    /// What is known of a message in the model: key, size, and when it came.
+    type Known = (Option<u64>, usize, Instant);
+
+    /// The same as [`Fresh`], as simple as can be, and told of every millisecond.
+    struct Model {
+        line: Vec<Known>,
+        stands_since: Instant,
+        dropped: Dropped,
+    }
+
+    impl Model {
+        fn tick(&mut self, now: Instant) {
+            let hurries = now >= self.stands_since + TIME;
+            let patience = if hurries { HURRIED } else { TIME };
+            while self.line.first().is_some_and(|first| now >= first.2 + patience) {
+                self.line.remove(0);
+                self.dropped.too_old += 1;
+            }
+        }
+
+        fn push(&mut self, most: usize, known: Known) {
+            if self.line.is_empty() {
+                self.stands_since = known.2;
+            }
+            match self.line.iter().position(|old| known.0.is_some() && old.0 == known.0) {
+                None => self.line.push(known),
+                Some(index) => {
+                    self.line[index] = known;
+                    self.dropped.replaced += 1;
+                }
+            }
+            let newest = |old: &Known| *old == known;
+            while self.line.iter().map(|old| old.1.max(64)).sum::<usize>() > most
+                && self.line.len() > 1
+            {
+                let index = usize::from(newest(&self.line[0]));
+                self.line.remove(index);
+                self.dropped.too_many += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn does_what_the_model_does() {
+        for seed in 0..300 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let (most, pushes) = (random.random_range(100..6_000), random.random_range(0.05..1.0));
+            let pops = random.random_range(0.0..0.6);
+            let mut now = Instant::now();
+            let mut fresh = Fresh::new(most, TIME);
+            let mut model = Model { line: vec![], stands_since: now, dropped: Dropped::default() };
+            let (mut pushed, mut popped) = (0, 0);
+            for size in 0..2_000 {
+                model.tick(now);
+                if random.random_bool(pushes) {
+                    let key = random.random_bool(0.5).then(|| random.random_range(0..8));
+                    push(&mut fresh, now, key, size);
+                    model.push(most, (key, size, now));
+                    pushed += 1;
+                }
+                if random.random_bool(pops) {
+                    model.tick(now);
+                    let expected = (!model.line.is_empty()).then(|| model.line.remove(0));
+                    assert_eq!(fresh.peek(now), expected.map(|known| known.1), "seed {seed}");
+                    popped += u64::from(fresh.pop().is_some());
+                }
+                now += MS;
+            }
+            fresh.peek(now);
+            model.tick(now);
+            assert_eq!(fresh.dropped(), model.dropped, "seed {seed}");
+            assert_eq!(fresh.line.len(), model.line.len(), "seed {seed}");
+            let waiting = model.line.len() as u64;
+            assert_eq!(pushed, popped + fresh.dropped().total() + waiting, "seed {seed}");
+        }
     }
 }

@@ -49,14 +49,16 @@
 //! `examples/echo.rs` is the same over real sockets, in both roles.
 //!
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
-//! str0m's `Rtc`, `fresh` is the queue of messages that wait, `plane` carries them between SCTP
-//! and DTLS ([`data_plane`] says why, how and how well), `tap` is its place in str0m, `sdp` and `credentials`
-//! shape what is signalled.
+//! str0m's `Rtc`, `outbox` is what it has to send, with the queue `fresh` and in that the line
+//! `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`] says why, how and how
+//! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
+//! what is signalled.
 
 mod config;
 mod credentials;
 mod crypto;
 mod deadlines;
+mod dropped;
 mod early;
 mod endpoint;
 mod error;
@@ -64,21 +66,31 @@ mod event;
 #[cfg(test)]
 mod evil;
 mod fresh;
+mod latest;
+mod options;
+mod outbox;
 #[cfg(test)]
 mod pair;
+mod path;
 mod peer;
 mod plane;
 mod routes;
 mod sdp;
+#[cfg(test)]
+mod sends;
 mod stack;
 mod state;
 mod tap;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};
 pub use deadlines::Deadlines;
+pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
+pub use latest::Latest;
+pub use options::SendOptions;
+pub use path::{Gauge, Path};
 pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]

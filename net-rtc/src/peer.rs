@@ -1,4 +1,4 @@
-//! One peer: its `Rtc`, the messages that wait, and how far the connection has come.
+//! One peer: its `Rtc`, what it has to send, and how far the connection has come.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,8 +11,11 @@ use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
 use str0m::{IceCreds, Rtc, RtcError};
 
+use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
-use crate::fresh::Fresh;
+use crate::options::SendOptions;
+use crate::outbox::{Outbox, Written};
+use crate::path::Gauge;
 use crate::plane::Fault;
 use crate::sdp::Role;
 use crate::stack::{rtc, unreliable};
@@ -33,11 +36,11 @@ pub(crate) enum PeerOutput {
 pub(crate) struct Peer {
     rtc: Rtc,
     plane: SharedPlane,
+    outbox: Outbox,
+    gauge: Gauge,
     channels: Channels,
-    sctp_bytes: usize,
     credentials: IceCreds,
     state: State,
-    fresh: Fresh,
     sources: Vec<SocketAddr>,
     /// When the last connectivity check came, or the answer to one.
     checked: Instant,
@@ -84,19 +87,19 @@ impl Peer {
         config: &Config,
         state: State,
     ) -> Peer {
-        let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
-        let Config { channels, sctp_bytes, silent_timeout, .. } = *config;
+        let gauge = Gauge::default();
+        plane.lock().set_gauge(gauge.clone());
         Peer {
             rtc,
+            outbox: Outbox::new(config, plane.clone()),
             plane,
-            channels,
-            sctp_bytes,
+            gauge,
+            channels: config.channels,
             credentials,
             state,
-            fresh,
             sources: Vec::new(),
             checked: now,
-            silent_timeout,
+            silent_timeout: config.silent_timeout,
             wake: None,
         }
     }
@@ -168,8 +171,8 @@ impl Peer {
     }
 
     /// Queues a message on the open channel for the next [`flush`](Peer::flush).
-    pub(crate) fn send(&mut self, now: Instant, message: Bytes) {
-        self.fresh.push(now, message);
+    pub(crate) fn send(&mut self, now: Instant, message: Bytes, options: SendOptions) {
+        self.outbox.push(now, message, options);
     }
 
     /// Sends what waits, as far as the path takes it.
@@ -216,8 +219,13 @@ impl Peer {
     }
 
     /// Messages that were dropped unsent.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.fresh.dropped()
+    pub(crate) fn dropped(&self) -> Dropped {
+        self.outbox.dropped()
+    }
+
+    /// Where the state of the path to this peer is shown.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// When this peer wants `handle_timeout`.
@@ -267,7 +275,9 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(wake)) => {
                     self.wake = Some(wake);
-                    self.engage();
+                    if let State::Open(channel) = self.state {
+                        self.outbox.engage(&mut self.rtc, channel);
+                    }
                     return self.take_from_plane(out);
                 }
                 Ok(str0m::Output::Transmit(transmit)) => out.push(PeerOutput::Transmit(Transmit {
@@ -328,17 +338,6 @@ impl Peer {
         }
     }
 
-    /// Lets the plane take over once SCTP has sent all that belongs to the opening.
-    fn engage(&mut self) {
-        let State::Open(channel) = self.state else { return };
-        let mut plane = self.plane.lock();
-        if plane.is_watching()
-            && let Some(stream) = self.rtc.direct_api().sctp_stream_id_by_channel_id(channel)
-        {
-            plane.engage(stream);
-        }
-    }
-
     /// What the plane has received, or found wrong, while str0m worked.
     fn take_from_plane(&mut self, out: &mut Vec<PeerOutput>) {
         let mut plane = self.plane.lock();
@@ -358,47 +357,15 @@ impl Peer {
         }
     }
 
-    /// Writes what is fresh, by the plane or, if it does not carry this peer, into SCTP.
+    /// Writes what is fresh, as far as the path takes it.
     fn write(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let State::Open(channel) = self.state else { return };
-        if !self.plane.lock().is_engaged() {
-            return self.write_to_sctp(now, channel, out);
-        }
-        if self.write_to_plane(now) {
-            match self.rtc.handle_input(str0m::Input::Timeout(now)) {
-                Ok(()) => self.drain(out),
-                Err(error) => self.fail(error, out),
+        while let State::Open(channel) = self.state {
+            match self.outbox.write(now, &mut self.rtc, channel) {
+                Ok(Written::Nothing) => return,
+                Ok(Written::One) => self.drain(out),
+                Ok(Written::All) => return self.drain(out),
+                Err(error) => return self.fail(error, out),
             }
-        }
-    }
-
-    /// Tells whether the plane has packets for DTLS to take.
-    fn write_to_plane(&mut self, now: Instant) -> bool {
-        let mut plane = self.plane.lock();
-        while self.fresh.peek(now).is_some() && plane.room().is_ok() {
-            plane.send(self.fresh.pop().expect("peek saw it"), None);
-        }
-        plane.flush()
-    }
-
-    /// Only as long as little waits inside SCTP, where it would grow old.
-    fn write_to_sctp(&mut self, now: Instant, channel: ChannelId, out: &mut Vec<PeerOutput>) {
-        while let Some(size) = self.fresh.peek(now) {
-            let Some(mut writer) = self.rtc.channel(channel) else { return };
-            let waiting = writer.buffered_amount();
-            if waiting > 0 && waiting + size > self.sctp_bytes {
-                return;
-            }
-            let message = self.fresh.pop().expect("peek saw it");
-            // The one byte of text stands for an empty message: see `text_to_empty`.
-            let written = match message.is_empty() {
-                true => writer.write(false, &[0]),
-                false => writer.write(true, &message),
-            };
-            if let Err(error) = written {
-                return self.fail(error, out);
-            }
-            self.drain(out);
         }
     }
 
@@ -409,10 +376,8 @@ impl Peer {
             State::Open(_) => Some(self.silent_at()),
             State::Offered(..) | State::Closed => None,
         };
-        let fresh = self.fresh.deadline();
-        let mut plane = self.plane.lock();
-        let room = fresh.and_then(|_| plane.room().err());
-        self.wake = [self.wake, own, fresh, room, plane.wake()].into_iter().flatten().min();
+        let plane = self.plane.lock().wake();
+        self.wake = [self.wake, own, self.outbox.wake(), plane].into_iter().flatten().min();
     }
 
     /// When a peer that stays silent is lost. str0m has a shorter patience of its own, in
@@ -437,7 +402,7 @@ impl Peer {
             return;
         }
         self.set_state(State::Closed);
-        self.fresh.clear();
+        self.outbox.clear();
         out.push(PeerOutput::Event(Event::Closed(reason)));
         if let Err(error) = self.rtc.close() {
             debug!("{}: no goodbye: {error}", self.credentials.ufrag);

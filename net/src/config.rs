@@ -25,11 +25,14 @@ pub struct Config {
     pub backlog_bytes: usize,
 
     /// Unreliable messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it
-    /// the oldest is dropped and counted. One whole message is always admitted.
+    /// the first in line is dropped and counted. One whole message is always admitted. A message
+    /// counts as 64 bytes at least.
     pub fresh_bytes: usize,
 
     /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
-    /// is dropped and counted.
+    /// is dropped and counted. Once messages to a peer have waited without a break for that
+    /// long, more is sent than the path takes: then a message may wait a fifth of it, until
+    /// there has been a break.
     pub fresh_time: Duration,
 
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain

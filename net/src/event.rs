@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use net_rtc::SendOptions;
 
 /// Something happened to a peer. For each id: one `Open`, then any number of `Received`, then
 /// one `Closed`, then nothing.
@@ -57,4 +58,20 @@ pub enum Delivery {
     Reliable,
     /// Over the data channel: fresh or not at all.
     Unreliable,
+}
+
+/// The same with what can be asked of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Reliable,
+    Unreliable(SendOptions),
+}
+
+impl From<Delivery> for Way {
+    fn from(delivery: Delivery) -> Way {
+        match delivery {
+            Delivery::Reliable => Way::Reliable,
+            Delivery::Unreliable => Way::Unreliable(SendOptions::default()),
+        }
+    }
 }

@@ -41,6 +41,7 @@ pub use close::{CloseReason, Refusal, WebRtcStage};
 pub use config::{Config, Congestion, DataPlane, PublicAddr, Repair};
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
+pub use net_rtc::{Dropped, Path, SendOptions};
 pub use queue::EventQueue;
 pub use server::{PeerInfo, Server};
 pub use stats::{Refusals, Stats};

@@ -4,14 +4,17 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use net_rtc::{Dropped, Latest, SendOptions};
 
-use crate::{CloseReason, Config, Delivery};
+use crate::event::Way;
+use crate::{CloseReason, Config};
 
 /// What a message costs at least, in bytes: so many empty ones are bounded too.
 const LEAST_COST: usize = 64;
 
 /// The meeting point of the application's threads and the loop, one for each peer. Both ways
-/// of sending are bounded here: reliable pushes back, unreliable drops the oldest.
+/// of sending are bounded here: reliable pushes back, unreliable drops the first in line, and
+/// the newest of a key takes the place of the older one.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     inner: Mutex<Contents>,
@@ -20,13 +23,12 @@ pub(crate) struct Mailbox {
 }
 
 /// What waits in a mailbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) reliable: VecDeque<Bytes>,
-    pub(crate) fresh: VecDeque<Bytes>,
+    pub(crate) fresh: Latest<(Bytes, SendOptions)>,
     pub(crate) close: Option<CloseReason>,
     reliable_cost: usize,
-    fresh_cost: usize,
     /// Bytes that the loop took and the peer's websocket has not written yet.
     unwritten: usize,
     /// Whether the loop knows that there is something here.
@@ -39,7 +41,7 @@ pub(crate) struct Posted {
     /// The loop must be told that this mailbox is not empty any more.
     pub(crate) announce: bool,
     /// Unreliable messages that gave way.
-    pub(crate) dropped: usize,
+    pub(crate) dropped: Dropped,
 }
 
 fn cost(message: &Bytes) -> usize {
@@ -49,21 +51,21 @@ fn cost(message: &Bytes) -> usize {
 impl Mailbox {
     pub(crate) fn new(config: &Config) -> Mailbox {
         Mailbox {
-            inner: Mutex::default(),
+            inner: Mutex::new(Contents::new(config.fresh_bytes, 0)),
             backlog_bytes: config.backlog_bytes,
             fresh_bytes: config.fresh_bytes,
         }
     }
 
     /// Posts a message, or gives it back if too much of its kind waits.
-    pub(crate) fn post(&self, delivery: Delivery, message: Bytes) -> Result<Posted, Bytes> {
+    pub(crate) fn post(&self, way: Way, message: Bytes) -> Result<Posted, Bytes> {
         let mut contents = self.lock();
-        let dropped = match delivery {
-            Delivery::Reliable if contents.is_full(cost(&message), self.backlog_bytes) => {
+        let dropped = match way {
+            Way::Reliable if contents.is_full(cost(&message), self.backlog_bytes) => {
                 return Err(message);
             }
-            Delivery::Reliable => contents.push_reliable(message),
-            Delivery::Unreliable => contents.push_fresh(message, self.fresh_bytes),
+            Way::Reliable => contents.push_reliable(message),
+            Way::Unreliable(options) => contents.push_fresh(message, options),
         };
         Ok(Posted { announce: contents.announce(), dropped })
     }
@@ -72,16 +74,15 @@ impl Mailbox {
     pub(crate) fn close(&self, reason: CloseReason) -> Posted {
         let mut contents = self.lock();
         contents.close.get_or_insert(reason);
-        Posted { announce: contents.announce(), dropped: 0 }
+        Posted { announce: contents.announce(), dropped: Dropped::default() }
     }
 
     /// Hands everything to the loop, which says how much of it the websocket has not written.
     /// Under one lock, so that no sender sees the messages gone before they are counted there.
     pub(crate) fn empty(&self, take: impl FnOnce(&mut Contents) -> usize) {
         let mut contents = self.lock();
-        contents.unwritten = take(&mut contents);
-        let unwritten = contents.unwritten;
-        *contents = Contents { unwritten, ..Contents::default() };
+        let unwritten = take(&mut contents);
+        *contents = Contents::new(self.fresh_bytes, unwritten);
     }
 
     /// Notes how much the websocket has still to write.
@@ -96,26 +97,30 @@ impl Mailbox {
 }
 
 impl Contents {
+    fn new(fresh_bytes: usize, unwritten: usize) -> Contents {
+        Contents {
+            reliable: VecDeque::new(),
+            fresh: Latest::new(fresh_bytes),
+            close: None,
+            reliable_cost: 0,
+            unwritten,
+            announced: false,
+        }
+    }
+
     fn is_full(&self, cost: usize, most: usize) -> bool {
         let waiting = self.reliable_cost + self.unwritten;
         waiting > 0 && waiting + cost > most
     }
 
-    fn push_reliable(&mut self, message: Bytes) -> usize {
+    fn push_reliable(&mut self, message: Bytes) -> Dropped {
         self.reliable_cost += cost(&message);
         self.reliable.push_back(message);
-        0
+        Dropped::default()
     }
 
-    fn push_fresh(&mut self, message: Bytes, most: usize) -> usize {
-        self.fresh_cost += cost(&message);
-        self.fresh.push_back(message);
-        let mut dropped = 0;
-        while self.fresh_cost > most && self.fresh.len() > 1 {
-            self.fresh_cost -= self.fresh.pop_front().map_or(0, |oldest| cost(&oldest));
-            dropped += 1;
-        }
-        dropped
+    fn push_fresh(&mut self, message: Bytes, options: SendOptions) -> Dropped {
+        self.fresh.push(options.key, message.len(), (message, options))
     }
 
     fn announce(&mut self) -> bool {
@@ -126,6 +131,7 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Delivery;
 
     fn mailbox() -> Mailbox {
         let config = Config { backlog_bytes: 1_000, fresh_bytes: 1_000, ..Config::default() };
@@ -139,47 +145,115 @@ mod tests {
     #[test]
     fn reliable_pushes_back_and_changes_nothing() {
         let mailbox = mailbox();
-        assert!(mailbox.post(Delivery::Reliable, bytes(600)).is_ok());
-        assert_eq!(mailbox.post(Delivery::Reliable, bytes(401)), Err(bytes(401)));
-        assert!(mailbox.post(Delivery::Reliable, bytes(400)).is_ok());
+        assert!(mailbox.post(Way::Reliable, bytes(600)).is_ok());
+        assert_eq!(mailbox.post(Way::Reliable, bytes(401)), Err(bytes(401)));
+        assert!(mailbox.post(Way::Reliable, bytes(400)).is_ok());
         mailbox.empty(|contents| {
             assert_eq!(contents.reliable, [bytes(600), bytes(400)]);
             1_000
         });
-        assert_eq!(mailbox.post(Delivery::Reliable, bytes(0)), Err(bytes(0)), "still unwritten");
+        assert_eq!(mailbox.post(Way::Reliable, bytes(0)), Err(bytes(0)), "still unwritten");
         mailbox.set_unwritten(900);
-        assert!(mailbox.post(Delivery::Reliable, bytes(0)).is_ok());
+        assert!(mailbox.post(Way::Reliable, bytes(0)).is_ok());
     }
 
     #[test]
     fn one_whole_message_is_always_admitted() {
         for delivery in [Delivery::Reliable, Delivery::Unreliable] {
-            assert!(mailbox().post(delivery, bytes(50_000)).is_ok());
+            assert!(mailbox().post(delivery.into(), bytes(50_000)).is_ok());
         }
+    }
+
+    /// Posts an unreliable message; tells how many were replaced and how many too many.
+    fn post(mailbox: &Mailbox, options: SendOptions, message: Bytes) -> (u64, u64) {
+        let posted = mailbox.post(Way::Unreliable(options), message).unwrap();
+        (posted.dropped.replaced, posted.dropped.too_many)
+    }
+
+    fn fresh(mailbox: &Mailbox) -> Vec<(Bytes, SendOptions)> {
+        let mut taken = Vec::new();
+        mailbox.empty(|contents| {
+            taken.extend(std::iter::from_fn(|| contents.fresh.pop()));
+            0
+        });
+        taken
     }
 
     #[test]
     fn unreliable_drops_the_oldest() {
         let mailbox = mailbox();
-        let dropped = |size| mailbox.post(Delivery::Unreliable, bytes(size)).unwrap().dropped;
+        let any = SendOptions::default();
+        let dropped = |size| post(&mailbox, any, bytes(size)).1;
         assert_eq!([dropped(500), dropped(500), dropped(1), dropped(600)], [0, 0, 1, 1]);
-        mailbox.empty(|contents| {
-            assert_eq!(contents.fresh, [bytes(1), bytes(600)]);
-            0
-        });
+        assert_eq!(fresh(&mailbox), [(bytes(1), any), (bytes(600), any)]);
+    }
+
+    #[test]
+    fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {
+        let mailbox = mailbox();
+        let (one, two) = (SendOptions::latest(1), SendOptions::latest(2).repair(true));
+        assert_eq!(post(&mailbox, one, bytes(1)), (0, 0));
+        assert_eq!(post(&mailbox, two, bytes(2)), (0, 0));
+        assert_eq!(post(&mailbox, SendOptions::latest(2), bytes(3)), (1, 0));
+        assert_eq!(post(&mailbox, one.repair(true), bytes(4)), (1, 0));
+        let expected = [(bytes(4), one.repair(true)), (bytes(3), SendOptions::latest(2))];
+        assert_eq!(fresh(&mailbox), expected);
+        assert_eq!(post(&mailbox, one, bytes(5)), (0, 0), "the loop has the older one");
+    }
+
+    /// Numbers that look like chance, the same for the same seed.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.0 >> 33) % end
+        }
+    }
+
+    #[test]
+    fn every_message_is_taken_or_counted() {
+        for seed in 0..100 {
+            let (mailbox, mut random) = (mailbox(), Random(seed));
+            let (mut dropped, mut taken) = (Dropped::default(), 0);
+            for number in 1..=500_u64 {
+                let key = random.below(12);
+                let options = match key {
+                    10.. => SendOptions::default(),
+                    key => SendOptions::latest(key),
+                };
+                let message = [&number.to_be_bytes()[..], &[0; 220][..key as usize * 20]].concat();
+                let way = Way::Unreliable(options);
+                dropped += mailbox.post(way, message.into()).unwrap().dropped;
+                if random.below(20) == 0 {
+                    let messages = fresh(&mailbox);
+                    taken += messages.len() as u64;
+                    let newest = messages.iter().any(|(m, _)| m[..8] == number.to_be_bytes());
+                    assert!(newest, "the newest is always there");
+                    let mut keys: Vec<_> = messages.iter().filter_map(|(_, o)| o.key).collect();
+                    keys.sort_unstable();
+                    assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "one of each key");
+                    let cost: usize = messages.iter().map(|(message, _)| cost(message)).sum();
+                    assert!(cost <= 1_000, "seed {seed}: {cost}");
+                }
+            }
+            taken += fresh(&mailbox).len() as u64;
+            assert!(dropped.replaced > 0 && dropped.too_many > 0 && dropped.too_old == 0);
+            assert_eq!(taken + dropped.total(), 500, "seed {seed}");
+        }
     }
 
     #[test]
     fn empty_messages_are_bounded() {
         let mailbox = mailbox();
-        let accepted = (0..1_000).filter(|_| mailbox.post(Delivery::Reliable, bytes(0)).is_ok());
+        let accepted = (0..1_000).filter(|_| mailbox.post(Way::Reliable, bytes(0)).is_ok());
         assert_eq!(accepted.count(), 1_000 / LEAST_COST);
     }
 
     #[test]
     fn the_loop_is_told_once() {
         let mailbox = mailbox();
-        let announce = || mailbox.post(Delivery::Reliable, bytes(1)).unwrap().announce;
+        let announce = || mailbox.post(Way::Reliable, bytes(1)).unwrap().announce;
         assert_eq!([announce(), announce()], [true, false]);
         assert!(!mailbox.close(CloseReason::ClosedByServer).announce);
         mailbox.empty(|contents| {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::driver;
+use crate::event::Way;
 use crate::shared::Shared;
 use crate::{
-    BindError, CloseReason, Config, Delivery, EventQueue, PeerId, Refusals, SendError, Stats,
+    BindError, CloseReason, Config, Delivery, EventQueue, Path, PeerId, Refusals, SendError,
+    SendOptions, Stats,
 };
 
 /// A running server. Clone it freely, use it from any thread; no call blocks, and none panics
@@ -36,8 +38,8 @@ impl Drop for Handle {
     }
 }
 
-/// Where an open peer is and what it asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where an open peer is, what it asked for, and how the way to it is.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PeerInfo {
     /// The address of its websocket.
@@ -46,6 +48,8 @@ pub struct PeerInfo {
     pub path: String,
     /// What stood behind the `?`, if there was one.
     pub query: Option<String>,
+    /// Round trip, loss, rate and drops of its unreliable path, as they were at the call.
+    pub link: Path,
 }
 
 impl Server {
@@ -87,13 +91,54 @@ impl Server {
     /// [`Config::backlog_bytes`] wait. Messages over [`Config::message_bytes`] are not sent.
     /// Both are counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
     pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
-        self.handle.shared.send_or_close(Delivery::Reliable, id.into(), message.into());
+        self.handle.shared.send_or_close(Way::Reliable, id.into(), message.into());
     }
 
     /// Sends over the WebRTC data channel: fresh or not at all. An id that nobody has is not an
     /// error. Messages over [`Config::message_bytes`] are not sent, and counted.
     pub fn send_unreliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
-        self.handle.shared.send_or_close(Delivery::Unreliable, id.into(), message.into());
+        self.send_unreliable_with(id, message, SendOptions::default());
+    }
+
+    /// [`send_unreliable`](Server::send_unreliable) for state of which only the newest matters:
+    /// a message takes the place, and the turn, of an older one with the same key to the same
+    /// peer that has not left. So a path that is too narrow for every message carries the newest
+    /// of each key in turn, instead of old ones.
+    ///
+    /// Give each entity a key of its own:
+    ///
+    /// ```no_run
+    /// # struct Entity { id: u64 }
+    /// # impl Entity { fn snapshot(&self) -> Vec<u8> { Vec::new() } }
+    /// # let (server, entities) = (net::Server::new("127.0.0.1:3000").0, Vec::<Entity>::new());
+    /// // In each tick:
+    /// for entity in &entities {
+    ///     server.send_latest(0, entity.id, entity.snapshot());
+    /// }
+    /// ```
+    ///
+    /// Such messages are not repaired: the next one makes good for one that was lost. For what
+    /// happens once, use [`send_unreliable_with`](Server::send_unreliable_with).
+    pub fn send_latest(&self, id: impl Into<PeerId>, key: u64, message: impl Into<Bytes>) {
+        self.send_unreliable_with(id, message, SendOptions::latest(key));
+    }
+
+    /// [`send_unreliable`](Server::send_unreliable) with a key, or with a word on repair:
+    ///
+    /// ```no_run
+    /// # let (server, _queue) = net::Server::new("127.0.0.1:3000");
+    /// use net::SendOptions;
+    ///
+    /// // It happens once: worth sending along with later messages, in case it is lost.
+    /// server.send_unreliable_with(0, "bang", SendOptions::default().repair(true));
+    /// ```
+    pub fn send_unreliable_with(
+        &self,
+        id: impl Into<PeerId>,
+        message: impl Into<Bytes>,
+        options: SendOptions,
+    ) {
+        self.handle.shared.send_or_close(Way::Unreliable(options), id.into(), message.into());
     }
 
     /// Sends a message and tells whether it was taken; if not, it comes back and nothing has
@@ -104,17 +149,27 @@ impl Server {
         id: impl Into<PeerId>,
         message: impl Into<Bytes>,
     ) -> Result<(), SendError> {
-        self.handle.shared.send(delivery, id.into(), message.into())
+        self.handle.shared.send(delivery.into(), id.into(), message.into())
     }
 
     /// [`send_reliable`](Server::send_reliable) to every open peer.
     pub fn broadcast_reliable(&self, message: impl Into<Bytes>) {
-        self.handle.shared.broadcast(Delivery::Reliable, &message.into());
+        self.handle.shared.broadcast(Way::Reliable, &message.into());
     }
 
     /// [`send_unreliable`](Server::send_unreliable) to every open peer.
     pub fn broadcast_unreliable(&self, message: impl Into<Bytes>) {
-        self.handle.shared.broadcast(Delivery::Unreliable, &message.into());
+        self.broadcast_unreliable_with(message, SendOptions::default());
+    }
+
+    /// [`send_latest`](Server::send_latest) to every open peer.
+    pub fn broadcast_latest(&self, key: u64, message: impl Into<Bytes>) {
+        self.broadcast_unreliable_with(message, SendOptions::latest(key));
+    }
+
+    /// [`send_unreliable_with`](Server::send_unreliable_with) to every open peer.
+    pub fn broadcast_unreliable_with(&self, message: impl Into<Bytes>, options: SendOptions) {
+        self.handle.shared.broadcast(Way::Unreliable(options), &message.into());
     }
 
     /// Closes a peer after the reliable messages that were sent before. It gets a goodbye on
@@ -129,9 +184,31 @@ impl Server {
         self.handle.shared.events.close_reason(id.into())
     }
 
-    /// What is known of an open peer.
+    /// What is known of an open peer. Cheap enough for every tick; a game can send less to whom
+    /// the path is narrow:
+    ///
+    /// ```no_run
+    /// # let (server, id, tick) = (net::Server::new("127.0.0.1:3000").0, 0, 0_u64);
+    /// # fn snapshot() -> Vec<u8> { Vec::new() }
+    /// use net::PeerInfo;
+    ///
+    /// /// Bits a second of 60 snapshots.
+    /// const FULL: u64 = 60 * 8 * 1_000;
+    ///
+    /// /// Of every how many ticks this peer gets a snapshot; a rate of 0 is not known yet.
+    /// fn pace(peer: &PeerInfo) -> u64 {
+    ///     match peer.link.rate {
+    ///         0 => 1,
+    ///         rate => FULL.div_ceil(rate).min(6),
+    ///     }
+    /// }
+    ///
+    /// if let Some(peer) = server.peer(id) && tick % pace(&peer) == 0 {
+    ///     server.send_latest(id, 0, snapshot());
+    /// }
+    /// ```
     pub fn peer(&self, id: impl Into<PeerId>) -> Option<PeerInfo> {
-        self.handle.shared.find(id.into()).map(|entry| entry.info.clone())
+        self.handle.shared.find(id.into()).map(|entry| entry.info())
     }
 
     /// Counters.

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use crossbeam::queue::SegQueue;
 use crossbeam::sync::ShardedLock;
+use net_rtc::{DroppedCounter, Gauge};
 
+use crate::event::Way;
 use crate::events::Events;
 use crate::mailbox::{Mailbox, Posted};
 use crate::stats::{Counters, Refusals, add};
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, SendError};
+use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
 /// The handles on one side, the loop on the other.
 pub(crate) struct Shared {
@@ -33,7 +35,24 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) mailbox: Mailbox,
-    pub(crate) info: PeerInfo,
+    info: PeerInfo,
+    gauge: Gauge,
+    /// What was dropped in the mailbox; the gauge shows the rest.
+    dropped: DroppedCounter,
+}
+
+impl Entry {
+    pub(crate) fn new(config: &Config, info: PeerInfo, gauge: Gauge) -> Entry {
+        Entry { mailbox: Mailbox::new(config), info, gauge, dropped: DroppedCounter::default() }
+    }
+
+    /// What is known now.
+    pub(crate) fn info(&self) -> PeerInfo {
+        let mut info = self.info.clone();
+        info.link = self.gauge.read();
+        info.link.dropped += self.dropped.read();
+        info
+    }
 }
 
 impl Shared {
@@ -54,32 +73,27 @@ impl Shared {
     }
 
     /// Posts a message to one peer.
-    pub(crate) fn send(
-        &self,
-        delivery: Delivery,
-        id: PeerId,
-        message: Bytes,
-    ) -> Result<(), SendError> {
-        let result = self.try_send(delivery, id, message);
+    pub(crate) fn send(&self, way: Way, id: PeerId, message: Bytes) -> Result<(), SendError> {
+        let result = self.try_send(way, id, message);
         result.inspect_err(|error| self.counters.count_refused_send(error))
     }
 
     /// The same, but a peer whose backlog is full is closed as `SlowConsumer`.
-    pub(crate) fn send_or_close(&self, delivery: Delivery, id: PeerId, message: Bytes) {
-        if let Err(SendError::Full(_)) = self.send(delivery, id, message) {
+    pub(crate) fn send_or_close(&self, way: Way, id: PeerId, message: Bytes) {
+        if let Err(SendError::Full(_)) = self.send(way, id, message) {
             self.close(id, CloseReason::SlowConsumer);
         }
     }
 
-    pub(crate) fn broadcast(&self, delivery: Delivery, message: &Bytes) {
+    pub(crate) fn broadcast(&self, way: Way, message: &Bytes) {
         for id in self.ids() {
-            self.send_or_close(delivery, id, message.clone());
+            self.send_or_close(way, id, message.clone());
         }
     }
 
     pub(crate) fn close(&self, id: PeerId, reason: CloseReason) {
         if let Some(entry) = self.find(id) {
-            self.posted(id, entry.mailbox.close(reason));
+            self.posted(id, &entry, entry.mailbox.close(reason));
         }
     }
 
@@ -144,7 +158,7 @@ impl Shared {
         self.events.finish();
     }
 
-    fn try_send(&self, delivery: Delivery, id: PeerId, message: Bytes) -> Result<(), SendError> {
+    fn try_send(&self, way: Way, id: PeerId, message: Bytes) -> Result<(), SendError> {
         if message.len() > self.message_bytes {
             return Err(SendError::TooLarge(message));
         }
@@ -154,13 +168,14 @@ impl Shared {
                 false => SendError::NoSuchPeer(message),
             });
         };
-        let posted = entry.mailbox.post(delivery, message).map_err(SendError::Full)?;
-        self.posted(id, posted);
+        let posted = entry.mailbox.post(way, message).map_err(SendError::Full)?;
+        self.posted(id, &entry, posted);
         Ok(())
     }
 
-    fn posted(&self, id: PeerId, posted: Posted) {
-        add(&self.counters.unreliable_dropped, posted.dropped as u64);
+    fn posted(&self, id: PeerId, entry: &Entry, posted: Posted) {
+        entry.dropped.add(posted.dropped);
+        self.counters.unreliable_dropped.add(posted.dropped);
         if posted.announce {
             self.posts.push(id);
             self.wake();

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use net_rtc::{Dropped, DroppedCounter};
+
 use crate::{Refusal, SendError};
 
 /// Refusals that are kept whole.
@@ -26,8 +28,9 @@ pub struct Stats {
     pub datagrams_sent: u64,
     /// Datagrams that the system did not take, for example because its buffer was full.
     pub datagrams_unsent: u64,
-    /// Unreliable messages to peers that were dropped unsent, too many or too old.
-    pub unreliable_dropped: u64,
+    /// Unreliable messages to peers that were dropped before they were sent, by cause;
+    /// [`Dropped::total`] is the sum.
+    pub unreliable_dropped: Dropped,
     /// Unreliable messages from peers that were dropped because the application did not pop.
     pub events_dropped: u64,
     /// Messages refused as `NoSuchPeer`.
@@ -48,7 +51,7 @@ pub(crate) struct Counters {
     pub(crate) datagrams_received: AtomicU64,
     pub(crate) datagrams_sent: AtomicU64,
     pub(crate) datagrams_unsent: AtomicU64,
-    pub(crate) unreliable_dropped: AtomicU64,
+    pub(crate) unreliable_dropped: DroppedCounter,
     pub(crate) events_dropped: AtomicU64,
     pub(crate) no_such_peer: AtomicU64,
     pub(crate) too_large: AtomicU64,
@@ -69,7 +72,7 @@ impl Counters {
             datagrams_received: self.datagrams_received.load(Relaxed),
             datagrams_sent: self.datagrams_sent.load(Relaxed),
             datagrams_unsent: self.datagrams_unsent.load(Relaxed),
-            unreliable_dropped: self.unreliable_dropped.load(Relaxed),
+            unreliable_dropped: self.unreliable_dropped.read(),
             events_dropped: self.events_dropped.load(Relaxed),
             no_such_peer: self.no_such_peer.load(Relaxed),
             too_large: self.too_large.load(Relaxed),

@@ -23,6 +23,12 @@ pub enum Manners {
     Silent,
     /// It answers, and none of its datagrams leaves.
     Unreachable,
+    /// Asked to acknowledge at once (RFC 7053) it waits all the same: 200 ms, or for a second
+    /// packet. This is for plain SCTP.
+    Deaf,
+    /// It does not tell of what came twice (RFC 9260 §6.2), as browsers do. This is for plain
+    /// SCTP.
+    Terse,
 }
 
 /// What happened outside.
@@ -91,6 +97,8 @@ impl Agent {
         let config = net_ws::Config::default();
         let websocket = Socket::connect(now, config, "server.test", path).expect("a good path");
         let local = rtc.local[0];
+        let (deaf, witness) = (manners == Manners::Deaf, manners != Manners::Terse);
+        let rtc = net_rtc::Config { deaf, witness, ..rtc };
         let mut agent = Agent {
             websocket,
             answering: Answering::new(net_signal::Limits::default()),

@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crate::bottleneck::{Bottleneck, Queue};
+
 /// An IPv4 and a UDP header, in bytes: they travel with each datagram and take their share of
 /// the rate.
 pub const HEADERS: usize = 28;
@@ -25,7 +27,7 @@ pub struct Conditions {
     pub reorder: Reorder,
     /// The share of datagrams that arrive twice, from 0 to 1.
     pub duplicates: f64,
-    /// A bottleneck; `None` carries any amount at once.
+    /// A bottleneck of the link's own; `None` carries any amount at once.
     pub rate: Option<Rate>,
 }
 
@@ -129,8 +131,7 @@ pub struct Link {
     dropped: Vec<Dropped>,
     /// Whether the last datagram was lost: what [`Loss::Runs`] goes by.
     in_run: bool,
-    /// When the bottleneck has sent what it holds.
-    idle_at: Option<Instant>,
+    queue: Queue,
     /// When the last bytes of the stream arrive.
     stream_until: Option<Instant>,
 }
@@ -214,34 +215,31 @@ impl Link {
             traffic: Traffic::default(),
             dropped: Vec::new(),
             in_run: false,
-            idle_at: None,
+            queue: Queue::default(),
             stream_until: None,
         }
     }
 
     /// Sends a datagram with `size` bytes of payload.
     pub fn send(&mut self, now: Instant, size: usize) -> Fate {
-        let number = self.traffic.datagrams;
-        self.traffic.datagrams += 1;
-        self.traffic.bytes += size as u64;
-        match self.pass(now, number, size) {
-            Ok(departure) => self.arrive(departure, number),
-            Err(cause) => {
-                let direction = self.direction;
-                self.dropped.push(Dropped { at: now, direction, number, size, cause });
-                Fate::Lost
-            }
-        }
+        self.send_by(now, size, None)
+    }
+
+    /// The same through a bottleneck that is shared with others, in place of the link's own.
+    pub fn send_through(&mut self, now: Instant, size: usize, shared: &mut Bottleneck) -> Fate {
+        self.send_by(now, size, Some(shared))
     }
 
     /// Sends a packet that is no datagram of ours, `size` bytes with all its headers: it shares
     /// the bottleneck, and chance leaves it alone. Gives when it arrives; `None` if the queue is
     /// full, or the link down.
     pub fn packet(&mut self, now: Instant, size: usize) -> Option<Instant> {
-        match self.blackout(now) {
-            None => Some(self.queue(now, size)? + self.conditions.delay),
-            Some(_) => None,
+        let Conditions { rate, delay, .. } = self.conditions;
+        if self.blackout(now).is_some() {
+            return None;
         }
+        let departure = rate.map_or(Some(now), |rate| self.queue.pass(now, rate, size))?;
+        Some(departure + delay)
     }
 
     /// Sends bytes of a stream, as TCP would: all arrive, in order, after any blackout. Gives
@@ -268,14 +266,39 @@ impl Link {
         self.traffic
     }
 
+    fn send_by(&mut self, now: Instant, size: usize, shared: Option<&mut Bottleneck>) -> Fate {
+        let number = self.traffic.datagrams;
+        self.traffic.datagrams += 1;
+        self.traffic.bytes += size as u64;
+        match self.pass(now, number, size, shared) {
+            Ok(departure) => self.arrive(departure, number),
+            Err(cause) => {
+                let direction = self.direction;
+                self.dropped.push(Dropped { at: now, direction, number, size, cause });
+                Fate::Lost
+            }
+        }
+    }
+
     /// Every datagram takes its draws, so that one condition does not shift the chances of
     /// another.
-    fn pass(&mut self, now: Instant, number: u64, size: usize) -> Result<Instant, Cause> {
+    fn pass(
+        &mut self,
+        now: Instant,
+        number: u64,
+        size: usize,
+        shared: Option<&mut Bottleneck>,
+    ) -> Result<Instant, Cause> {
         let lost = self.is_lost(number);
         if self.blackout(now).is_some() {
             return Err(Cause::Blackout);
         }
-        let departure = self.queue(now, size + HEADERS).ok_or(Cause::Queue)?;
+        let departure = match (shared, self.conditions.rate) {
+            (Some(shared), _) => shared.pass(now, size),
+            (None, Some(rate)) => self.queue.pass(now, rate, size + HEADERS),
+            (None, None) => Some(now),
+        };
+        let departure = departure.ok_or(Cause::Queue)?;
         if lost { Err(Cause::Loss) } else { Ok(departure) }
     }
 
@@ -293,20 +316,6 @@ impl Link {
     fn blackout(&self, now: Instant) -> Option<Instant> {
         let over = self.blackouts.iter().filter(|time| time.contains(&now)).map(|time| time.end);
         over.max()
-    }
-
-    /// When the last byte has left the bottleneck; `None` if the queue is full.
-    fn queue(&mut self, now: Instant, size: usize) -> Option<Instant> {
-        let Some(rate) = self.conditions.rate else { return Some(now) };
-        let second = rate.bytes_per_second as f64;
-        let start = self.idle_at.unwrap_or(now).max(now);
-        let waiting = start.duration_since(now).as_secs_f64() * second;
-        if waiting > 0.0 && waiting + size as f64 > rate.queue_bytes as f64 {
-            return None;
-        }
-        let departure = start + Duration::from_secs_f64(size as f64 / second);
-        self.idle_at = Some(departure);
-        Some(departure)
     }
 
     fn arrive(&self, departure: Instant, number: u64) -> Fate {

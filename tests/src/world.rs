@@ -12,7 +12,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::agent::{Agent, Input, Manners, Output};
-use crate::link::{Conditions, Direction, Link};
+use crate::bottleneck::Bottleneck;
+use crate::link::{Conditions, Direction, Fate, Link};
 use crate::plane::Plane;
 
 /// What the application would have seen, or the log told.
@@ -78,6 +79,8 @@ pub struct World {
     seed: u64,
     random: StdRng,
     conditions: Conditions,
+    /// What the datagrams of all clients share, up and down.
+    bottlenecks: [Option<Bottleneck>; 2],
     wake: Option<Instant>,
     /// Turns since time went on: a machine that asks for the present again and again would
     /// stop the world.
@@ -104,6 +107,7 @@ impl World {
             seed,
             random: StdRng::seed_from_u64(seed),
             conditions: Conditions::default(),
+            bottlenecks: [None, None],
             wake: None,
             turns: 0,
         }
@@ -155,6 +159,17 @@ impl World {
             Direction::Up => &mut line.up,
             Direction::Down => &mut line.down,
         }
+    }
+
+    /// Leads the datagrams of all clients in one direction through one bottleneck from now on,
+    /// in place of their links' own; `None` takes it away.
+    pub fn share(&mut self, direction: Direction, bottleneck: Option<Bottleneck>) {
+        self.bottlenecks[direction as usize] = bottleneck;
+    }
+
+    /// What all clients share in one direction, if they do.
+    pub fn shared(&mut self, direction: Direction) -> Option<&mut Bottleneck> {
+        self.bottlenecks[direction as usize].as_mut()
     }
 
     /// The client's NAT forgets it: from now on its datagrams come from another address, and
@@ -373,7 +388,7 @@ impl World {
     fn transmit_down(&mut self, transmit: Transmit) {
         let to = self.lines.iter().position(|line| line.address == transmit.destination);
         let Some(line) = to else { return };
-        let fate = self.lines[line].down.send(self.now, transmit.contents.len());
+        let fate = self.cross(line, Direction::Down, transmit.contents.len());
         let transmit = Rc::new(transmit);
         for at in fate.arrivals() {
             self.post(at, Parcel::DatagramDown { line, transmit: transmit.clone() });
@@ -381,13 +396,24 @@ impl World {
     }
 
     fn transmit_up(&mut self, number: usize, transmit: Transmit) {
-        let line = &mut self.lines[number];
-        let fate = line.up.send(self.now, transmit.contents.len());
-        let (source, destination) = (line.address, transmit.destination);
+        let fate = self.cross(number, Direction::Up, transmit.contents.len());
+        let (source, destination) = (self.lines[number].address, transmit.destination);
         let contents: Rc<[u8]> = transmit.contents.into();
         for at in fate.arrivals() {
             let contents = contents.clone();
             self.post(at, Parcel::DatagramUp { source, destination, contents });
+        }
+    }
+
+    fn cross(&mut self, number: usize, direction: Direction, size: usize) -> Fate {
+        let line = &mut self.lines[number];
+        let link = match direction {
+            Direction::Up => &mut line.up,
+            Direction::Down => &mut line.down,
+        };
+        match &mut self.bottlenecks[direction as usize] {
+            Some(shared) => link.send_through(self.now, size, shared),
+            None => link.send(self.now, size),
         }
     }
 

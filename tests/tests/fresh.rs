@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use net_tests::agent::Manners;
 use net_tests::lab::{Cell, Load, Report, Run};
 use net_tests::link::{Conditions, Direction, Loss, Rate, Reorder};
 use net_tests::plane::Plane;
@@ -42,6 +43,16 @@ fn without_loss_plain_sctp_is_prompt() {
     let report = measure(cell);
     assert_eq!((report.delivered_share(), report.misses()), (1.0, vec![]), "{report}");
     assert!(report.max < NEAR + Duration::from_millis(1), "{report}");
+}
+
+/// Asked for an acknowledgement of each message, a client sends as many; a deaf one waits for
+/// the second.
+#[test]
+fn the_deaf_acknowledge_half_as_often() {
+    let cell = Cell::new(Load::steady(10, 200), NEAR, 0.0, Direction::Down);
+    let good = measure(cell).back.datagrams;
+    let deaf = measure(Cell { manners: Manners::Deaf, ..cell }).back.datagrams;
+    assert!(good > 0.95 && deaf < 0.65, "{good} and {deaf} a message");
 }
 
 #[test]

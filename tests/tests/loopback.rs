@@ -94,6 +94,35 @@ fn every_size_up_to_the_limit_arrives() {
     }
 }
 
+#[test]
+fn the_newest_of_a_key_replaces_what_has_not_left() {
+    const MANY: u32 = 300;
+    let mut served = served();
+    let mut client = served.connect();
+    assert_eq!(served.next(), Event::Open(id(0)));
+    // Longer than what may leave at once, so that what follows waits.
+    served.server.send_unreliable(0, vec![0; 65_536]);
+    for number in 0..MANY {
+        served.server.send_latest(0, u64::from(number % 3), number.to_be_bytes().to_vec());
+    }
+    let (mut newest, mut arrived) = ([None; 3], 0);
+    while newest != [Some(MANY - 3), Some(MANY - 2), Some(MANY - 1)] {
+        let (_, message) = client.recv(SOON).expect("the newest of each key");
+        if let Ok(number) = message[..].try_into().map(u32::from_be_bytes) {
+            newest[number as usize % 3] = Some(number);
+            arrived += 1;
+        }
+    }
+    let dropped = served.server.peer(0).unwrap().link.dropped;
+    assert!(dropped.replaced > 0, "{arrived} arrived, {dropped:?}");
+    assert_eq!(arrived + dropped.total(), u64::from(MANY));
+    // The loop counts at the end of its turn.
+    let end = Instant::now() + SOON;
+    while served.server.stats().unreliable_dropped != dropped {
+        assert!(Instant::now() < end, "{:?}", served.server.stats());
+    }
+}
+
 /// The next event, while the client goes on sending what waits.
 fn wait_while(client: &mut Client, served: &mut Served) -> Event {
     let end = Instant::now() + SOON;

@@ -128,8 +128,10 @@ fn send(server: &Server, Mail { to, path, message }: Mail<PeerId>) {
     match (to, path) {
         (To::One(id), Path::Reliable) => server.send_reliable(id, message),
         (To::One(id), Path::Unreliable) => server.send_unreliable(id, message),
+        (To::One(id), Path::Latest(key)) => server.send_latest(id, key, message),
         (To::All, Path::Reliable) => server.broadcast_reliable(message),
         (To::All, Path::Unreliable) => server.broadcast_unreliable(message),
+        (To::All, Path::Latest(key)) => server.broadcast_latest(key, message),
     }
 }
 

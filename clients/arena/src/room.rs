@@ -28,6 +28,8 @@ pub(crate) enum To<K> {
 pub(crate) enum Path {
     Reliable,
     Unreliable,
+    /// Unreliable, and only the newest with this key matters.
+    Latest(u64),
 }
 
 /// The arena with everyone who looks at it, players or not.
@@ -106,8 +108,9 @@ impl<K: Copy + Ord> Room<K> {
         if self.game.tick().is_multiple_of(TICK_RATE) {
             self.seats.values_mut().for_each(|seat| seat.words = WORDS.min(seat.words + 1));
         }
-        for message in protocol::snapshots(self.game.tick(), &self.game.places()) {
-            self.mail.push(Mail { to: To::All, path: Path::Unreliable, message });
+        let parts = protocol::snapshots(self.game.tick(), &self.game.places());
+        for (part, message) in (0..).zip(parts) {
+            self.mail.push(Mail { to: To::All, path: Path::Latest(part), message });
         }
     }
 
@@ -237,11 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn each_step_sends_one_unreliable_snapshot() {
+    fn each_step_sends_one_snapshot_that_replaces_the_last() {
         let mut room = room();
         room.step();
         let snapshots: Vec<_> =
-            room.take_mail().into_iter().filter(|mail| mail.path == Path::Unreliable).collect();
+            room.take_mail().into_iter().filter(|mail| mail.path == Path::Latest(0)).collect();
         assert_eq!(kinds(&snapshots), [(None, 20)]);
         assert_eq!(snapshots[0].message.len(), 5 + 8);
     }

@@ -7,22 +7,21 @@ use bytes::Bytes;
 
 use super::Passage;
 use super::catch_up::CatchUp;
+use super::draft::{Draft, Piece, Wish, pieces};
+use super::flight::Told;
 use super::pace::Pace;
 use super::packet::{
-    Builder, Chunk, DATA_HEADER, Data, HEADER, Header, Sack, chunks, flag, forward_tsn, kind,
-    protocol, u16_at,
+    Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, u16_at,
 };
 use super::receiver::{Offence, Receiver};
-use super::sender::{Sender, Told};
+use super::repair::Copies;
+use super::sender::Sender;
+use super::settings::Settings;
 use super::shift::Shift;
 use super::tsn::Tsn;
-use super::watch::modest;
+use crate::Repair;
+use crate::path::Gauge;
 
-/// Largest SCTP packet, in bytes. With DTLS and UDP around it stays under 1,200, which every
-/// path carries that browsers use WebRTC over.
-const PACKET: usize = 1_116;
-/// Largest payload of one DATA chunk.
-const PAYLOAD: usize = PACKET - HEADER - DATA_HEADER;
 /// The receive window that is advertised, in bytes.
 const WINDOW: u32 = 1024 * 1024;
 /// RE-CONFIG chunks that a peer may send. Closing the one channel takes two.
@@ -35,12 +34,16 @@ pub(super) struct Engaged {
     sender: Sender,
     receiver: Receiver,
     pace: Pace,
+    copies: Copies,
+    repair: Repair,
     local: Local,
     /// Messages for the next packets: as many as there was room for.
-    queue: Vec<Bytes>,
+    queue: Vec<(Bytes, Wish)>,
     packets: VecDeque<Vec<u8>>,
     received: VecDeque<Bytes>,
     reconfigs: u32,
+    /// Whether more would be sent if the pace allowed it.
+    is_held: bool,
 }
 
 /// What the library's SCTP believes: the world as it was when the plane took over.
@@ -72,6 +75,7 @@ impl Offence {
 impl Engaged {
     pub(super) fn new(
         now: Instant,
+        settings: Settings,
         header: Header,
         stream: u16,
         receiver: Receiver,
@@ -82,38 +86,54 @@ impl Engaged {
             stream,
             sender: Sender::new(local.next),
             receiver,
-            pace: Pace::new(now),
+            pace: Pace::new(now, settings),
+            copies: Copies::default(),
+            repair: settings.repair,
             local,
             queue: Vec::new(),
             packets: VecDeque::new(),
             received: VecDeque::new(),
             reconfigs: 0,
+            is_held: false,
         }
     }
 
     pub(super) fn room(&mut self, now: Instant) -> Result<(), Instant> {
-        let waiting: usize = self.queue.iter().map(|message| message.len() + DATA_HEADER).sum();
-        self.pace.room(now, waiting)
+        let waiting: usize = self.queue.iter().map(|(bytes, _)| bytes.len() + DATA_HEADER).sum();
+        let room = self.pace.room(now, waiting);
+        self.is_held = room.is_err();
+        room
     }
 
-    pub(super) fn send(&mut self, message: Bytes, _repair: Option<bool>) {
-        self.queue.push(message);
+    pub(super) fn send(&mut self, message: Bytes, repair: Option<bool>) {
+        self.queue.push((message, Wish::of(self.repair, repair)));
     }
 
     /// Puts messages, and what may or must be said besides, into packets; tells whether any
     /// packet waits.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
-        let lost = self.sender.give_up(now);
-        self.told(now, Told { arrived: 0, lost });
-        let mut builder = Builder::new(self.header);
-        for message in std::mem::take(&mut self.queue) {
-            builder = self.write(now, builder, &message);
+        let mut told = Told::default();
+        self.sender.give_up(now, &mut told);
+        self.told(now, told);
+        let mut draft = Draft::new(self.header);
+        for (message, wish) in std::mem::take(&mut self.queue) {
+            for piece in pieces(&message, wish) {
+                draft = self.add(now, draft, piece);
+            }
         }
-        if builder.is_empty() {
-            self.control(now, &mut builder, false);
+        if draft.is_empty() {
+            self.control(now, &mut draft.builder, false);
         }
-        self.finish(builder);
+        self.finish(now, draft);
         !self.packets.is_empty()
+    }
+
+    /// Shows what is known of the path.
+    pub(super) fn show(&self, now: Instant, gauge: &Gauge) {
+        let bits = |bytes: f64| (bytes * 8.0) as u64;
+        let (rtt, least) = (self.sender.rtt().of_path(), self.pace.least_rtt());
+        let (rate, sending) = (self.pace.rate(now), self.pace.sending(now));
+        gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
     }
 
     pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
@@ -209,7 +229,6 @@ impl Engaged {
         chunk: &Chunk<'_>,
         on: &mut Builder,
     ) -> Result<(), &'static str> {
-        modest(chunk)?;
         let Some(sack) = Sack::parse(chunk) else { return Ok(()) };
         let before = self.local.next.minus(1);
         if !self.local.acked {
@@ -252,39 +271,22 @@ impl Engaged {
 
     fn told(&mut self, now: Instant, told: Told) {
         if told != Told::default() {
-            self.pace.told(now, told, self.sender.rtt().smoothed());
+            self.pace.told(now, &told, self.sender.rtt());
         }
     }
 
-    /// Writes one message, in as many chunks as it takes, and gives the packet that has room
-    /// left.
-    fn write(&mut self, now: Instant, mut builder: Builder, message: &Bytes) -> Builder {
-        let (protocol, bytes) = match message.is_empty() {
-            true => (protocol::BINARY_EMPTY, &[0][..]),
-            false => (protocol::BINARY, &message[..]),
-        };
-        let last = bytes.len().div_ceil(PAYLOAD) - 1;
-        for (index, payload) in bytes.chunks(PAYLOAD).enumerate() {
-            builder = self.with_room(now, builder, payload.len());
-            let begin = if index == 0 { flag::BEGIN } else { 0 };
-            let end = if index == last { flag::END } else { 0 };
-            let (flags, stream) = (flag::UNORDERED | begin | end, self.stream);
-            let tsn = self.sender.send(now);
-            builder.data(&Data { flags, tsn, stream, protocol, payload });
+    /// Puts a piece into this packet, or the next; gives the one that has room left.
+    fn add(&mut self, now: Instant, mut draft: Draft, piece: Piece) -> Draft {
+        if draft.is_empty() {
+            self.control(now, &mut draft.builder, true);
         }
-        builder
-    }
-
-    /// A packet with room for so much payload: this one, or the next.
-    fn with_room(&mut self, now: Instant, mut builder: Builder, payload: usize) -> Builder {
-        if builder.is_empty() {
-            self.control(now, &mut builder, true);
+        if piece.size() > draft.room() {
+            self.finish(now, draft);
+            draft = Draft::new(self.header);
         }
-        if builder.len() + DATA_HEADER + payload <= PACKET {
-            return builder;
-        }
-        self.finish(builder);
-        Builder::new(self.header)
+        let kept = piece.wish != Wish::Never;
+        draft.push(self.sender.send(now, piece.size(), kept), piece);
+        draft
     }
 
     /// Adds what is due to be said, or, in a packet that leaves anyway, what may be said.
@@ -304,11 +306,40 @@ impl Engaged {
         self.packets.push_back(builder.finish());
     }
 
-    fn finish(&mut self, builder: Builder) {
-        if !builder.is_empty() {
-            self.pace.sent(builder.len());
-            self.packets.push_back(builder.finish());
+    fn finish(&mut self, now: Instant, mut draft: Draft) {
+        if draft.is_empty() {
+            return;
         }
+        if draft.has_data() {
+            let copies = self.ride_again(now, &mut draft);
+            let packet = self.sender.packet();
+            let asks = self.sender.end_packet(now, draft.size(), copies);
+            for (tsn, piece) in draft.write(self.stream, asks) {
+                if piece.wish != Wish::Never {
+                    self.copies.keep(now, packet, tsn, piece);
+                }
+            }
+        }
+        self.pace.sent(now, draft.builder.len());
+        self.packets.push_back(draft.builder.finish());
+    }
+
+    /// Writes chunks that may have been lost once more, as far as packet and rate have room;
+    /// tells whether there were any.
+    fn ride_again(&mut self, now: Instant, draft: &mut Draft) -> bool {
+        if self.is_held {
+            return false;
+        }
+        let mut room = draft.room().min(self.pace.spare().saturating_sub(draft.size()));
+        let before = draft.builder.len();
+        let packet = self.sender.packet();
+        for (tsn, piece) in self.copies.of(now, packet, self.sender.weather()) {
+            if piece.size() <= room && self.sender.copy(tsn) {
+                room -= piece.size();
+                piece.write(tsn, self.stream, 0, &mut draft.builder);
+            }
+        }
+        draft.builder.len() > before
     }
 }
 

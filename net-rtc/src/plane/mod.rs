@@ -6,16 +6,22 @@
 
 mod assembly;
 mod catch_up;
+mod draft;
 mod engaged;
+mod flight;
 mod pace;
 pub(crate) mod packet;
 mod receiver;
+mod repair;
 mod rtt;
 mod seen;
 mod sender;
+mod settings;
 mod shift;
+mod stuck;
 pub(crate) mod tsn;
 mod watch;
+mod weather;
 
 use std::time::Instant;
 
@@ -26,6 +32,7 @@ use self::catch_up::CatchUp;
 use self::engaged::Engaged;
 use self::shift::Shift;
 use self::watch::Watch;
+use crate::path::Gauge;
 use crate::{Config, DataPlane};
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
@@ -38,6 +45,7 @@ pub(crate) struct Plane {
     shift: Shift,
     first_tsn: Option<u32>,
     fault: Option<Fault>,
+    gauge: Gauge,
 }
 
 /// ```text
@@ -85,7 +93,13 @@ impl Plane {
             shift: Shift::default(),
             first_tsn: config.first_tsn,
             fault: None,
+            gauge: Gauge::default(),
         }
+    }
+
+    /// Where the state of the path is shown.
+    pub(crate) fn set_gauge(&mut self, gauge: Gauge) {
+        self.gauge = gauge;
     }
 
     /// DTLS has no clock of its own that we could ask.
@@ -134,7 +148,10 @@ impl Plane {
     /// Puts what is to be sent into packets, as few as possible; tells whether there are any.
     pub(crate) fn flush(&mut self) -> bool {
         let now = self.now;
-        self.engaged().is_some_and(|engaged| engaged.flush(now))
+        let Stage::Engaged(engaged) = &mut self.stage else { return false };
+        let has_packets = engaged.flush(now);
+        engaged.show(now, &self.gauge);
+        has_packets
     }
 
     /// The next message that arrived.
@@ -198,6 +215,7 @@ impl Plane {
             self.shift.ours = self.shift.ours.wrapping_add(ahead.ours);
             self.shift.theirs = self.shift.theirs.wrapping_add(ahead.theirs);
             self.stage = Stage::Plain(Some(engaged.catch_up(self.now)));
+            self.gauge.set_path(None, None, 0.0, 0, 0);
         }
     }
 
@@ -223,7 +241,15 @@ impl Plane {
         self.watch.outbound(packet);
         match &self.stage {
             Stage::Engaged(engaged) => engaged.outbound(packet),
-            Stage::Watching(_) | Stage::Plain(_) => watch::text_to_empty(packet),
+            Stage::Watching(_) | Stage::Plain(_) => {
+                let Some(told) = self.watch.tell(packet) else {
+                    return watch::text_to_empty(packet);
+                };
+                match watch::text_to_empty(&told) {
+                    Passage::Pass => Passage::Replace(told),
+                    other => other,
+                }
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) mod flag {
     pub(crate) const END: u8 = 1;
     pub(crate) const BEGIN: u8 = 2;
     pub(crate) const UNORDERED: u8 = 4;
+    /// Acknowledge at once (RFC 7053).
+    pub(crate) const IMMEDIATE: u8 = 8;
 }
 
 /// What every packet of one direction begins with.
@@ -111,15 +113,18 @@ pub(crate) struct Sack<'a> {
     pub(crate) cumulative: Tsn,
     pub(crate) window: u32,
     gaps: &'a [u8],
+    duplicates: &'a [u8],
 }
 
 impl<'a> Sack<'a> {
     pub(crate) fn parse(chunk: &Chunk<'a>) -> Option<Sack<'a>> {
-        let gaps = usize::from(u16_at(chunk.value, 8)?);
+        let gaps = 12 + 4 * usize::from(u16_at(chunk.value, 8)?);
+        let duplicates = gaps + 4 * usize::from(u16_at(chunk.value, 10)?);
         Some(Sack {
             cumulative: Tsn(u32_at(chunk.value, 0)?),
             window: u32_at(chunk.value, 4)?,
-            gaps: chunk.value.get(12..12 + gaps * 4)?,
+            gaps: chunk.value.get(12..gaps)?,
+            duplicates: chunk.value.get(gaps..duplicates).unwrap_or_default(),
         })
     }
 
@@ -134,6 +139,11 @@ impl<'a> Sack<'a> {
 
     pub(crate) fn gap_count(&self) -> usize {
         self.gaps.len() / 4
+    }
+
+    /// The TSNs that arrived again since the last SACK.
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = Tsn> + 'a {
+        self.duplicates.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0).map(Tsn))
     }
 }
 

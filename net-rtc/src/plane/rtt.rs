@@ -5,24 +5,36 @@ use std::time::Duration;
 /// What is assumed before anything was measured.
 const UNKNOWN: Duration = Duration::from_millis(200);
 
-/// A smoothed round-trip time (RFC 6298 §2). A peer may hold a SACK back for up to 200 ms
-/// (RFC 9260 §6.2), so it is rather too long than too short.
+/// Smoothed round-trip times (RFC 6298 §2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rtt {
-    smoothed: Option<Duration>,
+    any: Option<Duration>,
+    prompt: Option<Duration>,
 }
 
 impl Rtt {
-    pub(crate) fn sample(&mut self, sample: Duration) {
-        self.smoothed = Some(match self.smoothed {
-            None => sample,
-            Some(smoothed) => (smoothed * 7 + sample) / 8,
-        });
+    /// Takes a round trip; a `prompt` one is of a packet that the peer acknowledged at once.
+    pub(crate) fn sample(&mut self, sample: Duration, prompt: bool) {
+        smooth(&mut self.any, sample);
+        if prompt {
+            smooth(&mut self.prompt, sample);
+        }
     }
 
+    /// Until a SACK comes. A peer may hold it back for up to 200 ms (RFC 9260 §6.2), so this is
+    /// rather too long than too short.
     pub(crate) fn smoothed(&self) -> Duration {
-        self.smoothed.unwrap_or(UNKNOWN)
+        self.any.unwrap_or(UNKNOWN)
     }
+
+    /// What the path takes, if that was measured.
+    pub(crate) fn of_path(&self) -> Option<Duration> {
+        self.prompt
+    }
+}
+
+fn smooth(smoothed: &mut Option<Duration>, sample: Duration) {
+    *smoothed = Some(smoothed.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
 }
 
 #[cfg(test)]
@@ -33,10 +45,10 @@ mod tests {
     fn an_eighth_of_each_sample_counts() {
         let ms = Duration::from_millis;
         let mut rtt = Rtt::default();
-        assert_eq!(rtt.smoothed(), UNKNOWN);
-        rtt.sample(ms(80));
-        assert_eq!(rtt.smoothed(), ms(80));
-        rtt.sample(ms(160));
-        assert_eq!(rtt.smoothed(), ms(90));
+        assert_eq!((rtt.smoothed(), rtt.of_path()), (UNKNOWN, None));
+        rtt.sample(ms(80), true);
+        assert_eq!((rtt.smoothed(), rtt.of_path()), (ms(80), Some(ms(80))));
+        rtt.sample(ms(160), false);
+        assert_eq!((rtt.smoothed(), rtt.of_path()), (ms(90), Some(ms(80))));
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::flight::{Care, Fate, First, Flight, Told};
 use super::packet::Sack;
+use super::repair::KEPT;
 use super::rtt::Rtt;
+use super::stuck::Stuck;
 use super::tsn::Tsn;
+use super::weather::Weather;
 
 /// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
 const FLIGHTS: usize = 4_096;
@@ -18,16 +22,21 @@ const SACK_DELAY: Duration = Duration::from_millis(250);
 const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Without an answer the pause doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the round trip of a packet after a pause may go unmeasured before a SACK is asked
+/// for (RFC 7053); of any packet, four times as long.
+const ASK: Duration = Duration::from_millis(60);
+const PAUSE: Duration = Duration::from_millis(5);
+/// So many copies a peer must have had without ever telling of one that came twice. Then it
+/// never will.
+const UNTOLD: u32 = 64;
 
-/// So many SACKs, over so long, must show that a peer does not move when it is told to.
-const STUCK_SACKS: u32 = 8;
-const STUCK_TIME: Duration = Duration::from_secs(2);
-
-/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing is ever sent
-/// again, so nothing ever waits for something that was lost.
+/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
+/// for something that was lost.
 #[derive(Debug)]
 pub(crate) struct Sender {
     next: Tsn,
+    /// The number of the packet in the making.
+    packet: u32,
     /// The last that the peer has spoken of.
     last_arrived: Option<Tsn>,
     /// One for each TSN from the peer's cumulative one to the next.
@@ -35,37 +44,23 @@ pub(crate) struct Sender {
     /// How many at the front have met their fate; a FORWARD-TSN may pass them.
     settled: usize,
     rtt: Rtt,
+    weather: Weather,
+    witness: Witness,
+    /// When the round trip was last measured, or a SACK was asked for to measure it.
+    asked: Option<Instant>,
+    /// When the last packet left.
+    last_left: Option<Instant>,
     forwarded: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
 }
 
-/// Whether the peer stays where it is although it was told to move on.
+/// Whether the peer tells of chunks that came twice, as it should (RFC 9260 §6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stuck {
-    No,
-    /// Since then, and so many SACKs have said so.
-    Since(Instant, u32),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    left: Instant,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Unknown,
-    Arrived,
-    GivenUp,
-}
-
-/// What a SACK told, in chunks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) arrived: u32,
-    pub(crate) lost: u32,
+enum Witness {
+    /// So many it could have told of, and has not.
+    Unproven(u32),
+    Proven,
 }
 
 /// A SACK that no honest peer sends.
@@ -76,21 +71,27 @@ impl Sender {
     pub(crate) fn new(next: Tsn) -> Sender {
         Sender {
             next,
+            packet: 0,
             last_arrived: None,
             flights: VecDeque::new(),
             settled: 0,
             rtt: Rtt::default(),
+            weather: Weather::new(),
+            witness: Witness::Unproven(0),
+            asked: None,
+            last_left: None,
             forwarded: None,
             pause: FORWARD_PAUSE,
-            stuck: Stuck::No,
+            stuck: Stuck::default(),
         }
     }
 
-    /// Gives the next TSN to a chunk that leaves now.
-    pub(crate) fn send(&mut self, now: Instant) -> Tsn {
+    /// Gives the next TSN to a chunk of the packet in the making, which leaves now. `kept` is
+    /// one that may ride again.
+    pub(crate) fn send(&mut self, now: Instant, bytes: usize, kept: bool) -> Tsn {
         let tsn = self.next;
         self.next = tsn.plus(1);
-        self.flights.push_back(Flight { left: now, fate: Fate::Unknown });
+        self.flights.push_back(Flight::new(now, self.packet, bytes, kept));
         if self.flights.len() > FLIGHTS {
             // A peer that never answers: what it does not know of is forgotten.
             self.flights.pop_front();
@@ -99,31 +100,69 @@ impl Sender {
         tsn
     }
 
+    /// The packet in the making is made, of so many bytes; tells whether to ask for an acknowledgement at once.
+    /// `copies` are in it, which makes the peer speak anyway, now or for the next packet.
+    pub(crate) fn end_packet(&mut self, now: Instant, bytes: usize, copies: bool) -> bool {
+        self.charge(bytes);
+        self.packet = self.packet.wrapping_add(1);
+        let leads = self.last_left.is_none_or(|last| now >= last + PAUSE);
+        let pause = if leads { ASK } else { ASK * 4 };
+        // The first packet meets no queue of ours: it must not be missed.
+        let asks = copies || self.asked.is_none_or(|asked| now >= asked + pause);
+        self.last_left = Some(now);
+        self.asked = if asks { Some(now) } else { self.asked };
+        if let Some(flight) = self.flights.back_mut() {
+            (flight.leads, flight.prompt) = (leads, asks);
+        }
+        asks
+    }
+
+    /// The number of the packet in the making.
+    pub(crate) fn packet(&self) -> u32 {
+        self.packet
+    }
+
+    /// A chunk rides again in the packet in the making; false if the peer needs it no more.
+    pub(crate) fn copy(&mut self, tsn: Tsn) -> bool {
+        let packet = self.packet;
+        let Some(index) = self.index(tsn) else { return false };
+        let Some(flight) = self.flights.get_mut(index) else { return false };
+        if flight.fate != Fate::Unknown {
+            return false;
+        }
+        if flight.care == Care::Kept {
+            flight.care = Care::Copied(packet);
+        }
+        true
+    }
+
     /// Takes the peer's word for what arrived.
     pub(crate) fn on_sack(&mut self, now: Instant, sack: &Sack<'_>) -> Result<Told, NeverSent> {
         let last = self.next.minus(1);
         if sack.cumulative > last || sack.gaps().any(|(from, to)| to > last || from > to) {
             return Err(NeverSent);
         }
-        let mut told = Told::default();
         let before = self.acked();
         if sack.cumulative < before {
-            return Ok(told);
+            return Ok(Told::default());
         }
-        for (from, to) in sack.gaps() {
-            self.arrived(now, from, to, &mut told);
+        let mut told = Told { rtt: self.measure(now, sack), ..Told::default() };
+        if sack.duplicates().next().is_some() {
+            self.witness = Witness::Proven;
         }
-        self.arrived(now, before.plus(1), sack.cumulative, &mut told);
-        self.count_stuck(now, sack.cumulative == before);
+        let newest = self.newest(sack).map(|flight| flight.packet);
+        for (from, to) in sack.gaps().chain([(before.plus(1), sack.cumulative)]) {
+            self.arrived(from, to, newest, sack, &mut told);
+        }
+        self.watch_stuck(now, sack.cumulative);
         self.forget(sack.cumulative);
-        told.lost += self.give_up(now);
+        self.give_up(now, &mut told);
         Ok(told)
     }
 
-    /// Gives up what is too old; tells how many chunks were lost on the way for sure, because
-    /// later ones arrived.
-    pub(crate) fn give_up(&mut self, now: Instant) -> u32 {
-        let mut lost = 0;
+    /// Gives up what is too old; tells which chunks were lost on the way for sure, because later
+    /// ones arrived.
+    pub(crate) fn give_up(&mut self, now: Instant, told: &mut Told) {
         for index in self.settled..self.flights.len() {
             let (limit, passed) = (self.limit(index), self.is_passed(index));
             let flight = &mut self.flights[index];
@@ -132,11 +171,13 @@ impl Sender {
             }
             if flight.fate == Fate::Unknown {
                 flight.fate = Fate::GivenUp;
-                lost += u32::from(passed);
+                if passed {
+                    flight.first = First::Lost;
+                    told.lose(flight.left);
+                }
             }
         }
         self.settle();
-        lost
     }
 
     /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
@@ -147,13 +188,12 @@ impl Sender {
             return None;
         }
         self.forwarded = Some(now);
-        if self.stuck == Stuck::No {
-            self.stuck = Stuck::Since(now, 0);
+        let target = self.acked().plus(self.settled as u32);
+        match riding {
+            true => self.stuck.told(self.packet, target),
+            false => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
         }
-        if !riding {
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        }
-        Some(self.acked().plus(self.settled as u32))
+        Some(target)
     }
 
     /// When there is something to give up, or to say.
@@ -177,52 +217,93 @@ impl Sender {
         self.next
     }
 
-    /// Whether the peer does not follow FORWARD-TSN: it was told to move on, again and again,
-    /// and has spoken since, and is where it was.
+    /// Whether the peer does not follow FORWARD-TSN.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        match self.stuck {
-            Stuck::No => false,
-            Stuck::Since(at, sacks) => sacks >= STUCK_SACKS && now >= at + STUCK_TIME,
-        }
+        self.stuck.is_sure(now)
     }
 
     pub(crate) fn rtt(&self) -> &Rtt {
         &self.rtt
     }
 
-    fn arrived(&mut self, now: Instant, from: Tsn, to: Tsn, told: &mut Told) {
+    pub(super) fn weather(&self) -> Weather {
+        self.weather
+    }
+
+    /// The newest chunk that a SACK speaks of, if this is the first word of it.
+    fn newest(&self, sack: &Sack<'_>) -> Option<&Flight> {
+        let last = sack.gaps().last().map_or(sack.cumulative, |(_, to)| to);
+        let flight = self.flights.get(self.index(last)?)?;
+        (flight.fate == Fate::Unknown).then_some(flight)
+    }
+
+    /// Measures the round trip; gives it if the peer spoke at once. A peer may hold its SACK
+    /// back for a second packet, but not if it is asked, or has a gap (RFC 9260 §6.2, §6.7).
+    fn measure(&mut self, now: Instant, sack: &Sack<'_>) -> Option<Duration> {
+        let newest = *self.newest(sack)?;
+        if matches!(newest.care, Care::Copied(_)) {
+            return None;
+        }
+        let sample = now.saturating_duration_since(newest.left);
+        let news = self.flights.iter().filter(|flight| flight.fate == Fate::Unknown);
+        let mut packets = news.map(|flight| flight.packet);
+        let prompt = newest.prompt
+            || sack.gap_count() > 0
+            || packets.next().is_some_and(|first| first != newest.packet);
+        self.rtt.sample(sample, prompt);
+        if prompt && newest.leads {
+            self.asked = self.asked.max(Some(now));
+        }
+        prompt.then_some(sample)
+    }
+
+    fn arrived(
+        &mut self,
+        from: Tsn,
+        to: Tsn,
+        newest: Option<u32>,
+        sack: &Sack<'_>,
+        told: &mut Told,
+    ) {
         let base = self.acked().plus(1);
         if to >= base {
             self.last_arrived = Some(self.last_arrived.map_or(to, |last| last.max(to)));
         }
-        let (first, last) = (from.since(base).max(0), to.since(base));
-        for index in first..=last {
-            let Some(flight) = self.flights.get_mut(index as usize) else { break };
+        for step in from.since(base).max(0)..=to.since(base) {
+            let Some(flight) = self.flights.get_mut(step as usize) else { break };
             if flight.fate == Fate::Unknown {
-                told.arrived += 1;
-                if index == last {
-                    self.rtt.sample(now.saturating_duration_since(flight.left));
+                let came_twice = || sack.duplicates().any(|tsn| tsn == base.plus(step as u32));
+                flight.first = self.witness.judge(flight.care, newest, came_twice);
+                match flight.first {
+                    First::Arrived => told.arrived += 1,
+                    First::Lost => told.lose(flight.left),
+                    First::Unknown | First::Doubtful => {}
                 }
+                told.bytes += usize::from(flight.bytes);
             }
             flight.fate = Fate::Arrived;
         }
     }
 
-    /// A SACK that was on its way when the peer was told says nothing yet.
-    fn count_stuck(&mut self, now: Instant, still: bool) {
-        self.stuck = match self.stuck {
-            Stuck::Since(at, sacks) if still => {
-                let heard = now >= at + self.rtt.smoothed() * 2;
-                Stuck::Since(at, sacks + u32::from(heard))
-            }
-            Stuck::Since(..) | Stuck::No => Stuck::No,
-        };
+    /// Looks whether the packet arrived that told the peer to move on.
+    fn watch_stuck(&mut self, now: Instant, cumulative: Tsn) {
+        let Some(packet) = self.stuck.packet() else { return };
+        let later = |flight: &&Flight| flight.packet.wrapping_sub(packet) as i32 >= 0;
+        let flight = self.flights.iter().find(later).filter(|flight| flight.packet == packet);
+        match flight.map(|flight| (flight.first, flight.fate)) {
+            // Not a copy of it: the packet itself.
+            Some((First::Arrived, _)) => self.stuck.arrived(now, cumulative),
+            Some((_, Fate::Unknown)) => {}
+            _ => self.stuck.lost(),
+        }
     }
 
     /// Drops what the peer's cumulative TSN covers.
     fn forget(&mut self, cumulative: Tsn) {
         let count = cumulative.since(self.acked()).max(0) as usize;
-        self.flights.drain(..count.min(self.flights.len()));
+        for flight in self.flights.drain(..count.min(self.flights.len())) {
+            self.weather.note(flight.packet, flight.first);
+        }
         self.settled = self.settled.saturating_sub(count);
         if count > 0 {
             self.pause = FORWARD_PAUSE;
@@ -238,7 +319,12 @@ impl Sender {
     /// How old a flight may become.
     fn limit(&self, index: usize) -> Duration {
         let patience = self.rtt.smoothed().mul_f64(1.5) + PATIENCE;
-        if self.is_passed(index) { patience } else { patience + SACK_DELAY }
+        let patience = if self.is_passed(index) { patience } else { patience + SACK_DELAY };
+        match self.flights[index].care {
+            Care::Once => patience,
+            // The peer must not be moved past what may still come.
+            Care::Kept | Care::Copied(_) => patience.max(KEPT + PATIENCE),
+        }
     }
 
     /// Whether a later one has arrived.
@@ -247,8 +333,48 @@ impl Sender {
         self.last_arrived.is_some_and(|last| tsn < last)
     }
 
+    /// What of a packet is no chunk of its own goes to the account of its last.
+    fn charge(&mut self, bytes: usize) {
+        let own = self.flights.iter().rev().take_while(|flight| flight.packet == self.packet);
+        let chunks: usize = own.map(|flight| usize::from(flight.bytes)).sum();
+        if let Some(flight) = self.flights.back_mut() {
+            let more = u16::try_from(bytes.saturating_sub(chunks)).unwrap_or(u16::MAX);
+            flight.bytes = flight.bytes.saturating_add(more);
+        }
+    }
+
+    fn index(&self, tsn: Tsn) -> Option<usize> {
+        usize::try_from(tsn.since(self.acked().plus(1))).ok()
+    }
+
     fn pause(&self) -> Duration {
         self.pause.max(self.rtt.smoothed() / 2)
+    }
+}
+
+impl Witness {
+    /// What a SACK whose newest chunk left in packet `newest` says of a chunk's first packet.
+    fn judge(&mut self, care: Care, newest: Option<u32>, came_twice: impl Fn() -> bool) -> First {
+        let (Care::Copied(copy), Some(newest)) = (care, newest) else { return First::Arrived };
+        match newest.wrapping_sub(copy) as i32 {
+            // The copy had not arrived yet.
+            ..0 => First::Arrived,
+            0 if came_twice() => First::Arrived,
+            0 => self.missed(),
+            // The SACK that would have told is lost.
+            1.. => First::Unknown,
+        }
+    }
+
+    fn missed(&mut self) -> First {
+        match self {
+            Witness::Proven => First::Lost,
+            Witness::Unproven(UNTOLD..) => First::Doubtful,
+            Witness::Unproven(count) => {
+                *count += 1;
+                First::Unknown
+            }
+        }
     }
 }
 
@@ -272,15 +398,29 @@ mod tests {
 
     /// A sender that has sent this many chunks, one a millisecond.
     fn sent(count: u32) -> Bench {
-        let mut bench = Bench { sender: Sender::new(START), now: Instant::now() };
+        let now = Instant::now();
+        let mut bench = Bench { sender: Sender::new(START), now };
         for index in 0..count {
-            assert_eq!(bench.sender.send(bench.now), START.plus(index));
+            assert_eq!(bench.send(false), START.plus(index));
             bench.now += MS;
         }
         bench
     }
 
     impl Bench {
+        /// Sends a chunk in a packet of its own.
+        fn send(&mut self, kept: bool) -> Tsn {
+            let tsn = self.sender.send(self.now, 80, kept);
+            self.sender.end_packet(self.now, 100, false);
+            tsn
+        }
+
+        fn give_up(&mut self) -> u32 {
+            let mut told = Told::default();
+            self.sender.give_up(self.now, &mut told);
+            told.lost
+        }
+
         /// A SACK that speaks of the `cumulative` first chunks and of blocks beyond them.
         fn sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<Told, NeverSent> {
             let mut value = START.plus(cumulative).minus(1).0.to_be_bytes().to_vec();
@@ -292,12 +432,14 @@ mod tests {
                 value.extend(to.to_be_bytes());
             }
             let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
-            self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())
+            let told = self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())?;
+            assert!(told.bytes >= 100 * told.arrived as usize);
+            Ok(Told { bytes: 0, rtt: None, lost_left: None, ..told })
         }
     }
 
     fn told(arrived: u32, lost: u32) -> Result<Told, NeverSent> {
-        Ok(Told { arrived, lost })
+        Ok(Told { arrived, lost, ..Told::default() })
     }
 
     #[test]
@@ -316,11 +458,11 @@ mod tests {
         assert_eq!(bench.sack(2, &[(2, 3), (5, 8)]), told(8, 0));
         assert_eq!(bench.sender.forward(bench.now, false), None, "too early to give up");
         bench.now = bench.sender.wake().unwrap();
-        assert_eq!(bench.sender.give_up(bench.now), 1);
+        assert_eq!(bench.give_up(), 1);
         bench.now += 2 * MS;
-        assert_eq!(bench.sender.give_up(bench.now), 0, "each is counted once");
+        assert_eq!(bench.give_up(), 0, "each is counted once");
         bench.now += MS;
-        assert_eq!(bench.sender.give_up(bench.now), 1);
+        assert_eq!(bench.give_up(), 1);
         assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)));
         assert_eq!(bench.sender.forward(bench.now, true), None, "not twice at once");
         bench.now += FORWARD_PAUSE;
@@ -334,13 +476,13 @@ mod tests {
         let mut bench = sent(2);
         bench.now += 20 * MS;
         assert_eq!(bench.sack(2, &[]), told(2, 0));
-        bench.sender.send(bench.now);
+        bench.send(false);
         bench.now += 200 * MS;
-        assert_eq!((bench.sender.give_up(bench.now), bench.sender.settled), (0, 0));
+        assert_eq!((bench.give_up(), bench.sender.settled), (0, 0));
         assert_eq!(bench.sack(3, &[]), told(1, 0));
-        bench.sender.send(bench.now);
+        bench.send(false);
         bench.now = bench.sender.wake().unwrap();
-        assert_eq!(bench.sender.give_up(bench.now), 0, "nobody knows whether it was lost");
+        assert_eq!(bench.give_up(), 0, "nobody knows whether it was lost");
         assert_eq!(bench.sender.forward(bench.now, false), Some(START.plus(3)));
     }
 
@@ -351,7 +493,7 @@ mod tests {
         let end = bench.now + Duration::from_secs(10);
         while let Some(wake) = bench.sender.wake().filter(|wake| *wake < end) {
             bench.now = bench.now.max(wake);
-            bench.sender.give_up(bench.now);
+            bench.give_up();
             said.extend(bench.sender.forward(bench.now, false));
         }
         assert!((5..=20).contains(&said.len()), "{} in ten seconds", said.len());
@@ -368,11 +510,11 @@ mod tests {
             for _ in 0..400 {
                 bench.now += Duration::from_micros(random.random_range(0..20_000));
                 for _ in 0..random.random_range(0..4) {
-                    bench.sender.send(bench.now);
+                    bench.send(false);
                     arrived.extend(random.random_bool(1.0 - loss).then_some(sent));
                     sent += 1;
                 }
-                told.lost += bench.sender.give_up(bench.now);
+                told.lost += bench.give_up();
                 if let Some(to) = bench.sender.forward(bench.now, random.random())
                     && random.random_bool(1.0 - loss)
                 {
@@ -389,7 +531,7 @@ mod tests {
             assert!(told.lost as usize <= sent as usize - arrived.len(), "seed {seed}");
             assert!(floor <= sent, "seed {seed}");
             bench.now += Duration::from_secs(60);
-            bench.sender.give_up(bench.now);
+            bench.give_up();
             assert_eq!(bench.sender.settled, bench.sender.flights.len(), "seed {seed}");
         }
     }
@@ -417,14 +559,33 @@ mod tests {
             let mut bench = sent(3);
             for round in 0..100 {
                 bench.now += 50 * MS;
-                bench.sender.send(bench.now);
-                bench.sender.give_up(bench.now);
-                bench.sender.forward(bench.now, true);
-                let cumulative = if moves { round } else { 0 };
-                bench.sack(cumulative, &[(2, 2)]).unwrap();
+                bench.give_up();
+                let target = bench.sender.forward(bench.now, true);
+                bench.send(false);
+                let all = 4 + round;
+                match moves && target.is_some() {
+                    true => bench.sack(all, &[]).unwrap(),
+                    false => bench.sack(0, &[(2, all as u16)]).unwrap(),
+                };
             }
             assert_eq!(bench.sender.is_stuck(bench.now), !moves);
         }
+    }
+
+    #[test]
+    fn a_peer_that_cannot_have_heard_is_not_stuck() {
+        let mut bench = sent(3);
+        for round in 0..100 {
+            bench.now += 50 * MS;
+            bench.give_up();
+            // Whatever tells it to move is lost.
+            let told = bench.sender.forward(bench.now, true).is_some();
+            bench.send(false);
+            if !told {
+                bench.sack(0, &[(round as u16 + 4, round as u16 + 4)]).unwrap();
+            }
+        }
+        assert!(!bench.sender.is_stuck(bench.now));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use log::debug;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
-    Builder, Chunk, Data, Header, Init, Sack, chunks, forward_tsn, kind, protocol,
+    Builder, Chunk, Data, Header, Init, Sack, chunks, flag, forward_tsn, kind, protocol,
 };
 use super::receiver::{Offence, Receiver};
+use super::settings::Settings;
 use super::tsn::Tsn;
 use crate::{Channels, Config};
 
@@ -17,32 +18,35 @@ use crate::{Channels, Config};
 /// are lost.
 const HANDSHAKES: u32 = 32;
 /// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
-pub(super) const GAPS: usize = 256;
+const GAPS: usize = 256;
+/// What a SACK tells of at most that came twice.
+const TWICE: usize = 64;
 
 /// What the two ends of an association say of themselves.
 #[derive(Debug)]
 pub(super) struct Watch {
-    channels: Channels,
-    message_bytes: usize,
+    settings: Settings,
     header: Option<Header>,
     next: Option<Tsn>,
     stream: Option<u16>,
     peer: Option<Init>,
     receiver: Option<Receiver>,
     handshakes: u32,
+    /// What came twice and was not told of.
+    twice: Vec<Tsn>,
 }
 
 impl Watch {
     pub(super) fn new(config: &Config) -> Watch {
         Watch {
-            channels: config.channels,
-            message_bytes: config.message_bytes,
+            settings: Settings::of(config),
             header: None,
             next: None,
             stream: None,
             peer: None,
             receiver: None,
             handshakes: 0,
+            twice: Vec::new(),
         }
     }
 
@@ -55,7 +59,8 @@ impl Watch {
         }
         let receiver = self.receiver.take()?;
         let cumulative = receiver.contiguous_from(peer.first.minus(1));
-        Some(Engaged::new(now, header, stream, receiver, Local::new(next, cumulative)))
+        let local = Local::new(next, cumulative);
+        Some(Engaged::new(now, self.settings, header, stream, receiver, local))
     }
 
     /// Learns from what SCTP sends.
@@ -75,6 +80,26 @@ impl Watch {
         }
     }
 
+    /// The packet with what came twice in its SACK, if there is both.
+    pub(super) fn tell(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        const COUNT: std::ops::Range<usize> = 10..12;
+        if self.twice.is_empty() || !chunks(packet).any(|chunk| chunk.kind == kind::SACK) {
+            return None;
+        }
+        let mut builder = Builder::new(Header::parse(packet)?);
+        for chunk in chunks(packet) {
+            let mut value = chunk.value.to_vec();
+            if chunk.kind == kind::SACK {
+                // The library itself tells of none.
+                let count = self.twice.len() as u16;
+                value.get_mut(COUNT)?.copy_from_slice(&count.to_be_bytes());
+                value.extend(self.twice.drain(..).flat_map(|tsn| tsn.0.to_be_bytes()));
+            }
+            builder.chunk(chunk.kind, chunk.flags, &[&value]);
+        }
+        Some(builder.finish())
+    }
+
     /// Learns from what the peer sends, and tells what no honest one does.
     pub(super) fn inbound(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
         for chunk in chunks(packet) {
@@ -87,7 +112,7 @@ impl Watch {
                 _ => {}
             }
         }
-        Ok(Passage::Pass)
+        Ok(if self.settings.deaf { unasked(packet) } else { Passage::Pass })
     }
 
     fn sends(&mut self, chunk: &Chunk<'_>) {
@@ -102,7 +127,7 @@ impl Watch {
         if let Some(init) = Init::parse(chunk)
             && self.peer != Some(init)
         {
-            self.receiver = Some(Receiver::new(init.first.minus(1), self.message_bytes));
+            self.receiver = Some(Receiver::new(init.first.minus(1), self.settings.message_bytes));
             self.peer = Some(init);
         }
         Ok(())
@@ -111,11 +136,14 @@ impl Watch {
     fn takes(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
         let Some(data) = Data::parse(chunk) else { return Ok(()) };
         let ours = *self.stream.get_or_insert(data.stream);
-        if self.channels == Channels::One && data.stream != ours {
+        if self.settings.channels == Channels::One && data.stream != ours {
             return Err("one channel is all a peer may have");
         }
         if let Some(receiver) = &mut self.receiver {
-            receiver.note(data.tsn).map_err(Offence::words)?;
+            let new = receiver.note(data.tsn).map_err(Offence::words)?;
+            if !new && self.settings.witness && self.twice.len() < TWICE {
+                self.twice.push(data.tsn);
+            }
         }
         Ok(())
     }
@@ -139,7 +167,7 @@ pub(super) fn first_tsn(packet: &[u8]) -> Option<Tsn> {
     inits.next().and_then(|chunk| Init::parse(&chunk)).map(|init| init.first)
 }
 
-pub(super) fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
+fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
     match Sack::parse(chunk) {
         Some(sack) if sack.gap_count() > GAPS => Err("a SACK with too many gap blocks"),
         _ => Ok(()),
@@ -167,13 +195,23 @@ pub(super) fn text_to_empty(packet: &[u8]) -> Passage {
     Passage::Replace(builder.finish())
 }
 
+/// The packet without the wish to be acknowledged at once (RFC 7053).
+fn unasked(packet: &[u8]) -> Passage {
+    let Some(header) = Header::parse(packet) else { return Passage::Pass };
+    let mut builder = Builder::new(header);
+    for chunk in chunks(packet) {
+        let wish = if chunk.kind == kind::DATA { flag::IMMEDIATE } else { 0 };
+        builder.chunk(chunk.kind, chunk.flags & !wish, &[chunk.value]);
+    }
+    Passage::Replace(builder.finish())
+}
+
 fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
     (chunk.kind == kind::DATA).then(|| Data::parse(chunk)).flatten()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::flag;
     use super::*;
 
     const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
@@ -195,6 +233,45 @@ mod tests {
         assert_eq!(text_to_empty(&packet(&[protocol::BINARY, protocol::STRING])), expected);
         assert_eq!(text_to_empty(&packet(&[protocol::BINARY, 50])), Passage::Pass);
         assert_eq!(text_to_empty(&[]), Passage::Pass);
+    }
+
+    #[test]
+    fn the_deaf_hear_no_wish() {
+        let with = |more: u8| {
+            let mut builder = Builder::new(HEADER);
+            builder.sack(Tsn(1), 2);
+            let (tsn, payload, protocol) = (Tsn(1), &b"x"[..], protocol::BINARY);
+            let flags = flag::BEGIN | flag::END | more;
+            builder.data(&Data { flags, tsn, stream: 0, protocol, payload });
+            builder.finish()
+        };
+        let mut config = Config::new(Vec::new());
+        let pass = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
+        assert_eq!(pass, Ok(Passage::Pass));
+        config.deaf = true;
+        let heard = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
+        assert_eq!(heard, Ok(Passage::Replace(with(0))));
+    }
+
+    #[test]
+    fn a_witness_tells_of_what_came_twice_once() {
+        let data = packet(&[protocol::BINARY, protocol::BINARY]);
+        let mut builder = Builder::new(HEADER);
+        // The first TSN is 0.
+        builder.chunk(kind::INIT, 0, &[&[0; 16]]);
+        let init = builder.finish();
+        for witness in [false, true] {
+            let mut watch = Watch::new(&Config { witness, ..Config::new(Vec::new()) });
+            for inbound in [&init, &data, &data] {
+                assert_eq!(watch.inbound(inbound), Ok(Passage::Pass));
+            }
+            let told = watch.tell(&packet(&[])).unwrap_or_else(|| packet(&[]));
+            let sack = chunks(&told).next().unwrap();
+            let twice: Vec<_> = Sack::parse(&sack).unwrap().duplicates().collect();
+            let expected = if witness { vec![Tsn(0), Tsn(1)] } else { Vec::new() };
+            assert_eq!(twice, expected);
+            assert_eq!(watch.tell(&packet(&[])), None);
+        }
     }
 
     #[test]

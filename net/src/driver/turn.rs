@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
+use net_rtc::Dropped;
 
 use super::sockets::{Sockets, Udp};
 use super::streams::Streams;
@@ -43,7 +44,7 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     config: Config,
     life: Life,
-    dropped_before: u64,
+    dropped_before: Dropped,
 }
 
 /// The listener, until the server stops.
@@ -91,7 +92,7 @@ impl Driver {
             udp: registered,
             streams: Streams::new(),
             life: Life::Running,
-            dropped_before: 0,
+            dropped_before: Dropped::default(),
             poll,
             shared,
             config,
@@ -254,8 +255,8 @@ impl Driver {
             for message in contents.reliable.drain(..) {
                 hub.send(now, id, Delivery::Reliable, message);
             }
-            for message in contents.fresh.drain(..) {
-                hub.send(now, id, Delivery::Unreliable, message);
+            while let Some((message, options)) = contents.fresh.pop() {
+                hub.send_unreliable(now, id, message, options);
             }
             if let Some(reason) = contents.close.take() {
                 hub.close(now, id, reason);
@@ -283,7 +284,8 @@ impl Driver {
                 Output::Refused(refusal) => self.refused(refusal),
                 Output::Closed { id, reason } => self.closed(id, reason),
                 Output::Open { connection, id, info } => {
-                    let entry = Arc::new(Entry { mailbox: Mailbox::new(&self.config), info });
+                    let gauge = self.hub.gauge(id).unwrap_or_default();
+                    let entry = Arc::new(Entry::new(&self.config, info, gauge));
                     self.streams.opened(connection, id, entry.clone());
                     self.shared.opened(id, entry);
                 }
@@ -320,7 +322,7 @@ impl Driver {
 
     fn count_dropped(&mut self) {
         let dropped = self.hub.unreliable_dropped();
-        add(&self.shared.counters.unreliable_dropped, dropped - self.dropped_before);
+        self.shared.counters.unreliable_dropped.add(dropped - self.dropped_before);
         self.dropped_before = dropped;
     }
 }

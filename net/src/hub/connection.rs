@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
+use net_rtc::Path;
 use net_signal::{Candidate, Negotiation};
 use net_ws::{Message, Request, Socket};
 
@@ -197,6 +198,7 @@ impl Connection {
             remote: self.remote,
             path: request.path().to_owned(),
             query: request.query().map(str::to_owned),
+            link: Path::default(),
         };
         let offer = core.endpoint.offer(now, self.id).expect("connection ids are never reused");
         let candidates = offer.candidates.iter().map(|candidate| Candidate {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use net_rtc::Deadlines;
+use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
 use self::connection::Connection;
 use self::core::Core;
@@ -155,8 +155,25 @@ impl Hub {
             Delivery::Reliable => self.with(connection, |connection, core| {
                 connection.send(now, message, core);
             }),
+            Delivery::Unreliable => {
+                self.send_unreliable(now, id, message, SendOptions::default());
+            }
+        }
+    }
+
+    /// Sends an unreliable message as the options say; unknown ids and messages over the limit
+    /// are ignored.
+    pub fn send_unreliable(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        message: Bytes,
+        options: SendOptions,
+    ) {
+        self.now = Some(now);
+        if let Some(connection) = self.core.open.get(&id) {
             // The endpoint refuses only what is not open or too large: see the promise above.
-            Delivery::Unreliable => _ = self.core.endpoint.send(now, &connection, message),
+            _ = self.core.endpoint.send_with(now, connection, message, options);
         }
     }
 
@@ -220,9 +237,14 @@ impl Hub {
         self.connections.is_empty()
     }
 
-    /// Unreliable messages that were dropped before they were sent.
-    pub fn unreliable_dropped(&self) -> u64 {
+    /// Unreliable messages that were dropped before they were sent, to all peers.
+    pub fn unreliable_dropped(&self) -> Dropped {
         self.core.endpoint.stats().dropped
+    }
+
+    /// Shows how the path to an open peer is, to any thread; `None` if nobody has this id.
+    pub fn gauge(&self, id: PeerId) -> Option<Gauge> {
+        self.core.endpoint.gauge(self.core.open.get(&id)?)
     }
 
     fn next_wake(&self) -> Option<Instant> {

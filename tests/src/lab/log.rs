@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::Cell;
+use super::outcome::faults;
 use crate::link::{Dropped, Traffic};
 
 /// A message that leaves at all leaves within this time, so a datagram that was dropped then
@@ -54,6 +55,11 @@ impl Log {
         Log { flights: flights.collect(), ..self.clone() }
     }
 
+    /// What must never happen, whatever the network does, each in words.
+    pub fn faults(&self) -> Vec<String> {
+        faults(self.duplicates, self.ended.as_ref(), &[])
+    }
+
     /// The messages (by index) that the network has on its conscience: for each a datagram was
     /// dropped when it should have left, big enough, and not already the excuse of others.
     ///
@@ -61,6 +67,12 @@ impl Log {
     /// best there is, because all messages are of one size and their times ascend.
     pub fn excused(&self) -> HashSet<usize> {
         self.struck(|flight| flight.arrived.is_none())
+    }
+
+    /// How many messages the network dropped at first, whether or not they arrived with a later
+    /// datagram.
+    pub fn hit(&self) -> usize {
+        self.struck(|_| true).len()
     }
 
     /// Of these messages, those (by index) that the network dropped when they left first,
@@ -145,6 +157,12 @@ mod tests {
         let sent = log.flights[0].sent;
         log.flights.iter_mut().for_each(|flight| flight.sent = sent);
         assert_eq!(log.excused().len(), 3);
+    }
+
+    #[test]
+    fn what_was_repaired_was_hit() {
+        let log = log(&[true, true, false, true], &[(10, 450), (20, 250)]);
+        assert_eq!((log.hit(), log.excused().len()), (2, 1));
     }
 
     #[test]

@@ -2,25 +2,57 @@
 //! bad network. A [`Cell`] says what, a [`Run`] does it, a [`Log`] holds what happened to each
 //! message, a [`Report`] sums it up.
 
+mod bounds;
 mod grid;
+mod hunt;
+mod lift;
 mod load;
 mod log;
 mod long;
+mod outcome;
+mod overload;
+mod profile;
+mod profiles;
+mod repair;
 mod report;
+mod rule;
 mod run;
+pub mod scene;
+mod share;
+mod slow;
 mod table;
+mod tcp;
+mod trial;
+pub mod warnings;
 
+pub use bounds::{Bound, bounds};
 pub use grid::grid;
+pub use hunt::Hunt;
+pub use lift::{appearing, lift, lift_misses, lifted, recovery};
 pub use load::Load;
 pub use log::{Flight, Log};
 pub use long::{LONG, Long, PART};
+pub use outcome::{FlowSample, Outcome, Sample, Summary};
+pub use overload::{overload, overload_misses, overloaded};
+pub use profile::Profile;
+pub use profiles::{Duel, Duels};
+pub use repair::{repair, repair_cell, repair_misses};
 pub use report::Report;
+pub use rule::Rule;
 pub use run::Run;
+pub use scene::{Flow, Scene};
+pub use share::{share, share_misses, shared};
+pub use slow::{slow, slow_misses, slow_scene};
 pub use table::{HEAD, row};
+pub use tcp::{beside_tcp, tcp, tcp_misses};
+pub use trial::{Row, Table, Trial};
 
 use std::fmt;
 use std::time::Duration;
 
+use net::Repair;
+
+use crate::agent::Manners;
 use crate::link::{Conditions, Direction, Loss};
 use crate::plane::Plane;
 
@@ -35,8 +67,12 @@ pub struct Cell {
     pub direction: Direction,
     /// The server's data plane.
     pub server: Plane,
+    /// Whether the server repairs.
+    pub repair: Repair,
     /// The client's; [`Plane::Stock`] stands for an unmodified browser.
     pub client: Plane,
+    /// How the client behaves.
+    pub manners: Manners,
     /// How long messages are sent.
     pub time: Duration,
     /// How much of it does not count. A browser's own SCTP opens its window slowly, and no
@@ -54,7 +90,9 @@ impl Cell {
             conditions: Conditions { delay, loss: Loss::Random(loss), ..Conditions::default() },
             direction,
             server: Plane::Ours,
+            repair: Repair::default(),
             client: Plane::Stock,
+            manners: Manners::Good,
             time: Duration::from_secs(60),
             warm_up: match direction {
                 Direction::Up => Duration::from_secs(3),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use net::{Delivery, PeerId};
 
 use super::{Cell, Flight, Load, Log};
-use crate::agent::Manners;
 use crate::link::{Conditions, Direction, Link, Traffic};
 use crate::world::{Heard, Seen, World};
 
@@ -36,10 +35,11 @@ impl Run {
     /// # Panics
     /// If they cannot connect.
     pub fn new(cell: Cell) -> Run {
-        let mut world = World::new(cell.seed, cell.server.server());
+        let config = net::Config { repair: cell.repair, ..cell.server.server() };
+        let mut world = World::new(cell.seed, config);
         let delay = cell.conditions.delay;
         world.shape(Conditions { delay, ..Conditions::default() });
-        let line = world.join_as(Manners::Good, cell.client);
+        let line = world.join_as(cell.manners, cell.client);
         let peer = connect(&mut world, line);
         world.shape(cell.conditions);
         // All memory that the log takes is taken now, for whoever watches it grow.
@@ -64,6 +64,11 @@ impl Run {
     /// What time it is.
     pub fn now(&self) -> Instant {
         self.world.now
+    }
+
+    /// Changes the network between the two from now on, both ways.
+    pub fn shape(&mut self, conditions: Conditions) {
+        self.world.shape(conditions);
     }
 
     /// One direction of the network between the two.
@@ -140,7 +145,8 @@ impl Run {
     }
 }
 
-fn connect(world: &mut World, line: usize) -> PeerId {
+/// Lets a client that just joined connect.
+pub(super) fn connect(world: &mut World, line: usize) -> PeerId {
     let end = world.now + CONNECT;
     while world.turn(end) {
         if let [Seen::Open(peer)] = world.seen[..]

@@ -1,0 +1,153 @@
+//! How fast to send: congestion control in place of SCTP's (RFC 8085).
+
+mod adaptive;
+mod breaker;
+mod bucket;
+mod compete;
+mod dip;
+mod hold;
+mod least;
+mod look;
+mod losses;
+#[cfg(test)]
+mod road;
+mod simple;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use self::adaptive::Adaptive;
+use self::breaker::Breaker;
+use self::bucket::Bucket;
+use self::least::Least;
+use self::look::Meter;
+use self::simple::Simple;
+use super::flight::Told;
+use super::rtt::Rtt;
+use super::settings::Settings;
+use crate::Congestion;
+
+/// The share of a packet in the average of their sizes.
+const PACKET: f64 = 1.0 / 16.0;
+/// What is assumed before any was sent, in bytes.
+const FIRST_PACKET: f64 = 1_200.0;
+
+/// Between what and what a rate may be, in bytes a second.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    least: f64,
+    most: f64,
+}
+
+impl Limits {
+    fn clamp(self, rate: f64) -> f64 {
+        rate.clamp(self.least, self.most)
+    }
+}
+
+/// Says when the next message may leave.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// As configured.
+    bounds: Limits,
+    bucket: Bucket,
+    control: Control,
+    breaker: Breaker,
+    least: Least,
+    sending: Meter,
+    /// A packet, on average, in bytes.
+    packet: f64,
+}
+
+#[derive(Debug)]
+enum Control {
+    Adaptive(Box<Adaptive>),
+    Simple(Simple),
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant, settings: Settings) -> Pace {
+        let most = f64::from(settings.most_rate.max(1)) / 8.0;
+        let bounds = Limits { least: (f64::from(settings.least_rate) / 8.0).min(most), most };
+        Pace {
+            bounds,
+            bucket: Bucket::new(now, most),
+            control: match settings.congestion {
+                Congestion::Adaptive => Control::Adaptive(Box::new(Adaptive::new(now, bounds))),
+                Congestion::Simple => Control::Simple(Simple::new(now, bounds)),
+            },
+            breaker: Breaker::new(now),
+            least: Least::new(now),
+            sending: Meter::new(now),
+            packet: FIRST_PACKET,
+        }
+    }
+
+    /// Whether something may leave now, behind so many bytes that wait, or else when.
+    pub(crate) fn room(&mut self, now: Instant, waiting: usize) -> Result<(), Instant> {
+        let rate = self.rate(now);
+        self.bucket.room(now, rate, waiting as f64)
+    }
+
+    /// What may be sent besides what must be, in bytes.
+    pub(crate) fn spare(&self) -> usize {
+        self.bucket.spare() as usize
+    }
+
+    /// A packet of that many bytes leaves.
+    pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
+        self.packet += (bytes as f64 - self.packet) * PACKET;
+        self.bucket.take(bytes as f64);
+        self.sending.add(now, bytes);
+        self.breaker.sent(now);
+        match &mut self.control {
+            Control::Adaptive(adaptive) => adaptive.sent(bytes),
+            Control::Simple(simple) => simple.sent(bytes),
+        }
+    }
+
+    /// The peer spoke, or some chunks were given up.
+    pub(crate) fn told(&mut self, now: Instant, told: &Told, rtt: &Rtt) {
+        self.breaker.told(now, told);
+        if let Some(rtt) = told.rtt {
+            self.least.note(now, rtt);
+        }
+        let limits = self.limits(rtt);
+        match &mut self.control {
+            Control::Adaptive(adaptive) => adaptive.told(now, told, &self.least, limits),
+            Control::Simple(simple) => simple.told(now, told, limits),
+        }
+        let (burst, rate) = match &self.control {
+            Control::Adaptive(adaptive) => (adaptive.burst(), adaptive.rate()),
+            Control::Simple(simple) => (bucket::BURST, simple.rate()),
+        };
+        self.bucket.resize(burst * rate);
+    }
+
+    /// What may be sent now, in bytes a second.
+    pub(crate) fn rate(&self, now: Instant) -> f64 {
+        let rate = match &self.control {
+            Control::Adaptive(adaptive) => adaptive.rate(),
+            Control::Simple(simple) => simple.rate(),
+        };
+        if self.breaker.is_open(now) { self.bounds.least * breaker::TRICKLE } else { rate }
+    }
+
+    /// What is sent, in bytes a second.
+    pub(crate) fn sending(&self, now: Instant) -> f64 {
+        self.sending.rate(now)
+    }
+
+    /// The shortest round trip of the last seconds.
+    pub(crate) fn least_rtt(&self) -> Option<Duration> {
+        self.least.rtt()
+    }
+
+    /// Two packets a round trip are always allowed (RFC 8085 §3.1.3).
+    fn limits(&self, rtt: &Rtt) -> Limits {
+        let round = rtt.of_path().unwrap_or(rtt.smoothed()).as_secs_f64().max(0.001);
+        let Limits { least, most } = self.bounds;
+        Limits { least: least.max(2.0 * self.packet / round).min(most), most }
+    }
+}

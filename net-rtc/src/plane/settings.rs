@@ -1,0 +1,44 @@
+//! What of the configuration the plane goes by.
+
+use crate::{Channels, Config, Congestion, Repair};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) channels: Channels,
+    pub(super) message_bytes: usize,
+    pub(super) congestion: Congestion,
+    /// In bits a second.
+    pub(super) least_rate: u32,
+    pub(super) most_rate: u32,
+    pub(super) repair: Repair,
+    /// Whether plain SCTP is not asked for acknowledgements at once, for tests.
+    pub(super) deaf: bool,
+    /// Whether plain SCTP tells of data that came twice, for tests.
+    pub(super) witness: bool,
+}
+
+impl Settings {
+    pub(super) fn of(config: &Config) -> Settings {
+        let Config {
+            channels,
+            message_bytes,
+            congestion,
+            least_rate,
+            most_rate,
+            repair,
+            deaf,
+            witness,
+            ..
+        } = *config;
+        Settings {
+            channels,
+            message_bytes,
+            congestion,
+            least_rate,
+            most_rate,
+            repair,
+            deaf,
+            witness,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How messages are sent: keys, overload, and the gauge that shows it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::pair::{CLIENT, Pair, SERVER, config};
+use crate::{Config, DataPlane, SendOptions};
+
+#[test]
+fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {
+    let mut pair = Pair::open();
+    // More than leaves at once, so that the rest waits.
+    for _ in 0..60 {
+        pair.server.endpoint.send(pair.now, &1, vec![0; 1_000]).unwrap();
+    }
+    let send = |pair: &mut Pair, key: u64, text: &'static str| {
+        let options = SendOptions::latest(key);
+        pair.server.endpoint.send_with(pair.now, &1, text, options).unwrap();
+        pair.run(Duration::from_millis(1));
+    };
+    for (key, text) in [(1, "a1"), (2, "b1"), (1, "a2"), (2, "b2"), (1, "a3")] {
+        send(&mut pair, key, text);
+    }
+    pair.run(Duration::from_secs(1));
+    let mut arrived = Pair::received(&mut pair.client);
+    arrived.retain(|message| message.len() == 2);
+    assert_eq!(arrived, ["a3", "b2"]);
+    let dropped = pair.server.endpoint.stats().dropped;
+    assert_eq!((dropped.replaced, dropped.total()), (3, 3));
+    // What has left is nothing to be replaced.
+    send(&mut pair, 1, "a4");
+    send(&mut pair, 1, "a5");
+    pair.run(Duration::from_secs(1));
+    assert_eq!(Pair::received(&mut pair.client), ["a4", "a5"]);
+}
+
+#[test]
+fn plain_sctp_knows_keys_too() {
+    let plain = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
+    let mut pair = Pair::with(plain(SERVER), plain(CLIENT)).signal().opened();
+    pair.server.endpoint.send(pair.now, &1, vec![0; 17_000]).unwrap();
+    for text in ["old", "new"] {
+        let options = SendOptions::latest(1);
+        pair.server.endpoint.send_with(pair.now, &1, text, options).unwrap();
+        pair.run(Duration::from_millis(1));
+    }
+    pair.run(Duration::from_secs(1));
+    let mut arrived = Pair::received(&mut pair.client);
+    arrived.retain(|message| message.len() == 3);
+    assert_eq!(arrived, ["new"]);
+    assert_eq!(pair.server.endpoint.stats().dropped.replaced, 1);
+}
+
+#[test]
+fn without_end_of_overload_messages_leave_young() {
+    let mut pair = Pair::open();
+    let began = pair.now;
+    // Three times the most that a peer is sent.
+    let mut ages = Vec::new();
+    for _ in 0..3_000 {
+        let now = (pair.now - began).as_micros() as u64;
+        let message = [&now.to_be_bytes()[..], &[0; 1_492]].concat();
+        pair.server.endpoint.send(pair.now, &1, message).unwrap();
+        pair.run(Duration::from_millis(1));
+        let now = (pair.now - began).as_micros() as u64;
+        let sent = |message: &Bytes| u64::from_be_bytes(message[..8].try_into().unwrap());
+        ages.extend(Pair::received(&mut pair.client).iter().map(|message| now - sent(message)));
+    }
+    let gauge = pair.server.endpoint.gauge(&1).unwrap();
+    assert_eq!(gauge.read().dropped, pair.server.endpoint.stats().dropped);
+    let total = gauge.read().dropped.too_old;
+    assert!((1_600..2_100).contains(&total), "{total} of 3000 dropped");
+    let oldest = ages[200..].iter().max().unwrap();
+    assert!(*oldest < 43_000, "20 ms on the way, 20 ms in the queue, not {oldest} us");
+}
