@@ -25,7 +25,8 @@ pub struct Config {
 
     /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
     /// Once messages have waited without a break for that long, more is sent than the path
-    /// takes: then a message may wait a fifth of it, until there has been a break.
+    /// takes: then a message that a newer one has followed may wait a fifth of it, until there
+    /// is a break and none has been dropped as too old for that long.
     pub fresh_time: Duration,
 
     /// Where plain SCTP carries the data: bytes that may wait inside it, for its window or for

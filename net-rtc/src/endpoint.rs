@@ -318,7 +318,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         if self.routes.find(source).is_some_and(|owner| owner != slot) {
             return false;
         }
-        let learnt = self.peers[slot].1.learn(source, self.config.sources);
+        let learnt = self.peers[slot].1.learn(source);
         if learnt {
             self.routes.insert(source, slot);
         }

@@ -16,19 +16,26 @@ const HURRY: u32 = 5;
 ///
 /// A burst may use the whole time that a message may wait. If not everything could be sent for
 /// that long, then more comes than the path takes, and waiting would make each message as old
-/// as all the others: until nothing had to be dropped for that long, and everything was sent, a
-/// message gives way to newer ones after a fifth of the time.
+/// as all the others: a message gives way to newer ones after a fifth of the time. That ends
+/// when everything was sent, and for that long nothing had to be dropped for its age. While
+/// nothing newer has come a message has the whole time, for then nobody gains by its end.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     line: Latest<Waiting>,
-    /// Since when not everything could be sent.
-    stands_since: Option<Instant>,
-    /// When the last message came.
-    newest: Option<Instant>,
-    /// When something grew too old last.
-    aged: Option<Instant>,
+    load: Load,
+    /// When the last message came; at first, when the queue was made.
+    newest: Instant,
     most_time: Duration,
     dropped: Dropped,
+}
+
+/// What comes, beside what the path takes.
+#[derive(Debug)]
+enum Load {
+    /// Everything that came before then was sent, and nothing has grown too old since.
+    Burst { since: Instant },
+    /// Too much: then something grew too old, lastly.
+    Overload { aged: Instant },
 }
 
 /// A message and when it came.
@@ -40,12 +47,11 @@ struct Waiting {
 }
 
 impl Fresh {
-    pub(crate) fn new(most_bytes: usize, most_time: Duration) -> Fresh {
+    pub(crate) fn new(now: Instant, most_bytes: usize, most_time: Duration) -> Fresh {
         Fresh {
             line: Latest::new(most_bytes),
-            stands_since: None,
-            newest: None,
-            aged: None,
+            load: Load::Burst { since: now },
+            newest: now,
             most_time,
             dropped: Dropped::default(),
         }
@@ -55,11 +61,10 @@ impl Fresh {
     /// first in line.
     pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
         self.expire(now);
-        if self.line.is_empty() && self.aged.is_none_or(|aged| now > aged + self.most_time) {
-            self.stands_since = None;
+        if self.line.is_empty() && self.has_recovered(now) {
+            self.load = Load::Burst { since: now };
         }
-        self.stands_since.get_or_insert(now);
-        self.newest = Some(now);
+        self.newest = now;
         let waiting = Waiting { came: now, message, options };
         self.dropped += self.line.push(options.key, waiting.message.len(), waiting);
     }
@@ -86,11 +91,12 @@ impl Fresh {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let came = self.line.front()?.came;
         let at_most = came.checked_add(self.most_time)?;
-        if self.newest == Some(came) {
-            return Some(at_most);
-        }
-        let hurry = self.stands_since?.checked_add(self.most_time)?;
-        Some(hurry.max(came + self.most_time / HURRY).min(at_most))
+        let hurried = came + self.most_time / HURRY;
+        Some(match self.load {
+            _ if came == self.newest => at_most,
+            Load::Burst { since } => hurried.max(since + self.most_time),
+            Load::Overload { .. } => hurried,
+        })
     }
 
     /// Messages that were dropped.
@@ -102,7 +108,15 @@ impl Fresh {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
             self.line.pop();
             self.dropped.too_old += 1;
-            self.aged = Some(now);
+            self.load = Load::Overload { aged: now };
+        }
+    }
+
+    /// Whether nothing has grown too old lately.
+    fn has_recovered(&self, now: Instant) -> bool {
+        match self.load {
+            Load::Burst { .. } => true,
+            Load::Overload { aged } => now > aged + self.most_time,
         }
     }
 }
@@ -120,7 +134,7 @@ mod tests {
 
     fn filled(sizes: &[usize]) -> (Fresh, Instant) {
         let now = Instant::now();
-        let mut fresh = Fresh::new(1_000, TIME);
+        let mut fresh = Fresh::new(now, 1_000, TIME);
         for size in sizes {
             push(&mut fresh, now, None, *size);
         }
@@ -170,11 +184,11 @@ mod tests {
         fresh.push(now, "old".into(), SendOptions::latest(1));
         push(&mut fresh, now, None, 5);
         fresh.push(later, "new".into(), SendOptions::latest(1).repair(true));
-        assert_eq!(fresh.deadline(), Some(later + HURRIED));
-        assert_eq!(fresh.peek(later + HURRIED - MS), Some(3), "it is not as old as its place");
+        assert_eq!(fresh.deadline(), Some(later + TIME));
+        assert_eq!(fresh.peek(later + TIME - MS), Some(3), "it is not as old as its place");
         let expected = (Bytes::from("new"), SendOptions::latest(1).repair(true));
         assert_eq!(fresh.pop(), Some(expected));
-        assert_eq!(fresh.peek(later + HURRIED - MS), None, "what stood behind it is");
+        assert_eq!(fresh.peek(later + TIME - MS), None, "what stood behind it is");
         let Dropped { replaced, too_many, too_old } = fresh.dropped();
         assert_eq!((replaced, too_many, too_old), (1, 0, 1));
     }
@@ -199,17 +213,50 @@ mod tests {
         assert_eq!(fresh.deadline(), Some(now + MS * 101));
         assert_eq!(sent(&mut fresh, now + MS * 118), [15]);
         assert_eq!(fresh.dropped().too_old, 5);
-        // It has been empty: what comes now has the whole time again.
-        push(&mut fresh, now + MS * 118, None, 16);
-        assert_eq!(fresh.deadline(), Some(now + MS * 218));
     }
 
     #[test]
-    fn a_late_look_sees_that_the_queue_was_empty() {
+    fn hurry_ends_when_nothing_has_grown_old_for_the_whole_time() {
         let (mut fresh, now) = filled(&[10]);
-        push(&mut fresh, now + MS * 103, None, 11);
+        assert_eq!(fresh.peek(now + TIME), None);
+        // It is empty again and again, but that is no sign that the path takes everything.
+        for at in [100, 130, 170, 200] {
+            push(&mut fresh, now + MS * at, None, 11);
+            push(&mut fresh, now + MS * (at + 1), None, 12);
+            assert_eq!(fresh.deadline(), Some(now + MS * at + HURRIED), "at {at} ms");
+            assert_eq!(sent(&mut fresh, now + MS * (at + 19)), [11, 12]);
+        }
+        push(&mut fresh, now + MS * 220, None, 13);
+        push(&mut fresh, now + MS * 221, None, 14);
+        assert_eq!(fresh.deadline(), Some(now + MS * 320), "a burst again");
         assert_eq!(fresh.dropped().too_old, 1);
-        assert_eq!(fresh.deadline(), Some(now + MS * 203));
+    }
+
+    #[test]
+    fn hurry_goes_on_while_the_queue_stands() {
+        let (mut fresh, now) = filled(&[10]);
+        assert_eq!(fresh.peek(now + TIME), None);
+        push(&mut fresh, now + MS * 100, None, 11);
+        for at in (110..400).step_by(10) {
+            push(&mut fresh, now + MS * at, None, 11);
+            assert_eq!(fresh.deadline(), Some(now + MS * (at - 10) + HURRIED), "at {at} ms");
+            assert!(fresh.pop().is_some(), "one still waits");
+        }
+        assert_eq!(fresh.dropped().too_old, 1);
+    }
+
+    #[test]
+    fn nothing_hurries_while_nothing_newer_has_come() {
+        let (mut fresh, now) = filled(&[10]);
+        let later = now + TIME;
+        push(&mut fresh, later, None, 11);
+        push(&mut fresh, later, None, 12);
+        assert_eq!(fresh.dropped().too_old, 1, "a late look sees it too");
+        assert_eq!(fresh.deadline(), Some(later + TIME));
+        push(&mut fresh, later + HURRIED - MS, None, 13);
+        assert_eq!(fresh.deadline(), Some(later + HURRIED));
+        assert_eq!(fresh.peek(later + HURRIED), Some(13));
+        assert_eq!(fresh.deadline(), Some(later + HURRIED - MS + TIME));
     }
 
     #[test]
@@ -219,10 +266,10 @@ mod tests {
             for _ in 0..200 {
                 push(&mut fresh, now, None, 1);
                 let newest = now;
-                // Nothing leaves: at each moment the newest is there for 20 ms at least.
+                // Nothing leaves: at each moment the newest is there, for the whole time.
                 for _ in 0..pause {
                     let is_there = fresh.peek(now).is_some();
-                    assert!(is_there || now >= newest + HURRIED, "a pause of {pause} ms");
+                    assert_eq!(is_there, now < newest + TIME, "a pause of {pause} ms");
                     now += MS;
                 }
             }
@@ -232,7 +279,7 @@ mod tests {
     #[test]
     fn without_end_nothing_grows_old() {
         let now = Instant::now();
-        let mut fresh = Fresh::new(1_000, Duration::MAX);
+        let mut fresh = Fresh::new(now, 1_000, Duration::MAX);
         push(&mut fresh, now, None, 1);
         assert_eq!(fresh.deadline(), None);
         assert_eq!(fresh.peek(now + TIME * 10_000), Some(1));
@@ -244,24 +291,33 @@ mod tests {
     /// The same as [`Fresh`], as simple as can be, and told of every millisecond.
     struct Model {
         line: Vec<Known>,
+        /// Since when the queue has not been seen empty, but for moments of overload.
         stands_since: Instant,
+        newest: Instant,
+        aged: Option<Instant>,
         dropped: Dropped,
     }
 
     impl Model {
         fn tick(&mut self, now: Instant) {
             let hurries = now >= self.stands_since + TIME;
-            let patience = if hurries { HURRIED } else { TIME };
-            while self.line.first().is_some_and(|first| now >= first.2 + patience) {
+            while let Some((_, _, came)) = self.line.first() {
+                let patience = if hurries && *came < self.newest { HURRIED } else { TIME };
+                if now < *came + patience {
+                    return;
+                }
                 self.line.remove(0);
+                self.aged = Some(now);
                 self.dropped.too_old += 1;
             }
         }
 
         fn push(&mut self, most: usize, known: Known) {
-            if self.line.is_empty() {
+            let lately = |aged: Instant| known.2 - aged <= TIME;
+            if self.line.is_empty() && !self.aged.is_some_and(lately) {
                 self.stands_since = known.2;
             }
+            self.newest = known.2;
             match self.line.iter().position(|old| known.0.is_some() && old.0 == known.0) {
                 None => self.line.push(known),
                 Some(index) => {
@@ -287,11 +343,16 @@ mod tests {
             let (most, pushes) = (random.random_range(100..6_000), random.random_range(0.05..1.0));
             let pops = random.random_range(0.0..0.6);
             let mut now = Instant::now();
-            let mut fresh = Fresh::new(most, TIME);
-            let mut model = Model { line: vec![], stands_since: now, dropped: Dropped::default() };
+            let mut fresh = Fresh::new(now, most, TIME);
+            let (line, dropped) = (vec![], Dropped::default());
+            let mut model = Model { line, stands_since: now, newest: now, aged: None, dropped };
             let (mut pushed, mut popped) = (0, 0);
             for size in 0..2_000 {
                 model.tick(now);
+                // As the endpoint does, which is woken for it.
+                if fresh.deadline().is_some_and(|deadline| deadline <= now) {
+                    fresh.peek(now);
+                }
                 if random.random_bool(pushes) {
                     let key = random.random_bool(0.5).then(|| random.random_range(0..8));
                     push(&mut fresh, now, key, size);

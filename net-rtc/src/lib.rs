@@ -67,6 +67,7 @@ mod event;
 mod evil;
 mod fresh;
 mod latest;
+mod offer;
 mod options;
 mod outbox;
 #[cfg(test)]
@@ -78,6 +79,8 @@ mod routes;
 mod sdp;
 #[cfg(test)]
 mod sends;
+mod silence;
+mod sources;
 mod stack;
 mod state;
 mod tap;

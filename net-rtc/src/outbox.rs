@@ -32,8 +32,8 @@ pub(crate) enum Written {
 }
 
 impl Outbox {
-    pub(crate) fn new(config: &Config, plane: SharedPlane) -> Outbox {
-        let fresh = Fresh::new(config.fresh_bytes, config.fresh_time);
+    pub(crate) fn new(now: Instant, config: &Config, plane: SharedPlane) -> Outbox {
+        let fresh = Fresh::new(now, config.fresh_bytes, config.fresh_time);
         Outbox { fresh, plane, sctp_bytes: config.sctp_bytes }
     }
 

@@ -1,11 +1,11 @@
 //! One peer: its `Rtc`, what it has to send, and how far the connection has come.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::change::SdpOffer;
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsCert;
 use str0m::net::{Protocol, Receive};
@@ -13,13 +13,16 @@ use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
+use crate::offer::PendingOffer;
 use crate::options::SendOptions;
 use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
 use crate::plane::Fault;
 use crate::sdp::Role;
-use crate::stack::{rtc, unreliable};
-use crate::state::{Pending, State};
+use crate::silence::Silence;
+use crate::sources::Sources;
+use crate::stack::rtc;
+use crate::state::State;
 use crate::tap::SharedPlane;
 use crate::{Channels, Config};
 
@@ -41,10 +44,8 @@ pub(crate) struct Peer {
     channels: Channels,
     credentials: IceCreds,
     state: State,
-    sources: Vec<SocketAddr>,
-    /// When the last connectivity check came, or the answer to one.
-    checked: Instant,
-    silent_timeout: Duration,
+    sources: Sources,
+    silence: Silence,
     wake: Option<Instant>,
 }
 
@@ -57,11 +58,9 @@ impl Peer {
         credentials: IceCreds,
     ) -> (Peer, String) {
         let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Offerer);
-        let mut changes = rtc.sdp_api();
-        let channel = changes.add_channel_with_config(unreliable());
-        let (offer, pending) = changes.apply().expect("a new channel is a change");
-        let state = State::Offered(channel, Box::new(Pending(pending)));
-        (Peer::new(now, rtc, plane, credentials, config, state), offer.to_sdp_string())
+        let (pending, offer) = PendingOffer::new(&mut rtc);
+        let state = State::Offered(Box::new(pending));
+        (Peer::new(now, rtc, plane, credentials, config, state), offer)
     }
 
     /// A peer that answers an offer, and the text of the answer.
@@ -91,15 +90,14 @@ impl Peer {
         plane.lock().set_gauge(gauge.clone());
         Peer {
             rtc,
-            outbox: Outbox::new(config, plane.clone()),
+            outbox: Outbox::new(now, config, plane.clone()),
             plane,
             gauge,
             channels: config.channels,
             credentials,
             state,
-            sources: Vec::new(),
-            checked: now,
-            silent_timeout: config.silent_timeout,
+            sources: Sources::new(config.sources),
+            silence: Silence::new(now, config.silent_timeout),
             wake: None,
         }
     }
@@ -112,12 +110,11 @@ impl Peer {
         answer: &str,
         out: &mut Vec<PeerOutput>,
     ) -> Result<(), String> {
-        let State::Offered(channel, pending) = std::mem::replace(&mut self.state, State::Closed)
-        else {
+        let State::Offered(pending) = std::mem::replace(&mut self.state, State::Closed) else {
             unreachable!("the endpoint asks awaits_answer first")
         };
-        self.state = State::connecting(now, config, Some(channel));
-        let result = self.negotiate(pending.0, answer);
+        self.state = State::connecting(now, config, Some(pending.channel()));
+        let result = pending.accept(&mut self.rtc, answer);
         match &result {
             // Twice, because str0m answers checks that came before the answer in the first
             // round and looks at what they changed only in the second.
@@ -125,11 +122,6 @@ impl Peer {
             Err(cause) => self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out),
         }
         result
-    }
-
-    fn negotiate(&mut self, pending: SdpPendingOffer, answer: &str) -> Result<(), String> {
-        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| error.to_string())?;
-        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())
     }
 
     /// Feeds one datagram that was routed here.
@@ -147,9 +139,7 @@ impl Peer {
         let input = str0m::Input::Receive(now, receive);
         // A ClientHello from an address that no check has proved must not reach DTLS.
         if self.rtc.accepts(&input) {
-            if is_stun(contents) {
-                self.checked = now;
-            }
+            self.silence.note(now, contents);
             self.feed(now, input, out);
         }
     }
@@ -187,19 +177,12 @@ impl Peer {
     }
 
     /// Remembers an address that the peer has proved to be its own; false past the bound.
-    pub(crate) fn learn(&mut self, source: SocketAddr, most: usize) -> bool {
-        if self.sources.contains(&source) {
-            return true;
-        }
-        let room = self.sources.len() < most;
-        if room {
-            self.sources.push(source);
-        }
-        room
+    pub(crate) fn learn(&mut self, source: SocketAddr) -> bool {
+        self.sources.learn(source)
     }
 
     pub(crate) fn sources(&self) -> &[SocketAddr] {
-        &self.sources
+        self.sources.known()
     }
 
     pub(crate) fn credentials(&self) -> &IceCreds {
@@ -251,7 +234,7 @@ impl Peer {
 
     #[cfg(test)]
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.rtc.direct_api().create_data_channel(unreliable());
+        self.rtc.direct_api().create_data_channel(crate::stack::unreliable());
         self.step(now, out);
     }
 
@@ -380,10 +363,9 @@ impl Peer {
         self.wake = [self.wake, own, self.outbox.wake(), plane].into_iter().flatten().min();
     }
 
-    /// When a peer that stays silent is lost. str0m has a shorter patience of its own, in
-    /// connectivity checks alone, and goes on when it has run out; so do we.
+    /// When a peer that stays silent is lost.
     fn silent_at(&self) -> Instant {
-        self.checked.max(self.plane.lock().heard()) + self.silent_timeout
+        self.silence.end(self.plane.lock().heard())
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
@@ -414,9 +396,4 @@ impl Peer {
         debug!("{}: {before:?} -> {after:?}", self.credentials.ufrag);
         self.state = state;
     }
-}
-
-/// The first byte tells STUN from DTLS (RFC 7983).
-fn is_stun(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|byte| *byte < 4)
 }

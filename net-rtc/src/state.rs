@@ -1,14 +1,13 @@
 //! How far a peer has come.
 
-use std::fmt;
 use std::time::Instant;
 
-use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 
 use crate::Config;
 use crate::early::Early;
 use crate::event::Stage;
+use crate::offer::PendingOffer;
 
 /// ```text
 ///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --opened--> Open
@@ -17,19 +16,10 @@ use crate::event::Stage;
 /// A peer that answers begins as `Connecting`.
 #[derive(Debug)]
 pub(crate) enum State {
-    Offered(ChannelId, Box<Pending>),
+    Offered(Box<PendingOffer>),
     Connecting { stage: Stage, deadline: Instant, ours: Option<ChannelId>, early: Early },
     Open(ChannelId),
     Closed,
-}
-
-/// str0m's token for an offer that awaits its answer; it has no `Debug`.
-pub(crate) struct Pending(pub(crate) SdpPendingOffer);
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
-    }
 }
 
 impl State {

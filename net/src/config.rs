@@ -31,8 +31,9 @@ pub struct Config {
 
     /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
     /// is dropped and counted. Once messages to a peer have waited without a break for that
-    /// long, more is sent than the path takes: then a message may wait a fifth of it, until
-    /// there has been a break.
+    /// long, more is sent than the path takes: then a message that a newer one has followed may
+    /// wait a fifth of it, until there is a break and none has been dropped as too old for that
+    /// long.
     pub fresh_time: Duration,
 
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain

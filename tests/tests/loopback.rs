@@ -123,6 +123,35 @@ fn the_newest_of_a_key_replaces_what_has_not_left() {
     }
 }
 
+#[test]
+fn the_path_to_a_peer_is_shown() {
+    let mut served = served();
+    let mut client = served.connect();
+    assert_eq!(served.next(), Event::Open(id(0)));
+    let before = served.server.peer(0).unwrap().link;
+    assert_eq!((before.rtt, before.sending), (None, 0), "nothing has been sent");
+    let end = Instant::now() + SOON;
+    // Each message is answered, and the answer is followed by the next.
+    let link = loop {
+        served.server.send_unreliable(0, vec![7; 500]);
+        let (_, message) = client.recv(SOON).expect("nothing is lost here");
+        client.send_unreliable(message.clone());
+        assert_eq!(wait_while(&mut client, &mut served), Event::Received(id(0), message));
+        let link = served.server.peer(0).unwrap().link;
+        if link.rtt.is_some() && link.rate > 0 && link.sending > 0 {
+            break link;
+        }
+        assert!(Instant::now() < end, "{link:?}");
+    };
+    let (rtt, least) = (link.rtt.unwrap(), link.least_rtt.unwrap());
+    assert!(least <= rtt && rtt < Duration::from_secs(1), "{link:?}");
+    let config = Config::default();
+    assert!(link.rate >= config.least_rate.into(), "{link:?}");
+    assert!(link.rate <= config.most_rate.into(), "{link:?}");
+    assert!((0.0..=1.0).contains(&link.loss), "{link:?}");
+    assert_eq!(link.dropped, Default::default());
+}
+
 /// The next event, while the client goes on sending what waits.
 fn wait_while(client: &mut Client, served: &mut Served) -> Event {
     let end = Instant::now() + SOON;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Passage;
+use super::brake::Brake;
 use super::catch_up::CatchUp;
 use super::draft::{Draft, Piece, Wish, pieces};
 use super::flight::Told;
@@ -22,8 +23,6 @@ use super::tsn::Tsn;
 use crate::Repair;
 use crate::path::Gauge;
 
-/// The receive window that is advertised, in bytes.
-const WINDOW: u32 = 1024 * 1024;
 /// RE-CONFIG chunks that a peer may send. Closing the one channel takes two.
 const RECONFIGS: u32 = 32;
 
@@ -33,6 +32,7 @@ pub(super) struct Engaged {
     stream: u16,
     sender: Sender,
     receiver: Receiver,
+    brake: Brake,
     pace: Pace,
     copies: Copies,
     repair: Repair,
@@ -86,6 +86,7 @@ impl Engaged {
             stream,
             sender: Sender::new(local.next),
             receiver,
+            brake: Brake::new(now, settings.least_rate, settings.most_rate),
             pace: Pace::new(now, settings),
             copies: Copies::default(),
             repair: settings.repair,
@@ -189,7 +190,8 @@ impl Engaged {
             self.take(now, &chunk, &mut builder)?;
         }
         if has_data {
-            self.receiver.packet_done(now);
+            let news = self.receiver.packet_done(now);
+            self.brake.arrived(now, news, self.receiver.highest());
         }
         Ok(if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) })
     }
@@ -271,6 +273,7 @@ impl Engaged {
 
     fn told(&mut self, now: Instant, told: Told) {
         if told != Told::default() {
+            let told = Told { spread: self.sender.weather().spread(), ..told };
             self.pace.told(now, &told, self.sender.rtt());
         }
     }
@@ -292,7 +295,7 @@ impl Engaged {
     /// Adds what is due to be said, or, in a packet that leaves anyway, what may be said.
     fn control(&mut self, now: Instant, builder: &mut Builder, riding: bool) {
         if let Some(tsn) = self.receiver.acknowledge(now, riding) {
-            builder.sack(tsn, WINDOW);
+            builder.sack(tsn, self.brake.window(now, self.sender.rtt()));
         }
         if let Some(tsn) = self.sender.forward(now, riding) {
             builder.forward_tsn(tsn);

@@ -51,7 +51,7 @@ pub(super) enum First {
 }
 
 /// What a SACK told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Told {
     /// Chunks that arrived at the first try.
     pub(crate) arrived: u32,
@@ -62,6 +62,8 @@ pub(crate) struct Told {
     pub(crate) bytes: usize,
     /// The round trip of a packet that was acknowledged at once.
     pub(crate) rtt: Option<Duration>,
+    /// How many times as far as independent losses these stray from the average.
+    pub(crate) spread: f64,
 }
 
 impl Told {

@@ -5,6 +5,7 @@
 //! `Sender`, a `Receiver` and a `Pace`; [`Shift`] and [`CatchUp`] are the way back to SCTP.
 
 mod assembly;
+mod brake;
 mod catch_up;
 mod draft;
 mod engaged;

@@ -24,6 +24,8 @@ pub(crate) struct Receiver {
     floor: Tsn,
     assembly: Assembly,
     owed: Owed,
+    /// Chunks of the packet at hand that had not come before.
+    news: u32,
 }
 
 /// Whether the peer is owed an acknowledgement.
@@ -52,6 +54,7 @@ impl Receiver {
             floor: before,
             assembly: Assembly::new(most_bytes),
             owed: Owed::Nothing,
+            news: 0,
         }
     }
 
@@ -68,6 +71,7 @@ impl Receiver {
         if !self.note(data.tsn)? {
             return Ok(None);
         }
+        self.news += 1;
         match data.protocol {
             protocol::STRING_EMPTY | protocol::BINARY_EMPTY => Ok(Some(Bytes::new())),
             protocol::STRING | protocol::BINARY if data.is_whole() => self.whole(data.payload),
@@ -91,12 +95,14 @@ impl Receiver {
         Ok(())
     }
 
-    /// A packet with DATA was taken: the second one is acknowledged at once.
-    pub(crate) fn packet_done(&mut self, now: Instant) {
+    /// A packet with DATA was taken: the second one is acknowledged at once. Gives how many of
+    /// its chunks had not come before.
+    pub(crate) fn packet_done(&mut self, now: Instant) -> u32 {
         self.owed = match self.owed {
             Owed::Nothing => Owed::By(now + DELAY),
             Owed::By(_) | Owed::Now => Owed::Now,
         };
+        std::mem::take(&mut self.news)
     }
 
     /// The TSN to acknowledge, if it is time, or if it can ride along.

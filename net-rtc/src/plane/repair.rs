@@ -7,8 +7,8 @@ use super::draft::{Piece, Wish};
 use super::tsn::Tsn;
 use super::weather::Weather;
 
-/// A chunk rides again only while it is younger than this.
-pub(super) const KEPT: Duration = Duration::from_millis(100);
+/// A chunk rides again only while it is no older than this: six ticks at 60 Hz.
+pub(super) const KEPT: Duration = Duration::from_millis(105);
 /// Packets whose chunks are kept.
 const PACKETS: u32 = 8;
 /// Above this share of lost packets one copy is not enough.
@@ -66,5 +66,72 @@ fn distances(weather: Weather) -> &'static [u32] {
         () if weather.has_runs() => BEYOND_RUNS,
         () if weather.loss() > HEAVY => NEXT_TWO,
         () => NEXT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::draft::pieces;
+    use super::super::flight::First;
+    use super::*;
+
+    const TICK: Duration = Duration::from_micros(16_667);
+
+    /// The packets (before the tenth) whose chunks ride in the tenth.
+    fn riding(weather: Weather, wish: Wish, tick: Duration) -> Vec<u32> {
+        let now = Instant::now();
+        let mut copies = Copies::default();
+        for packet in 0..10 {
+            let _ = copies.of(now + tick * packet, packet, weather).count();
+            let piece = pieces(&Bytes::from_static(b"x"), wish).next().expect("one piece");
+            copies.keep(now + tick * packet, packet, Tsn(packet), piece);
+        }
+        assert!(copies.kept.len() <= 9, "what is too old is forgotten");
+        copies.of(now + tick * 10, 10, weather).map(|(tsn, _)| 10 - tsn.0).collect()
+    }
+
+    /// The weather after packets of which these were lost.
+    fn weather(packets: u32, is_lost: impl Fn(u32) -> bool) -> Weather {
+        let mut weather = Weather::new();
+        for packet in 0..packets {
+            weather.note(packet, if is_lost(packet) { First::Lost } else { First::Arrived });
+        }
+        weather
+    }
+
+    #[test]
+    fn in_fair_weather_only_what_always_shall_rides_again() {
+        let fair = Weather::new();
+        assert_eq!(riding(fair, Wish::Always, TICK), [1]);
+        assert!(riding(fair, Wish::WhileLossy, TICK).is_empty());
+    }
+
+    #[test]
+    fn the_loss_decides_which() {
+        for wish in [Wish::Always, Wish::WhileLossy] {
+            assert_eq!(riding(weather(2_000, |packet| packet % 20 == 0), wish, TICK), [1]);
+            assert_eq!(riding(weather(2_000, |packet| packet % 8 == 0), wish, TICK), [2, 1]);
+            assert_eq!(riding(weather(2_000, |packet| packet % 60 < 3), wish, TICK), [6, 4]);
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_does_not_ride() {
+        let runs = weather(2_000, |packet| packet % 60 < 3);
+        assert_eq!(riding(runs, Wish::Always, TICK * 3 / 2), [4]);
+        assert!(riding(runs, Wish::Always, TICK * 3).is_empty());
+    }
+
+    #[test]
+    fn the_sender_of_a_message_knows_best() {
+        use crate::Repair::{Off, On, WhileLossy};
+        for configured in [Off, WhileLossy, On] {
+            assert_eq!(Wish::of(configured, Some(true)), Wish::Always);
+            assert_eq!(Wish::of(configured, Some(false)), Wish::Never);
+        }
+        let wishes = [Off, WhileLossy, On].map(|configured| Wish::of(configured, None));
+        assert_eq!(wishes, [Wish::Never, Wish::WhileLossy, Wish::Always]);
     }
 }

@@ -423,14 +423,25 @@ mod tests {
 
         /// A SACK that speaks of the `cumulative` first chunks and of blocks beyond them.
         fn sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<Told, NeverSent> {
+            self.sack_with(cumulative, gaps, &[])
+        }
+
+        /// The same with what came twice.
+        fn sack_with(
+            &mut self,
+            cumulative: u32,
+            gaps: &[(u16, u16)],
+            duplicates: &[Tsn],
+        ) -> Result<Told, NeverSent> {
             let mut value = START.plus(cumulative).minus(1).0.to_be_bytes().to_vec();
             value.extend([0; 4]);
             value.extend((gaps.len() as u16).to_be_bytes());
-            value.extend([0; 2]);
+            value.extend((duplicates.len() as u16).to_be_bytes());
             for (from, to) in gaps {
                 value.extend(from.to_be_bytes());
                 value.extend(to.to_be_bytes());
             }
+            value.extend(duplicates.iter().flat_map(|tsn| tsn.0.to_be_bytes()));
             let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
             let told = self.sender.on_sack(self.now, &Sack::parse(&chunk).unwrap())?;
             assert!(told.bytes >= 100 * told.arrived as usize);
@@ -586,6 +597,75 @@ mod tests {
             }
         }
         assert!(!bench.sender.is_stuck(bench.now));
+    }
+
+    /// A chunk, its copy in the next packet, and what a SACK for that one says of the first.
+    fn copied(duplicates: bool, before: bool) -> Told {
+        let mut bench = sent(0);
+        let first = bench.send(true);
+        bench.now += MS;
+        assert!(bench.sender.copy(first));
+        bench.send(true);
+        if before {
+            bench.sack(1, &[]).unwrap();
+        }
+        bench.sender.witness = Witness::Proven;
+        let twice: &[Tsn] = if duplicates { &[first] } else { &[] };
+        bench.sack_with(2, &[], twice).unwrap()
+    }
+
+    #[test]
+    fn who_hears_of_a_copy_learns_of_the_first_packet() {
+        let loss = |told: Told| (told.arrived, told.lost);
+        assert_eq!(loss(copied(true, false)), (2, 0), "it came twice");
+        assert_eq!(loss(copied(false, false)), (1, 1), "it came once, so the first was lost");
+        assert_eq!(loss(copied(true, true)), (1, 0), "that it came was known before");
+    }
+
+    #[test]
+    fn what_the_peer_has_does_not_ride_again() {
+        let mut bench = sent(0);
+        let tsn = bench.send(true);
+        assert!(bench.sender.copy(tsn));
+        bench.sack(1, &[]).unwrap();
+        assert!(!bench.sender.copy(tsn));
+        assert!(!bench.sender.copy(tsn.plus(1)), "it never left");
+    }
+
+    #[test]
+    fn what_may_still_come_is_not_passed() {
+        let mut bench = sent(0);
+        bench.send(true);
+        bench.now += MS;
+        bench.send(false);
+        bench.now += 2 * MS;
+        bench.sack(0, &[(2, 2)]).unwrap();
+        bench.now += KEPT;
+        assert_eq!(bench.give_up(), 0, "a copy may be on its way");
+        bench.now += PATIENCE;
+        assert_eq!(bench.give_up(), 1);
+    }
+
+    #[test]
+    fn the_round_trip_is_that_of_what_was_acknowledged_at_once() {
+        let mut bench = sent(0);
+        bench.send(false);
+        bench.now += 40 * MS;
+        bench.sack(1, &[]).unwrap();
+        assert_eq!(bench.sender.rtt().of_path(), Some(40 * MS), "the first packet asks for it");
+        bench.send(false);
+        bench.now += 240 * MS;
+        bench.sack(2, &[]).unwrap();
+        assert_eq!(bench.sender.rtt().of_path(), Some(40 * MS), "this one may have waited");
+        bench.send(false);
+        bench.now += 120 * MS;
+        bench.sack(3, &[]).unwrap();
+        assert_eq!(bench.sender.rtt().of_path(), Some(50 * MS), "it was asked again");
+        bench.send(false);
+        bench.send(false);
+        bench.now += 130 * MS;
+        bench.sack(5, &[]).unwrap();
+        assert_eq!(bench.sender.rtt().of_path(), Some(60 * MS), "a second packet does not wait");
     }
 
     #[test]

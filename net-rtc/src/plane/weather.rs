@@ -61,6 +61,12 @@ impl Weather {
         self.lossy
     }
 
+    /// How many times as far as independent losses theirs stray from the average.
+    pub(super) fn spread(&self) -> f64 {
+        let again = f64::from(self.again.max(self.loss).min(0.9));
+        ((1.0 + again) / (1.0 - again)).sqrt()
+    }
+
     /// Whether several are lost in a row more often than by chance.
     pub(super) fn has_runs(&self) -> bool {
         self.again > RUNS.max(MORE * self.loss).min(0.9)

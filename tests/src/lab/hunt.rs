@@ -49,7 +49,12 @@ impl Hunt {
         let mut draw = Draw(StdRng::seed_from_u64(seed.wrapping_mul(1_000_003) ^ number));
         let direction = if draw.0.random_bool(0.8) { Direction::Down } else { Direction::Up };
         let load = draw.one_of(&LOADS);
-        let conditions = draw.conditions();
+        let mut conditions = draw.conditions();
+        // A browser's own SCTP that stalls sends so little that a run of losses may last longer
+        // than any peer waits.
+        if let (Direction::Up, Loss::Runs { share, .. }) = (direction, conditions.loss) {
+            conditions.loss = Loss::Random(share);
+        }
         let cell = Cell {
             conditions,
             repair: draw.one_of(&[Repair::Off, Repair::WhileLossy, Repair::On]),

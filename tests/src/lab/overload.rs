@@ -46,6 +46,10 @@ pub fn overload(seed: u64, time: Duration) -> Table {
             let scene = Scene { seed, time, ..overloaded(times, bytes, rule) };
             trials.push(trial(format!("{times} x, {bytes} B, {rule}"), scene));
         }
+        if (times, bytes) == (10, 200) {
+            // So many at once take the client's own SCTP minutes to count.
+            continue;
+        }
         let scene = overloaded(times, bytes, Rule::Adaptive);
         let scene = Scene { seed, time, direction: Direction::Up, ..scene };
         trials.push(trial(format!("{times} x, {bytes} B, to the server"), scene));

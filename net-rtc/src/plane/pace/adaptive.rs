@@ -17,6 +17,9 @@ use super::{Limits, bucket};
 const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
 /// A standing queue over this is too much.
 const TOO_MUCH: Duration = Duration::from_millis(50);
+/// Beside such a loss less is enough: who comes to a full queue does not see all of it.
+const MUCH: Duration = Duration::from_millis(25);
+const LOSSY: f64 = 0.03;
 /// What may leave at once while the path limits us: this many seconds' worth.
 const BURST: f64 = 0.01;
 /// How often the queue is emptied, to see how long the path is without it, and whose it is.
@@ -42,6 +45,8 @@ pub(super) struct Adaptive {
     mode: Mode,
     look: Look,
     losses: Losses,
+    /// What of a queue is but the packet before, where one takes long.
+    slack: Duration,
     /// How often in a row the queue was others'.
     others: u32,
     /// When the rate was last cut. What was lost before is no news.
@@ -55,8 +60,8 @@ pub(super) struct Adaptive {
 /// ```
 #[derive(Clone, Copy, Debug)]
 enum Mode {
-    /// Nothing is known to limit us.
-    Free,
+    /// Nothing is known to limit us. So many looks in a row there was some queue, and loss.
+    Free(u32),
     /// Finding out whose queue it is; if it is ours, it is held short then.
     Dip(Dip, Hold),
     /// The queue is ours, and is kept short.
@@ -118,9 +123,10 @@ impl Adaptive {
     pub(super) fn new(now: Instant, limits: Limits) -> Adaptive {
         Adaptive {
             rate: limits.most,
-            mode: Mode::Free,
+            mode: Mode::Free(0),
             look: Look::new(now),
             losses: Losses::new(now, RULE),
+            slack: Duration::ZERO,
             others: 0,
             cut: now,
         }
@@ -139,7 +145,10 @@ impl Adaptive {
         let seen = self.look.told(now, told, least.rtt());
         match (self.mode, seen) {
             (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, least, limits),
-            (_, Some(seen)) => self.adjust(now, least.over(seen.rtt), seen, limits),
+            (_, Some(seen)) => {
+                self.slack = slack(limits.packet / seen.delivered);
+                self.adjust(now, self.queue(seen.rtt, least), seen, limits);
+            }
             _ => {}
         }
     }
@@ -156,12 +165,20 @@ impl Adaptive {
 
     /// What may leave at once, in seconds at the rate.
     pub(super) fn burst(&self) -> f64 {
-        if matches!(self.mode, Mode::Free) { bucket::BURST } else { BURST }
+        if matches!(self.mode, Mode::Free(_)) { bucket::BURST } else { BURST }
+    }
+
+    fn queue(&self, rtt: Duration, least: &Least) -> Duration {
+        least.over(rtt).saturating_sub(self.slack)
     }
 
     fn adjust(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
         let asks = match &mut self.mode {
-            Mode::Free => queue >= TOO_MUCH,
+            Mode::Free(strained) => {
+                let is_strained = queue >= MUCH && seen.loss >= LOSSY;
+                *strained = if is_strained { *strained + 1 } else { 0 };
+                queue >= TOO_MUCH || *strained >= STUBBORN
+            }
             Mode::Yield(doubt, _) => doubt.grows(now, queue),
             Mode::Compete(doubt, _) => now >= doubt.next_dip,
             Mode::Dip(..) => false,
@@ -176,7 +193,7 @@ impl Adaptive {
             return self.begin_to_compete(now, self.rate, limits);
         }
         match self.mode {
-            Mode::Free | Mode::Dip(..) => {}
+            Mode::Free(_) | Mode::Dip(..) => {}
             Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
             Mode::Compete(doubt, compete) => {
                 self.compete(now, doubt, compete, queue, seen, limits);
@@ -202,7 +219,7 @@ impl Adaptive {
         match self.mode {
             Mode::Yield(doubt, _) => doubt.reason(),
             Mode::Compete(..) => Reason::Doubt,
-            Mode::Free | Mode::Dip(..) => Reason::New,
+            Mode::Free(_) | Mode::Dip(..) => Reason::New,
         }
     }
 
@@ -215,7 +232,7 @@ impl Adaptive {
         least: &Least,
         limits: Limits,
     ) {
-        let found = rtt.and_then(|rtt| dip.look(now - rtt, least.over(rtt)));
+        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.queue(rtt, least)));
         let owner = found.or(dip.give_up(now, least.rtt().unwrap_or_default()));
         self.rate = limits.clamp(dip.rate(now));
         self.mode = Mode::Dip(dip, hold);
@@ -258,7 +275,7 @@ impl Adaptive {
         self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH));
         self.mode = Mode::Yield(doubt, hold);
         if self.rate >= limits.most {
-            self.set_mode(Mode::Free);
+            self.set_mode(Mode::Free(0));
         }
     }
 
@@ -271,7 +288,11 @@ impl Adaptive {
         seen: Seen,
         limits: Limits,
     ) {
+        let before = self.rate;
         self.rate = limits.clamp(compete.rate(queue, seen));
+        if self.rate < before {
+            self.cut = now;
+        }
         self.mode = Mode::Compete(doubt, compete);
         if compete.is_over() {
             self.begin_to_yield(Doubt::new(now), Hold::new(self.rate, 0.0), limits);
@@ -280,7 +301,7 @@ impl Adaptive {
 
     /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
     fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
-        if verdict.ours && matches!(self.mode, Mode::Free | Mode::Yield(..)) {
+        if verdict.ours && matches!(self.mode, Mode::Free(_) | Mode::Yield(..)) {
             self.cut = now;
             let passed = verdict.rate * (1.0 - verdict.loss) / (1.0 - verdict.always);
             let hold = Hold::new(passed.min(self.rate), verdict.always);
@@ -292,4 +313,10 @@ impl Adaptive {
         debug!("{:?} -> {mode:?} at {:.0} B/s", self.mode, self.rate);
         self.mode = mode;
     }
+}
+
+/// A packet that waits for the one before it is no queue (RFC 8289 §4.3), once a packet takes
+/// longer than a short queue. Takes and gives the time of one, in seconds.
+fn slack(packet: f64) -> Duration {
+    Duration::from_secs_f64(packet.min(1.0)).saturating_sub(dip::GONE)
 }

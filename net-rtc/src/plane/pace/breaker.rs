@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 
 /// Counts how long it has been bad.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(in super::super) struct Breaker {
     window: Instant,
     arrived: u32,
     lost: u32,
@@ -27,7 +27,7 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn new(now: Instant) -> Breaker {
+    pub(in super::super) fn new(now: Instant) -> Breaker {
         Breaker { window: now, arrived: 0, lost: 0, bad: None, silent: None }
     }
 
@@ -36,7 +36,7 @@ impl Breaker {
         self.silent.get_or_insert(now);
     }
 
-    pub(super) fn told(&mut self, now: Instant, told: &Told) {
+    pub(in super::super) fn told(&mut self, now: Instant, told: &Told) {
         self.arrived += told.arrived;
         self.lost += told.lost;
         if told.bytes > 0 {
@@ -50,7 +50,7 @@ impl Breaker {
     }
 
     /// Whether only a trickle may pass.
-    pub(super) fn is_open(&self, now: Instant) -> bool {
+    pub(in super::super) fn is_open(&self, now: Instant) -> bool {
         [self.bad, self.silent].into_iter().flatten().any(|since| now >= since + PATIENCE)
     }
 

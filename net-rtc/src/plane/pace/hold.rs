@@ -19,6 +19,7 @@ const GROWTH: f64 = 0.2;
 /// What everyone who shares a short queue tries more besides, in bytes a second each second: for
 /// who sends little that is much.
 const EVENLY: f64 = 4_000.0;
+const EVENLY_SHARE: f64 = 0.15;
 /// The delay, in seconds, up to which that much can be tried.
 const PROMPT: f64 = 0.2;
 /// The share of a new look in what is known to pass.
@@ -99,8 +100,13 @@ impl Hold {
         (self.queue, self.sent) = (queue.as_secs_f64(), seen.sent);
         let delay = seen.time + seen.rtt.as_secs_f64();
         let target = target(self.known);
-        self.known += EVENLY * seen.time * (1.0 - self.queue / target).max(0.0);
-        let step = (target - self.queue) / (ROUNDS * delay).max(SETTLE);
+        let more = EVENLY.min(self.known * EVENLY_SHARE) * seen.time;
+        self.known += more * (1.0 - self.queue / target).max(0.0);
+        let settle = match queue > limit {
+            true => SETTLE,
+            false => (ROUNDS * delay).max(SETTLE),
+        };
+        let step = (target - self.queue) / settle;
         self.known * (1.0 + step.clamp(-UNDER, OVER * caution(delay)))
     }
 

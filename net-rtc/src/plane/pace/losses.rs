@@ -13,7 +13,7 @@ pub(super) struct Rule {
     pub(super) judged: u32,
     /// Loss that rises by this share while the rate rises is ours, ...
     pub(super) rise: f64,
-    /// ... if it is so many times as much as chance explains.
+    /// ... and by so many times what chance explains.
     pub(super) chance: f64,
     /// Loss over this share is ours whatever the rate did, ...
     pub(super) heavy: f64,
@@ -65,7 +65,7 @@ impl Losses {
             return None;
         }
         // Without a word from the peer nothing is known: an outage is not our doing.
-        let verdict = (self.arrived > 0).then(|| self.judge(now));
+        let verdict = (self.arrived > 0).then(|| self.judge(now, told.spread));
         let before = verdict.or(self.before);
         *self = Losses { heavy: self.heavy, before, ..Losses::new(now, self.rule) };
         verdict
@@ -76,14 +76,15 @@ impl Losses {
         *self = Losses::new(now, self.rule);
     }
 
-    fn judge(&mut self, now: Instant) -> Verdict {
+    fn judge(&mut self, now: Instant, spread: f64) -> Verdict {
         let seconds = now.saturating_duration_since(self.began).as_secs_f64().max(0.001);
         let (rate, all) = (self.sent / seconds, f64::from(self.arrived + self.lost));
         let loss = f64::from(self.lost) / all;
         self.heavy = if loss > self.rule.heavy { self.heavy + 1 } else { 0 };
         let rises = self.before.is_some_and(|before| {
-            let chance = (2.0 * before.loss * (1.0 - before.loss) / all).sqrt();
-            let rise = self.rule.rise + self.rule.chance * chance;
+            let mean = (before.loss + loss) / 2.0;
+            let chance = (2.0 * mean * (1.0 - mean) / all).sqrt();
+            let rise = self.rule.rise + self.rule.chance * chance * spread;
             rate > before.rate * FASTER && loss > before.loss + rise
         });
         let always = self.before.filter(|_| rises).map_or(0.0, |before| before.loss);

@@ -18,7 +18,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use self::adaptive::Adaptive;
-use self::breaker::Breaker;
+pub(super) use self::breaker::Breaker;
 use self::bucket::Bucket;
 use self::least::Least;
 use self::look::Meter;
@@ -38,6 +38,8 @@ const FIRST_PACKET: f64 = 1_200.0;
 struct Limits {
     least: f64,
     most: f64,
+    /// A packet, on average, in bytes.
+    packet: f64,
 }
 
 impl Limits {
@@ -49,15 +51,13 @@ impl Limits {
 /// Says when the next message may leave.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// As configured.
+    /// As configured, and as the packets are.
     bounds: Limits,
     bucket: Bucket,
     control: Control,
     breaker: Breaker,
     least: Least,
     sending: Meter,
-    /// A packet, on average, in bytes.
-    packet: f64,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,8 @@ enum Control {
 impl Pace {
     pub(super) fn new(now: Instant, settings: Settings) -> Pace {
         let most = f64::from(settings.most_rate.max(1)) / 8.0;
-        let bounds = Limits { least: (f64::from(settings.least_rate) / 8.0).min(most), most };
+        let least = (f64::from(settings.least_rate) / 8.0).min(most);
+        let bounds = Limits { least, most, packet: FIRST_PACKET };
         Pace {
             bounds,
             bucket: Bucket::new(now, most),
@@ -80,7 +81,6 @@ impl Pace {
             breaker: Breaker::new(now),
             least: Least::new(now),
             sending: Meter::new(now),
-            packet: FIRST_PACKET,
         }
     }
 
@@ -97,7 +97,7 @@ impl Pace {
 
     /// A packet of that many bytes leaves.
     pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
-        self.packet += (bytes as f64 - self.packet) * PACKET;
+        self.bounds.packet += (bytes as f64 - self.bounds.packet) * PACKET;
         self.bucket.take(bytes as f64);
         self.sending.add(now, bytes);
         self.breaker.sent(now);
@@ -147,7 +147,7 @@ impl Pace {
     /// Two packets a round trip are always allowed (RFC 8085 §3.1.3).
     fn limits(&self, rtt: &Rtt) -> Limits {
         let round = rtt.of_path().unwrap_or(rtt.smoothed()).as_secs_f64().max(0.001);
-        let Limits { least, most } = self.bounds;
-        Limits { least: least.max(2.0 * self.packet / round).min(most), most }
+        let Limits { least, most, packet } = self.bounds;
+        Limits { least: least.max(2.0 * packet / round).min(most), ..self.bounds }
     }
 }

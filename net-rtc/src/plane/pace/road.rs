@@ -91,7 +91,7 @@ impl Flow {
             && at <= now
         {
             self.words.pop_front();
-            let mut told = Told::default();
+            let mut told = Told { spread: 1.0, ..Told::default() };
             if !arrived {
                 told.lose(begin + Duration::from_secs_f64(left));
             }

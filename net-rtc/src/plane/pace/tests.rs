@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::road::{Drive, Flow, Road};
 use crate::Congestion;
 
-/// One flow for so many seconds, of which the first five do not count.
-fn drive(road: Road, mut flow: Flow, seconds: f64) -> Flow {
+/// One flow for a minute, of which the first five seconds do not count.
+fn drive(road: Road, mut flow: Flow) -> Flow {
     let mut drive = Drive::new(road, 1);
     drive.run(std::slice::from_mut(&mut flow), 5.0);
     flow.count_anew();
-    drive.run(std::slice::from_mut(&mut flow), seconds - 5.0);
+    drive.run(std::slice::from_mut(&mut flow), 55.0);
     flow
 }
 
@@ -18,143 +18,110 @@ fn adaptive(per_second: f64, bytes: usize) -> Flow {
     Flow::new(Congestion::Adaptive, per_second, bytes)
 }
 
+/// The share of the road that was used in that time.
+fn used(flow: &Flow, road: Road) -> f64 {
+    flow.arrived / 55.0 / road.rate
+}
+
 #[test]
-fn too_much_is_sent_without_a_queue() {
-    for factor in [2.0, 10.0] {
-        for rtt in [10, 40, 100, 300] {
-            for rate in [30_000.0, 125_000.0, 400_000.0] {
-                let road = Road { rtt: Duration::from_millis(rtt), rate, ..Road::default() };
-                let flow = drive(road, adaptive(factor * rate / 1_000.0, 1_000), 60.0);
-                let used = flow.arrived / 55.0 / rate;
-                println!(
-                    "x{factor} rtt {rtt} rate {rate}: used {used:.3}, median {:.0} p99 {:.0} ms max {:.0}",
-                    flow.quantile(0.5) * 1e3,
-                    flow.quantile(0.99) * 1e3,
-                    flow.quantile(1.0) * 1e3
-                );
-            }
-        }
+fn too_much_fills_the_road_and_no_queue() {
+    for (factor, rtt, rate) in [2.0, 10.0].into_iter().flat_map(|factor| {
+        [10, 40, 100, 300]
+            .into_iter()
+            .flat_map(move |rtt| [125_000.0, 400_000.0].map(|rate| (factor, rtt, rate)))
+    }) {
+        let road = Road { rtt: Duration::from_millis(rtt), rate, ..Road::default() };
+        let flow = drive(road, adaptive(factor * rate / 1_000.0, 1_000));
+        let (used, p99) = (used(&flow, road), flow.quantile(0.99));
+        assert!(used > 0.95 && p99 < 0.090, "x{factor}, {rtt} ms, {rate} B/s: {used}, {p99} s");
+    }
+}
+
+/// Where a packet takes longer than the queue should.
+#[test]
+fn a_narrow_road_is_used() {
+    let road = Road { rate: 15_000.0, queue: 0.5, ..Road::default() };
+    let flow = drive(road, adaptive(60.0, 1_000));
+    assert!(used(&flow, road) > 0.9, "{}", used(&flow, road));
+}
+
+#[test]
+fn a_long_queue_stays_empty_and_a_short_one_is_not_hammered() {
+    let long = Road { queue: 0.5, ..Road::default() };
+    let flow = drive(long, adaptive(250.0, 1_000));
+    assert!(used(&flow, long) > 0.95 && flow.quantile(0.99) < 0.055);
+    for queue in [0.01, 0.02] {
+        let short = Road { queue, ..Road::default() };
+        let flow = drive(short, adaptive(250.0, 1_000));
+        let sent = f64::from(flow.sent) / 55.0 / 125.0;
+        assert!(used(&flow, short) > 0.8 && sent < 1.5, "{sent} times what passes is sent");
     }
 }
 
 #[test]
-fn scenarios() {
-    for seed in 1..4 {
-        for later in [0.0, 10.0] {
-            for factor in [1.0, 2.0, 5.0] {
-                let mut drive = Drive::new(Road::default(), seed);
-                let mut flows =
-                    [adaptive(125.0 * factor, 1_000), adaptive(125.0 * factor + 1.0, 1_000)];
-                drive.run(&mut flows[..1], later + 0.001);
-                drive.run(&mut flows, 30.0 - later);
-                flows.iter_mut().for_each(Flow::count_anew);
-                drive.run(&mut flows, 30.0);
-                println!(
-                    "share later {later} x{factor}: {:.2} {:.2} p99 {:.0} ms",
-                    flows[0].arrived / 125e3 / 30.0,
-                    flows[1].arrived / 125e3 / 30.0,
-                    flows[0].quantile(0.99) * 1e3
-                );
-            }
-        }
-        for loss in [0.05, 0.1, 0.25] {
-            let flow = drive(Road { loss, ..Road::default() }, adaptive(250.0, 1_000), 60.0);
-            println!(
-                "over, loss {loss}: used {:.2} p99 {:.0}",
-                flow.arrived / 55.0 / 125e3 / (1.0 - loss),
-                flow.quantile(0.99) * 1e3
-            );
-            let flow = drive(
-                Road { loss, rate: 1e7, jitter: 0.03, ..Road::default() },
-                adaptive(60.0, 1_000),
-                600.0,
-            );
-            println!(
-                "free, loss {loss}: held {} rate {}",
-                flow.held,
-                flow.pace.rate(std::time::Instant::now())
-            );
-        }
-        for jitter in [0.01, 0.02, 0.05] {
-            let flow = drive(Road { jitter, ..Road::default() }, adaptive(250.0, 1_000), 60.0);
-            println!(
-                "over, jitter {jitter}: used {:.2} p99 {:.0}",
-                flow.arrived / 55.0 / 125e3,
-                flow.quantile(0.99) * 1e3
-            );
-            let flow =
-                drive(Road { jitter, rate: 1e7, ..Road::default() }, adaptive(60.0, 1_000), 60.0);
-            println!("free, jitter {jitter}: held {}", flow.held);
-        }
-        for queue in [0.01, 0.02, 0.05, 0.5] {
-            let flow = drive(Road { queue, ..Road::default() }, adaptive(250.0, 1_000), 60.0);
-            println!(
-                "over, queue {queue}: used {:.2} p99 {:.0} sent {:.2}",
-                flow.arrived / 55.0 / 125e3,
-                flow.quantile(0.99) * 1e3,
-                f64::from(flow.sent) / 55.0 / 125.0
-            );
-        }
-        for bytes in [100, 300] {
-            let flow = drive(Road::default(), adaptive(250_000.0 / bytes as f64, bytes), 60.0);
-            println!(
-                "over, {bytes} B: used {:.2} p99 {:.0}",
-                flow.arrived / 55.0 / 125e3,
-                flow.quantile(0.99) * 1e3
-            );
-        }
-        for (from, to) in [(125_000.0, 1_250_000.0), (1_250_000.0, 125_000.0)] {
-            let mut drive = Drive::new(Road { rate: from, ..Road::default() }, seed);
-            let mut flow = [adaptive(250.0, 1_000)];
-            drive.run(&mut flow, 15.0);
-            drive.road.rate = to;
-            for step in 0..25 {
-                flow[0].count_anew();
-                drive.run(&mut flow, 0.2);
-                print!(
-                    "{} {:.2} {:.0}; ",
-                    step,
-                    flow[0].arrived / 0.2 / 250e3,
-                    flow[0].quantile(1.0) * 1e3
-                );
-            }
-            println!("lift");
-        }
-        let mut drive = Drive::new(Road::default(), seed);
-        let mut flow = [adaptive(250.0, 1_000)];
-        drive.others = 60_000.0;
-        drive.run(&mut flow, 5.0);
-        flow[0].count_anew();
-        drive.run(&mut flow, 55.0);
-        println!(
-            "others: used {:.2} p99 {:.0}",
-            flow[0].arrived / 55.0 / 65e3,
-            flow[0].quantile(0.99) * 1e3
+fn chance_and_jitter_change_nothing() {
+    for (loss, jitter) in [(0.05, 0.0), (0.25, 0.0), (0.0, 0.02), (0.0, 0.05), (0.1, 0.02)] {
+        let road = Road { loss, jitter, ..Road::default() };
+        let flow = drive(road, adaptive(250.0, 1_000));
+        let used = used(&flow, road) / (1.0 - loss);
+        assert!(
+            used > 0.9 && flow.quantile(0.99) < 0.080,
+            "{loss}, {jitter}: {used}, {}",
+            flow.quantile(0.99)
         );
+
+        let wide = Road { rate: 1e7, ..road };
+        let flow = drive(wide, adaptive(60.0, 1_000));
+        assert_eq!(flow.held, 0, "{loss}, {jitter}: nothing is in the way");
     }
 }
 
 #[test]
-fn trace() {
-    let var = |name: &str, or: f64| std::env::var(name).map_or(or, |v| v.parse().unwrap());
-    let road = Road {
-        queue: var("QUEUE", 0.1),
-        loss: var("LOSS", 0.0),
-        rate: var("RATE", 125e3),
-        rtt: Duration::from_secs_f64(var("RTT", 0.04)),
-        ..Road::default()
-    };
-    let mut drive = Drive::new(road, 1);
-    let n = var("FLOWS", 1.0) as usize;
-    let mut flows: Vec<_> =
-        (0..n).map(|n| adaptive(var("LOAD", 250.0) + n as f64, 1_000)).collect();
-    for step in 0..400 {
+fn two_share_evenly() {
+    for (later, load) in [(0.0, 125.0), (0.0, 500.0), (10.0, 125.0), (10.0, 250.0)] {
+        let mut drive = Drive::new(Road::default(), 1);
+        let mut flows = [adaptive(load, 1_000), adaptive(load + 1.0, 1_000)];
+        drive.run(&mut flows[..1], later);
+        drive.run(&mut flows, 30.0 - later);
         flows.iter_mut().for_each(Flow::count_anew);
-        let some = if step < 100 { 1 } else { n };
-        drive.run(&mut flows[..some], 0.1);
-        for (i, flow) in flows.iter().enumerate() {
-            let queue = flow.queued.last().copied().unwrap_or(-0.001) * 1e3;
-            println!("{:.1} s {i}: queue {queue:.0} ms, {:?}", step as f64 / 10.0, flow.pace);
-        }
+        drive.run(&mut flows, 30.0);
+        let ratio = flows[0].arrived / flows[1].arrived;
+        assert!((0.5..=2.0).contains(&ratio), "{later} s later at {load}/s: {ratio}");
     }
+}
+
+#[test]
+fn what_others_leave_is_used() {
+    let mut drive = Drive::new(Road::default(), 1);
+    let mut flow = [adaptive(250.0, 1_000)];
+    drive.others = 60_000.0;
+    drive.run(&mut flow, 5.0);
+    flow[0].count_anew();
+    drive.run(&mut flow, 55.0);
+    let used = flow[0].arrived / 55.0 / 65_000.0;
+    assert!(used > 0.95 && flow[0].quantile(0.99) < 0.065, "{used}");
+}
+
+#[test]
+fn a_limit_that_goes_is_noticed_and_one_that_comes_too() {
+    let mut drive = Drive::new(Road::default(), 1);
+    let mut flow = [adaptive(250.0, 1_000)];
+    drive.run(&mut flow, 15.0);
+    drive.road.rate = 1_250_000.0;
+    drive.run(&mut flow, 2.0);
+    flow[0].count_anew();
+    drive.run(&mut flow, 1.0);
+    assert!(flow[0].arrived > 0.95 * 250_000.0, "{} B/s", flow[0].arrived);
+    drive.road.rate = 125_000.0;
+    drive.run(&mut flow, 2.0);
+    flow[0].count_anew();
+    drive.run(&mut flow, 1.0);
+    assert!(flow[0].quantile(1.0) < 0.055, "{} s", flow[0].quantile(1.0));
+}
+
+/// The earlier rule goes by loss alone, so it fills the queue.
+#[test]
+fn the_simple_rule_fills_the_queue() {
+    let flow = drive(Road::default(), Flow::new(Congestion::Simple, 250.0, 1_000));
+    assert!(flow.quantile(0.5) > 0.08 && used(&flow, Road::default()) > 0.95);
 }
