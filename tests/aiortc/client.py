@@ -64,9 +64,12 @@ class Client:
     async def read(self):
         async for frame in self.socket:
             if isinstance(frame, bytes):
-                self.reliable.echoed.append(frame)
+                self.receive(frame)
             else:
                 await self.signal(json.loads(frame))
+
+    def receive(self, message):
+        self.reliable.echoed.append(message)
 
     async def signal(self, message):
         if message.get("sdp"):

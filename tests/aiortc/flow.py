@@ -58,6 +58,11 @@ class Flow(Client):
     def __init__(self, socket):
         super().__init__(socket)
         self.rows = Rows()
+        self.begin = asyncio.Event()
+
+    def receive(self, _message):
+        """The only message over the websocket says that it begins."""
+        self.begin.set()
 
     def channel_opened(self, channel):
         channel.on("message", self.rows.receive)
@@ -87,7 +92,7 @@ async def run(query):
         reading = asyncio.create_task(flow.read())
         await flow.channel
         flow.rows.report(open=True)
-        await socket.send(b"go")
+        await flow.begin.wait()
         work = [asyncio.create_task(flow.report(seconds))]
         if "up" in query:
             work.append(asyncio.create_task(flow.send(query["up"], seconds)))

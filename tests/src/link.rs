@@ -146,6 +146,27 @@ enum Chance {
     DuplicateJitter,
 }
 
+impl Direction {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
+}
+
+impl Cause {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Loss => "chance",
+            Cause::Queue => "queue",
+            Cause::Blackout => "blackout",
+        }
+    }
+}
+
 impl Default for Conditions {
     fn default() -> Conditions {
         Conditions {
@@ -207,6 +228,18 @@ impl Link {
     /// The same through a bottleneck that is shared with others, in place of the link's own.
     pub fn send_through(&mut self, now: Instant, size: usize, shared: &mut Bottleneck) -> Fate {
         self.send_by(now, size, Some(shared))
+    }
+
+    /// Sends a packet that is no datagram of ours, `size` bytes with all its headers: it shares
+    /// the bottleneck, and chance leaves it alone. Gives when it arrives; `None` if the queue is
+    /// full, or the link down.
+    pub fn packet(&mut self, now: Instant, size: usize) -> Option<Instant> {
+        let Conditions { rate, delay, .. } = self.conditions;
+        if self.blackout(now).is_some() {
+            return None;
+        }
+        let departure = rate.map_or(Some(now), |rate| self.queue.pass(now, rate, size))?;
+        Some(departure + delay)
     }
 
     /// Sends bytes of a stream, as TCP would: all arrive, in order, after any blackout. Gives

@@ -213,3 +213,17 @@ fn a_stream_keeps_its_order_when_the_delay_shrinks() {
     assert_eq!(link.stream(now + SECOND / 10), now + SECOND);
     assert_eq!(link.stream(now + 2 * SECOND), now + 2 * SECOND + SECOND / 100);
 }
+
+#[test]
+fn other_packets_share_the_bottleneck_and_chance_leaves_them_alone() {
+    let rate = Rate { bytes_per_second: 100_000, queue_bytes: 2_000 };
+    let (mut link, now) = link(Conditions { rate: Some(rate), ..losing(Loss::Random(1.0)) });
+    let transit = |packets: u32| now + link.conditions.delay + SECOND / 100 * packets;
+    let (first, second, third) = (transit(1), transit(2), transit(3));
+    assert_eq!(link.packet(now, 1_000), Some(first));
+    assert_eq!(link.send(now, 972), Fate::Lost);
+    assert_eq!(link.packet(now, 1_000), None);
+    assert_eq!(link.packet(second - link.conditions.delay, 1_000), Some(third));
+    link.black_out(now..third);
+    assert_eq!(link.packet(now, 1_000), None);
+}

@@ -1,29 +1,36 @@
 //! The unreliable path never stalls: real browsers, real kernels, a real server, and a link
-//! between them that loses datagrams and tells which.
+//! between them that loses datagrams, has a bottleneck, and tells what it did.
 //!
-//! Each cell runs in Chromium and Firefox for half a minute. All cells of the
-//! virtual lab take about 50 minutes:
+//! Each cell runs in Chromium and Firefox for twenty seconds. The long tables are left out unless
+//! asked for, `NET_REAL` being `grid` (all cells of the virtual lab, about 40 minutes), `rate`
+//! (10 minutes) or `repair` (10 minutes):
 //!
 //! ```text
 //! NET_REAL=grid tests/lib/private-network cargo test --offline --workspace --test real \
-//!     the_whole_grid -- --ignored --nocapture
+//!     table_of -- --ignored --nocapture
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::env;
-use std::thread;
 use std::time::Duration;
 
+use net::{Congestion, Repair};
 use net_tests::browser::Kind;
 use net_tests::lab::{Cell, Load, Report, grid};
 use net_tests::link::Direction::{self, Down, Up};
+use net_tests::link::{Conditions, Loss, Rate};
 use net_tests::plane::Plane;
-use net_tests::real::{End, Flow, Plan, Programs};
+use net_tests::real::{BROWSERS, Client, Flow, Plan, Programs, both, until_met};
 
-const TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_secs(20);
+/// Of the long tables.
+const LONG: Duration = Duration::from_secs(60);
+/// Of the table of repair, which has more rows.
+const HALF: Duration = Duration::from_secs(30);
 const NEAR: Duration = Duration::from_millis(20);
 const FAR: Duration = Duration::from_millis(100);
+const SMALL: Load = Load::steady(60, 200);
 const LARGE: Load = Load::steady(60, 1_000);
 
 /// The targets, over what the link takes; a browser's event loop and the scheduler of a busy
@@ -35,9 +42,18 @@ const EVENT: Duration = Duration::from_micros(20);
 const LONGEST_SILENCE: Duration = Duration::from_millis(200);
 const LEAST_KEPT: f64 = 0.99;
 
-/// How often a run that missed is taken again. A busy machine makes latency worse, never
-/// better, and now and then; a path that stalls does so in every run.
-const AGAIN: usize = 2;
+/// The same where more is sent than a bottleneck carries. Its queue is 100 ms long.
+const OVERLOAD_P99_OVER: Duration = Duration::from_millis(80);
+const LEAST_USED: f64 = 0.8;
+/// How long a sender may take to find its rate.
+const FIND: Duration = Duration::from_secs(5);
+/// How long it may take to send what is asked for once the bottleneck is gone.
+const CLIMB: Duration = Duration::from_secs(3);
+/// Two flows' shares of one bottleneck, the greater to the lesser.
+const MOST_UNFAIR: f64 = 2.0;
+/// Beside a download: messages that arrive, and the download's share of the link.
+const LEAST_BESIDE: f64 = 0.9;
+const LEAST_DOWNLOAD: f64 = 0.6;
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
@@ -87,45 +103,123 @@ fn plain_sctp_stalls() {
 }
 
 #[test]
-#[ignore = "with NET_REAL=grid, about 50 minutes"]
-fn the_whole_grid() {
-    if env::var("NET_REAL").as_deref() != Ok("grid") {
-        println!("left out: NET_REAL=grid runs it");
+#[ignore = "with NET_REAL=grid, about 40 minutes"]
+fn table_of_the_grid() {
+    if asked_for("grid") {
+        assert_none(grid().into_iter().flat_map(shortfalls));
+    }
+}
+
+#[test]
+#[ignore = "needs root, Chromium and Firefox: run tests/all"]
+fn twice_what_the_link_carries() {
+    println!("{OVERLOAD_HEAD}");
+    let plan = overload(2, Down, TIME);
+    assert_none(until_met(|| overloaded(Kind::Chromium, &plan)));
+}
+
+#[test]
+#[ignore = "needs root, Chromium and Firefox: run tests/all"]
+fn two_flows_share_a_bottleneck() {
+    assert_none(until_met(|| two_flows(TIME)));
+}
+
+#[test]
+#[ignore = "needs root, Chromium and Firefox: run tests/all"]
+fn a_flow_and_a_download_share_a_bottleneck() {
+    println!("{BESIDE_HEAD}");
+    assert_none(until_met(|| beside_a_download(Kind::Chromium, TIME)));
+}
+
+#[test]
+#[ignore = "with NET_REAL=rate, about 10 minutes"]
+fn table_of_rates() {
+    if !asked_for("rate") {
         return;
     }
-    let missed: Vec<String> = grid().into_iter().flat_map(shortfalls).collect();
+    println!("{OVERLOAD_HEAD}");
+    let mut missed = Vec::new();
+    let [twice, tenfold] = [2, 10].map(|factor| overload(factor, Down, LONG));
+    for plan in [twice, tenfold, overload(2, Up, LONG)] {
+        missed.extend(in_both(move |kind| overloaded(kind, &plan)));
+    }
+    for plan in
+        [Plan { congestion: Congestion::Simple, ..twice }, Plan { plane: Plane::Stock, ..twice }]
+    {
+        // To compare with; they miss.
+        both(move |kind| overloaded(kind, &plan));
+    }
+    missed.extend(until_met(|| two_flows(LONG)));
+    println!("{LIFTED_HEAD}");
+    missed.extend(in_both(lifted));
+    println!("{BESIDE_HEAD}");
+    missed.extend(in_both(|kind| beside_a_download(kind, LONG)));
+    assert_none(missed);
+}
+
+#[test]
+#[ignore = "needs root, Chromium and Firefox: run tests/all"]
+fn what_is_lost_is_repaired() {
+    println!("{REPAIR_HEAD}");
+    assert_none(in_both(|kind| repaired(kind, Loss::Random(0.05), Repair::On, TIME)));
+}
+
+#[test]
+#[ignore = "with NET_REAL=repair, about 10 minutes"]
+fn table_of_repair() {
+    if !asked_for("repair") {
+        return;
+    }
+    println!("{REPAIR_HEAD}");
+    let losses = [0.01, 0.05, 0.1, 0.2].map(Loss::Random);
+    let mut missed = Vec::new();
+    for loss in losses.into_iter().chain([Loss::Runs { share: 0.05, mean: 3.0 }]) {
+        for repair in [Repair::Off, Repair::WhileLossy, Repair::On] {
+            missed.extend(in_both(move |kind| repaired(kind, loss, repair, HALF)));
+        }
+    }
+    assert_none(missed);
+}
+
+/// Both browsers side by side, each again if it missed: what they missed.
+fn in_both(
+    run: impl Fn(Kind) -> Option<String> + Copy + Send + 'static,
+) -> impl Iterator<Item = String> {
+    both(move |kind| until_met(|| run(kind))).into_iter().flatten()
+}
+
+/// Whether the variable `NET_REAL` asks for this table.
+fn asked_for(table: &str) -> bool {
+    let asked = env::var("NET_REAL").as_deref() == Ok(table);
+    if !asked {
+        println!("left out: NET_REAL={table} runs it");
+    }
+    asked
+}
+
+#[track_caller]
+fn assert_none(missed: impl IntoIterator<Item = String>) {
+    let missed: Vec<String> = missed.into_iter().collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 #[track_caller]
 fn assert_fresh(load: Load, delay: Duration, loss: f64, direction: Direction) {
-    let missed = shortfalls(Cell::new(load, delay, loss, direction));
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    assert_none(shortfalls(Cell::new(load, delay, loss, direction)));
 }
 
 /// Both browsers in this cell: the targets that were missed, each with the whole report.
 fn shortfalls(cell: Cell) -> Vec<String> {
-    in_both_browsers(cell, shortfall).into_iter().flatten().collect()
+    let run = |kind, cell| until_met(|| words(kind, cell, &measure(kind, cell)));
+    in_both_browsers(cell, run).into_iter().flatten().collect()
 }
 
 /// Side by side; but bursts, which take a whole processor each, one after the other.
 fn in_both_browsers<T: Send + 'static>(cell: Cell, run: fn(Kind, Cell) -> T) -> [T; 2] {
-    let browsers = [Kind::Chromium, Kind::Firefox];
-    if cell.load.burst > 1 {
-        return browsers.map(|kind| run(kind, cell));
+    match cell.load.burst {
+        1 => both(move |kind| run(kind, cell)),
+        _ => BROWSERS.map(|kind| run(kind, cell)),
     }
-    let runs = browsers.map(|kind| thread::spawn(move || run(kind, cell)));
-    runs.map(|run| run.join().expect("the run does not panic"))
-}
-
-fn shortfall(kind: Kind, cell: Cell) -> Option<String> {
-    let mut missed = words(kind, cell, &measure(kind, cell));
-    for _ in 0..AGAIN {
-        let Some(why) = &missed else { break };
-        println!("once more: {why}");
-        missed = words(kind, cell, &measure(kind, cell));
-    }
-    missed
 }
 
 /// The targets that a run missed, if it missed any.
@@ -137,10 +231,7 @@ fn words(kind: Kind, cell: Cell, report: &Report) -> Option<String> {
 /// One run; says if the machine stood still in it.
 fn measure(kind: Kind, cell: Cell) -> Report {
     let cell = Cell { time: TIME, ..cell };
-    let flow = Flow::start(&programs(), &Plan::from(cell), |query| Ok(End::browser(kind, query)));
-    let mut flow = flow.unwrap();
-    while flow.step().unwrap() {}
-    let report = Report::of(&flow.logs()[0].part(cell.warm_up, cell.time));
+    let (mut flow, report) = run_one(kind, &Plan::from(cell), cell.warm_up);
     let kept = report.kept_share() * 100.0;
     let stalled: Duration = flow.take_stalls().iter().sum();
     println!(
@@ -157,7 +248,7 @@ fn misses(report: &Report, cell: Cell) -> Vec<&'static str> {
     let checks = [
         (report.median < least, "median under what the link takes: the clocks differ"),
         (report.median > least + events + MEDIAN_OVER, "median"),
-        (report.p99 > least + events + P99_OVER, "p99"),
+        (report.prompt_p99 > least + events + P99_OVER, "p99"),
         (report.unexplained > LONGEST_SILENCE, "silence"),
         (report.kept_share() < LEAST_KEPT, "delivered"),
         (report.duplicates > 0, "duplicates"),
@@ -165,9 +256,190 @@ fn misses(report: &Report, cell: Cell) -> Vec<&'static str> {
     checks.into_iter().filter_map(|(missed, words)| missed.then_some(words)).collect()
 }
 
+/// A run to its end, and what its one client found after the warm-up.
+fn run_one(kind: Kind, plan: &Plan, warm_up: Duration) -> (Flow, Report) {
+    let flow = run(plan, &[Client::Browser(kind)]);
+    let report = Report::of(&flow.logs()[0].part(warm_up, plan.time));
+    (flow, report)
+}
+
+fn run(plan: &Plan, clients: &[Client]) -> Flow {
+    let mut flow = Flow::start(&programs(), plan, clients).unwrap();
+    while flow.step().unwrap() {}
+    flow
+}
+
 fn programs() -> Programs {
     Programs {
         link: env!("CARGO_BIN_EXE_lossy-link").into(),
         server: env!("CARGO_BIN_EXE_flow-server").into(),
     }
+}
+
+/// So many Mbit/s with 100 ms of queue.
+fn bottleneck(megabits: u64) -> Conditions {
+    let bytes_per_second = megabits * 125_000;
+    let rate = Rate { bytes_per_second, queue_bytes: bytes_per_second as usize / 10 };
+    Conditions { delay: NEAR, rate: Some(rate), ..Conditions::default() }
+}
+
+fn through(conditions: Conditions, load: Load, way: Direction, time: Duration) -> Plan {
+    let cell = Cell::new(load, conditions.delay, 0.0, way);
+    Plan::from(Cell { conditions, time, ..cell })
+}
+
+const OVERLOAD_HEAD: &str = "\
+| sent through 1 Mbit/s | way | client | plane | arrived | median / p99 / max | link used | targets |
+|---|---|---|---|---|---|---|---|";
+
+/// So many times what 1 Mbit/s carries.
+fn overload(factor: u32, way: Direction, time: Duration) -> Plan {
+    through(bottleneck(1), Load::steady(125 * factor, 1_000), way, time)
+}
+
+fn overloaded(kind: Kind, plan: &Plan) -> Option<String> {
+    let (flow, report) = run_one(kind, plan, FIND);
+    let way = if plan.up.is_some() { Up } else { Down };
+    let used = flow.usage(way, FIND, plan.time).udp / 125_000.0;
+    let checks = [
+        (report.p99 > NEAR + OVERLOAD_P99_OVER, "p99"),
+        (used < LEAST_USED, "link used"),
+        (report.duplicates > 0, "duplicates"),
+    ];
+    let load = plan.down.or(plan.up).unwrap();
+    let plane = match plan.plane {
+        Plane::Ours => format!("{:?}", plan.congestion),
+        Plane::Stock => "plain SCTP".to_owned(),
+    };
+    let row = format!(
+        "| {load} | {} | {kind:?} | {plane} | {} | {:.0} % |",
+        way.name(),
+        latencies(&report),
+        used * 100.0
+    );
+    verdict(&row, &checks)
+}
+
+/// Two browsers on one server, each with twice what the link carries.
+fn two_flows(time: Duration) -> Option<String> {
+    let plan = overload(2, Down, time);
+    let flow = run(&plan, &BROWSERS.map(Client::Browser));
+    let used = flow.usage(Down, FIND, time).udp / 125_000.0;
+    let logs = flow.logs();
+    let reports = [0, 1].map(|client| Report::of(&logs[client].part(FIND, time)));
+    println!("| two flows through 1 Mbit/s | kbit/s | arrived | median / p99 / max | link used |");
+    println!("|---|---|---|---|---|");
+    let seconds = (time - FIND).as_secs_f64();
+    for (kind, report) in BROWSERS.iter().zip(&reports) {
+        let rate = report.delivered as f64 * 8.0 / seconds;
+        println!("| {kind:?} | {rate:.0} | {} | {:.0} % |", latencies(report), used * 100.0);
+    }
+    let [one, other] = reports.map(|report| report.delivered.max(1) as f64);
+    let unfair = (one / other).max(other / one);
+    (unfair > MOST_UNFAIR).then(|| format!("one flow got {unfair:.1} times the other's share"))
+}
+
+const LIFTED_HEAD: &str = "\
+| after the limit is gone | arrived | median / p99 / max | targets |
+|---|---|---|---|";
+
+/// The bottleneck goes away in the middle of the run.
+fn lifted(kind: Kind) -> Option<String> {
+    let plan = overload(2, Down, TIME);
+    let mut flow = Flow::start(&programs(), &plan, &[Client::Browser(kind)]).unwrap();
+    let mut at = None;
+    while flow.step().unwrap() {
+        if at.is_none() && flow.sent_time() > TIME / 2 {
+            at = Some(flow.limit(0).unwrap() + CLIMB);
+        }
+    }
+    let from = at.expect("the run is longer");
+    let report = Report::of(&flow.logs()[0].part(from, plan.time));
+    let row =
+        format!("| {}, {kind:?}, after {CLIMB:?} | {} |", plan.down.unwrap(), latencies(&report));
+    verdict(&row, &[(report.delivered_share() < LEAST_USED, "delivered")])
+}
+
+const BESIDE_HEAD: &str = "\
+| beside a download through 2 Mbit/s | arrived | median / p99 / max | download's share | targets |
+|---|---|---|---|---|";
+
+fn beside_a_download(kind: Kind, time: Duration) -> Option<String> {
+    let plan = Plan { download: true, ..through(bottleneck(2), SMALL, Down, time) };
+    let (flow, report) = run_one(kind, &plan, FIND);
+    let socket = flow.download_socket().unwrap();
+    assert!(socket.contains("cubic"), "the kernel says {socket:?}");
+    let share = flow.downloaded(FIND, time) / 250_000.0;
+    let checks = [
+        (report.delivered_share() < LEAST_BESIDE, "delivered"),
+        (share < LEAST_DOWNLOAD, "download"),
+        (report.duplicates > 0, "duplicates"),
+    ];
+    let row = format!("| {SMALL}, {kind:?} | {} | {:.0} % |", latencies(&report), share * 100.0);
+    verdict(&row, &checks)
+}
+
+const REPAIR_HEAD: &str = "\
+| repair | loss | client | arrived | median / p99 / max | duplicates | a message: datagrams, bytes \
+| targets |
+|---|---|---|---|---|---|---|---|";
+
+fn repaired(kind: Kind, loss: Loss, repair: Repair, time: Duration) -> Option<String> {
+    let conditions = Conditions { delay: NEAR, loss, ..Conditions::default() };
+    let plan = Plan { repair, ..through(conditions, SMALL, Down, time) };
+    let (_, report) = run_one(kind, &plan, Duration::ZERO);
+    let tick = Duration::from_secs(1) / SMALL.bursts_per_second;
+    let (least, ticks, name) = match (repair, loss) {
+        (Repair::Off, loss) => (0.0, 0, loss_name(loss)),
+        (_, Loss::Random(share)) => (least_repaired(share), 2, loss_name(loss)),
+        (_, Loss::Runs { .. }) => (0.99, 4, loss_name(loss)),
+    };
+    let checks = [
+        (report.delivered_share() < least, "delivered"),
+        (report.median > NEAR + MEDIAN_OVER, "median"),
+        (report.p99 > NEAR + tick * ticks + P99_OVER, "p99"),
+        (report.duplicates > 0, "duplicates"),
+    ];
+    let row = format!(
+        "| {repair:?} | {name} | {kind:?} | {} | {} | {:.2}, {:.0} |",
+        latencies(&report),
+        report.duplicates,
+        report.forth.datagrams,
+        report.forth.bytes
+    );
+    verdict(&row, &checks)
+}
+
+/// What must arrive at this share of random loss, with repair.
+fn least_repaired(loss: f64) -> f64 {
+    match loss {
+        ..=0.05 => 0.995,
+        ..=0.1 => 0.985,
+        _ => 1.0 - loss,
+    }
+}
+
+fn loss_name(loss: Loss) -> String {
+    match loss {
+        Loss::Random(share) => format!("{:.0} %", share * 100.0),
+        Loss::Runs { share, mean } => format!("{:.0} % in runs of {mean}", share * 100.0),
+    }
+}
+
+/// What arrived and how long it took, as two columns.
+fn latencies(report: &Report) -> String {
+    let share = report.delivered_share() * 100.0;
+    let [median, p99, max] =
+        [report.median, report.p99, report.max].map(|time| time.as_secs_f64() * 1e3);
+    format!("{share:.2} % | {median:.1} / {p99:.1} / {max:.1} ms")
+}
+
+/// Prints the row with the targets that were missed; the same if there are any.
+fn verdict(row: &str, checks: &[(bool, &str)]) -> Option<String> {
+    let missed: Vec<&str> = checks.iter().filter(|check| check.0).map(|check| check.1).collect();
+    match missed.is_empty() {
+        true => println!("{row} met |"),
+        false => println!("{row} **missed**: {} |", missed.join(", ")),
+    }
+    (!missed.is_empty()).then(|| format!("{row} missed: {}", missed.join(", ")))
 }

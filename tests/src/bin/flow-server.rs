@@ -1,24 +1,35 @@
 //! Sends numbered messages to whoever asks, and writes down what it receives:
 //! `flow-server 0.0.0.0:0 --down 1x60x200 --seconds 30`.
 //!
-//! A client that sends `go` gets the messages of `--down` (burst x bursts a second x bytes), if
-//! there are to be any, over the data channel for `--seconds`. Every message begins with its
-//! number and the time in microseconds since 1970, 8 bytes each in little endian. Prints
-//! `listening ADDRESS`, and then once a second what it sent and received, as JSON (see
-//! `net_tests::real::Rows`), and its resident set in KiB. `--plane stock` takes plain SCTP;
-//! `--first-tsn` is the first TSN of the server.
+//! After a line `begin` on its input every client is told `begin` over the websocket, later ones
+//! at once, and gets the messages of `--down` (burst x bursts a second x bytes), if there are
+//! to be any, over the data channel for `--seconds`. Every message begins with its number and
+//! the time in microseconds since 1970, 8 bytes each in little endian. Prints
+//! `listening ADDRESS`, and then once a second as JSON what it sent to each client and received
+//! from it, in the order in which they came (see `net_tests::real::Rows`), and its resident set
+//! in KiB. It ends when its input does.
+//!
+//! `--plane stock` takes plain SCTP; `--congestion` is adaptive or simple, `--repair` off,
+//! while-lossy or on; `--first-tsn` is the first TSN of the server. From the TCP address of
+//! `--downloads` everybody gets bytes as fast as TCP can.
 
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{Config, DataPlane, Event, EventQueue, PeerId, Server};
+use net::{Config, Event, EventQueue, PeerId, Server};
 use net_tests::lab::Load;
 use net_tests::plane::Plane;
-use net_tests::real::{Rows, arguments, micros, parse_load, send_all};
+use net_tests::real::{
+    Rows, arguments, micros, parse_congestion, parse_load, parse_plane, parse_repair, send_all,
+    serve_downloads,
+};
+use serde_json::{Value, json};
 
 /// Between two lines.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -29,9 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = words.first().ok_or("flow-server ADDRESS [OPTIONS]")?;
     let options = Options::parse(&words[1..])?;
     let (server, queue) = Server::bind(address.as_str(), options.config.clone())?;
+    options.downloads.as_deref().map_or(Ok(()), serve_downloads)?;
     println!("listening {}", server.local_addr());
-    let rows = Arc::new(Mutex::new(Rows::default()));
-    let ends = Ends { server, options, rows };
+    let ends = Ends { server, options, all: Arc::default() };
+    let begins = ends.clone();
+    thread::spawn(move || begins.obey());
     ends.run(&queue);
     Ok(())
 }
@@ -42,42 +55,61 @@ struct Options {
     config: Config,
     down: Option<Load>,
     time: Duration,
+    downloads: Option<String>,
 }
 
 impl Options {
     fn parse(words: &[String]) -> Result<Options, Box<dyn Error>> {
-        let (mut plane, mut first_tsn) = ("ours", None);
-        let mut options =
-            Options { config: Config::default(), down: None, time: Duration::from_secs(30) };
+        let mut options = Options {
+            config: Plane::Ours.server(),
+            down: None,
+            time: Duration::from_secs(30),
+            downloads: None,
+        };
         for (name, value) in arguments(words)? {
+            let config = &mut options.config;
             match name {
-                "--plane" => plane = value,
-                "--first-tsn" => first_tsn = Some(value.parse()?),
+                // First of all, for it decides about everything else.
+                "--plane" => *config = parse_plane(value)?.server(),
+                "--congestion" => config.congestion = parse_congestion(value)?,
+                "--repair" => config.repair = parse_repair(value)?,
+                "--first-tsn" => config.first_tsn = Some(value.parse()?),
                 "--down" => options.down = Some(parse_load(value)?),
                 "--seconds" => options.time = Duration::from_secs(value.parse()?),
+                "--downloads" => options.downloads = Some(value.to_owned()),
                 _ => return Err(format!("no option {name}").into()),
             }
         }
-        options.config = Config { first_tsn, ..config(plane)? };
         Ok(options)
     }
 }
 
-fn config(plane: &str) -> Result<Config, String> {
-    match plane {
-        "ours" => Ok(Plane::Ours.server()),
-        "stock" => Ok(Config { data_plane: DataPlane::Sctp, ..Plane::Stock.server() }),
-        _ => Err(format!("no plane {plane}")),
-    }
-}
-
+#[derive(Clone)]
 struct Ends {
     server: Server,
     options: Options,
-    rows: Arc<Mutex<Rows>>,
+    all: Arc<Mutex<All>>,
+}
+
+/// Everybody, in the order in which they came.
+#[derive(Default)]
+struct All {
+    begun: bool,
+    rows: Vec<(PeerId, Rows)>,
 }
 
 impl Ends {
+    /// Lets everybody begin when told to; ends the process with its input.
+    fn obey(&self) {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            match line.as_str() {
+                "begin" => self.begin_all(),
+                other => log::error!("only `begin` is understood, not {other:?}"),
+            }
+        }
+        process::exit(0);
+    }
+
     fn run(&self, queue: &EventQueue) {
         let mut tell_at = Instant::now() + PERIOD;
         loop {
@@ -95,35 +127,56 @@ impl Ends {
 
     fn handle(&self, event: Event, now: u64) {
         match event {
-            Event::Open(id) => log::info!("{id} opened"),
+            Event::Open(id) => self.open(id),
             Event::Closed(id) => log::warn!("{id} closed: {:?}", self.server.close_reason(id)),
-            Event::Received(id, message) if *message == *b"go" => self.begin(id),
-            Event::Received(_, message) => self.rows().arrived(&message, now),
+            Event::Received(id, message) => self.note(id, |rows| rows.arrived(&message, now)),
         }
     }
 
-    /// Sends to a client in a thread of its own, until it is gone.
+    fn open(&self, id: PeerId) {
+        let mut all = self.all();
+        all.rows.push((id, Rows::default()));
+        if all.begun {
+            self.begin(id);
+        }
+    }
+
+    fn begin_all(&self) {
+        let mut all = self.all();
+        all.begun = true;
+        all.rows.iter().for_each(|(id, _)| self.begin(*id));
+    }
+
     fn begin(&self, id: PeerId) {
-        let Some(load) = self.options.down else { return };
-        let Ends { server, options, rows } = self;
-        let (server, rows, time) = (server.clone(), Arc::clone(rows), options.time);
-        thread::spawn(move || {
-            send_all(load, time, |number, now, message| {
-                rows.lock().expect("no holder panics").sent(number, now);
-                server.send_unreliable(id, message);
-                server.peer(id).is_some()
-            });
+        self.server.send_reliable(id, "begin");
+        let ends = self.clone();
+        thread::spawn(move || ends.send(id));
+    }
+
+    /// Sends to a client until it is gone.
+    fn send(&self, id: PeerId) {
+        let Options { down: Some(load), time, .. } = self.options else { return };
+        send_all(load, time, |number, now, message| {
+            self.note(id, |rows| rows.sent(number, now));
+            self.server.send_unreliable(id, message);
+            self.server.peer(id).is_some()
         });
     }
 
-    fn tell(&self) {
-        let mut rows = self.rows().take();
-        rows["rssKib"] = resident_kib().into();
-        println!("{rows}");
+    fn note(&self, id: PeerId, note: impl FnOnce(&mut Rows)) {
+        if let Some((_, rows)) = self.all().rows.iter_mut().find(|(other, _)| *other == id) {
+            note(rows);
+        }
     }
 
-    fn rows(&self) -> std::sync::MutexGuard<'_, Rows> {
-        self.rows.lock().expect("no holder panics")
+    fn tell(&self) {
+        let rows = |(_, rows): &mut (PeerId, Rows)| rows.take();
+        let clients: Vec<Value> = self.all().rows.iter_mut().map(rows).collect();
+        println!("{}", json!({ "clients": clients, "rssKib": resident_kib() }));
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().expect("no holder panics")
     }
 }
 

@@ -14,14 +14,13 @@
 use std::env;
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use net_tests::browser::Kind;
-use net_tests::lab::{Load, Log, Report};
-use net_tests::plane::Plane;
-use net_tests::real::{End, Flow, Plan, Programs, arguments};
+use net_tests::lab::{Cell, Load, Log, Report};
+use net_tests::link::Direction;
+use net_tests::real::{Client, Flow, Plan, Programs, arguments};
 
 const LOAD: Load = Load::steady(60, 200);
 const DELAY: Duration = Duration::from_millis(20);
@@ -41,7 +40,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     env_logger::init();
     let words: Vec<String> = env::args().skip(1).collect();
     let options = Options::parse(&words)?;
-    let flow = Flow::start(&programs()?, &options.plan, |query| client(options.client, query))?;
+    let flow = Flow::start(&programs()?, &options.plan, &[options.client])?;
     let parts = Hour { part: options.part, flow, parts: Vec::new() }.run()?;
     let drifts = drifts(&parts);
     match drifts.is_empty() {
@@ -49,13 +48,6 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         false => println!("DRIFT: {}", drifts.join("; ")),
     }
     Ok(ExitCode::from(u8::from(!drifts.is_empty())))
-}
-
-/// Who connects.
-#[derive(Clone, Copy)]
-enum Client {
-    Browser(Kind),
-    Python,
 }
 
 struct Options {
@@ -83,23 +75,16 @@ impl Options {
 }
 
 fn plan() -> Plan {
-    Plan {
-        down: Some(LOAD),
-        up: Some(LOAD),
-        time: Duration::from_secs(3_600),
-        delay: DELAY,
-        loss: LOSS,
-        plane: Plane::Ours,
-        first_tsn: None,
-        seed: 1,
-    }
+    let time = Duration::from_secs(3_600);
+    let down = Plan::from(Cell::new(LOAD, DELAY, LOSS, Direction::Down));
+    Plan { up: Some(LOAD), time, ..down }
 }
 
 fn who(name: &str) -> Result<Client, String> {
     match name {
         "chromium" => Ok(Client::Browser(Kind::Chromium)),
         "firefox" => Ok(Client::Browser(Kind::Firefox)),
-        "aiortc" => Ok(Client::Python),
+        "aiortc" => Ok(Client::Aiortc),
         _ => Err(format!("no client {name}")),
     }
 }
@@ -111,23 +96,6 @@ fn programs() -> io::Result<Programs> {
         link: here.with_file_name("lossy-link"),
         server: here.with_file_name("flow-server"),
     })
-}
-
-fn client(client: Client, query: &str) -> io::Result<End> {
-    match client {
-        Client::Browser(kind) => Ok(End::browser(kind, query)),
-        Client::Python => {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aiortc/flow.py");
-            End::program(Command::new(python()).arg(script).arg(query))
-        }
-    }
-}
-
-/// The interpreter that `tests/all` fills with packages.
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    env::var_os("NET_TESTS_PYTHON")
-        .map_or_else(|| root.join("../target/python/bin/python"), PathBuf::from)
 }
 
 /// A part of the run.

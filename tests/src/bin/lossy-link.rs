@@ -1,15 +1,25 @@
 //! A bad network between two machines: `lossy-link CLIENT SERVER --delay 20 --loss 0.05`.
 //!
 //! Makes two TUN devices of these names and carries IP packets between them. Each takes `--delay`
-//! ms; UDP datagrams are lost by chance (`--loss`, 0 to 1) and pass a bottleneck of `--rate`
-//! bytes a second with a queue of `--queue` bytes; what else there is, TCP above all, is only
-//! delayed. Chance follows from `--seed`.
+//! ms and passes the one bottleneck of its direction: `--rate` bytes a second, IP headers
+//! included, with a queue of `--queue` bytes that drops what does not fit. Behind it UDP
+//! datagrams, and nothing else, are lost by chance: `--loss`, from 0 to 1, each for itself, or
+//! with `--run-mean 3` in runs of three on average. Chance follows from `--seed`.
 //!
 //! Prints `ready` when both devices exist; they can then be moved to other machines, and
-//! packets flow once they are up. Then prints a line of JSON for each datagram that it drops:
-//! `{"dropped":[time, direction, number, bytes]}`, the time in microseconds since 1970; and when
-//! the machine did not let it run for some time, `{"stalled":[time, milliseconds]}`. A line
-//! `loss 0.1` on its input changes the loss from then on; it ends when its input does.
+//! packets flow once they are up. Then prints lines of JSON, all times in microseconds since
+//! 1970 and the direction `up` (from the client) or `down`:
+//!
+//! - `{"dropped":[time, direction, number, bytes, cause]}` for each datagram that it drops, by
+//!   `chance` or for the `queue`;
+//! - `{"carried":[time, direction, datagrams, bytes, udp, other]}` for each direction once a
+//!   second and after each line of its input: how many datagrams it was asked to carry, their
+//!   payload, and the bytes that passed the bottleneck with IP headers, UDP and all else; each
+//!   since the start;
+//! - `{"stalled":[time, milliseconds]}` when the machine did not let it run for some time.
+//!
+//! A line `loss 0.1` on its input changes the loss from then on, `rate 125000` the rate (0 is no
+//! bottleneck); it ends when its input does.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,14 +27,17 @@ use std::env;
 use std::error::Error;
 use std::io::{self, BufRead};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net_tests::link::{Conditions, Direction, Link, Loss, Rate};
+use net_tests::link::{Cause, Conditions, Direction, Link, Loss, Rate};
 use net_tests::real::{arguments, micros};
 use net_tests::tun::{MTU, Tun, datagram};
+use serde_json::json;
 
+/// Between two reports of what passed.
+const PERIOD: Duration = Duration::from_secs(1);
 /// How often to look whether the machine stalls, and by how much that has to be late to be told.
 const LOOK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(20);
@@ -35,61 +48,95 @@ fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
     let words: Vec<String> = env::args().skip(1).collect();
     let [client, server] = words.first_chunk().ok_or("lossy-link CLIENT SERVER [OPTIONS]")?;
-    let options = Options::parse(&words[2..])?;
+    let mut options = Options::parse(&words[2..])?;
     let (client, server) = (Tun::new(client)?, Tun::new(server)?);
-    let up = Lane::start(Direction::Up, &options, [client.clone(), server.clone()]);
-    let down = Lane::start(Direction::Down, &options, [server, client]);
+    let lanes = [
+        Lane::start(Direction::Up, &options, [client.clone(), server.clone()]),
+        Lane::start(Direction::Down, &options, [server, client]),
+    ];
     thread::spawn(tell_stalls);
     println!("ready");
+    let told = lanes.clone();
+    thread::spawn(move || tell_carried(&told));
     for line in io::stdin().lock().lines() {
-        match line?.strip_prefix("loss ").and_then(|share| share.parse().ok()) {
-            Some(share) => [&up, &down].iter().for_each(|lane| lane.lose(share)),
-            None => return Err("only `loss SHARE` is understood".into()),
+        options.change(&line?)?;
+        for lane in &lanes {
+            lane.shape(options.conditions());
+            lane.tell();
         }
     }
     Ok(())
 }
 
-/// What the command line says.
+/// What the command line says, and then the input.
 #[derive(Clone, Copy)]
 struct Options {
-    conditions: Conditions,
+    delay: Duration,
+    loss: f64,
+    run_mean: Option<f64>,
+    rate: Rate,
     seed: u64,
 }
 
 impl Options {
     fn parse(words: &[String]) -> Result<Options, Box<dyn Error>> {
-        let mut options = Options { conditions: Conditions::default(), seed: 1 };
-        let mut rate = Rate { bytes_per_second: 0, queue_bytes: 64 * 1024 };
+        let rate = Rate { bytes_per_second: 0, queue_bytes: 64 * 1024 };
+        let delay = Conditions::default().delay;
+        let mut options = Options { delay, loss: 0.0, run_mean: None, rate, seed: 1 };
         for (name, value) in arguments(words)? {
-            let conditions = &mut options.conditions;
             match name {
-                "--delay" => {
-                    conditions.delay = Duration::from_secs_f64(value.parse::<f64>()? / 1e3)
-                }
-                "--loss" => conditions.loss = Loss::Random(value.parse()?),
-                "--rate" => rate.bytes_per_second = value.parse()?,
-                "--queue" => rate.queue_bytes = value.parse()?,
+                "--delay" => options.delay = Duration::from_secs_f64(value.parse::<f64>()? / 1e3),
+                "--loss" => options.loss = value.parse()?,
+                "--run-mean" => options.run_mean = Some(value.parse()?),
+                "--rate" => options.rate.bytes_per_second = value.parse()?,
+                "--queue" => options.rate.queue_bytes = value.parse()?,
                 "--seed" => options.seed = value.parse()?,
                 _ => return Err(format!("no option {name}").into()),
             }
         }
-        options.conditions.rate = (rate.bytes_per_second > 0).then_some(rate);
         Ok(options)
+    }
+
+    fn change(&mut self, line: &str) -> Result<(), Box<dyn Error>> {
+        match line.split_once(' ') {
+            Some(("loss", share)) => self.loss = share.parse()?,
+            Some(("rate", bytes)) => self.rate.bytes_per_second = bytes.parse()?,
+            _ => return Err("only `loss SHARE` and `rate BYTES` are understood".into()),
+        }
+        Ok(())
+    }
+
+    fn conditions(&self) -> Conditions {
+        let share = self.loss;
+        Conditions {
+            delay: self.delay,
+            loss: self.run_mean.map_or(Loss::Random(share), |mean| Loss::Runs { share, mean }),
+            rate: (self.rate.bytes_per_second > 0).then_some(self.rate),
+            ..Conditions::default()
+        }
     }
 }
 
 /// One direction.
 #[derive(Clone)]
 struct Lane {
-    link: Arc<Mutex<Link>>,
+    direction: Direction,
+    road: Arc<Mutex<Road>>,
+}
+
+/// What packets travel on, and the bytes that passed its bottleneck.
+struct Road {
+    link: Link,
+    udp: u64,
+    other: u64,
 }
 
 impl Lane {
     fn start(direction: Direction, options: &Options, [from, to]: [Tun; 2]) -> Lane {
         let mut link = Link::new(options.seed, 0, direction);
-        link.conditions = options.conditions;
-        let lane = Lane { link: Arc::new(Mutex::new(link)) };
+        link.conditions = options.conditions();
+        let road = Arc::new(Mutex::new(Road { link, udp: 0, other: 0 }));
+        let lane = Lane { direction, road };
         let (sender, packets) = channel();
         let entrance = lane.clone();
         thread::spawn(move || entrance.take(&from, &sender));
@@ -97,8 +144,8 @@ impl Lane {
         lane
     }
 
-    fn lose(&self, share: f64) {
-        self.link.lock().expect("no holder panics").conditions.loss = Loss::Random(share);
+    fn shape(&self, conditions: Conditions) {
+        self.road().link.conditions = conditions;
     }
 
     /// Reads packets for ever and decides what becomes of each.
@@ -118,18 +165,50 @@ impl Lane {
     }
 
     fn decide(&self, now: Instant, packet: &[u8]) -> Vec<Instant> {
-        let mut link = self.link.lock().expect("no holder panics");
-        let Some(size) = datagram(packet) else { return vec![link.stream(now)] };
-        let arrivals: Vec<_> = link.send(now, size).arrivals().collect();
-        if let (true, Some(dropped)) = (arrivals.is_empty(), link.dropped().last()) {
-            let direction = match dropped.direction {
-                Direction::Up => "up",
-                Direction::Down => "down",
-            };
-            let row = serde_json::json!([micros(), direction, dropped.number, size]);
-            println!("{{\"dropped\":{row}}}");
+        let mut road = self.road();
+        match datagram(packet) {
+            Some(size) => self.carry(&mut road, now, size, packet.len()),
+            None => {
+                let arrival = road.link.packet(now, packet.len());
+                road.other += arrival.map_or(0, |_| packet.len() as u64);
+                arrival.into_iter().collect()
+            }
+        }
+    }
+
+    fn carry(&self, road: &mut Road, now: Instant, size: usize, whole: usize) -> Vec<Instant> {
+        let arrivals: Vec<_> = road.link.send(now, size).arrivals().collect();
+        let dropped = road.link.dropped().last().filter(|_| arrivals.is_empty());
+        let (number, cause) = match dropped {
+            Some(dropped) => (dropped.number, Some(dropped.cause)),
+            None => (0, None),
+        };
+        if cause != Some(Cause::Queue) {
+            road.udp += whole as u64;
+        }
+        if let Some(cause) = cause {
+            let row = json!([micros(), self.direction.name(), number, size, cause.name()]);
+            println!("{}", json!({ "dropped": row }));
         }
         arrivals
+    }
+
+    fn tell(&self) {
+        let road = self.road();
+        let (offered, way) = (road.link.traffic(), self.direction.name());
+        let row = json!([micros(), way, offered.datagrams, offered.bytes, road.udp, road.other]);
+        println!("{}", json!({ "carried": row }));
+    }
+
+    fn road(&self) -> MutexGuard<'_, Road> {
+        self.road.lock().expect("no holder panics")
+    }
+}
+
+fn tell_carried(lanes: &[Lane]) {
+    loop {
+        thread::sleep(PERIOD);
+        lanes.iter().for_each(Lane::tell);
     }
 }
 

@@ -66,21 +66,23 @@ impl Log {
     /// The link sees no plain text, so this goes by time and size. Taking the first fit is the
     /// best there is, because all messages are of one size and their times ascend.
     pub fn excused(&self) -> HashSet<usize> {
-        self.blamed(|flight| flight.arrived.is_none())
+        self.struck(|flight| flight.arrived.is_none())
     }
 
     /// How many messages the network dropped at first, whether or not they arrived with a later
     /// datagram.
     pub fn hit(&self) -> usize {
-        self.blamed(|_| true).len()
+        self.struck(|_| true).len()
     }
 
-    fn blamed(&self, counts: impl Fn(&Flight) -> bool) -> HashSet<usize> {
+    /// Of these messages, those (by index) that the network dropped when they left first,
+    /// whether or not a later datagram brought them.
+    pub(super) fn struck(&self, affected: impl Fn(&Flight) -> bool) -> HashSet<usize> {
         let bytes = self.cell.load.bytes;
         let mut drops = self.dropped.iter().map(|drop| (drop.at, drop.size)).peekable();
-        let mut excused = HashSet::new();
+        let mut struck = HashSet::new();
         for (index, flight) in self.flights.iter().enumerate() {
-            if !counts(flight) {
+            if !affected(flight) {
                 continue;
             }
             while drops.next_if(|(at, room)| *at < flight.sent || *room < bytes).is_some() {}
@@ -88,10 +90,10 @@ impl Log {
                 && *at <= flight.sent + PROMPT
             {
                 *room -= bytes;
-                excused.insert(index);
+                struck.insert(index);
             }
         }
-        excused
+        struck
     }
 }
 

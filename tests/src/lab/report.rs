@@ -72,7 +72,9 @@ impl Report {
         let mut latencies: Vec<_> = log.flights.iter().filter_map(|f| f.latency()).collect();
         latencies.sort_unstable();
         let silences = silences(log);
-        let unexplained = silences.iter().filter(|silence| !silence.is_explained(log, &excused));
+        let promptly = log.cell.conditions.slowest() + PROMPT;
+        let struck = log.struck(|flight| flight.latency().is_none_or(|took| took > promptly));
+        let unexplained = silences.iter().filter(|silence| !silence.is_explained(log, &struck));
         let all = log.cell.load.messages(log.cell.time);
         Report {
             slowest: log.cell.conditions.slowest(),
@@ -158,14 +160,14 @@ impl Silence {
         self.until - self.from
     }
 
-    /// Whether every message that was due in it was dropped by the network. A message that
-    /// ends the silence and was a little late does not count.
-    fn is_explained(&self, log: &Log, excused: &HashSet<usize>) -> bool {
+    /// Whether every message that was due in it was dropped by the network, be it that repair
+    /// brought it later. A message that ends the silence and was a little late does not count.
+    fn is_explained(&self, log: &Log, struck: &HashSet<usize>) -> bool {
         let (delay, slowest) = (log.cell.conditions.delay, log.cell.conditions.slowest());
         let first = log.flights.partition_point(|flight| flight.sent + delay <= self.from);
         let due = |flight: &&Flight| flight.sent + slowest + PROMPT < self.until;
         let due = log.flights[first..].iter().take_while(due);
-        (first..).zip(due).all(|(index, _)| excused.contains(&index))
+        (first..).zip(due).all(|(index, _)| struck.contains(&index))
     }
 }
 
@@ -257,6 +259,15 @@ mod tests {
         let mut latencies = [Some(20); 100];
         (0..30).for_each(|n| latencies[40 + n] = Some(20 + 300 - 10 * n as u32));
         assert_eq!(report(&latencies, &[]).unexplained, 310 * MS);
+    }
+
+    #[test]
+    fn what_was_dropped_and_repaired_is_explained() {
+        let mut latencies = [Some(20); 100];
+        (0..30).for_each(|n| latencies[40 + n] = Some(20 + 300 - 10 * n as u32));
+        let repaired = report(&latencies, &(40..70).collect::<Vec<_>>());
+        assert_eq!((repaired.silence, repaired.unexplained), (310 * MS, Duration::ZERO));
+        assert_eq!((repaired.excused, repaired.delivered), (0, 100));
     }
 
     #[test]

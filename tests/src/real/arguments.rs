@@ -2,7 +2,16 @@
 
 use std::io;
 
+use net::{Congestion, Repair};
+
 use crate::lab::Load;
+use crate::plane::Plane;
+
+const PLANES: [(&str, Plane); 2] = [("ours", Plane::Ours), ("stock", Plane::Stock)];
+const CONGESTIONS: [(&str, Congestion); 2] =
+    [("adaptive", Congestion::Adaptive), ("simple", Congestion::Simple)];
+const REPAIRS: [(&str, Repair); 3] =
+    [("off", Repair::Off), ("while-lossy", Repair::WhileLossy), ("on", Repair::On)];
 
 /// The pairs of `--name value`.
 ///
@@ -31,6 +40,53 @@ pub fn parse_load(text: &str) -> io::Result<Load> {
     }
 }
 
+/// A data plane: `ours` or `stock`.
+///
+/// # Errors
+/// It is none.
+pub fn parse_plane(text: &str) -> io::Result<Plane> {
+    parse(&PLANES, text)
+}
+
+/// How the sending rate is found: `adaptive` or `simple`.
+///
+/// # Errors
+/// It is none.
+pub fn parse_congestion(text: &str) -> io::Result<Congestion> {
+    parse(&CONGESTIONS, text)
+}
+
+/// When messages ride again: `off`, `while-lossy` or `on`.
+///
+/// # Errors
+/// It is none.
+pub fn parse_repair(text: &str) -> io::Result<Repair> {
+    parse(&REPAIRS, text)
+}
+
+pub(super) fn plane_text(plane: Plane) -> &'static str {
+    text(&PLANES, plane)
+}
+
+pub(super) fn congestion_text(congestion: Congestion) -> &'static str {
+    text(&CONGESTIONS, congestion)
+}
+
+pub(super) fn repair_text(repair: Repair) -> &'static str {
+    text(&REPAIRS, repair)
+}
+
+fn parse<T: Copy>(words: &[(&str, T)], text: &str) -> io::Result<T> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| io::Error::other(format!("no word for it: {text}")))
+}
+
+fn text<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, other)| *other == value).map_or("?", |(word, _)| word)
+}
+
 /// The reverse of [`parse_load`].
 pub(super) fn load_text(load: Load) -> String {
     format!("{}x{}x{}", load.burst, load.bursts_per_second, load.bytes)
@@ -46,6 +102,21 @@ mod tests {
         assert_eq!(arguments(&words).unwrap(), [("--delay", "20"), ("--loss", "0.05")]);
         assert!(arguments(&words[..3]).is_err());
         assert!(arguments(&words[1..3]).is_err());
+    }
+
+    #[test]
+    fn every_word_means_itself() {
+        for (word, repair) in REPAIRS {
+            assert_eq!((parse_repair(word).unwrap(), repair_text(repair)), (repair, word));
+        }
+        for (word, congestion) in CONGESTIONS {
+            assert_eq!(parse_congestion(word).unwrap(), congestion);
+            assert_eq!(congestion_text(congestion), word);
+        }
+        for (word, plane) in PLANES {
+            assert_eq!((parse_plane(word).unwrap(), plane_text(plane)), (plane, word));
+        }
+        assert!(parse_repair("never").is_err());
     }
 
     #[test]

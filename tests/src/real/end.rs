@@ -1,6 +1,9 @@
 //! The client's end: a browser with a page, or a program.
 
+use std::env;
+use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,31 +15,52 @@ use crate::browser::{Browser, Kind, Site};
 /// Time for a browser to start, and between two reports of anybody.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who connects to the server and reports what it sent and received.
+/// Who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// An unmodified browser, with the page `flow.html`.
+    Browser(Kind),
+    /// Python, with `aiortc/flow.py`; the variable `NET_TESTS_PYTHON` names the interpreter.
+    Aiortc,
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Client::Browser(kind) => write!(f, "{kind:?}"),
+            Client::Aiortc => f.write_str("aiortc"),
+        }
+    }
+}
+
+/// A client at work, which reports what it sent and received.
 pub enum End {
-    /// An unmodified browser.
+    /// A browser and the site of its page.
     Browser(Site, Browser),
     /// A program that prints its reports.
     Program(Lines),
 }
 
 impl End {
-    /// Opens the page with these words behind the `?`.
-    ///
-    /// # Panics
-    /// When the browser is not installed.
-    pub fn browser(kind: Kind, query: &str) -> End {
-        let site = Site::new();
-        let browser = Browser::start(kind, &site.url(&format!("flow.html?{query}")));
-        End::Browser(site, browser)
-    }
-
-    /// Starts a program.
+    /// Starts a client with the words of [`Plan::query`](super::Plan::query).
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn program(command: &mut Command) -> io::Result<End> {
-        Lines::start(command).map(End::Program)
+    ///
+    /// # Panics
+    /// When the browser is not installed.
+    pub fn start(client: Client, query: &str) -> io::Result<End> {
+        match client {
+            Client::Browser(kind) => {
+                let site = Site::new();
+                let browser = Browser::start(kind, &site.url(&format!("flow.html?{query}")));
+                Ok(End::Browser(site, browser))
+            }
+            Client::Aiortc => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("aiortc/flow.py");
+                Lines::start(Command::new(python()).arg(script).arg(query)).map(End::Program)
+            }
+        }
     }
 
     /// The next report.
@@ -56,4 +80,11 @@ impl End {
             false => Err(io::Error::other(report.to_string())),
         }
     }
+}
+
+/// The interpreter that `tests/all` fills with packages.
+fn python() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    env::var_os("NET_TESTS_PYTHON")
+        .map_or_else(|| root.join("../target/python/bin/python"), PathBuf::from)
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::arguments::load_text;
-use super::{End, Lines, Record, Wire};
-use crate::lab::{Cell, Load, Log};
-use crate::link::{Conditions, Direction, Loss};
-use crate::plane::Plane;
+use super::party::Party;
+use super::plan::DOWNLOAD_PORT;
+use super::{Client, Download, Lines, Passage, Plan, Record, Use, Wire, micros};
+use crate::lab::Log;
+use crate::link::Direction::{self, Down, Up};
 
 /// Time for the server to start, and between two of its lines.
 const SOON: Duration = Duration::from_secs(10);
@@ -27,145 +27,120 @@ pub struct Programs {
     pub server: PathBuf,
 }
 
-/// What is sent over what.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
-    /// From the server to the client.
-    pub down: Option<Load>,
-    /// From the client to the server.
-    pub up: Option<Load>,
-    /// How long.
-    pub time: Duration,
-    /// One way.
-    pub delay: Duration,
-    /// The share of datagrams that is lost each way, from 0 to 1, once the two are connected.
-    pub loss: f64,
-    /// The server's data plane.
-    pub plane: Plane,
-    /// The server's first TSN, if it is not to be random.
-    pub first_tsn: Option<u32>,
-    /// What the link's chance follows from.
-    pub seed: u64,
-}
-
-impl From<Cell> for Plan {
-    fn from(cell: Cell) -> Plan {
-        let is_down = cell.direction == Direction::Down;
-        Plan {
-            down: is_down.then_some(cell.load),
-            up: (!is_down).then_some(cell.load),
-            time: cell.time,
-            delay: cell.conditions.delay,
-            loss: cell.loss(),
-            plane: cell.server,
-            first_tsn: None,
-            seed: cell.seed,
-        }
-    }
-}
-
-impl Plan {
-    /// What the client has to know, as the words behind the `?` of an address.
-    pub fn query(&self, host: &str, port: u16) -> String {
-        let seconds = self.time.as_secs();
-        let up = self.up.map_or_else(String::new, |load| format!("&up={}", load_text(load)));
-        format!("host={host}&port={port}&seconds={seconds}{up}")
-    }
-
-    fn conditions(&self) -> Conditions {
-        let loss = Loss::Random(self.loss);
-        Conditions { delay: self.delay, loss, ..Conditions::default() }
-    }
-
-    fn record(&self, load: Load, direction: Direction) -> Record {
-        let cell = Cell::new(load, self.delay, self.loss, direction).by(self.plane);
-        Record::new(Cell { time: self.time, ..cell })
-    }
-
-    fn server_arguments(&self, address: &str) -> Vec<String> {
-        let plane = match self.plane {
-            Plane::Ours => "ours",
-            Plane::Stock => "stock",
-        };
-        let seconds = self.time.as_secs().to_string();
-        let mut words = vec![format!("{address}:0"), "--plane".into(), plane.into()];
-        words.extend(["--seconds".into(), seconds]);
-        words.extend(self.down.iter().flat_map(|load| ["--down".into(), load_text(*load)]));
-        words.extend(self.first_tsn.iter().flat_map(|t| ["--first-tsn".into(), t.to_string()]));
-        words
-    }
-}
-
 /// A plan at work.
 pub struct Flow {
     // The order of the fields is the order in which they end.
-    end: End,
+    parties: Vec<Party>,
+    download: Option<Download>,
     server: Lines,
     wire: Wire,
-    down: Option<Record>,
-    up: Option<Record>,
+    began: u64,
+    up: Passage,
+    down: Passage,
     rss_kib: u64,
     stalls: Vec<Duration>,
 }
 
 impl Flow {
-    /// Connects a client, made by `client` from the words of [`Plan::query`], and lets the
-    /// messages begin.
+    /// Connects the clients and lets the messages begin, to all at once.
     ///
     /// # Errors
-    /// What the programs said, or the client.
-    pub fn start(
-        programs: &Programs,
-        plan: &Plan,
-        client: impl FnOnce(&str) -> io::Result<End>,
-    ) -> io::Result<Flow> {
-        let mut wire = Wire::new(&programs.link, plan.conditions(), plan.seed)?;
+    /// What the programs said, or a client.
+    pub fn start(programs: &Programs, plan: &Plan, clients: &[Client]) -> io::Result<Flow> {
+        let wire = Wire::new(&programs.link, plan.conditions, plan.seed)?;
+        if plan.download {
+            wire.send_by_cubic()?;
+        }
         let mut command = wire.machine().command(&programs.server);
         let server = Lines::start(command.args(plan.server_arguments(wire.address())))?;
-        let end = client(&plan.query(wire.address(), listening(&server)?))?;
-        let opened = end.report()?;
-        if opened["open"] != true {
-            return Err(io::Error::other(format!("instead of open: {opened}")));
-        }
-        let (down, up) = (
-            plan.down.map(|load| plan.record(load, Direction::Down)),
-            plan.up.map(|load| plan.record(load, Direction::Up)),
-        );
-        wire.lose()?;
-        Ok(Flow { end, server, wire, down, up, rss_kib: 0, stalls: Vec::new() })
+        let (host, port) = (wire.address(), listening(&server)?);
+        // One after the other, for the server knows them by their order.
+        let parties = clients.iter().map(|client| Party::join(*client, plan, host, port));
+        let parties = parties.collect::<io::Result<_>>()?;
+        let (up, down) = (Passage::new(Up), Passage::new(Down));
+        let (download, stalls) = (None, Vec::new());
+        let mut flow =
+            Flow { parties, download, server, wire, began: 0, up, down, rss_kib: 0, stalls };
+        flow.begin(plan)?;
+        Ok(flow)
     }
 
-    /// Waits for the client's next report, some seconds; false after the last.
+    fn begin(&mut self, plan: &Plan) -> io::Result<()> {
+        self.began = micros();
+        self.wire.worsen()?;
+        self.parties.iter_mut().for_each(|party| party.begin(plan));
+        self.server.tell("begin")?;
+        if plan.download {
+            let address = format!("{}:{DOWNLOAD_PORT}", self.wire.address());
+            self.download = Some(Download::start(address.parse().map_err(io::Error::other)?)?);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next report of every client, some seconds; false after the last.
     ///
     /// # Errors
-    /// One of the programs is gone, or the client reports a failure.
+    /// One of the programs is gone, or a client reports a failure.
     pub fn step(&mut self) -> io::Result<bool> {
-        let report = self.end.report()?;
-        self.take_client(&report);
+        let mut goes_on = false;
+        for party in &mut self.parties {
+            goes_on |= party.step()?;
+        }
         for line in self.server.waiting()? {
             self.take_server(&serde_json::from_str(&line)?);
         }
-        self.take_link()?;
-        if report["done"] != true {
-            return Ok(true);
-        }
-        for _ in 0..LAST_LINES {
+        for _ in 0..if goes_on { 0 } else { LAST_LINES } {
             let line = self.server.next(SOON)?;
             self.take_server(&serde_json::from_str(&line)?);
         }
         self.take_link()?;
-        Ok(false)
+        Ok(goes_on)
     }
 
-    /// What happened so far, down and then up.
+    /// Changes what passes the bottleneck each way, in bytes a second, 0 being any amount.
+    /// Gives how long messages had been sent.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn limit(&mut self, bytes_per_second: u64) -> io::Result<Duration> {
+        self.wire.limit(bytes_per_second)?;
+        Ok(Duration::from_micros(micros().saturating_sub(self.began)))
+    }
+
+    /// What happened so far, client by client, down and then up. Traffic is that of all
+    /// clients, and a datagram that was dropped may have been any client's.
     pub fn logs(&self) -> Vec<Log> {
-        self.down.iter().chain(&self.up).map(Record::log).collect()
+        self.records().map(|record| self.log(record)).collect()
     }
 
     /// How long messages were sent so far, in every direction.
     pub fn sent_time(&self) -> Duration {
-        let all = self.down.iter().chain(&self.up);
-        all.map(Record::sent_time).min().unwrap_or_default()
+        self.records().map(Record::sent_time).min().unwrap_or_default()
+    }
+
+    /// What was used of the bottleneck in this direction, from so long after the beginning up
+    /// to so long.
+    pub fn usage(&self, direction: Direction, from: Duration, until: Duration) -> Use {
+        let (from, until) = (self.at(from), self.at(until));
+        self.passage(direction).usage(from, until)
+    }
+
+    /// What the download received in this time, in bytes a second without headers.
+    pub fn downloaded(&self, from: Duration, until: Duration) -> f64 {
+        let (from, until) = (self.at(from), self.at(until));
+        self.download.as_ref().map_or(0.0, |download| download.per_second(from, until))
+    }
+
+    /// What the server's kernel says of the download's socket.
+    ///
+    /// # Errors
+    /// There is no `ss`.
+    pub fn download_socket(&self) -> io::Result<String> {
+        let port = format!(":{DOWNLOAD_PORT}");
+        let mut command = self.wire.machine().command("ss");
+        let output =
+            command.args(["-tinH", "state", "established", "sport", "=", &port]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The server's memory in KiB (its resident set), as it told last.
@@ -178,21 +153,46 @@ impl Flow {
         mem::take(&mut self.stalls)
     }
 
-    fn take_client(&mut self, rows: &Value) {
-        self.down.iter_mut().for_each(|record| record.take_arrived(rows));
-        self.up.iter_mut().for_each(|record| record.take_sent(rows));
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.parties.iter().flat_map(Party::records)
     }
 
-    fn take_server(&mut self, rows: &Value) {
-        self.down.iter_mut().for_each(|record| record.take_sent(rows));
-        self.up.iter_mut().for_each(|record| record.take_arrived(rows));
-        self.rss_kib = rows["rssKib"].as_u64().unwrap_or(self.rss_kib);
+    fn log(&self, record: &Record) -> Log {
+        let log = record.log();
+        let (forth, back) = match log.cell.direction {
+            Up => (&self.up, &self.down),
+            Down => (&self.down, &self.up),
+        };
+        Log { forth: forth.traffic(self.began), back: back.traffic(self.began), ..log }
+    }
+
+    fn passage(&self, direction: Direction) -> &Passage {
+        match direction {
+            Up => &self.up,
+            Down => &self.down,
+        }
+    }
+
+    /// In microseconds since 1970.
+    fn at(&self, since: Duration) -> u64 {
+        self.began + u64::try_from(since.as_micros()).unwrap_or(u64::MAX / 2)
+    }
+
+    fn take_server(&mut self, line: &Value) {
+        for (party, rows) in
+            self.parties.iter_mut().zip(line["clients"].as_array().into_iter().flatten())
+        {
+            party.take_server(rows);
+        }
+        self.rss_kib = line["rssKib"].as_u64().unwrap_or(self.rss_kib);
     }
 
     fn take_link(&mut self) -> io::Result<()> {
         for line in self.wire.told()? {
             self.stalls.extend(line["stalled"][1].as_u64().map(Duration::from_millis));
-            self.down.iter_mut().chain(&mut self.up).for_each(|record| record.take_dropped(&line));
+            self.up.take(&line);
+            self.down.take(&line);
+            self.parties.iter_mut().for_each(|party| party.take_link(&line));
         }
         Ok(())
     }

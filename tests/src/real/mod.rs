@@ -1,27 +1,38 @@
 //! Measures the unreliable path over real kernels, with real browsers.
 //!
-//! The page of `flow.html` (or `aiortc/flow.py`) runs in this machine, the program `flow-server`
+//! The page of `flow.html` (or `aiortc/flow.py`) runs in this machine, once or several times, the program `flow-server`
 //! in another, and between the two is a [`Wire`]: two TUN devices and the program `lossy-link`,
-//! which tells every datagram that it drops. Both ends send numbered messages and write down
+//! which tells every datagram that it drops and how much it carries. Both ends send numbered messages and write down
 //! when each was sent and when it arrived; [`Flow`] puts that together into a
-//! [`Log`](crate::lab::Log) for each direction.
+//! [`Log`](crate::lab::Log) for each client and direction.
 //!
 //! All clocks are one: the system's, in microseconds since 1970.
 
 mod arguments;
+mod attempts;
+mod download;
 mod end;
 mod flow;
 mod lines;
 mod pace;
+mod party;
+mod passage;
+mod plan;
 mod record;
+mod series;
 mod wire;
 
-pub use arguments::{arguments, parse_load};
-pub use end::End;
-pub use flow::{Flow, Plan, Programs};
+pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
+pub use attempts::{BROWSERS, both, until_met};
+pub use download::{Download, serve_downloads};
+pub use end::{Client, End};
+pub use flow::{Flow, Programs};
 pub use lines::Lines;
 pub use pace::send_all;
+pub use passage::{Passage, Use};
+pub use plan::Plan;
 pub use record::{Record, Rows};
+pub use series::Series;
 pub use wire::Wire;
 
 use std::time::SystemTime;

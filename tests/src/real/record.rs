@@ -101,7 +101,7 @@ impl Record {
             direction: self.cell.direction,
             number: number(2),
             size: number(3) as usize,
-            cause: Cause::Loss,
+            cause: if dropped[4] == Cause::Queue.name() { Cause::Queue } else { Cause::Loss },
         });
     }
 
@@ -193,9 +193,10 @@ mod tests {
     #[test]
     fn only_drops_of_this_direction_count() {
         let mut record = record();
-        record.take_dropped(&json!({ "dropped": [record.began.1, "down", 1, 250] }));
+        record.take_dropped(&json!({ "dropped": [record.began.1, "down", 1, 250, "chance"] }));
         assert!(record.log().dropped.is_empty());
-        record.take_dropped(&json!({ "dropped": [record.began.1, "up", 2, 251] }));
-        assert_eq!(record.log().dropped[0].size, 251);
+        record.take_dropped(&json!({ "dropped": [record.began.1, "up", 2, 251, "queue"] }));
+        let dropped = record.log().dropped[0];
+        assert_eq!((dropped.size, dropped.cause), (251, Cause::Queue));
     }
 }

@@ -21,18 +21,19 @@ const SOON: Duration = Duration::from_secs(10);
 /// Another machine, joined to this one by the program `lossy-link`.
 ///
 /// It wants to be in `tests/lib/private-network`, for it makes a device and a route here. At
-/// first nothing is lost: see [`lose`](Wire::lose).
+/// first the link only delays: see [`worsen`](Wire::worsen).
 #[derive(Debug)]
 pub struct Wire {
     // The order of the fields is the order in which they end.
     link: Lines,
     machine: Namespace,
+    device: String,
     address: String,
-    loss: f64,
+    conditions: Conditions,
 }
 
 impl Wire {
-    /// A new machine behind these conditions, of which only delay, random loss and rate count.
+    /// A new machine behind these conditions, of which only delay, loss and rate count.
     ///
     /// # Errors
     /// No right to make devices and machines, or somebody else has our names.
@@ -43,10 +44,7 @@ impl Wire {
         let link = start(program, [&here, &there], conditions, seed)?;
         let address = format!("203.0.113.{number}");
         join(&machine, &address, [&here, &there])?;
-        let loss = match conditions.loss {
-            Loss::Random(share) | Loss::Runs { share, .. } => share,
-        };
-        Ok(Wire { link, machine, address, loss })
+        Ok(Wire { link, machine, device: there, address, conditions })
     }
 
     /// The other machine.
@@ -61,16 +59,35 @@ impl Wire {
         &self.address
     }
 
-    /// From now on the link loses what it should.
+    /// From now on the link loses what it should, and has its bottleneck.
     ///
     /// # Errors
     /// The link is gone.
-    pub fn lose(&mut self) -> io::Result<()> {
-        self.link.tell(&format!("loss {}", self.loss))
+    pub fn worsen(&mut self) -> io::Result<()> {
+        let (Loss::Random(share) | Loss::Runs { share, .. }) = self.conditions.loss;
+        self.link.tell(&format!("loss {share}"))?;
+        self.limit(self.conditions.rate.map_or(0, |rate| rate.bytes_per_second))
     }
 
-    /// What the link has told of since the last time: datagrams that it dropped, and times
-    /// when the machine did not let it run.
+    /// From now on so many bytes a second pass, or any amount (0).
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn limit(&mut self, bytes_per_second: u64) -> io::Result<()> {
+        self.link.tell(&format!("rate {bytes_per_second}"))
+    }
+
+    /// From now on the other machine's new TCP connections find their rate by CUBIC (RFC 9438),
+    /// whatever its kernel's default.
+    ///
+    /// # Errors
+    /// The kernel has no CUBIC.
+    pub fn send_by_cubic(&self) -> io::Result<()> {
+        let route = ["route", "change", "default", "dev", &self.device, "congctl", "cubic"];
+        self.machine.ip(&route)
+    }
+
+    /// What the link has told of since the last time: see the program `lossy-link`.
     ///
     /// # Errors
     /// The link is gone.
@@ -90,8 +107,10 @@ fn start(
     command.args(devices).args(["--delay", &(conditions.delay.as_secs_f64() * 1e3).to_string()]);
     command.args(["--seed", &seed.to_string()]);
     if let Some(rate) = conditions.rate {
-        command.args(["--rate", &rate.bytes_per_second.to_string()]);
         command.args(["--queue", &rate.queue_bytes.to_string()]);
+    }
+    if let Loss::Runs { mean, .. } = conditions.loss {
+        command.args(["--run-mean", &mean.to_string()]);
     }
     let link = Lines::start(&mut command)?;
     match link.next(SOON)?.as_str() {
