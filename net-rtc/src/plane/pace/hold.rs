@@ -27,6 +27,8 @@ const NEWS: f64 = 0.4;
 /// The same for the loss that is seen, and for the loss that is there whatever we do.
 const LATELY: f64 = 0.1;
 const ALWAYS: f64 = 0.05;
+/// More than this share is never there whatever we do.
+const MOST_ALWAYS: f64 = 0.5;
 /// Loss over that by this share, and by so many times its deviation, says that no more passes.
 const LOSSY: f64 = 0.06;
 const CHANCE: f64 = 0.15;
@@ -115,7 +117,7 @@ impl Hold {
         if seen.sent <= self.ceiling {
             self.looks += 1;
             let weight = ALWAYS.max(1.0 / f64::from(self.looks));
-            self.always += (seen.loss - self.always) * weight;
+            self.always = (self.always + (seen.loss - self.always) * weight).min(MOST_ALWAYS);
         }
     }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use self::adaptive::Adaptive;
 pub(super) use self::breaker::Breaker;
+use self::breaker::TRICKLE;
 use self::bucket::Bucket;
 use self::least::Least;
 use self::look::Meter;
@@ -28,6 +29,8 @@ use super::rtt::Rtt;
 use super::settings::Settings;
 use crate::Congestion;
 
+/// In bytes a second, whatever is configured: some day the next packet must leave.
+const NEVER_LESS: f64 = 1.0;
 /// The share of a packet in the average of their sizes.
 const PACKET: f64 = 1.0 / 16.0;
 /// What is assumed before any was sent, in bytes.
@@ -131,7 +134,8 @@ impl Pace {
             Control::Adaptive(adaptive) => adaptive.rate(),
             Control::Simple(simple) => simple.rate(),
         };
-        if self.breaker.is_open(now) { self.bounds.least * breaker::TRICKLE } else { rate }
+        let rate = if self.breaker.is_open(now) { self.bounds.least * TRICKLE } else { rate };
+        rate.max(NEVER_LESS)
     }
 
     /// What is sent, in bytes a second.

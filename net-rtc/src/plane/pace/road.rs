@@ -54,9 +54,12 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(congestion: Congestion, per_second: f64, bytes: usize) -> Flow {
-        let config = Config { congestion, ..Config::new(Vec::new()) };
+        Flow::with(&Config { congestion, ..Config::new(Vec::new()) }, per_second, bytes)
+    }
+
+    pub(super) fn with(config: &Config, per_second: f64, bytes: usize) -> Flow {
         Flow {
-            pace: Pace::new(Instant::now(), Settings::of(&config)),
+            pace: Pace::new(Instant::now(), Settings::of(config)),
             rtt: Rtt::default(),
             bytes,
             every: 1.0 / per_second,
@@ -80,9 +83,6 @@ impl Flow {
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.queued.clone();
         sorted.sort_by(f64::total_cmp);
-        if sorted.is_empty() {
-            return 0.0;
-        }
         sorted[((sorted.len() - 1) as f64 * share) as usize]
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::road::{Drive, Flow, Road};
-use crate::Congestion;
+use crate::{Config, Congestion};
 
 /// One flow for a minute, of which the first five seconds do not count.
 fn drive(road: Road, mut flow: Flow) -> Flow {
@@ -124,4 +124,24 @@ fn a_limit_that_goes_is_noticed_and_one_that_comes_too() {
 fn the_simple_rule_fills_the_queue() {
     let flow = drive(Road::default(), Flow::new(Congestion::Simple, 250.0, 1_000));
     assert!(flow.quantile(0.5) > 0.08 && used(&flow, Road::default()) > 0.95);
+}
+
+/// Whatever is configured, somewhat is sent, and nothing panics.
+#[test]
+fn odd_bounds_hold() {
+    for (least, most) in [(0, 0), (0, 4_000_000), (u32::MAX, 1), (u32::MAX, u32::MAX)] {
+        for congestion in [Congestion::Adaptive, Congestion::Simple] {
+            let config = Config {
+                congestion,
+                least_rate: least,
+                most_rate: most,
+                ..Config::new(Vec::new())
+            };
+            let mut flow = Flow::with(&config, 250.0, 1_000);
+            Drive::new(Road::default(), 1).run(std::slice::from_mut(&mut flow), 30.0);
+            assert!(flow.sent > 0, "{least}, {most}");
+            Drive::new(Road { loss: 0.9, ..Road::default() }, 1)
+                .run(std::slice::from_mut(&mut flow), 30.0);
+        }
+    }
 }
