@@ -51,6 +51,8 @@ pub(crate) struct Sender {
     /// When the last packet left.
     last_left: Option<Instant>,
     forwarded: Option<Instant>,
+    /// Since when the peer is told to move on, and does not.
+    telling: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
 }
@@ -81,6 +83,7 @@ impl Sender {
             asked: None,
             last_left: None,
             forwarded: None,
+            telling: None,
             pause: FORWARD_PAUSE,
             stuck: Stuck::default(),
         }
@@ -183,11 +186,18 @@ impl Sender {
     /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
     /// that leaves anyway costs nothing, so then it need not wait as long.
     pub(crate) fn forward(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
-        let pause = if riding { FORWARD_PAUSE } else { self.pause() };
+        let unheard = self.telling.is_some_and(|since| now >= since + self.rtt.smoothed() * 2);
+        let pause = match riding {
+            // On a full queue the same packets may be lost again and again.
+            true if unheard => Duration::ZERO,
+            true => FORWARD_PAUSE,
+            false => self.pause(),
+        };
         if self.settled == 0 || self.forwarded.is_some_and(|at| now < at + pause) {
             return None;
         }
         self.forwarded = Some(now);
+        self.telling.get_or_insert(now);
         let target = self.acked().plus(self.settled as u32);
         match riding {
             true => self.stuck.told(self.packet, target),
@@ -307,6 +317,7 @@ impl Sender {
         self.settled = self.settled.saturating_sub(count);
         if count > 0 {
             self.pause = FORWARD_PAUSE;
+            self.telling = None;
         }
         self.settle();
     }

@@ -4,8 +4,10 @@ use super::flight::First;
 
 /// The share of a new packet in the average. At 60 packets a second it looks back 4 s.
 const PACKET: f32 = 1.0 / 256.0;
-/// The share of a new loss in the average over losses.
+/// The share of a new loss in the average over losses; as long as there are fewer, all count
+/// the same. Below the least nothing is known of runs.
 const LOSS: f32 = 1.0 / 24.0;
+const LEAST: u32 = 8;
 /// Lossy begins above this share of lost packets, and ends below the other.
 const LOSSY: f32 = 0.005;
 const FAIR: f32 = 0.001;
@@ -20,6 +22,8 @@ pub(super) struct Weather {
     loss: f32,
     /// Of the packets after a lost one.
     again: f32,
+    /// Losses that this comes from.
+    losses: u32,
     /// The last packet that was noted, and whether it was lost.
     last: Option<(u32, bool)>,
     lossy: bool,
@@ -27,7 +31,7 @@ pub(super) struct Weather {
 
 impl Weather {
     pub(super) fn new() -> Weather {
-        Weather { loss: 0.0, again: 0.0, last: None, lossy: false }
+        Weather { loss: 0.0, again: 0.0, losses: 0, last: None, lossy: false }
     }
 
     /// Notes what became of a packet. Chunks of one packet share its fate.
@@ -45,7 +49,8 @@ impl Weather {
         if let Some((last, true)) = self.last
             && last.wrapping_add(1) == packet
         {
-            self.again += (share - self.again) * LOSS;
+            self.losses = self.losses.saturating_add(1);
+            self.again += (share - self.again) * LOSS.max(1.0 / self.losses as f32);
         }
         self.last = Some((packet, lost));
         self.lossy = self.loss > if self.lossy { FAIR } else { LOSSY };
@@ -69,7 +74,7 @@ impl Weather {
 
     /// Whether several are lost in a row more often than by chance.
     pub(super) fn has_runs(&self) -> bool {
-        self.again > RUNS.max(MORE * self.loss).min(0.9)
+        self.losses >= LEAST && self.again > RUNS.max(MORE * self.loss).min(0.9)
     }
 }
 

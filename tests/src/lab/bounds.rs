@@ -25,7 +25,7 @@ const HEAVY: f64 = 0.8;
 const BEGIN: Duration = Duration::from_secs(10);
 const OPEN: Duration = Duration::from_secs(25);
 const END: Duration = Duration::from_secs(40);
-const RECOVERED: Duration = Duration::from_secs(45);
+const RECOVERED: Duration = Duration::from_secs(55);
 const LAST: Duration = Duration::from_secs(60);
 /// What still leaves then, in bits a second.
 const TRICKLE: f64 = 16_000.0;
@@ -135,7 +135,7 @@ pub fn bounds(seed: u64, time: Duration) -> Table {
         title: "Bounds of the rate",
         about: format!(
             "20 ms one way. On the wire: bits a second of DTLS records, the first 5 s not counted; \
-             under heavy loss before it, when the circuit breaker is open, and 5 s after its end. \
+             under heavy loss before it, when the circuit breaker is open, and 15 s after its end. \
              {} s a row (under heavy loss 60 s), seed {seed}.",
             time.as_secs()
         ),

@@ -10,9 +10,11 @@ pub(super) const TRICKLE: f64 = 0.1;
 const HEAVY: f64 = 0.5;
 /// ... for so long, or so long without a word from the peer, opens the breaker.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Chunks whose fate is known before their loss is judged, and how long that may take.
+/// Chunks whose fate is known before their loss is judged. Fewer could be better by chance.
 const JUDGED: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(2);
+/// While it is open there are few, so these must do, and hardly any of them may be lost.
+const FEW: u32 = 6;
+const LIGHT: f64 = 0.17;
 
 /// Counts how long it has been bad.
 #[derive(Debug)]
@@ -43,8 +45,9 @@ impl Breaker {
             self.silent = None;
         }
         let all = self.arrived + self.lost;
-        if all >= JUDGED || (all > 0 && now >= self.window + WINDOW) {
-            self.judge(f64::from(self.lost) > HEAVY * f64::from(all));
+        let (enough, heavy) = if self.is_open(now) { (FEW, LIGHT) } else { (JUDGED, HEAVY) };
+        if all >= enough {
+            self.judge(f64::from(self.lost) > heavy * f64::from(all));
             (self.window, self.arrived, self.lost) = (now, 0, 0);
         }
     }
