@@ -9,6 +9,9 @@ use super::tsn::Tsn;
 
 /// What a peer may send at once besides, in seconds at the most that it may send.
 const BURST: f64 = 0.1;
+/// The share of lost packets that is a flood after 10 s: four times what the path carries. Twice
+/// as much is better lost on the way than kept waiting in the page.
+const FLOOD: f64 = 0.75;
 /// The least that is advertised, in bytes: two packets. With less some senders stop for good.
 const LEAST: f64 = 2_400.0;
 /// No window is larger, in bytes.
@@ -30,7 +33,7 @@ impl Brake {
     /// Both in bits a second.
     pub(super) fn new(now: Instant, least: u32, most: u32) -> Brake {
         let (least, most) = (f64::from(least) / 8.0, f64::from(most) / 8.0);
-        Brake { most, least, breaker: Breaker::new(now), highest: None }
+        Brake { most, least, breaker: Breaker::new(now, FLOOD), highest: None }
     }
 
     /// A packet arrived with so many chunks that are new; `highest` is the latest of all.
@@ -80,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn half_may_be_lost_and_more_for_a_while() {
-        assert_eq!(after(60, 2, 40 * MS), 70_000);
-        assert_eq!(after(8, 4, 40 * MS), 70_000);
-        assert_eq!(after(20, 4, 40 * MS), LEAST as u32);
-        assert_eq!(after(20, 4, 500 * MS), 4_000);
+    fn much_may_be_lost_and_more_for_a_while() {
+        assert_eq!(after(60, 3, 40 * MS), 70_000);
+        assert_eq!(after(8, 8, 40 * MS), 70_000);
+        assert_eq!(after(30, 8, 40 * MS), LEAST as u32);
+        assert_eq!(after(30, 8, 500 * MS), 4_000);
     }
 }

@@ -6,9 +6,7 @@ use super::super::flight::Told;
 
 /// The share of the least rate that still leaves, to find out whether the path is better.
 pub(super) const TRICKLE: f64 = 0.1;
-/// Loss over this share ...
-const HEAVY: f64 = 0.5;
-/// ... for so long, or so long without a word from the peer, opens the breaker.
+/// Loss over a share for so long, or so long without a word from the peer, opens the breaker.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Chunks whose fate is known before their loss is judged. Fewer could be better by chance.
 const JUDGED: u32 = 20;
@@ -19,6 +17,7 @@ const LIGHT: f64 = 0.17;
 /// Counts how long it has been bad.
 #[derive(Debug)]
 pub(in super::super) struct Breaker {
+    heavy: f64,
     window: Instant,
     arrived: u32,
     lost: u32,
@@ -29,8 +28,9 @@ pub(in super::super) struct Breaker {
 }
 
 impl Breaker {
-    pub(in super::super) fn new(now: Instant) -> Breaker {
-        Breaker { window: now, arrived: 0, lost: 0, bad: None, silent: None }
+    /// Loss over this share, from 0 to 1, is heavy.
+    pub(in super::super) fn new(now: Instant, heavy: f64) -> Breaker {
+        Breaker { heavy, window: now, arrived: 0, lost: 0, bad: None, silent: None }
     }
 
     /// Something leaves: the peer will have to speak.
@@ -45,7 +45,7 @@ impl Breaker {
             self.silent = None;
         }
         let all = self.arrived + self.lost;
-        let (enough, heavy) = if self.is_open(now) { (FEW, LIGHT) } else { (JUDGED, HEAVY) };
+        let (enough, heavy) = if self.is_open(now) { (FEW, LIGHT) } else { (JUDGED, self.heavy) };
         if all >= enough {
             self.judge(f64::from(self.lost) > heavy * f64::from(all));
             (self.window, self.arrived, self.lost) = (now, 0, 0);
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn ten_seconds_of_heavy_loss_open_it_and_better_times_close_it() {
         let mut now = Instant::now();
-        let mut breaker = Breaker::new(now);
+        let mut breaker = Breaker::new(now, 0.5);
         assert!(!after(&mut breaker, &mut now, 60, 40));
         assert!(!after(&mut breaker, &mut now, 8, 70));
         assert!(after(&mut breaker, &mut now, 5, 70));
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn so_does_silence_until_the_first_word() {
         let mut now = Instant::now();
-        let mut breaker = Breaker::new(now);
+        let mut breaker = Breaker::new(now, 0.5);
         assert!(!after(&mut breaker, &mut now, 60, 0));
         breaker.sent(now);
         assert!(!breaker.is_open(now + PATIENCE - MS));
@@ -106,6 +106,6 @@ mod tests {
     #[test]
     fn who_sends_nothing_expects_nothing() {
         let now = Instant::now();
-        assert!(!Breaker::new(now).is_open(now + PATIENCE * 10));
+        assert!(!Breaker::new(now, 0.5).is_open(now + PATIENCE * 10));
     }
 }

@@ -29,6 +29,8 @@ use super::rtt::Rtt;
 use super::settings::Settings;
 use crate::Congestion;
 
+/// The share of lost packets that opens the circuit breaker after 10 s (RFC 8084).
+const HEAVY: f64 = 0.5;
 /// In bytes a second, whatever is configured: some day the next packet must leave.
 const NEVER_LESS: f64 = 1.0;
 /// The share of a packet in the average of their sizes.
@@ -81,7 +83,7 @@ impl Pace {
                 Congestion::Adaptive => Control::Adaptive(Box::new(Adaptive::new(now, bounds))),
                 Congestion::Simple => Control::Simple(Simple::new(now, bounds)),
             },
-            breaker: Breaker::new(now),
+            breaker: Breaker::new(now, HEAVY),
             least: Least::new(now),
             sending: Meter::new(now),
         }
