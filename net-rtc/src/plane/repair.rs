@@ -35,8 +35,9 @@ struct Kept {
 }
 
 impl Copies {
-    /// Keeps a chunk that leaves now in this packet.
+    /// Keeps a chunk that leaves now in this packet, and forgets those that are too old.
     pub(super) fn keep(&mut self, now: Instant, packet: u32, tsn: Tsn, piece: Piece) {
+        self.forget(now, packet);
         self.kept.push_back(Kept { packet, left: now, tsn, piece });
     }
 
@@ -47,17 +48,21 @@ impl Copies {
         packet: u32,
         weather: Weather,
     ) -> impl Iterator<Item = (Tsn, &Piece)> {
-        let is_old =
-            |kept: &Kept| packet.wrapping_sub(kept.packet) > PACKETS || now > kept.left + KEPT;
-        while self.kept.front().is_some_and(is_old) {
-            self.kept.pop_front();
-        }
+        self.forget(now, packet);
         let (lossy, distances) = (weather.is_lossy(), distances(weather));
         let rides = move |kept: &&Kept| {
             distances.contains(&packet.wrapping_sub(kept.packet))
                 && (lossy || kept.piece.wish == Wish::Always)
         };
         self.kept.iter().filter(rides).map(|kept| (kept.tsn, &kept.piece))
+    }
+
+    fn forget(&mut self, now: Instant, packet: u32) {
+        let is_old =
+            |kept: &Kept| packet.wrapping_sub(kept.packet) > PACKETS || now > kept.left + KEPT;
+        while self.kept.front().is_some_and(is_old) {
+            self.kept.pop_front();
+        }
     }
 }
 
@@ -115,6 +120,17 @@ mod tests {
             assert_eq!(riding(weather(2_000, |packet| packet % 8 == 0), wish, TICK), [2, 1]);
             assert_eq!(riding(weather(2_000, |packet| packet % 60 < 3), wish, TICK), [6, 4]);
         }
+    }
+
+    /// While messages wait nobody asks what rides again, for as long as that may be.
+    #[test]
+    fn without_anyone_asking_little_is_kept() {
+        let (now, mut copies) = (Instant::now(), Copies::default());
+        for packet in 0..10_000 {
+            let piece = pieces(&Bytes::from_static(b"x"), Wish::Always).next().expect("one piece");
+            copies.keep(now, packet, Tsn(packet), piece);
+        }
+        assert!(copies.kept.len() <= 1 + PACKETS as usize, "{} kept", copies.kept.len());
     }
 
     #[test]
