@@ -154,8 +154,11 @@ impl Sender {
             self.witness = Witness::Proven;
         }
         let newest = self.newest(sack).map(|flight| flight.packet);
-        for (from, to) in sack.gaps().chain([(before.plus(1), sack.cumulative)]) {
-            self.arrived(from, to, newest, sack, &mut told);
+        let mut past = before;
+        for (from, to) in [(before.plus(1), sack.cumulative)].into_iter().chain(sack.gaps()) {
+            // Blocks ascend (RFC 9260 §3.3.4); those that do not must not cost a look at all again.
+            self.arrived(from.max(past.plus(1)), to, newest, sack, &mut told);
+            past = past.max(to);
         }
         self.watch_stuck(now, sack.cumulative);
         self.forget(sack.cumulative);
