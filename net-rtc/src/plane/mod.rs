@@ -23,6 +23,7 @@ mod stuck;
 pub(crate) mod tsn;
 mod watch;
 mod weather;
+mod witness;
 
 use std::time::Instant;
 

@@ -10,6 +10,7 @@ use super::rtt::Rtt;
 use super::stuck::Stuck;
 use super::tsn::Tsn;
 use super::weather::Weather;
+use super::witness::Witness;
 
 /// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
 const FLIGHTS: usize = 4_096;
@@ -26,9 +27,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// for (RFC 7053); of any packet, four times as long.
 const ASK: Duration = Duration::from_millis(60);
 const PAUSE: Duration = Duration::from_millis(5);
-/// So many copies a peer must have had without ever telling of one that came twice. Then it
-/// never will.
-const UNTOLD: u32 = 64;
 
 /// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
 /// for something that was lost.
@@ -55,14 +53,6 @@ pub(crate) struct Sender {
     telling: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
-}
-
-/// Whether the peer tells of chunks that came twice, as it should (RFC 9260 §6.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Witness {
-    /// So many it could have told of, and has not.
-    Unproven(u32),
-    Proven,
 }
 
 /// A SACK that no honest peer sends.
@@ -363,32 +353,6 @@ impl Sender {
 
     fn pause(&self) -> Duration {
         self.pause.max(self.rtt.smoothed() / 2)
-    }
-}
-
-impl Witness {
-    /// What a SACK whose newest chunk left in packet `newest` says of a chunk's first packet.
-    fn judge(&mut self, care: Care, newest: Option<u32>, came_twice: impl Fn() -> bool) -> First {
-        let (Care::Copied(copy), Some(newest)) = (care, newest) else { return First::Arrived };
-        match newest.wrapping_sub(copy) as i32 {
-            // The copy had not arrived yet.
-            ..0 => First::Arrived,
-            0 if came_twice() => First::Arrived,
-            0 => self.missed(),
-            // The SACK that would have told is lost.
-            1.. => First::Unknown,
-        }
-    }
-
-    fn missed(&mut self) -> First {
-        match self {
-            Witness::Proven => First::Lost,
-            Witness::Unproven(UNTOLD..) => First::Doubtful,
-            Witness::Unproven(count) => {
-                *count += 1;
-                First::Unknown
-            }
-        }
     }
 }
 
