@@ -8,6 +8,7 @@ pub mod cubic;
 pub mod lab;
 pub mod link;
 pub mod namespace;
+pub mod nat;
 pub mod plane;
 pub mod program;
 pub mod real;

@@ -18,6 +18,9 @@ const IPV4: u8 = 4;
 const IPV4_HEADER: usize = 20;
 const PROTOCOL: usize = 9;
 const UDP: u8 = 17;
+const TCP: u8 = 6;
+/// Where a TCP header says how long it is.
+const TCP_OFFSET: usize = 12;
 
 /// A device for IP packets, gone when its last clone is dropped.
 #[derive(Clone)]
@@ -60,6 +63,21 @@ pub fn datagram(packet: &[u8]) -> Option<usize> {
     is_udp.then(|| packet.len().saturating_sub(HEADERS))
 }
 
+/// The protocol above IPv4, and what it carries: for UDP and TCP without their own headers.
+pub fn payload(packet: &[u8]) -> Option<(u8, &[u8])> {
+    if packet.first()? >> 4 != IPV4 {
+        return None;
+    }
+    let protocol = *packet.get(PROTOCOL)?;
+    let above = packet.get(usize::from(packet[0] & 0x0F) * 4..)?;
+    let header = match protocol {
+        UDP => HEADERS - IPV4_HEADER,
+        TCP => usize::from(above.get(TCP_OFFSET)? >> 4) * 4,
+        _ => 0,
+    };
+    Some((protocol, above.get(header..)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +98,17 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_has_no_headers() {
+        assert_eq!(payload(&packet(UDP, 108)), Some((UDP, &[0; 100][..])));
+        let mut segment = packet(TCP, 50);
+        segment[IPV4_HEADER + TCP_OFFSET] = 8 << 4;
+        assert_eq!(payload(&segment), Some((TCP, &[0; 18][..])));
+    }
+
+    #[test]
     fn a_cut_packet_is_none() {
+        assert_eq!(payload(&[0x45; 9]), None);
+        assert_eq!(payload(&packet(UDP, 4)), None);
         assert_eq!(datagram(&[]), None);
         assert_eq!(datagram(&[0x45; 9]), None);
     }

@@ -1,5 +1,6 @@
 //! A server that sends back what it receives: `echo-server 0.0.0.0:0`.
 //!
+//! `--connecting all,-snap` says how peers connect, see `net_tests::real::parse_connecting`.
 //! Messages that begin with `unreliable` go back over the data channel, all others over the
 //! websocket. Prints `listening ADDRESS` and runs until it is ended; logs as `RUST_LOG` says.
 
@@ -9,11 +10,20 @@ use std::time::Duration;
 
 use log::info;
 use net::{Config, Event, Server};
+use net_tests::real::{arguments, parse_connecting};
 
 fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
-    let address = env::args().nth(1).ok_or("echo-server ADDRESS")?;
-    let (server, queue) = Server::bind(address.as_str(), Config::default())?;
+    let words: Vec<String> = env::args().skip(1).collect();
+    let address = words.first().ok_or("echo-server ADDRESS [OPTIONS]")?;
+    let mut config = Config::default();
+    for (name, value) in arguments(&words[1..])? {
+        match name {
+            "--connecting" => config.connecting = parse_connecting(value)?,
+            _ => return Err(format!("no option {name}").into()),
+        }
+    }
+    let (server, queue) = Server::bind(address.as_str(), config)?;
     info!("announced {:?}", server.announced_addrs());
     println!("listening {}", server.local_addr());
     loop {

@@ -16,24 +16,33 @@
 //!   second and after each line of its input: how many datagrams it was asked to carry, their
 //!   payload, and the bytes that passed the bottleneck with IP headers, UDP and all else; each
 //!   since the start;
-//! - `{"stalled":[time, milliseconds]}` when the machine did not let it run for some time.
+//! - `{"stalled":[time, milliseconds]}` when the machine did not let it run for some time;
+//! - `{"done":[time, line]}` when it has done what a line of its input says;
+//! - `{"packet":[time, direction, protocol, bytes, payload]}` for each packet that enters it,
+//!   once its input says `record`: the number of the protocol above IP, the bytes with all
+//!   headers, and the first bytes of the datagram or TCP segment in hexadecimal digits.
 //!
-//! A line `loss 0.1` on its input changes the loss from then on, `rate 125000` the rate (0 is no
-//! bottleneck); it ends when its input does.
+//! What its input says holds from then on: `loss 0.1`; `rate 125000` (0 is no bottleneck);
+//! `cut datagrams`, `cut everything` or `cut nothing` of what enters; `map 192.0.2.9`: a NAT at
+//! the client's end forgets how it mapped the addresses of the client's datagrams, and maps
+//! them to others of this IP address; `record 32` tells so many bytes of each packet. It ends
+//! when its input does.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::env;
 use std::error::Error;
 use std::io::{self, BufRead};
+use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use net_tests::link::{Cause, Conditions, Direction, Link, Loss, Rate};
-use net_tests::real::{arguments, micros};
-use net_tests::tun::{MTU, Tun, datagram};
+use net_tests::nat::Nat;
+use net_tests::real::{Cut, arguments, micros};
+use net_tests::tun::{MTU, Tun, datagram, payload};
 use serde_json::json;
 
 /// Between two reports of what passed.
@@ -50,21 +59,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [client, server] = words.first_chunk().ok_or("lossy-link CLIENT SERVER [OPTIONS]")?;
     let mut options = Options::parse(&words[2..])?;
     let (client, server) = (Tun::new(client)?, Tun::new(server)?);
+    let nat = Arc::default();
     let lanes = [
-        Lane::start(Direction::Up, &options, [client.clone(), server.clone()]),
-        Lane::start(Direction::Down, &options, [server, client]),
+        Lane::start(Direction::Up, &options, &nat, [client.clone(), server.clone()]),
+        Lane::start(Direction::Down, &options, &nat, [server, client]),
     ];
     thread::spawn(tell_stalls);
     println!("ready");
     let told = lanes.clone();
     thread::spawn(move || tell_carried(&told));
     for line in io::stdin().lock().lines() {
-        options.change(&line?)?;
-        for lane in &lanes {
-            lane.shape(options.conditions());
-            lane.tell();
-        }
+        let line = line?;
+        obey(&line, &mut options, &lanes, &nat)?;
+        println!("{}", json!({ "done": [micros(), line] }));
+        lanes.iter().for_each(Lane::tell);
     }
+    Ok(())
+}
+
+/// Does what a line of the input says.
+fn obey(
+    line: &str,
+    options: &mut Options,
+    lanes: &[Lane],
+    nat: &Mutex<Nat>,
+) -> Result<(), Box<dyn Error>> {
+    let (verb, object) = line.split_once(' ').ok_or("a verb and an object")?;
+    match verb {
+        "loss" => options.loss = object.parse()?,
+        "rate" => options.rate.bytes_per_second = object.parse()?,
+        "cut" => options.cut = Cut::from_str(object)?,
+        "record" => options.record = object.parse()?,
+        "map" => nat.lock().expect("no holder panics").forget(object.parse()?),
+        _ => return Err(format!("no verb {verb}").into()),
+    }
+    lanes.iter().for_each(|lane| lane.shape(options));
     Ok(())
 }
 
@@ -76,13 +105,24 @@ struct Options {
     run_mean: Option<f64>,
     rate: Rate,
     seed: u64,
+    cut: Cut,
+    /// Bytes of each packet's payload that are told; 0: packets are not told at all.
+    record: usize,
 }
 
 impl Options {
     fn parse(words: &[String]) -> Result<Options, Box<dyn Error>> {
         let rate = Rate { bytes_per_second: 0, queue_bytes: 64 * 1024 };
         let delay = Conditions::default().delay;
-        let mut options = Options { delay, loss: 0.0, run_mean: None, rate, seed: 1 };
+        let mut options = Options {
+            delay,
+            loss: 0.0,
+            run_mean: None,
+            rate,
+            seed: 1,
+            cut: Cut::Nothing,
+            record: 0,
+        };
         for (name, value) in arguments(words)? {
             match name {
                 "--delay" => options.delay = Duration::from_secs_f64(value.parse::<f64>()? / 1e3),
@@ -95,15 +135,6 @@ impl Options {
             }
         }
         Ok(options)
-    }
-
-    fn change(&mut self, line: &str) -> Result<(), Box<dyn Error>> {
-        match line.split_once(' ') {
-            Some(("loss", share)) => self.loss = share.parse()?,
-            Some(("rate", bytes)) => self.rate.bytes_per_second = bytes.parse()?,
-            _ => return Err("only `loss SHARE` and `rate BYTES` are understood".into()),
-        }
-        Ok(())
     }
 
     fn conditions(&self) -> Conditions {
@@ -122,30 +153,42 @@ impl Options {
 struct Lane {
     direction: Direction,
     road: Arc<Mutex<Road>>,
+    nat: Arc<Mutex<Nat>>,
 }
 
 /// What packets travel on, and the bytes that passed its bottleneck.
 struct Road {
     link: Link,
+    cut: Cut,
+    record: usize,
     udp: u64,
     other: u64,
 }
 
 impl Lane {
-    fn start(direction: Direction, options: &Options, [from, to]: [Tun; 2]) -> Lane {
+    fn start(
+        direction: Direction,
+        options: &Options,
+        nat: &Arc<Mutex<Nat>>,
+        [from, to]: [Tun; 2],
+    ) -> Lane {
         let mut link = Link::new(options.seed, 0, direction);
         link.conditions = options.conditions();
-        let road = Arc::new(Mutex::new(Road { link, udp: 0, other: 0 }));
-        let lane = Lane { direction, road };
+        let Options { cut, record, .. } = *options;
+        let road = Arc::new(Mutex::new(Road { link, cut, record, udp: 0, other: 0 }));
+        let lane = Lane { direction, road, nat: Arc::clone(nat) };
         let (sender, packets) = channel();
-        let entrance = lane.clone();
+        let (entrance, exit) = (lane.clone(), lane.clone());
         thread::spawn(move || entrance.take(&from, &sender));
-        thread::spawn(move || deliver(&to, &packets));
+        thread::spawn(move || exit.deliver(&to, &packets));
         lane
     }
 
-    fn shape(&self, conditions: Conditions) {
-        self.road().link.conditions = conditions;
+    fn shape(&self, options: &Options) {
+        let mut road = self.road();
+        road.link.conditions = options.conditions();
+        road.cut = options.cut;
+        road.record = options.record;
     }
 
     /// Reads packets for ever and decides what becomes of each.
@@ -157,8 +200,12 @@ impl Lane {
                 continue;
             };
             let now = Instant::now();
-            for due in self.decide(now, &buffer[..length]) {
-                let packet = (due, number, buffer[..length].to_vec());
+            let contents = &mut buffer[..length];
+            if self.direction == Direction::Up {
+                self.nat().outward(contents);
+            }
+            for due in self.decide(now, contents) {
+                let packet = (due, number, contents.to_vec());
                 packets.send(Reverse(packet)).expect("the other thread never ends");
             }
         }
@@ -166,8 +213,12 @@ impl Lane {
 
     fn decide(&self, now: Instant, packet: &[u8]) -> Vec<Instant> {
         let mut road = self.road();
+        if road.record > 0 {
+            self.tell_packet(packet, road.record);
+        }
         match datagram(packet) {
             Some(size) => self.carry(&mut road, now, size, packet.len()),
+            None if road.cut == Cut::Everything => Vec::new(),
             None => {
                 let arrival = road.link.packet(now, packet.len());
                 road.other += arrival.map_or(0, |_| packet.len() as u64);
@@ -177,12 +228,14 @@ impl Lane {
     }
 
     fn carry(&self, road: &mut Road, now: Instant, size: usize, whole: usize) -> Vec<Instant> {
-        let arrivals: Vec<_> = road.link.send(now, size).arrivals().collect();
+        let mut arrivals: Vec<_> = road.link.send(now, size).arrivals().collect();
         let dropped = road.link.dropped().last().filter(|_| arrivals.is_empty());
-        let (number, cause) = match dropped {
-            Some(dropped) => (dropped.number, Some(dropped.cause)),
-            None => (0, None),
-        };
+        let mut cause = dropped.map(|dropped| dropped.cause);
+        if road.cut != Cut::Nothing {
+            arrivals.clear();
+            cause = Some(Cause::Blackout);
+        }
+        let number = road.link.traffic().datagrams - 1;
         if cause != Some(Cause::Queue) {
             road.udp += whole as u64;
         }
@@ -193,6 +246,33 @@ impl Lane {
         arrivals
     }
 
+    /// Gives each packet out when it is due.
+    fn deliver(&self, to: &Tun, packets: &Receiver<Packet>) {
+        let mut waiting = BinaryHeap::<Packet>::new();
+        loop {
+            let next = match waiting.peek() {
+                Some(Reverse((due, ..))) => {
+                    packets.recv_timeout(due.saturating_duration_since(Instant::now()))
+                }
+                None => packets.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
+                Ok(packet) => waiting.push(packet),
+                Err(RecvTimeoutError::Timeout) => {
+                    _ = waiting.pop().map(|Reverse((_, _, bytes))| self.give(to, bytes));
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn give(&self, to: &Tun, mut packet: Vec<u8>) {
+        if self.direction == Direction::Up || self.nat().inward(&mut packet) {
+            // A device that is down takes nothing, as a cable that is not plugged in.
+            let _down = to.send(&packet);
+        }
+    }
+
     fn tell(&self) {
         let road = self.road();
         let (offered, way) = (road.link.traffic(), self.direction.name());
@@ -200,8 +280,19 @@ impl Lane {
         println!("{}", json!({ "carried": row }));
     }
 
+    fn tell_packet(&self, packet: &[u8], bytes: usize) {
+        let (protocol, rest) = payload(packet).unwrap_or((0, packet));
+        let hex: String = rest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect();
+        let row = json!([micros(), self.direction.name(), protocol, packet.len(), hex]);
+        println!("{}", json!({ "packet": row }));
+    }
+
     fn road(&self) -> MutexGuard<'_, Road> {
         self.road.lock().expect("no holder panics")
+    }
+
+    fn nat(&self) -> MutexGuard<'_, Nat> {
+        self.nat.lock().expect("no holder panics")
     }
 }
 
@@ -226,24 +317,3 @@ fn tell_stalls() {
 
 /// A packet on its way, the soonest first; numbers keep the order of those due at once.
 type Packet = Reverse<(Instant, u64, Vec<u8>)>;
-
-/// Gives each packet out when it is due.
-fn deliver(to: &Tun, packets: &Receiver<Packet>) {
-    let mut waiting = BinaryHeap::<Packet>::new();
-    loop {
-        let next = match waiting.peek() {
-            Some(Reverse((due, ..))) => {
-                packets.recv_timeout(due.saturating_duration_since(Instant::now()))
-            }
-            None => packets.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match next {
-            Ok(packet) => waiting.push(packet),
-            Err(RecvTimeoutError::Timeout) => {
-                // A device that is down takes nothing, as a cable that is not plugged in.
-                _ = waiting.pop().map(|Reverse((_, _, bytes))| to.send(&bytes));
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}

@@ -47,13 +47,21 @@ impl Browser {
     /// # Panics
     /// When it is not installed, or the profile's folder cannot be made.
     pub fn start(kind: Kind, url: &str) -> Self {
+        Self::start_with(kind, url, &[])
+    }
+
+    /// The same with further arguments of its program.
+    ///
+    /// # Panics
+    /// As [`start`](Browser::start).
+    pub fn start_with(kind: Kind, url: &str, arguments: &[&str]) -> Self {
         let profile = Profile::new().expect("a folder for the browser's profile");
         let mut command = guarded(&program(kind));
         match kind {
             Kind::Chromium => chromium_arguments(&mut command, &profile),
             Kind::Firefox => firefox_arguments(&mut command, &profile),
         }
-        let guard = command.arg(url).spawn().expect("sh starts the browser");
+        let guard = command.args(arguments).arg(url).spawn().expect("sh starts the browser");
         log::info!("{kind:?} opens {url}");
         Self { guard, _profile: profile }
     }

@@ -10,6 +10,9 @@
 
 mod arguments;
 mod attempts;
+mod connecting;
+mod connects;
+mod cut;
 mod download;
 mod end;
 mod flow;
@@ -24,6 +27,9 @@ mod wire;
 
 pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
 pub use attempts::{BROWSERS, both, until_met};
+pub use connecting::{SWITCHES, parse_connecting};
+pub use connects::{Manner, Page, Request, Tries, Visitor, connect};
+pub use cut::Cut;
 pub use download::{Download, serve_downloads};
 pub use end::{Client, End};
 pub use flow::{Flow, Programs};

@@ -1,6 +1,7 @@
 //! A bad network between this machine and another.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Lines;
+use super::{Cut, Lines};
 use crate::link::{Conditions, Loss};
 use crate::namespace::Namespace;
 
@@ -75,6 +76,31 @@ impl Wire {
     /// The link is gone.
     pub fn limit(&mut self, bytes_per_second: u64) -> io::Result<()> {
         self.link.tell(&format!("rate {bytes_per_second}"))
+    }
+
+    /// From now on nothing of this passes.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn cut(&mut self, cut: Cut) -> io::Result<()> {
+        self.link.tell(&format!("cut {cut}"))
+    }
+
+    /// A NAT in front of this machine forgets all mappings of our datagrams; the next ones come
+    /// from this address, and other ports. Before the first time there is no NAT.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn map(&mut self, public: Ipv4Addr) -> io::Result<()> {
+        self.link.tell(&format!("map {public}"))
+    }
+
+    /// From now on the link tells so many bytes of each packet.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn record(&mut self, bytes: usize) -> io::Result<()> {
+        self.link.tell(&format!("record {bytes}"))
     }
 
     /// From now on the other machine's new TCP connections find their rate by CUBIC (RFC 9438),
