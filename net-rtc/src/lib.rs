@@ -54,6 +54,7 @@
 //! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
 //! what is signalled.
 
+mod answer;
 mod config;
 mod connecting;
 mod credentials;
@@ -68,6 +69,7 @@ mod event;
 mod evil;
 mod fresh;
 mod latest;
+mod nomination;
 mod offer;
 mod options;
 mod outbox;
@@ -81,6 +83,7 @@ mod sdp;
 #[cfg(test)]
 mod sends;
 mod silence;
+mod snap;
 mod sources;
 mod stack;
 mod state;
