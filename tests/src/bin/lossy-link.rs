@@ -25,8 +25,8 @@
 //! What its input says holds from then on: `loss 0.1`; `rate 125000` (0 is no bottleneck);
 //! `cut datagrams`, `cut everything` or `cut nothing` of what enters; `map 192.0.2.9`: a NAT at
 //! the client's end forgets how it mapped the addresses of the client's datagrams, and maps
-//! them to others of this IP address; `record 32` tells so many bytes of each packet. It ends
-//! when its input does.
+//! them to others of this IP address; `record 32` tells so many bytes of each packet. `wait 100`
+//! lets the next line wait for so many milliseconds. It ends when its input does.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -88,6 +88,7 @@ fn obey(
     match verb {
         "loss" => options.loss = object.parse()?,
         "rate" => options.rate.bytes_per_second = object.parse()?,
+        "wait" => thread::sleep(Duration::from_millis(object.parse()?)),
         "cut" => options.cut = Cut::from_str(object)?,
         "record" => options.record = object.parse()?,
         "map" => nat.lock().expect("no holder panics").forget(object.parse()?),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::party::Party;
 use super::plan::DOWNLOAD_PORT;
-use super::{Client, Download, Lines, Passage, Plan, Record, Use, Wire, micros};
+use super::{Client, Done, Download, Lines, Passage, Plan, Record, Step, Use, Wire, micros};
 use crate::lab::Log;
 use crate::link::Direction::{self, Down, Up};
 
@@ -39,6 +39,8 @@ pub struct Flow {
     down: Passage,
     rss_kib: u64,
     stalls: Vec<Duration>,
+    done: Vec<Done>,
+    packets: Vec<Value>,
 }
 
 impl Flow {
@@ -58,9 +60,19 @@ impl Flow {
         let parties = clients.iter().map(|client| Party::join(*client, plan, host, port));
         let parties = parties.collect::<io::Result<_>>()?;
         let (up, down) = (Passage::new(Up), Passage::new(Down));
-        let (download, stalls) = (None, Vec::new());
-        let mut flow =
-            Flow { parties, download, server, wire, began: 0, up, down, rss_kib: 0, stalls };
+        let mut flow = Flow {
+            parties,
+            download: None,
+            server,
+            wire,
+            began: 0,
+            up,
+            down,
+            rss_kib: 0,
+            stalls: Vec::new(),
+            done: Vec::new(),
+            packets: Vec::new(),
+        };
         flow.begin(plan)?;
         Ok(flow)
     }
@@ -105,6 +117,24 @@ impl Flow {
     pub fn limit(&mut self, bytes_per_second: u64) -> io::Result<Duration> {
         self.wire.limit(bytes_per_second)?;
         Ok(Duration::from_micros(micros().saturating_sub(self.began)))
+    }
+
+    /// Lets the link do these, one after the other, and does not wait for it.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn play(&mut self, steps: &[Step]) -> io::Result<()> {
+        self.wire.play(steps)
+    }
+
+    /// What the link has done so far of what it was told, the oldest first.
+    pub fn done(&self) -> &[Done] {
+        &self.done
+    }
+
+    /// The packets that the link told of, as the program `lossy-link` describes them.
+    pub fn packets(&self) -> &[Value] {
+        &self.packets
     }
 
     /// What happened so far, client by client, down and then up. Traffic is that of all
@@ -153,7 +183,8 @@ impl Flow {
         mem::take(&mut self.stalls)
     }
 
-    fn records(&self) -> impl Iterator<Item = &Record> {
+    /// The records of every client, down and then up.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.parties.iter().flat_map(Party::records)
     }
 
@@ -190,6 +221,10 @@ impl Flow {
     fn take_link(&mut self) -> io::Result<()> {
         for line in self.wire.told()? {
             self.stalls.extend(line["stalled"][1].as_u64().map(Duration::from_millis));
+            self.done.extend(Done::of(&line));
+            if !line["packet"].is_null() {
+                self.packets.push(line["packet"].clone());
+            }
             self.up.take(&line);
             self.down.take(&line);
             self.parties.iter_mut().for_each(|party| party.take_link(&line));

@@ -23,6 +23,7 @@ mod passage;
 mod plan;
 mod record;
 mod series;
+mod step;
 mod wire;
 
 pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
@@ -39,6 +40,7 @@ pub use passage::{Passage, Use};
 pub use plan::Plan;
 pub use record::{Record, Rows};
 pub use series::Series;
+pub use step::{Done, Step};
 pub use wire::Wire;
 
 use std::time::SystemTime;

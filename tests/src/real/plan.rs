@@ -19,6 +19,9 @@ pub struct Plan {
     pub up: Option<Load>,
     /// How long.
     pub time: Duration,
+    /// When the page sends what it is to send: see `pages/policies.js`. `None` is the client
+    /// module's own `sendUnreliable`.
+    pub policy: Option<&'static str>,
     /// What the link does each way, once all are connected: of it delay, loss and rate count.
     pub conditions: Conditions,
     /// The server's data plane.
@@ -43,6 +46,7 @@ impl From<Cell> for Plan {
             down: is_down.then_some(cell.load),
             up: (!is_down).then_some(cell.load),
             time: cell.time,
+            policy: None,
             conditions: cell.conditions,
             plane: cell.server,
             congestion: config.congestion,
@@ -59,7 +63,8 @@ impl Plan {
     pub fn query(&self, host: &str, port: u16) -> String {
         let seconds = self.time.as_secs();
         let up = self.up.map_or_else(String::new, |load| format!("&up={}", load_text(load)));
-        format!("host={host}&port={port}&seconds={seconds}{up}")
+        let policy = self.policy.map_or_else(String::new, |name| format!("&policy={name}"));
+        format!("host={host}&port={port}&seconds={seconds}{up}{policy}")
     }
 
     pub(super) fn record(&self, load: Load, direction: Direction) -> Record {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::micros;
 use crate::lab::{Cell, Flight, Log};
-use crate::link::{Cause, Dropped, Traffic};
+use crate::link::{Cause, Direction, Dropped, Traffic};
 
 /// What one end sent and received since it last told. As JSON
 /// `{"sent": [[number, time], ...], "arrived": [[number, sent, arrived], ...]}`.
@@ -110,6 +110,29 @@ impl Record {
         self.cell.load.time_of(self.flights.len())
     }
 
+    /// From this time, in microseconds since 1970, until a message arrived that was sent since;
+    /// `None` if none did so far.
+    pub fn resumed(&self, since: u64) -> Option<Duration> {
+        let since = self.instant(since);
+        let fresh = self.flights.iter().filter(|flight| flight.sent >= since);
+        Some(fresh.filter_map(|flight| flight.arrived).min()? - since)
+    }
+
+    /// The share of messages that arrived of those that were sent between these times, in
+    /// microseconds since 1970.
+    pub fn delivered(&self, from: u64, until: u64) -> f64 {
+        let (from, until) = (self.instant(from), self.instant(until));
+        let sent: Vec<_> =
+            self.flights.iter().filter(|flight| (from..until).contains(&flight.sent)).collect();
+        let arrived = sent.iter().filter(|flight| flight.arrived.is_some()).count();
+        arrived as f64 / sent.len().max(1) as f64
+    }
+
+    /// Which way.
+    pub fn direction(&self) -> Direction {
+        self.cell.direction
+    }
+
     /// What happened to each message so far.
     pub fn log(&self) -> Log {
         Log {
@@ -151,7 +174,6 @@ fn numbers<const N: usize>(table: &Value) -> impl Iterator<Item = [u64; N]> {
 mod tests {
     use super::*;
     use crate::lab::Load;
-    use crate::link::Direction;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -188,6 +210,18 @@ mod tests {
         let t = record.began.1;
         record.take_arrived(&json!({ "arrived": [[0, t, t + 5], [0, t, t + 6]] }));
         assert_eq!((record.log().duplicates, record.log().flights.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_sent_before_is_no_return() {
+        let mut record = record();
+        let t = record.began.1;
+        let rows = [[0, t, t + 90_000], [1, t + 60_000, t + 95_000], [2, t + 50_000, t + 99_000]];
+        record.take_arrived(&json!({ "arrived": rows }));
+        record.take_sent(&json!({ "sent": [[3, t + 70_000]] }));
+        assert_eq!(record.resumed(t + 40_000), Some(55 * MS));
+        assert_eq!(record.resumed(t + 61_000), None);
+        assert_eq!(record.delivered(t + 50_000, t + 80_000), 2.0 / 3.0);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A bad network between this machine and another.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Cut, Lines};
+use super::{Lines, Step};
 use crate::link::{Conditions, Loss};
 use crate::namespace::Namespace;
 
@@ -78,29 +77,12 @@ impl Wire {
         self.link.tell(&format!("rate {bytes_per_second}"))
     }
 
-    /// From now on nothing of this passes.
+    /// Lets the link do these, one after the other, and does not wait for it.
     ///
     /// # Errors
     /// The link is gone.
-    pub fn cut(&mut self, cut: Cut) -> io::Result<()> {
-        self.link.tell(&format!("cut {cut}"))
-    }
-
-    /// A NAT in front of this machine forgets all mappings of our datagrams; the next ones come
-    /// from this address, and other ports. Before the first time there is no NAT.
-    ///
-    /// # Errors
-    /// The link is gone.
-    pub fn map(&mut self, public: Ipv4Addr) -> io::Result<()> {
-        self.link.tell(&format!("map {public}"))
-    }
-
-    /// From now on the link tells so many bytes of each packet.
-    ///
-    /// # Errors
-    /// The link is gone.
-    pub fn record(&mut self, bytes: usize) -> io::Result<()> {
-        self.link.tell(&format!("record {bytes}"))
+    pub fn play(&mut self, steps: &[Step]) -> io::Result<()> {
+        steps.iter().try_for_each(|step| self.link.tell(&step.to_string()))
     }
 
     /// From now on the other machine's new TCP connections find their rate by CUBIC (RFC 9438),
