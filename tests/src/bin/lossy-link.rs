@@ -18,9 +18,10 @@
 //!   since the start;
 //! - `{"stalled":[time, milliseconds]}` when the machine did not let it run for some time;
 //! - `{"done":[time, line]}` when it has done what a line of its input says;
-//! - `{"packet":[time, direction, protocol, bytes, payload]}` for each packet that enters it,
-//!   once its input says `record`: the number of the protocol above IP, the bytes with all
-//!   headers, and the first bytes of the datagram or TCP segment in hexadecimal digits.
+//! - `{"packet":[time, direction, protocol, bytes, payload, passed]}` for each packet that
+//!   enters it, once its input says `record`: the number of the protocol above IP, the bytes
+//!   with all headers, the first bytes of what the datagram or TCP segment carries in
+//!   hexadecimal digits, and whether it will leave the link.
 //!
 //! What its input says holds from then on: `loss 0.1`; `rate 125000` (0 is no bottleneck);
 //! `cut datagrams`, `cut everything` or `cut nothing` of what enters; `map 192.0.2.9`: a NAT at
@@ -214,10 +215,7 @@ impl Lane {
 
     fn decide(&self, now: Instant, packet: &[u8]) -> Vec<Instant> {
         let mut road = self.road();
-        if road.record > 0 {
-            self.tell_packet(packet, road.record);
-        }
-        match datagram(packet) {
+        let arrivals = match datagram(packet) {
             Some(size) => self.carry(&mut road, now, size, packet.len()),
             None if road.cut == Cut::Everything => Vec::new(),
             None => {
@@ -225,7 +223,11 @@ impl Lane {
                 road.other += arrival.map_or(0, |_| packet.len() as u64);
                 arrival.into_iter().collect()
             }
+        };
+        if road.record > 0 {
+            self.tell_packet(packet, road.record, !arrivals.is_empty());
         }
+        arrivals
     }
 
     fn carry(&self, road: &mut Road, now: Instant, size: usize, whole: usize) -> Vec<Instant> {
@@ -281,10 +283,10 @@ impl Lane {
         println!("{}", json!({ "carried": row }));
     }
 
-    fn tell_packet(&self, packet: &[u8], bytes: usize) {
+    fn tell_packet(&self, packet: &[u8], bytes: usize, passed: bool) {
         let (protocol, rest) = payload(packet).unwrap_or((0, packet));
         let hex: String = rest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect();
-        let row = json!([micros(), self.direction.name(), protocol, packet.len(), hex]);
+        let row = json!([micros(), self.direction.name(), protocol, packet.len(), hex, passed]);
         println!("{}", json!({ "packet": row }));
     }
 

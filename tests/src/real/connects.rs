@@ -45,12 +45,21 @@ pub struct Request<'a> {
 /// How one of the runs went.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tries {
-    /// From the page's `setLocalDescription` to its channel's `open`, ascending.
-    pub took: Vec<Duration>,
+    /// Those that connected, the fastest first.
+    pub connected: Vec<Connected>,
     /// Why the others did not connect.
     pub failed: Vec<String>,
     /// What the page could tell of the last: the DTLS version, and who knew of SNAP.
     pub manner: Manner,
+}
+
+/// One connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// From the page's `setLocalDescription` to its channel's `open`.
+    pub took: Duration,
+    /// When the channel opened, in microseconds since 1970.
+    pub ended: u64,
 }
 
 /// How a page connected.
@@ -88,16 +97,22 @@ impl fmt::Display for Manner {
 impl Tries {
     /// The time that this share of all tries took at most; `None` if they did not connect.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
-        let all = self.took.len() + self.failed.len();
-        let index = (share * all as f64).ceil() as usize;
-        self.took.get(index.max(1) - 1).copied()
+        let index = (share * self.count() as f64).ceil() as usize;
+        self.connected.get(index.max(1) - 1).map(|one| one.took)
+    }
+
+    /// All tries.
+    pub fn count(&self) -> usize {
+        self.connected.len() + self.failed.len()
     }
 
     fn take(&mut self, report: &Value) {
         match (report["took"].as_f64(), report["error"].as_str()) {
             (Some(took), _) => {
                 let took = Duration::from_secs_f64(took.max(0.0) / 1e3);
-                self.took.insert(self.took.partition_point(|other| *other <= took), took);
+                let ended = report["ended"].as_u64().unwrap_or(0);
+                let place = self.connected.partition_point(|other| other.took <= took);
+                self.connected.insert(place, Connected { took, ended });
                 self.manner = manner(report);
             }
             (None, why) => self.failed.push(why.unwrap_or("no time").to_owned()),

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::party::Party;
 use super::plan::DOWNLOAD_PORT;
-use super::{Client, Done, Download, Lines, Passage, Plan, Record, Step, Use, Wire, micros};
+use super::{
+    Client, Done, Download, Lines, Packet, Passage, Plan, Record, Step, Use, Wire, micros,
+};
 use crate::lab::Log;
 use crate::link::Direction::{self, Down, Up};
 
@@ -40,7 +42,7 @@ pub struct Flow {
     rss_kib: u64,
     stalls: Vec<Duration>,
     done: Vec<Done>,
-    packets: Vec<Value>,
+    packets: Vec<Packet>,
 }
 
 impl Flow {
@@ -132,8 +134,8 @@ impl Flow {
         &self.done
     }
 
-    /// The packets that the link told of, as the program `lossy-link` describes them.
-    pub fn packets(&self) -> &[Value] {
+    /// The packets that the link told of, the oldest first.
+    pub fn packets(&self) -> &[Packet] {
         &self.packets
     }
 
@@ -219,12 +221,11 @@ impl Flow {
     }
 
     fn take_link(&mut self) -> io::Result<()> {
-        for line in self.wire.told()? {
+        let told = self.wire.told()?;
+        self.packets.extend(Packet::told(&told));
+        for line in told {
             self.stalls.extend(line["stalled"][1].as_u64().map(Duration::from_millis));
             self.done.extend(Done::of(&line));
-            if !line["packet"].is_null() {
-                self.packets.push(line["packet"].clone());
-            }
             self.up.take(&line);
             self.down.take(&line);
             self.parties.iter_mut().for_each(|party| party.take_link(&line));
