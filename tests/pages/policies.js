@@ -24,6 +24,25 @@ const policies = {
   // The same by the browser's counters, which know of connectivity checks too.
   counted: (net) => counted(net, Infinity),
   counted500: (net) => counted(net, 500),
+  // While something is unsent for long, or again soon after that, one message for 200 ms: a
+  // `send()` carries the FORWARD-TSN that is due, and its acknowledgement ends the waiting.
+  stuck: ({ channel }) => {
+    const [STUCK, PROBE, WARY] = [250, 200, 1000]; // ms
+    let [clear, stuck, fed] = [0, -Infinity, 0];
+    return () => {
+      const now = performance.now();
+      if (channel.bufferedAmount === 0) clear = now;
+      else if (now - clear >= (now - stuck < WARY ? 0 : STUCK)) {
+        stuck = now;
+        if (now - fed < PROBE) return false;
+      }
+      fed = now;
+      return true;
+    };
+  },
+  // Nothing to a channel that sent nothing for 100 ms, or one message for so many ms.
+  drain: (net) => drain(net, Infinity),
+  drain200: (net) => drain(net, 200),
   // A tenth of the silence between two messages.
   growing: (net) => {
     const last = lastHeard(net);
@@ -45,6 +64,20 @@ function seldom({ channel }, pause) {
     if (channel.bufferedAmount > 0 && now - sent < pause) return false;
     sent = now;
     return true;
+  };
+}
+
+function drain({ channel }, probe) {
+  let [level, moved, fed] = [0, 0, 0];
+  return (size) => {
+    const [now, unsent] = [performance.now(), channel.bufferedAmount];
+    if (unsent === 0 || unsent < level) moved = now;
+    const blocked = now - moved > 100;
+    const probes = now - fed >= probe;
+    const admitted = unsent === 0 || ((!blocked || probes) && unsent + size <= 65_536);
+    if (admitted) fed = now;
+    level = unsent + (admitted ? size : 0);
+    return admitted;
   };
 }
 
@@ -90,5 +123,5 @@ function counted(net, pause) {
 export function sender(net, name) {
   if (name === 'net') return (data) => net.sendUnreliable(data);
   const policy = policies[name](net);
-  return (data) => policy() && net.channel.send(data);
+  return (data) => policy(data.byteLength) && net.channel.send(data);
 }

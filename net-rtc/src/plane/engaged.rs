@@ -15,6 +15,7 @@ use super::packet::{
     Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, u16_at,
 };
 use super::receiver::{Offence, Receiver};
+use super::reminder::Reminder;
 use super::repair::Copies;
 use super::sender::Sender;
 use super::settings::Settings;
@@ -33,6 +34,7 @@ pub(super) struct Engaged {
     sender: Sender,
     receiver: Receiver,
     brake: Brake,
+    reminder: Reminder,
     pace: Pace,
     copies: Copies,
     repair: Repair,
@@ -87,6 +89,7 @@ impl Engaged {
             sender: Sender::new(local.next),
             receiver,
             brake: Brake::new(now, settings.least_rate, settings.most_rate),
+            reminder: Reminder::new(now),
             pace: Pace::new(now, settings),
             copies: Copies::default(),
             repair: settings.repair,
@@ -184,14 +187,18 @@ impl Engaged {
     pub(super) fn inbound(&mut self, now: Instant, packet: &[u8]) -> Result<Passage, &'static str> {
         let header = Header::parse(packet).ok_or("a packet without a header")?;
         let mut builder = Builder::new(header);
-        let mut has_data = false;
+        let (mut has_data, mut speaks) = (false, false);
         for chunk in chunks(packet) {
             has_data |= chunk.kind == kind::DATA;
+            speaks |= matches!(chunk.kind, kind::DATA | kind::FORWARD_TSN);
             self.take(now, &chunk, &mut builder)?;
         }
         if has_data {
             let news = self.receiver.packet_done(now);
             self.brake.arrived(now, news, self.receiver.highest());
+        }
+        if self.reminder.heard(now, speaks) {
+            self.receiver.repeat();
         }
         Ok(if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) })
     }

@@ -13,6 +13,7 @@ mod flight;
 mod pace;
 pub(crate) mod packet;
 mod receiver;
+mod reminder;
 mod repair;
 mod rtt;
 mod seen;

@@ -105,6 +105,11 @@ impl Receiver {
         std::mem::take(&mut self.news)
     }
 
+    /// Says at once again what has arrived.
+    pub(crate) fn repeat(&mut self) {
+        self.owed = Owed::Now;
+    }
+
     /// The TSN to acknowledge, if it is time, or if it can ride along.
     pub(crate) fn acknowledge(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
         let due = match self.owed {
