@@ -135,7 +135,7 @@ fn manner(report: &Value) -> Manner {
 /// When the browser is not installed, or its page does not report for a minute.
 pub fn connect(visitor: Visitor, request: &Request<'_>) -> io::Result<Vec<Tries>> {
     let site = Site::new();
-    let url = site.url(&format!("connect.html?{}", query(request)));
+    let url = site.url(&format!("connects.html?{}", query(request)));
     let _browser = Browser::start_with(visitor.kind, &url, visitor.arguments);
     let mut all = vec![Tries::default(); request.runs.len()];
     loop {
