@@ -63,6 +63,7 @@ mod early;
 mod endpoint;
 mod error;
 mod event;
+mod evidence;
 #[cfg(test)]
 mod evil;
 mod fresh;
@@ -91,6 +92,7 @@ pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
+pub use evidence::Evidence;
 pub use latest::Latest;
 pub use options::SendOptions;
 pub use path::{Gauge, Path};

@@ -44,7 +44,7 @@ fn side(config: Config) -> Side {
 }
 
 impl Pair {
-    fn new() -> Pair {
+    pub(crate) fn new() -> Pair {
         Pair::with(config(SERVER), config(CLIENT))
     }
 

@@ -13,6 +13,7 @@ use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
+use crate::evidence::Evidence;
 use crate::offer::PendingOffer;
 use crate::options::SendOptions;
 use crate::outbox::{Outbox, Written};
@@ -46,6 +47,8 @@ pub(crate) struct Peer {
     state: State,
     sources: Sources,
     silence: Silence,
+    began: Instant,
+    evidence: Evidence,
     wake: Option<Instant>,
 }
 
@@ -95,6 +98,8 @@ impl Peer {
             gauge,
             channels: config.channels,
             credentials,
+            began: now,
+            evidence: Evidence::at(Stage::Answer),
             state,
             sources: Sources::new(config.sources),
             silence: Silence::new(now, config.silent_timeout),
@@ -140,6 +145,7 @@ impl Peer {
         // A ClientHello from an address that no check has proved must not reach DTLS.
         if self.rtc.accepts(&input) {
             self.silence.note(now, contents);
+            self.evidence.note(source, contents);
             self.feed(now, input, out);
         }
     }
@@ -181,6 +187,11 @@ impl Peer {
         self.sources.learn(source)
     }
 
+    /// Notes a check with a wrong password.
+    pub(crate) fn note_forged(&mut self) {
+        self.evidence.note_forged();
+    }
+
     pub(crate) fn sources(&self) -> &[SocketAddr] {
         self.sources.known()
     }
@@ -199,6 +210,13 @@ impl Peer {
 
     pub(crate) fn stage(&self) -> Option<Stage> {
         self.state.stage()
+    }
+
+    /// What was heard on the way to where it is, or to where it ended.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let stage = self.stage().unwrap_or(self.evidence.stage);
+        let sctp = self.evidence.sctp || self.plane.lock().heard() > self.began;
+        Evidence { stage, sctp, ..self.evidence }
     }
 
     /// Messages that were dropped unsent.
@@ -383,6 +401,7 @@ impl Peer {
         if self.is_closed() {
             return;
         }
+        self.evidence = self.evidence();
         self.set_state(State::Closed);
         self.outbox.clear();
         out.push(PeerOutput::Event(Event::Closed(reason)));
