@@ -93,7 +93,9 @@ mod tests {
     fn each_kind_of_datagram_is_counted_as_what_it_is() {
         let [first, second] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, 7], port)));
         let mut evidence = Evidence::at(Stage::Ice);
-        for (source, byte) in [(first, 0), (second, 0), (first, 1), (first, 22), (first, 63), (first, 128)] {
+        for (source, byte) in
+            [(first, 0), (second, 0), (first, 1), (first, 22), (first, 63), (first, 128)]
+        {
             evidence.note(source, &[byte, 9]);
         }
         evidence.note(first, &[]);
