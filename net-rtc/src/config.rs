@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::Connecting;
+
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -37,6 +39,9 @@ pub struct Config {
     /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
     /// 64 KiB. They are delivered after `Open`; past the bound they are dropped.
     pub early_bytes: usize,
+
+    /// What makes a connection open sooner. Default: everything.
+    pub connecting: Connecting,
 
     /// From the answer to the open channel. Default 15 s, then the peer closes as `Timeout`.
     pub connect_timeout: Duration,
@@ -150,6 +155,7 @@ impl Config {
             fresh_time: Duration::from_millis(100),
             sctp_bytes: 16 * 1024,
             early_bytes: 64 * 1024,
+            connecting: Connecting::default(),
             connect_timeout: Duration::from_secs(15),
             silent_timeout: Duration::from_secs(20),
             sources: 16,

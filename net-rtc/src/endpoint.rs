@@ -25,7 +25,7 @@ use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::sdp::{Offer, Role, candidate_addresses, checked};
-use crate::{Config, crypto};
+use crate::{Config, OfferOptions, crypto};
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).
@@ -101,7 +101,23 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// The offer stands until it is answered or [`close`](Endpoint::close) is called.
     ///
     /// [`accept_answer`]: Endpoint::accept_answer
+    ///
+    /// # Errors
+    /// If a peer with this key lives already.
     pub fn offer(&mut self, now: Instant, key: K) -> Result<Offer, OfferError> {
+        self.offer_with(now, key, OfferOptions::default())
+    }
+
+    /// [`offer`](Endpoint::offer) for somebody of whom more is known.
+    ///
+    /// # Errors
+    /// As of [`offer`](Endpoint::offer).
+    pub fn offer_with(
+        &mut self,
+        now: Instant,
+        key: K,
+        _options: OfferOptions,
+    ) -> Result<Offer, OfferError> {
         if self.slots.contains_key(&key) {
             return Err(OfferError::KeyInUse);
         }
@@ -120,6 +136,24 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
+        self.take_answer(now, key, sdp)
+    }
+
+    /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
+    /// stream 0.
+    ///
+    /// # Errors
+    /// As of [`accept_answer`](Endpoint::accept_answer).
+    pub fn accept_answer_negotiated(
+        &mut self,
+        now: Instant,
+        key: &K,
+        sdp: &str,
+    ) -> Result<(), AcceptAnswerError> {
+        self.take_answer(now, key, sdp)
+    }
+
+    fn take_answer(&mut self, now: Instant, key: &K, sdp: &str) -> Result<(), AcceptAnswerError> {
         let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
         if !self.peers[slot].1.awaits_answer() {
             return Err(AcceptAnswerError::Unexpected);
@@ -144,6 +178,24 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
+        self.answer(now, key, sdp)
+    }
+
+    /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
+    /// stream 0: say so to the other side along with the answer.
+    ///
+    /// # Errors
+    /// As of [`accept_offer`](Endpoint::accept_offer).
+    pub fn accept_offer_negotiated(
+        &mut self,
+        now: Instant,
+        key: K,
+        sdp: &str,
+    ) -> Result<String, AcceptOfferError> {
+        self.answer(now, key, sdp)
+    }
+
+    fn answer(&mut self, now: Instant, key: K, sdp: &str) -> Result<String, AcceptOfferError> {
         if self.slots.contains_key(&key) {
             return Err(AcceptOfferError::KeyInUse);
         }

@@ -55,6 +55,7 @@
 //! what is signalled.
 
 mod config;
+mod connecting;
 mod credentials;
 mod crypto;
 mod deadlines;
@@ -87,6 +88,7 @@ mod state;
 mod tap;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};
+pub use connecting::{Connecting, DtlsVersions, OfferOptions, Setup};
 pub use deadlines::Deadlines;
 pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};
