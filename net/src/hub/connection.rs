@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
-use net_rtc::Path;
+use net_rtc::{OfferOptions, Path};
 use net_signal::{Candidate, Negotiation};
 use net_ws::{Message, Request, Socket};
 
 use super::core::Core;
 use super::ending::{Ending, Full};
+use super::form::Form;
 use super::{ConnectionId, Output};
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
 
@@ -194,7 +195,9 @@ impl Connection {
             match negotiation.poll_output() {
                 net_signal::Output::Timeout(wake) => return wake,
                 net_signal::Output::Send(text) => self.signal(now, text),
-                net_signal::Output::Answer { sdp, .. } => self.answered(now, &sdp, core),
+                net_signal::Output::Answer { sdp, negotiated } => {
+                    self.answered(now, &sdp, negotiated, core);
+                }
                 net_signal::Output::Refused(refusal) => self.finish(now, refusal, core),
             }
         }
@@ -213,22 +216,29 @@ impl Connection {
         if core.is_full() {
             return self.finish(now, Full::Peers, core);
         }
-        let info = PeerInfo {
-            remote: self.remote,
-            path: request.path().to_owned(),
-            query: request.query().map(str::to_owned),
-            link: Path::default(),
-        };
-        let offer = core.endpoint.offer(now, self.id).expect("connection ids are never reused");
+        let (form, query) = Form::asked(request.query());
+        let (remote, path) = (self.remote, request.path().to_owned());
+        let info = PeerInfo { remote, path, query, link: Path::default() };
+        let negotiation = self.offer(now, form, core);
+        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+    }
+
+    fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
+        let connecting = form.connecting(&core.config);
+        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
+        let offer = core.endpoint.offer_with(now, self.id, options);
+        let offer = offer.expect("connection ids are never reused");
         let candidates = offer.candidates.iter().map(|candidate| Candidate {
             candidate: candidate.clone(),
             sdp_mid: offer.mid.clone(),
             sdp_m_line_index: 0,
             username_fragment: offer.ufrag.clone(),
         });
-        let limits = core.config.signalling();
-        let negotiation = Negotiation::offer(now, limits, offer.sdp, candidates.collect());
-        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+        let offer_in = match connecting.negotiated {
+            true => Negotiation::offer_negotiated,
+            false => Negotiation::offer,
+        };
+        offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
     }
 
     fn signal(&mut self, now: Instant, text: String) {
@@ -237,9 +247,13 @@ impl Connection {
         }
     }
 
-    fn answered(&mut self, now: Instant, sdp: &str, core: &mut Core) {
+    fn answered(&mut self, now: Instant, sdp: &str, negotiated: bool, core: &mut Core) {
+        let result = match negotiated {
+            true => core.endpoint.accept_answer_negotiated(now, &self.id, sdp),
+            false => core.endpoint.accept_answer(now, &self.id, sdp),
+        };
         // A refused answer comes back as the endpoint's `Closed`.
-        if let Err(error) = core.endpoint.accept_answer(now, &self.id, sdp) {
+        if let Err(error) = result {
             debug!("connection {:?}: {error}", self.id);
         }
     }

@@ -9,6 +9,7 @@ mod connection;
 mod core;
 mod diagnosis;
 mod ending;
+mod form;
 mod lines;
 mod reach;
 
