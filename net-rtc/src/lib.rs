@@ -54,6 +54,7 @@
 //! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
 //! what is signalled.
 
+mod answer;
 mod config;
 mod connecting;
 mod credentials;
@@ -69,6 +70,7 @@ mod evidence;
 mod evil;
 mod fresh;
 mod latest;
+mod nomination;
 mod offer;
 mod options;
 mod outbox;
@@ -82,6 +84,7 @@ mod sdp;
 #[cfg(test)]
 mod sends;
 mod silence;
+mod snap;
 mod sources;
 mod stack;
 mod state;
