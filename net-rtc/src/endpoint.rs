@@ -196,7 +196,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     ///
     /// # Errors
     /// If the channel of this peer is not open, or the message is longer than
-    /// [`Config::message_bytes`]; the message comes back.
+    /// [`Config::message_bytes`], or than 64 KiB with plain SCTP; the message comes back.
     pub fn send(
         &mut self,
         now: Instant,
@@ -219,7 +219,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         options: SendOptions,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if message.len() > self.config.message_bytes {
+        if message.len() > self.config.longest() {
             return Err(SendError::TooLarge(message));
         }
         match self.slots.get(key).copied() {
@@ -309,6 +309,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     ) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.inject(now, write, out));
+    }
+
+    /// 12 or 13, once DTLS is up.
+    #[cfg(test)]
+    pub(crate) fn dtls_version(&mut self, key: &K) -> Option<u8> {
+        self.peers[self.slots[key]].1.dtls_version()
     }
 
     /// Opens another channel and sends on it, as only an odd peer does.

@@ -57,6 +57,10 @@
 mod answer;
 mod config;
 mod connecting;
+#[cfg(test)]
+mod connects;
+#[cfg(test)]
+mod contract;
 mod credentials;
 mod crypto;
 mod deadlines;
