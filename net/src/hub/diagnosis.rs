@@ -13,6 +13,9 @@ use crate::{CloseReason, Config, Stage};
 /// Who leaves sooner than this may have had reasons of his own: nothing is suggested.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What to try where the way is open and the two sides do not understand each other.
+const TRY_COMPATIBLE: &str = "does it open with Config::connecting = Connecting::COMPATIBLE?";
+
 /// What is known of a connection that ends before it is a peer.
 #[derive(Debug)]
 pub(super) struct Case<'a> {
@@ -46,8 +49,10 @@ impl Words {
 impl Case<'_> {
     /// How far it came.
     pub(super) fn stage(&self, ending: &Ending) -> Stage {
+        use net_rtc::CloseReason as Rtc;
         match (ending, self.evidence) {
             (Ending::Full(Full::Peers | Full::HalfOpen), _) => Stage::Accept,
+            (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
             (_, None) => Stage::Upgrade,
             (_, Some(evidence)) => evidence.stage.into(),
         }
@@ -116,7 +121,11 @@ impl Case<'_> {
             Rtc::ByPeer | Rtc::Lost => self.left(),
             Rtc::Failed(net_rtc::Stage::Answer, cause) => Words::new(cause.clone())
                 .set("the answer must be that of a browser, unchanged, to this offer"),
-            Rtc::Failed(_, cause) => Words::new(cause.clone()),
+            // DTLS gives up by itself. That nothing came back says more than that.
+            Rtc::Failed(_, _) if self.evidence.is_some_and(|heard| heard.records == 0) => {
+                self.stuck()
+            }
+            Rtc::Failed(_, cause) => Words::new(cause.clone()).set(TRY_COMPATIBLE),
             other => Words::new(other.to_string()),
         }
     }
@@ -158,8 +167,7 @@ impl Case<'_> {
                 )
             }
             (Some(_), Evidence { sctp: false, .. }) => {
-                Words::new("DTLS is up, and no SCTP packet came")
-                    .set("does it open with Config::connecting = Connecting::COMPATIBLE?")
+                Words::new("DTLS is up, and no SCTP packet came").set(TRY_COMPATIBLE)
             }
             (Some(_), _) => {
                 let time = seconds(self.config.connect_timeout);
@@ -274,9 +282,14 @@ mod tests {
 
     #[test]
     fn what_failed_says_itself_why() {
-        let failed = Rtc::Failed(Reached::Dtls, "certificate mismatch".into());
-        let said = said(SECOND, Some(checked(Reached::Dtls)), failed);
-        assert_says(said, Stage::Dtls, "certificate mismatch", "");
+        let failed = |cause: &str| Rtc::Failed(Reached::Dtls, cause.into());
+        let evidence = Evidence { records: 4, ..checked(Reached::Dtls) };
+        let heard = said(SECOND, Some(evidence), failed("certificate mismatch"));
+        assert_says(heard, Stage::Dtls, "certificate mismatch", "Connecting::COMPATIBLE");
+        let cause =
+            "checks from 198.51.100.9 reached UDP 3000, nothing came back after our answers";
+        let unheard = said(SECOND, Some(checked(Reached::Dtls)), failed("timeout"));
+        assert_says(unheard, Stage::Dtls, cause, "outbound UDP");
     }
 
     #[test]
