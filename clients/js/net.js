@@ -395,13 +395,13 @@ class Handshake {
   #reach(stage) {
     if (STAGES.indexOf(stage) <= STAGES.indexOf(this.#stage)) return;
     this.#stage = stage;
-    if (stage === 'dtls') this.#leaveTime();
+    if (RETRIED.includes(stage)) this.#leaveTime();
   }
 
   // What is stuck from here on may do in the older form: half of the time that is left is for that.
   #leaveTime() {
     const { deadline, compatible } = this.#options;
-    if (compatible) return;
+    if (compatible || this.#stuck) return;
     const half = (deadline - performance.now()) / 2;
     this.#stuck = setTimeout(() => this.#fail(`${this.#missing()} within ${Math.round(half)} ms`), half);
   }

@@ -301,6 +301,8 @@ fn the_client_keeps_its_promises(kind: Kind) {
     assert!(full["dropped"].as_u64() > Some(0), "{full}");
     assert!(full["largest"].as_u64() <= full["bound"].as_u64(), "{full}");
     assert_eq!(full["alive"], 1000, "{full}");
+    let taken = serde_json::json!([true, true, false, false, true, true]);
+    assert_eq!(report["blocked"], taken, "{report:#}");
     assert_eq!(report["last"]["told"], "last words", "{report:#}");
     assert_eq!(report["last"]["closes"], 1, "{report:#}");
     let refused = report["wrong"].as_array().map(|all| all.iter().all(|name| name == "TypeError"));

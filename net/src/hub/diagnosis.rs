@@ -161,10 +161,9 @@ impl Case<'_> {
             ))
             .set(format!("is outbound UDP from port {port} open?")),
             (Some(_), Evidence { stage, sctp: false, .. }) if stage <= net_rtc::Stage::Dtls => {
-                Words::new("the DTLS handshake began and did not end").set(
-                    "are datagrams of 1,200 bytes lost on the way, as in a narrow tunnel? \
-                          Does it with Config::connecting = Connecting::COMPATIBLE?",
-                )
+                Words::new("the DTLS handshake began and did not end").set(format!(
+                    "are datagrams of 1,200 bytes lost, as in a tunnel? If not, {TRY_COMPATIBLE}"
+                ))
             }
             (Some(_), Evidence { sctp: false, .. }) => {
                 Words::new("DTLS is up, and no SCTP packet came").set(TRY_COMPATIBLE)
