@@ -68,6 +68,8 @@ mod event;
 mod evil;
 mod fresh;
 mod latest;
+#[cfg(test)]
+mod lost;
 mod offer;
 mod options;
 mod outbox;
