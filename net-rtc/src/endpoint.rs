@@ -11,10 +11,10 @@ use bytes::Bytes;
 use log::{debug, warn};
 use slab::Slab;
 use str0m::IceCreds;
-use str0m::config::DtlsCert;
 use str0m::ice::StunMessage;
 
 use crate::credentials::{Credentials, slot_of};
+use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
 use crate::dropped::Dropped;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
@@ -23,7 +23,7 @@ use crate::options::SendOptions;
 use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
-use crate::sdp::{Offer, Role, candidate_addresses, checked};
+use crate::sdp::{Offer, candidate_addresses, checked};
 use crate::{Config, OfferOptions, crypto};
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
@@ -41,7 +41,7 @@ const ONE_PACKET: usize = 1_062;
 #[derive(Debug)]
 pub struct Endpoint<K> {
     config: Arc<Config>,
-    certificate: DtlsCert,
+    dtls: Dtls,
     credentials: Credentials,
     peers: Slab<(K, Peer)>,
     slots: HashMap<K, usize>,
@@ -73,7 +73,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
         Endpoint {
-            certificate: crypto::certificate(),
+            dtls: Dtls::new(&config.connecting),
             credentials: Credentials::new(config.seed),
             config: Arc::new(config),
             peers: Slab::new(),
@@ -109,16 +109,15 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         &mut self,
         now: Instant,
         key: K,
-        _options: OfferOptions,
+        options: OfferOptions,
     ) -> Result<Offer, OfferError> {
         if self.slots.contains_key(&key) {
             return Err(OfferError::KeyInUse);
         }
         let credentials = self.draw_credentials();
-        let ufrag = credentials.ufrag.clone();
-        let (peer, sdp) = Peer::offered(now, &self.config, &self.certificate, credentials);
+        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, options);
         self.insert(now, key, peer);
-        Ok(Offer::new(&sdp, self.config.announced(), &ufrag))
+        Ok(offer)
     }
 
     /// Takes the answer to an offer of ours. Its candidates are ignored: where the other side
@@ -129,7 +128,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp)
+        self.take_answer(now, key, sdp, false)
     }
 
     /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
@@ -143,24 +142,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp)
-    }
-
-    fn take_answer(&mut self, now: Instant, key: &K, sdp: &str) -> Result<(), AcceptAnswerError> {
-        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
-        if !self.peers[slot].1.awaits_answer() {
-            return Err(AcceptAnswerError::Unexpected);
-        }
-        let config = self.config.clone();
-        let clean = checked(sdp, config.sdp_bytes, Role::Offerer);
-        self.with_peer(slot, |peer, out| match clean {
-            Ok(sdp) => peer.accept_answer(now, &config, &sdp, out),
-            Err(cause) => {
-                peer.close(now, CloseReason::Failed(Stage::Answer, cause.clone()), out);
-                Err(cause)
-            }
-        })
-        .map_err(AcceptAnswerError::Refused)
+        self.take_answer(now, key, sdp, true)
     }
 
     /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
@@ -171,7 +153,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp)
+        self.answer(now, key, sdp, false)
     }
 
     /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
@@ -185,25 +167,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp)
-    }
-
-    fn answer(&mut self, now: Instant, key: K, sdp: &str) -> Result<String, AcceptOfferError> {
-        if self.slots.contains_key(&key) {
-            return Err(AcceptOfferError::KeyInUse);
-        }
-        let refused = AcceptOfferError::Refused;
-        let sdp = checked(sdp, self.config.sdp_bytes, Role::Answerer).map_err(refused)?;
-        let theirs = candidate_addresses(&sdp);
-        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
-            return Err(AcceptOfferError::AddressInUse);
-        }
-        let credentials = self.draw_credentials();
-        let made = Peer::answering(now, &self.config, &self.certificate, credentials, &sdp);
-        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
-        let slot = self.insert(now, key, peer);
-        theirs.into_iter().for_each(|address| _ = self.learn(slot, address));
-        Ok(answer)
+        self.answer(now, key, sdp, true)
     }
 
     /// Feeds a datagram or the passing of time.
@@ -337,6 +301,48 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.open_another(now, out));
+    }
+
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        key: &K,
+        sdp: &str,
+        negotiated: bool,
+    ) -> Result<(), AcceptAnswerError> {
+        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
+        if !self.peers[slot].1.awaits_answer() {
+            return Err(AcceptAnswerError::Unexpected);
+        }
+        let config = self.config.clone();
+        self.with_peer(slot, |peer, out| peer.accept_answer(now, &config, sdp, negotiated, out))
+            .map_err(AcceptAnswerError::Refused)
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        key: K,
+        sdp: &str,
+        negotiated: bool,
+    ) -> Result<String, AcceptOfferError> {
+        if self.slots.contains_key(&key) {
+            return Err(AcceptOfferError::KeyInUse);
+        }
+        let refused = AcceptOfferError::Refused;
+        let config = self.config.clone();
+        let snap = config.connecting.snap && config.first_tsn.is_none();
+        let sdp = checked(sdp, config.sdp_bytes, snap).map_err(refused)?;
+        let theirs = candidate_addresses(&sdp);
+        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
+            return Err(AcceptOfferError::AddressInUse);
+        }
+        let credentials = self.draw_credentials();
+        let made = Peer::answering(now, &config, &self.dtls, credentials, &sdp, negotiated);
+        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
+        let slot = self.insert(now, key, peer);
+        theirs.into_iter().for_each(|address| _ = self.learn(slot, address));
+        Ok(answer)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

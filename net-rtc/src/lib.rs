@@ -54,6 +54,7 @@
 //! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
 //! what is signalled.
 
+mod answer;
 mod config;
 mod connecting;
 mod credentials;
@@ -70,6 +71,7 @@ mod fresh;
 mod latest;
 #[cfg(test)]
 mod lost;
+mod nomination;
 mod offer;
 mod options;
 mod outbox;
@@ -83,6 +85,7 @@ mod sdp;
 #[cfg(test)]
 mod sends;
 mod silence;
+mod snap;
 mod sources;
 mod stack;
 mod state;

@@ -38,13 +38,16 @@ use self::opening::Opening;
 use self::shift::Shift;
 use self::watch::Watch;
 use crate::path::Gauge;
+use crate::snap::Inits;
 use crate::{Config, DataPlane};
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
 #[derive(Debug)]
 pub(crate) struct Plane {
     now: Instant,
+    /// When DTLS last decrypted something; at first, when it all began.
     heard: Instant,
+    has_heard: bool,
     watch: Watch,
     stage: Stage,
     shift: Shift,
@@ -96,6 +99,7 @@ impl Plane {
         Plane {
             now,
             heard: now,
+            has_heard: false,
             watch: Watch::new(config),
             stage: Stage::Watching(config.data_plane(), Opening::new(config.connecting.resend)),
             shift: Shift::default(),
@@ -120,6 +124,21 @@ impl Plane {
     /// When the last packet came that DTLS had decrypted.
     pub(crate) fn heard(&self) -> Instant {
         self.heard
+    }
+
+    /// Whether a packet has come that DTLS had decrypted.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
+    /// Learns of an SCTP handshake that went along with offer and answer.
+    pub(crate) fn introduce(&mut self, inits: &Inits) {
+        self.watch.introduce(inits);
+    }
+
+    /// DTLS is up: says something that the other side answers, if SCTP has nothing to say.
+    pub(crate) fn greet(&mut self) {
+        self.watch.greet();
     }
 
     /// Whether the channel has not been open yet.
@@ -210,7 +229,7 @@ impl Plane {
         if self.loses(packet) {
             return Passage::Swallow;
         }
-        self.heard = self.now;
+        (self.heard, self.has_heard) = (self.now, true);
         self.inward(packet)
     }
 
@@ -244,7 +263,13 @@ impl Plane {
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
         match &mut self.stage {
-            Stage::Watching(_, opening) => opening.packet(self.now),
+            Stage::Watching(_, opening) => match self.watch.packet() {
+                Some(greeting) => {
+                    opening.sent(self.now, &greeting);
+                    Some(greeting)
+                }
+                None => opening.packet(self.now),
+            },
             Stage::Engaged(engaged) => engaged.packet(),
             Stage::Plain(catch_up) => catch_up.as_mut()?.packet(),
         }

@@ -54,6 +54,8 @@ struct Unanswered {
 /// What ends the waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
+    /// To our HEARTBEAT: anything.
+    Word,
     /// To our INIT.
     InitAck,
     /// To our INIT ACK.
@@ -163,6 +165,7 @@ impl Answer {
     /// What a chunk of ours asks for.
     fn to(chunk: &Chunk<'_>) -> Option<Answer> {
         match chunk.kind {
+            kind::HEARTBEAT => Some(Answer::Word),
             kind::INIT => Some(Answer::InitAck),
             kind::INIT_ACK => Some(Answer::CookieEcho),
             kind::COOKIE_ECHO => Some(Answer::CookieAck),
@@ -180,6 +183,9 @@ impl Answer {
 
     /// Whether a chunk of the peer's is it, or something that comes later.
     fn is_in(self, chunk: &Chunk<'_>) -> bool {
+        if self == Answer::Word {
+            return true;
+        }
         let step = match chunk.kind {
             kind::ABORT | kind::SHUTDOWN | kind::SHUTDOWN_ACK => return true,
             kind::INIT_ACK => 0,
@@ -188,7 +194,7 @@ impl Answer {
             _ => return false,
         };
         match self {
-            Answer::InitAck => true,
+            Answer::Word | Answer::InitAck => true,
             Answer::CookieEcho | Answer::CookieAck => step >= 2,
             Answer::Talk => step >= 3,
             Answer::Open(tsn) | Answer::Ack(tsn) => chunk.kind == kind::SACK && covers(chunk, tsn),
@@ -289,6 +295,7 @@ mod tests {
     #[test]
     fn each_packet_waits_for_its_own_answer_or_for_what_comes_later() {
         let now = Instant::now();
+        let heartbeat_ack = plain(kind::HEARTBEAT_ACK);
         let any = [kind::INIT_ACK, kind::COOKIE_ECHO, kind::COOKIE_ACK].map(plain);
         let [init_ack, cookie_echo, cookie_ack] = any;
         let theirs = data(protocol::BINARY, 900, 0);
@@ -297,6 +304,7 @@ mod tests {
             (plain(kind::INIT_ACK), vec![&cookie_echo], vec![&init_ack]),
             (plain(kind::COOKIE_ECHO), vec![&cookie_ack, &theirs], vec![&init_ack]),
             (plain(kind::COOKIE_ACK), vec![&theirs], vec![&init_ack, &cookie_echo]),
+            (plain(kind::HEARTBEAT), vec![&theirs, &init_ack, &heartbeat_ack], vec![]),
             (open(7), vec![], vec![&init_ack, &cookie_echo, &cookie_ack, &theirs]),
         ];
         for (ours, answers, others) in cases {
