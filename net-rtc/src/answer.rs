@@ -78,6 +78,13 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_loses_every_candidate() {
+        let hostile = "a=candidate:9 1 udp 1 169.254.169.254 1 typ host\n".repeat(50);
+        let answer = Answer::parse(&format!("{ANSWER}{hostile}"), 16_384, Setup::Active).unwrap();
+        assert!(!format!("{answer:?}").contains("169.254"), "{answer:?}");
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         let refused = |from: &str, to: &str| parsed(&ANSWER.replace(from, to)).unwrap_err();
         assert_eq!(refused("a=fing", "a=ring"), "no a=fingerprint: line");

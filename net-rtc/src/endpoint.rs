@@ -296,6 +296,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.with_peer(slot, |peer, out| peer.inject(now, write, out));
     }
 
+    /// 12 or 13, once DTLS is up.
+    #[cfg(test)]
+    pub(crate) fn dtls_version(&mut self, key: &K) -> Option<u8> {
+        self.peers[self.slots[key]].1.dtls_version()
+    }
+
     /// Opens another channel and sends on it, as only an odd peer does.
     #[cfg(test)]
     pub(crate) fn open_another(&mut self, now: Instant, key: &K) {

@@ -57,6 +57,8 @@
 mod answer;
 mod config;
 mod connecting;
+#[cfg(test)]
+mod connects;
 mod credentials;
 mod crypto;
 mod deadlines;

@@ -267,6 +267,16 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(crate) fn dtls_version(&mut self) -> Option<u8> {
+        use str0m::crypto::dtls::ProtocolVersion;
+        match self.rtc.direct_api().dtls_protocol_version()? {
+            ProtocolVersion::DTLS1_2 => Some(12),
+            ProtocolVersion::DTLS1_3 => Some(13),
+            _ => None,
+        }
+    }
+
+    #[cfg(test)]
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.rtc.direct_api().create_data_channel(unreliable(false));
         self.step(now, out);
