@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_millis(50);
 /// ```
 #[derive(Debug)]
 pub(super) struct Opening {
-    /// How long the first answer may take; `None` leaves everything to SCTP.
+    /// How long the first answer may take; `None` leaves to SCTP what SCTP repeats.
     patience: Option<Duration>,
     /// Before that, DTLS keeps what SCTP sends.
     connected: bool,
@@ -89,10 +89,12 @@ impl Opening {
 
     /// SCTP sends a packet; kept if it asks for an answer that belongs to the opening.
     pub(super) fn sent(&mut self, now: Instant, packet: &[u8]) {
-        let Some(wait) = self.patience else { return };
         let Some(answer) = chunks(packet).filter_map(|chunk| Answer::to(&chunk)).last() else {
             return;
         };
+        // SCTP knows nothing of a HEARTBEAT that is ours.
+        let ours = (answer == Answer::Word).then_some(LONGEST);
+        let Some(wait) = self.patience.or(ours) else { return };
         self.unanswered.retain(|other| other.answer != answer);
         let (packet, next) = (packet.to_vec(), now + wait);
         self.unanswered.push(Unanswered { packet, answer, next, wait });
@@ -274,12 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn off_nothing_goes_out_again() {
+    fn off_nothing_goes_out_again_but_a_heartbeat() {
         let now = Instant::now();
         let mut opening = Opening::new(None);
         opening.connected(now);
         opening.sent(now, &plain(kind::INIT));
         assert_eq!((opening.wake(), opening.packet(now + 9_000 * MS)), (None, None));
+        opening.sent(now, &plain(kind::HEARTBEAT));
+        assert_eq!(opening.wake(), Some(now + LONGEST), "nobody else would");
     }
 
     #[test]
