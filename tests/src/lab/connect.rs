@@ -57,7 +57,7 @@ pub fn connect(seed: u64, seeds: u64) -> Table {
             "From the client's answer to `Open`: p50 / p95 / longest of {seeds} connections, \
              seeds from {seed}. The switches are the server's: none (stock), each alone, all. \
              The client is the library's own answering side, which knows all of them, begins \
-             DTLS where it may and leaves what is lost to SCTP's 3 s and DTLS's 1 s: a model of \
+             DTLS where it may, and repeats what is lost of DTLS and SCTP after 1 s: a model of \
              a browser, no browser. Its answer takes 1 ms longer than its first check. Datagrams \
              are those of both until both are open."
         ),
