@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Connecting;
+use crate::outbox::SCTP_MESSAGE;
 
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub struct Config {
     pub announce: Vec<SocketAddr>,
 
     /// Largest message either way, in bytes. Default 64 KiB. Above about 1,100 bytes a message
-    /// travels in several packets, and one lost packet loses all of it.
+    /// travels in several packets, and one lost packet loses all of it. Where plain SCTP carries
+    /// the data, 64 KiB is the most that is sent.
     pub message_bytes: usize,
 
     /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the first
@@ -178,6 +180,14 @@ impl Config {
         match self.channels {
             Channels::One => self.data_plane,
             Channels::Several => DataPlane::Sctp,
+        }
+    }
+
+    /// The longest message that can be sent.
+    pub(crate) fn longest(&self) -> usize {
+        match self.data_plane() {
+            DataPlane::Fresh => self.message_bytes,
+            DataPlane::Sctp => self.message_bytes.min(SCTP_MESSAGE),
         }
     }
 

@@ -189,7 +189,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     ///
     /// # Errors
     /// If the channel of this peer is not open, or the message is longer than
-    /// [`Config::message_bytes`]; the message comes back.
+    /// [`Config::message_bytes`], or than 64 KiB with plain SCTP; the message comes back.
     pub fn send(
         &mut self,
         now: Instant,
@@ -212,7 +212,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         options: SendOptions,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if message.len() > self.config.message_bytes {
+        if message.len() > self.config.longest() {
             return Err(SendError::TooLarge(message));
         }
         match self.slots.get(key).copied() {

@@ -59,6 +59,8 @@ mod config;
 mod connecting;
 #[cfg(test)]
 mod connects;
+#[cfg(test)]
+mod contract;
 mod credentials;
 mod crypto;
 mod deadlines;

@@ -131,16 +131,19 @@ impl Peer {
             unreachable!("the endpoint asks awaits_answer first")
         };
         self.state = State::connecting(now, config, None);
-        // str0m answers checks that came before the answer in the first round, and looks at
-        // what they changed only in the second.
-        let rounds = if pending.connecting().early_checks { 2 } else { 1 };
+        let early_checks = pending.connecting().early_checks;
         let agreed = pending.accept(&mut self.rtc, answer, negotiated);
         let agreed = agreed.inspect_err(|cause| {
             self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out);
         })?;
         self.agree(now, config, agreed);
-        (0..rounds).for_each(|_| self.step(now, out));
-        self.nominate(now, out);
+        self.step(now, out);
+        if early_checks {
+            // str0m has answered the checks that came before the answer, and looks at what they
+            // changed only now.
+            self.step(now, out);
+            self.nominate(now, out);
+        }
         Ok(())
     }
 
