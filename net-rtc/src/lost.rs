@@ -99,6 +99,33 @@ fn cost(resends: [bool; 2], client_begins: bool, lost: Lost) -> Duration {
     took - whole
 }
 
+/// The SCTP handshake goes along with offer and answer, and both open the channel: nothing is
+/// left that the other side must answer but our HEARTBEAT.
+fn introduced(resends: bool) -> Pair {
+    let config = |local, resend| {
+        let connecting = Connecting { resend, ..Connecting::default() };
+        Config { connecting, ..config(local) }
+    };
+    let resend = Connecting::default().resend.filter(|_| resends);
+    let mut pair = Pair::with(config(SERVER, resend), config(CLIENT, None));
+    let offer = pair.server.endpoint.offer(pair.now, 1).unwrap().sdp;
+    let client = &mut pair.client.endpoint;
+    let answer = client.accept_offer_negotiated(pair.now, 1, &offer).unwrap();
+    pair.server.endpoint.accept_answer_negotiated(pair.now, &1, &answer).unwrap();
+    pair
+}
+
+#[test]
+fn a_lost_heartbeat_is_sent_again_whatever_is_set() {
+    for (resends, most) in [(true, ONE_WAY * 4 + SOON), (false, ONE_WAY * 4 + LATE)] {
+        let whole = open(introduced(resends), None);
+        for kind in [kind::HEARTBEAT, kind::HEARTBEAT_ACK] {
+            let cost = open(introduced(resends), Some(Lost::One(kind))) - whole;
+            assert!(cost <= most, "{kind} {resends}: {cost:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_lost_is_soon_sent_again() {
     for lost in ALL {
