@@ -109,3 +109,6 @@ pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
+
+#[doc = include_str!("../CONNECTING.md")]
+pub mod handshakes {}

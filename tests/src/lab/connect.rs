@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::meeting::{Meeting, Met, switches};
 use super::report::{Ms, rank};
+use super::trial::misses;
 use super::{Row, Table, Trial};
 
 const ROUND_TRIPS: [u64; 3] = [20, 100, 200];
@@ -62,7 +63,7 @@ pub fn connect(seed: u64, seeds: u64) -> Table {
              are those of both until both are open."
         ),
         head: "round trip | loss | switches | server p50 / p95 / longest \
-               | client p50 / p95 / longest | slowest seed | datagrams",
+               | client p50 / p95 / longest | slowest seed | failed | datagrams",
         trials: trials.collect(),
     }
 }
@@ -77,22 +78,26 @@ fn measure(Named { name, meeting }: Named, seeds: u64) -> Row {
     let datagrams = met.iter().map(|(_, met)| met.datagrams.len()).sum::<usize>() as f64;
     let [server, client] = [0, 1].map(|end| times(&met, end));
     let cells = format!(
-        "{} ms | {:.0} % | {name} | {} | {} | {slowest} | {:.1}",
+        "{} ms | {:.0} % | {name} | {} | {} | {slowest} | {} | {:.1}",
         meeting.round_trip.as_millis(),
         meeting.loss * 100.0,
         ranks(&server),
         ranks(&client),
+        failed.len(),
         datagrams / seeds as f64,
     );
-    let mut missed = Vec::new();
-    if !failed.is_empty() {
-        missed.push(format!("{} never opened: seeds {failed:?}", failed.len()));
+    if name != "all" {
+        return Row::shown(cells);
     }
     let bound = meeting.round_trip * TRIPS + OVER;
-    if name == "all" && meeting.loss == 0.0 && rank(&server, 1.0) > bound {
-        missed.push(format!("{} at the server", Ms(rank(&server, 1.0))));
-    }
-    Row::judged(cells, missed)
+    let late = meeting.loss == 0.0 && rank(&server, 1.0) > bound;
+    Row::judged(
+        cells,
+        misses([
+            (!failed.is_empty(), format!("never open: seeds {failed:?}")),
+            (late, format!("{} at the server", Ms(rank(&server, 1.0)))),
+        ]),
+    )
 }
 
 /// When both were open.
