@@ -69,10 +69,13 @@ mod early;
 mod endpoint;
 mod error;
 mod event;
+mod evidence;
 #[cfg(test)]
 mod evil;
 mod fresh;
 mod latest;
+#[cfg(test)]
+mod lost;
 mod nomination;
 mod offer;
 mod options;
@@ -100,6 +103,7 @@ pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
+pub use evidence::Evidence;
 pub use latest::Latest;
 pub use options::SendOptions;
 pub use path::{Gauge, Path};
@@ -107,3 +111,6 @@ pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
+
+#[doc = include_str!("../CONNECTING.md")]
+pub mod handshakes {}

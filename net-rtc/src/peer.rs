@@ -13,6 +13,7 @@ use str0m::{IceCreds, Rtc, RtcError};
 use crate::crypto::Dtls;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
+use crate::evidence::Evidence;
 use crate::nomination::Nomination;
 use crate::offer::{Agreed, PendingOffer};
 use crate::options::SendOptions;
@@ -48,6 +49,7 @@ pub(crate) struct Peer {
     state: State,
     sources: Sources,
     silence: Silence,
+    evidence: Evidence,
     nomination: Nomination,
     wake: Option<Instant>,
 }
@@ -109,6 +111,7 @@ impl Peer {
             gauge,
             channels: config.channels,
             credentials,
+            evidence: Evidence::at(Stage::Answer),
             state,
             sources: Sources::new(config.sources),
             silence: Silence::new(now, config.silent_timeout),
@@ -170,6 +173,7 @@ impl Peer {
         // A ClientHello from an address that no check has proved must not reach DTLS.
         if self.rtc.accepts(&input) {
             self.silence.note(now, contents);
+            self.evidence.note(source, contents);
             self.nomination.note(source, destination, contents);
             self.feed(now, input, out);
             self.nominate(now, out);
@@ -213,6 +217,11 @@ impl Peer {
         self.sources.learn(source)
     }
 
+    /// Notes a check with a wrong password.
+    pub(crate) fn note_forged(&mut self) {
+        self.evidence.note_forged();
+    }
+
     pub(crate) fn sources(&self) -> &[SocketAddr] {
         self.sources.known()
     }
@@ -233,6 +242,13 @@ impl Peer {
         self.state.stage()
     }
 
+    /// What was heard on the way to where it is, or to where it ended.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let stage = self.stage().unwrap_or(self.evidence.stage);
+        let sctp = self.plane.lock().has_heard();
+        Evidence { stage, sctp, ..self.evidence }
+    }
+
     /// Messages that were dropped unsent.
     pub(crate) fn dropped(&self) -> Dropped {
         self.outbox.dropped()
@@ -246,6 +262,11 @@ impl Peer {
     /// When this peer wants `handle_timeout`.
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.wake
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().lose = Some(kind);
     }
 
     #[cfg(test)]
@@ -461,6 +482,7 @@ impl Peer {
         if self.is_closed() {
             return;
         }
+        self.evidence = self.evidence();
         self.set_state(State::Closed);
         self.outbox.clear();
         out.push(PeerOutput::Event(Event::Closed(reason)));
