@@ -299,6 +299,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.peers[self.slots[key]].1.fall_back();
     }
 
+    /// Lets the network lose the next packet to us that ends with this chunk.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, key: &K, kind: u8) {
+        self.peers[self.slots[key]].1.lose(kind);
+    }
+
     /// Sends an SCTP packet that an honest peer would not.
     #[cfg(test)]
     pub(crate) fn inject(

@@ -74,6 +74,8 @@ mod evidence;
 mod evil;
 mod fresh;
 mod latest;
+#[cfg(test)]
+mod lost;
 mod nomination;
 mod offer;
 mod options;
@@ -109,3 +111,6 @@ pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
+
+#[doc = include_str!("../CONNECTING.md")]
+pub mod handshakes {}

@@ -265,6 +265,11 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().lose = Some(kind);
+    }
+
+    #[cfg(test)]
     pub(crate) fn fall_back(&mut self) {
         self.plane.lock().fall_back();
     }
