@@ -51,7 +51,8 @@
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
 //! str0m's `Rtc`, `outbox` is what it has to send, with the queue `fresh` and in that the line
 //! `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`] says why, how and how
-//! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
+//! well), `tap` is its place in str0m, `path` shows how the way is, `whereabouts` is where
+//! the peer is and `seek` finds one that has moved, `sdp` and `credentials` shape
 //! what is signalled.
 
 mod config;
@@ -67,6 +68,8 @@ mod event;
 mod evil;
 mod fresh;
 mod latest;
+#[cfg(test)]
+mod moving;
 mod offer;
 mod options;
 mod outbox;
@@ -75,8 +78,10 @@ mod pair;
 mod path;
 mod peer;
 mod plane;
+mod record;
 mod routes;
 mod sdp;
+mod seek;
 #[cfg(test)]
 mod sends;
 mod silence;
@@ -84,6 +89,7 @@ mod sources;
 mod stack;
 mod state;
 mod tap;
+mod whereabouts;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};
 pub use deadlines::Deadlines;

@@ -1,5 +1,7 @@
 //! One peer: its `Rtc`, what it has to send, and how far the connection has come.
 
+mod moves;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,7 +10,6 @@ use log::debug;
 use str0m::change::SdpOffer;
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::DtlsCert;
-use str0m::net::{Protocol, Receive};
 use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::dropped::Dropped;
@@ -19,18 +20,23 @@ use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
 use crate::plane::Fault;
 use crate::sdp::Role;
-use crate::silence::Silence;
+use crate::silence::{Silence, is_check};
 use crate::sources::Sources;
 use crate::stack::rtc;
 use crate::state::State;
 use crate::tap::SharedPlane;
+use crate::whereabouts::{Way, Whereabouts};
 use crate::{Channels, Config};
+
+pub(crate) use self::moves::Taken;
 
 /// What a peer gives to its endpoint.
 #[derive(Debug)]
 pub(crate) enum PeerOutput {
     Transmit(Transmit),
     Event(Event),
+    /// Nothing that comes from there is this peer's any more.
+    Forgot(SocketAddr),
 }
 
 /// str0m wants to be drained after every single change, so each method that changes something
@@ -46,6 +52,9 @@ pub(crate) struct Peer {
     state: State,
     sources: Sources,
     silence: Silence,
+    whereabouts: Whereabouts,
+    /// Since when nothing that decrypts has come, if that is long enough to be looked for.
+    missing: Option<Instant>,
     wake: Option<Instant>,
 }
 
@@ -60,7 +69,7 @@ impl Peer {
         let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Offerer);
         let (pending, offer) = PendingOffer::new(&mut rtc);
         let state = State::Offered(Box::new(pending));
-        (Peer::new(now, rtc, plane, credentials, config, state), offer)
+        (Peer::new(now, rtc, plane, credentials, config, state, Role::Offerer), offer)
     }
 
     /// A peer that answers an offer, and the text of the answer.
@@ -75,7 +84,8 @@ impl Peer {
         let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Answerer);
         let answer = rtc.sdp_api().accept_offer(offer)?;
         let state = State::connecting(now, config, None);
-        Ok((Peer::new(now, rtc, plane, credentials, config, state), answer.to_sdp_string()))
+        let peer = Peer::new(now, rtc, plane, credentials, config, state, Role::Answerer);
+        Ok((peer, answer.to_sdp_string()))
     }
 
     fn new(
@@ -85,6 +95,7 @@ impl Peer {
         credentials: IceCreds,
         config: &Config,
         state: State,
+        role: Role,
     ) -> Peer {
         let gauge = Gauge::default();
         plane.lock().set_gauge(gauge.clone());
@@ -97,7 +108,9 @@ impl Peer {
             credentials,
             state,
             sources: Sources::new(config.sources),
-            silence: Silence::new(now, config.silent_timeout),
+            silence: Silence::new(now, config.pause_after, config.silent_timeout),
+            whereabouts: Whereabouts::new(role, config.seed),
+            missing: None,
             wake: None,
         }
     }
@@ -124,26 +137,6 @@ impl Peer {
         result
     }
 
-    /// Feeds one datagram that was routed here.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        contents: &[u8],
-        out: &mut Vec<PeerOutput>,
-    ) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, contents) else {
-            return;
-        };
-        let input = str0m::Input::Receive(now, receive);
-        // A ClientHello from an address that no check has proved must not reach DTLS.
-        if self.rtc.accepts(&input) {
-            self.silence.note(now, contents);
-            self.feed(now, input, out);
-        }
-    }
-
     /// Moves time forward.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
@@ -155,9 +148,13 @@ impl Peer {
                 self.rtc.disconnect();
                 self.finish(CloseReason::Lost, out);
             }
+            State::Open(_) => {
+                self.look_out(now, out);
+                self.step(now, out);
+            }
             _ => self.step(now, out),
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// Queues a message on the open channel for the next [`flush`](Peer::flush).
@@ -174,15 +171,6 @@ impl Peer {
     pub(crate) fn close(&mut self, now: Instant, reason: CloseReason, out: &mut Vec<PeerOutput>) {
         self.finish(reason, out);
         self.step(now, out);
-    }
-
-    /// Remembers an address that the peer has proved to be its own; false past the bound.
-    pub(crate) fn learn(&mut self, source: SocketAddr) -> bool {
-        self.sources.learn(source)
-    }
-
-    pub(crate) fn sources(&self) -> &[SocketAddr] {
-        self.sources.known()
     }
 
     pub(crate) fn credentials(&self) -> &IceCreds {
@@ -248,8 +236,11 @@ impl Peer {
             return self.fail(error, out);
         }
         self.drain(out);
+        if let State::Open(_) = self.state {
+            self.whereabouts.settle();
+        }
         self.write(now, out);
-        self.settle();
+        self.settle(now);
     }
 
     /// Takes everything that str0m has to give.
@@ -263,11 +254,13 @@ impl Peer {
                     }
                     return self.take_from_plane(out);
                 }
-                Ok(str0m::Output::Transmit(transmit)) => out.push(PeerOutput::Transmit(Transmit {
-                    source: transmit.source,
-                    destination: transmit.destination,
-                    contents: transmit.contents.into(),
-                })),
+                Ok(str0m::Output::Transmit(transmit)) => {
+                    let way = Way { local: transmit.source, remote: transmit.destination };
+                    let contents: Vec<u8> = transmit.contents.into();
+                    // A check is answered where it came from; all else goes where the peer is.
+                    let way = if is_check(&contents) { way } else { self.whereabouts.lead(way) };
+                    out.push(PeerOutput::Transmit(way.carry(contents)));
+                }
                 Ok(str0m::Output::Event(event)) => self.on_event(event, out),
                 Err(error) => return self.fail(error, out),
             }
@@ -342,6 +335,9 @@ impl Peer {
 
     /// Writes what is fresh, as far as the path takes it.
     fn write(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        if self.is_pause(now) {
+            return self.outbox.expire(now);
+        }
         while let State::Open(channel) = self.state {
             match self.outbox.write(now, &mut self.rtc, channel) {
                 Ok(Written::Nothing) => return,
@@ -353,19 +349,22 @@ impl Peer {
     }
 
     /// When to be woken, now that nothing is left to do.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting { deadline, .. } => Some(*deadline),
-            State::Open(_) => Some(self.silent_at()),
+            State::Open(_) => Some(self.look_around(now)),
             State::Offered(..) | State::Closed => None,
         };
-        let plane = self.plane.lock().wake();
-        self.wake = [self.wake, own, self.outbox.wake(), plane].into_iter().flatten().min();
+        let (sends, plane) = match self.is_pause(now) {
+            true => (self.outbox.deadline(), None),
+            false => (self.outbox.wake(), self.plane.lock().wake()),
+        };
+        self.wake = [self.wake, own, sends, plane].into_iter().flatten().min();
     }
 
     /// When a peer that stays silent is lost.
     fn silent_at(&self) -> Instant {
-        self.silence.end(self.plane.lock().heard())
+        self.silence.end(self.plane.lock().heard().last)
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {

@@ -67,7 +67,7 @@ pub(crate) fn checked(sdp: &str, most_bytes: usize, role: Role) -> Result<String
 }
 
 /// Who reads a description.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// We offered and learn the other side's address from its checks.
     Offerer,

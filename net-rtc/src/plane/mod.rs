@@ -12,6 +12,7 @@ mod engaged;
 mod flight;
 mod pace;
 pub(crate) mod packet;
+mod probe;
 mod receiver;
 mod repair;
 mod rtt;
@@ -32,6 +33,7 @@ use log::warn;
 
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
+use self::probe::Probes;
 use self::shift::Shift;
 use self::watch::Watch;
 use crate::path::Gauge;
@@ -41,13 +43,23 @@ use crate::{Config, DataPlane};
 #[derive(Debug)]
 pub(crate) struct Plane {
     now: Instant,
-    heard: Instant,
+    heard: Heard,
+    probes: Probes,
     watch: Watch,
     stage: Stage,
     shift: Shift,
     first_tsn: Option<u32>,
     fault: Option<Fault>,
     gauge: Gauge,
+}
+
+/// What DTLS has decrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// When the last packet came.
+    pub(crate) last: Instant,
+    /// How many came.
+    pub(crate) packets: u64,
 }
 
 /// ```text
@@ -89,7 +101,8 @@ impl Plane {
     pub(crate) fn new(now: Instant, config: &Config) -> Plane {
         Plane {
             now,
-            heard: now,
+            heard: Heard { last: now, packets: 0 },
+            probes: Probes::default(),
             watch: Watch::new(config),
             stage: Stage::Watching(config.data_plane()),
             shift: Shift::default(),
@@ -109,9 +122,28 @@ impl Plane {
         self.now = self.now.max(now);
     }
 
-    /// When the last packet came that DTLS had decrypted.
-    pub(crate) fn heard(&self) -> Instant {
+    /// What DTLS has decrypted.
+    pub(crate) fn heard(&self) -> Heard {
         self.heard
+    }
+
+    /// Lets the next packet ask the peer for a nonce; false if SCTP has not said anything yet.
+    pub(crate) fn probe(&mut self, nonce: u64) -> bool {
+        let header = self.watch.header();
+        header.into_iter().for_each(|header| self.probes.send(header, nonce));
+        header.is_some()
+    }
+
+    /// The nonce that the peer gave back, once.
+    pub(crate) fn probed(&mut self) -> Option<u64> {
+        self.probes.answered()
+    }
+
+    /// The peer is reached again: its silence is forgotten.
+    pub(crate) fn reached(&mut self) {
+        if let Some(engaged) = self.engaged() {
+            engaged.reached();
+        }
     }
 
     /// Whether the channel has not been open yet.
@@ -186,23 +218,37 @@ impl Plane {
 
     /// A packet on its way from DTLS.
     pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
-        self.heard = self.now;
-        let passage = self.take_in(packet).unwrap_or_else(|offence| {
-            self.fault.get_or_insert(Fault::Offence(offence));
-            Passage::Swallow
-        });
-        let passage = match &passage {
-            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
-            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
-            Passage::Swallow => None,
-        }
-        .unwrap_or(passage);
+        self.heard = Heard { last: self.now, packets: self.heard.packets + 1 };
+        let passage = match self.probes.inbound(packet) {
+            Passage::Pass => self.understand(packet),
+            Passage::Replace(rest) => match self.understand(&rest) {
+                Passage::Pass => Passage::Replace(rest),
+                other => other,
+            },
+            Passage::Swallow => Passage::Swallow,
+        };
         self.look_back();
         passage
     }
 
+    fn understand(&mut self, packet: &[u8]) -> Passage {
+        let passage = self.take_in(packet).unwrap_or_else(|offence| {
+            self.fault.get_or_insert(Fault::Offence(offence));
+            Passage::Swallow
+        });
+        match &passage {
+            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
+            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
+            Passage::Swallow => None,
+        }
+        .unwrap_or(passage)
+    }
+
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+        if let Some(probe) = self.probes.packet() {
+            return Some(probe);
+        }
         match &mut self.stage {
             Stage::Watching(_) => None,
             Stage::Engaged(engaged) => engaged.packet(),

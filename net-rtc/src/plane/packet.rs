@@ -15,6 +15,8 @@ pub(crate) mod kind {
     pub(crate) const INIT: u8 = 1;
     pub(crate) const INIT_ACK: u8 = 2;
     pub(crate) const SACK: u8 = 3;
+    pub(crate) const HEARTBEAT: u8 = 4;
+    pub(crate) const HEARTBEAT_ACK: u8 = 5;
     pub(crate) const SHUTDOWN: u8 = 7;
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const RE_CONFIG: u8 = 130;

@@ -63,6 +63,11 @@ impl Watch {
         Some(Engaged::new(now, self.settings, header, stream, receiver, local))
     }
 
+    /// What our packets begin with, once SCTP has sent one.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.header
+    }
+
     /// Learns from what SCTP sends.
     pub(super) fn outbound(&mut self, packet: &[u8]) {
         for chunk in chunks(packet) {

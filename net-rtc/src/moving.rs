@@ -1,0 +1,98 @@
+//! Peers whose address changes, and peers that vanish and return.
+
+mod street;
+
+use std::time::{Duration, Instant};
+
+
+use self::street::{Browser, MS, ONE_WAY, Street, TICK, address};
+
+const BROWSERS: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
+/// Another mapping of the same NAT, and another network.
+const MOVES: [&str; 2] = ["198.51.100.1:15000", "203.0.113.77:6000"];
+
+/// Who sends, 60 times a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Talk {
+    Both,
+    Down,
+    Up,
+}
+
+/// Lets both sides talk for so many ticks.
+fn talk(street: &mut Street, talk: Talk, ticks: u32) {
+    for _ in 0..ticks {
+        if talk != Talk::Up {
+            street.send_down(0, vec![1; 200]);
+        }
+        if talk != Talk::Down {
+            street.send_up(0, vec![2; 200]);
+        }
+        street.run(TICK);
+    }
+}
+
+/// The longest silence that begins after `from` in these times of arrival.
+fn silence(from: Instant, times: impl Iterator<Item = Instant>) -> Duration {
+    let mut last = from;
+    let mut longest = Duration::ZERO;
+    for time in times.filter(|time| *time > from) {
+        longest = longest.max(time - last);
+        last = time;
+    }
+    assert!(last > from + 8_000 * MS, "it ended");
+    longest
+}
+
+/// What a move made silent, down and up, and how long the client took to make a check.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    down: Duration,
+    up: Duration,
+    check: Duration,
+}
+
+/// One move, so long after the client's last check.
+fn move_once(browser: Browser, how: Talk, to: &str, phase: Duration) -> Gap {
+    let mut street = Street::with(browser);
+    talk(&mut street, how, 300);
+    street.run(phase);
+    talk(&mut street, how, 3);
+    street.houses[0].public = address(to);
+    let moved = street.now;
+    talk(&mut street, how, 600);
+    let house = &street.houses[0];
+    let none = Duration::ZERO;
+    let down = || silence(moved, house.heard.iter().map(|(at, _)| *at));
+    let up = || silence(moved, street.heard.iter().map(|(at, ..)| *at));
+    assert_eq!(street.events.len(), 1, "it is still open");
+    Gap {
+        down: if how == Talk::Up { none } else { down() },
+        up: if how == Talk::Down { none } else { up() },
+        check: *house.checks.iter().find(|at| **at > moved).unwrap() - moved,
+    }
+}
+
+/// Whoever sends is found at once, or, far away, once it is missing; who does not, with its
+/// next check.
+#[test]
+fn t56_a_peer_whose_address_changes_goes_on() {
+    for (browser, to) in BROWSERS.into_iter().flat_map(|b| MOVES.map(|to| (b, to))) {
+        for how in [Talk::Both, Talk::Down, Talk::Up] {
+            let gaps = (0..20).map(|phase| {
+                let gap = move_once(browser, how, to, browser.check_pause() / 20 * phase);
+                let found = if to == MOVES[0] { 20 * MS } else { 270 * MS };
+                let found = if how == Talk::Down { gap.check } else { found };
+                let round = ONE_WAY * 4 + TICK;
+                assert!(gap.down <= found + round && gap.up <= found + TICK, "{gap:?}");
+                gap
+            });
+            let worst = gaps.reduce(|worst, gap| Gap {
+                down: worst.down.max(gap.down),
+                up: worst.up.max(gap.up),
+                check: worst.check.max(gap.check),
+            });
+            println!("{browser:?} {how:?} to {to}: {worst:?}");
+        }
+    }
+}
