@@ -1,9 +1,11 @@
 //! Peers whose address changes, and peers that vanish and return.
 
+mod dtls;
+mod returning;
+mod spoofed;
 mod street;
 
 use std::time::{Duration, Instant};
-
 
 use self::street::{Browser, MS, ONE_WAY, Street, TICK, address};
 
@@ -93,6 +95,75 @@ fn t56_a_peer_whose_address_changes_goes_on() {
                 check: worst.check.max(gap.check),
             });
             println!("{browser:?} {how:?} to {to}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn t56_so_it_does_on_plain_sctp() {
+    let mut street = Street::new(crate::pair::config(crate::pair::SERVER));
+    street.join(Browser::Chromium, address("198.51.100.1:5000"), |_| {});
+    street.server.fall_back(&0);
+    for to in MOVES {
+        talk(&mut street, Talk::Both, 120);
+        street.houses[0].public = address(to);
+        let moved = street.now;
+        talk(&mut street, Talk::Both, 600);
+        let house = &street.houses[0];
+        let down = silence(moved, house.heard.iter().map(|(at, _)| *at));
+        let up = silence(moved, street.heard.iter().map(|(at, ..)| *at));
+        println!("plain SCTP to {to}: {down:?} down, {up:?} up");
+        assert!(down < 2_000 * MS && up < 2_000 * MS, "{down:?} {up:?}");
+    }
+}
+
+/// Every address costs a place among sixteen, and str0m one for ever.
+#[test]
+fn who_moves_all_day_is_followed_each_time() {
+    let mut street = Street::with(Browser::Chromium);
+    for port in 10_000..10_400 {
+        street.houses[0].public = ([198, 51, 100, 1], port).into();
+        talk(&mut street, Talk::Both, 30);
+        let house = &street.houses[0];
+        let last = house.heard.last().map(|(at, _)| *at);
+        assert!(last.is_some_and(|at| at + 100 * MS > street.now), "{port}");
+    }
+    // Back where it was an hour ago.
+    street.houses[0].public = address("198.51.100.1:5000");
+    let moved = street.now;
+    talk(&mut street, Talk::Both, 600);
+    assert!(silence(moved, street.houses[0].heard.iter().map(|(at, _)| *at)) < 100 * MS);
+}
+
+/// Players behind one NAT whose mappings change places: what comes from where another was.
+#[test]
+fn t56_two_behind_one_nat_may_change_places() {
+    for both in [true, false] {
+        let mut street = Street::with(Browser::Chromium);
+        street.join(Browser::Firefox, address("198.51.100.1:5001"), |_| {});
+        let chat = |street: &mut Street, ticks: u32| {
+            for _ in 0..ticks {
+                for player in [0, 1] {
+                    street.send_up(player, vec![player as u8; 100]);
+                    street.send_down(player, vec![player as u8; 100]);
+                }
+                street.run(TICK);
+            }
+        };
+        chat(&mut street, 200);
+        let last = if both { "198.51.100.1:5000" } else { "198.51.100.1:7777" };
+        street.houses[0].public = address("198.51.100.1:5001");
+        street.houses[1].public = address(last);
+        let moved = street.now;
+        chat(&mut street, 700);
+        for player in [0, 1] {
+            let house = &street.houses[player];
+            let down = silence(moved, house.heard.iter().map(|(at, _)| *at));
+            let ups = street.heard.iter().filter(|(_, key, _)| *key == player as u32);
+            let up = silence(moved, ups.map(|(at, ..)| *at));
+            println!("{player} of a swap ({both}): {down:?} down, {up:?} up");
+            assert!(down < 1_000 * MS && up < 1_000 * MS, "{down:?} {up:?}");
+            assert!(house.heard.iter().all(|(_, m)| m[0] == player as u8), "to the right one");
         }
     }
 }

@@ -127,10 +127,9 @@ impl Street {
         loop {
             let wake = self.poll();
             let first = self.flying.keys().next().map(|(at, _)| *at);
-            let next = wake.into_iter().chain(first).min().unwrap_or(end);
-            self.now = next.clamp(self.now, end);
-            if self.now == end && next > end {
-                return;
+            match wake.into_iter().chain(first).min().filter(|next| *next <= end) {
+                Some(next) => self.now = self.now.max(next),
+                None => return self.now = end,
             }
             self.turn();
         }
