@@ -51,8 +51,8 @@
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
 //! str0m's `Rtc`, `outbox` is what it has to send, with the queue `fresh` and in that the line
 //! `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`] says why, how and how
-//! well), `tap` is its place in str0m, `path` shows how the way is, `whereabouts` is where
-//! the peer is and `seek` finds one that has moved, `sdp` and `credentials` shape
+//! well), `tap` is its place in str0m, `path` shows how the way is; `whereabouts` says
+//! where the peer is and `seek` finds one that has moved ([`addresses`] says how); `sdp` and `credentials` shape
 //! what is signalled.
 
 mod config;
@@ -104,3 +104,6 @@ pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
+
+#[doc = include_str!("../ADDRESSES.md")]
+pub mod addresses {}
