@@ -106,7 +106,7 @@ impl Whereabouts {
     pub(crate) fn answered(&mut self, nonce: u64, from: Way) -> Option<Way> {
         let probe = self.probes.iter().position(|(sent, _)| *sent == nonce)?;
         let (_, to) = self.probes.remove(probe)?;
-        if to != from {
+        if to != from || matches!(self.here, Here::Nominated(_)) {
             return None;
         }
         // What older ones prove is what has been.
@@ -150,6 +150,9 @@ mod tests {
         whereabouts.lead(way(1));
         whereabouts.settle();
         assert_eq!((whereabouts.lead(way(2)), whereabouts.here()), (way(2), None));
+        let nonce = whereabouts.probe(way(2));
+        assert_eq!(whereabouts.answered(nonce, way(2)), None);
+        assert_eq!(whereabouts.lead(way(3)), way(3));
     }
 
     #[test]
