@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::Connecting;
+use crate::outbox::SCTP_MESSAGE;
+
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -15,7 +18,8 @@ pub struct Config {
     pub announce: Vec<SocketAddr>,
 
     /// Largest message either way, in bytes. Default 64 KiB. Above about 1,100 bytes a message
-    /// travels in several packets, and one lost packet loses all of it.
+    /// travels in several packets, and one lost packet loses all of it. Where plain SCTP carries
+    /// the data, 64 KiB is the most that is sent.
     pub message_bytes: usize,
 
     /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the first
@@ -37,6 +41,9 @@ pub struct Config {
     /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
     /// 64 KiB. They are delivered after `Open`; past the bound they are dropped.
     pub early_bytes: usize,
+
+    /// What makes a connection open sooner. Default: everything.
+    pub connecting: Connecting,
 
     /// From the answer to the open channel. Default 15 s, then the peer closes as `Timeout`.
     pub connect_timeout: Duration,
@@ -162,6 +169,7 @@ impl Config {
             fresh_time: Duration::from_millis(100),
             sctp_bytes: 16 * 1024,
             early_bytes: 64 * 1024,
+            connecting: Connecting::default(),
             connect_timeout: Duration::from_secs(15),
             silent_timeout: Duration::from_secs(20),
             pause_after: Duration::from_secs(10),
@@ -186,6 +194,14 @@ impl Config {
         match self.channels {
             Channels::One => self.data_plane,
             Channels::Several => DataPlane::Sctp,
+        }
+    }
+
+    /// The longest message that can be sent.
+    pub(crate) fn longest(&self) -> usize {
+        match self.data_plane() {
+            DataPlane::Fresh => self.message_bytes,
+            DataPlane::Sctp => self.message_bytes.min(SCTP_MESSAGE),
         }
     }
 

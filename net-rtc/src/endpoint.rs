@@ -12,9 +12,9 @@ use bytes::Bytes;
 use log::{debug, warn};
 use slab::Slab;
 use str0m::IceCreds;
-use str0m::config::DtlsCert;
 
 use crate::credentials::Credentials;
+use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
 use crate::dropped::Dropped;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
@@ -23,10 +23,10 @@ use crate::options::SendOptions;
 use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
-use crate::sdp::{Offer, Role, candidate_addresses, checked};
+use crate::sdp::{Offer, candidate_addresses, checked};
 use crate::seek::Seek;
 use crate::whereabouts::Way;
-use crate::{Config, crypto};
+use crate::{Config, OfferOptions};
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).
@@ -43,7 +43,7 @@ const ONE_PACKET: usize = 1_062;
 #[derive(Debug)]
 pub struct Endpoint<K> {
     config: Arc<Config>,
-    certificate: DtlsCert,
+    dtls: Dtls,
     credentials: Credentials,
     peers: Slab<(K, Peer)>,
     slots: HashMap<K, usize>,
@@ -78,7 +78,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
         Endpoint {
-            certificate: crypto::certificate(),
+            dtls: Dtls::new(&config.connecting),
             credentials: Credentials::new(config.seed),
             seek: Seek::new(config.trials),
             config: Arc::new(config),
@@ -100,15 +100,30 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// The offer stands until it is answered or [`close`](Endpoint::close) is called.
     ///
     /// [`accept_answer`]: Endpoint::accept_answer
+    ///
+    /// # Errors
+    /// If a peer with this key lives already.
     pub fn offer(&mut self, now: Instant, key: K) -> Result<Offer, OfferError> {
+        self.offer_with(now, key, OfferOptions::default())
+    }
+
+    /// [`offer`](Endpoint::offer) for somebody of whom more is known.
+    ///
+    /// # Errors
+    /// As of [`offer`](Endpoint::offer).
+    pub fn offer_with(
+        &mut self,
+        now: Instant,
+        key: K,
+        options: OfferOptions,
+    ) -> Result<Offer, OfferError> {
         if self.slots.contains_key(&key) {
             return Err(OfferError::KeyInUse);
         }
         let credentials = self.draw_credentials();
-        let ufrag = credentials.ufrag.clone();
-        let (peer, sdp) = Peer::offered(now, &self.config, &self.certificate, credentials);
+        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, options);
         self.insert(now, key, peer);
-        Ok(Offer::new(&sdp, self.config.announced(), &ufrag))
+        Ok(offer)
     }
 
     /// Takes the answer to an offer of ours. Its candidates are ignored: where the other side
@@ -119,20 +134,21 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
-        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
-        if !self.peers[slot].1.awaits_answer() {
-            return Err(AcceptAnswerError::Unexpected);
-        }
-        let config = self.config.clone();
-        let clean = checked(sdp, config.sdp_bytes, Role::Offerer);
-        self.with_peer(slot, |peer, out| match clean {
-            Ok(sdp) => peer.accept_answer(now, &config, &sdp, out),
-            Err(cause) => {
-                peer.close(now, CloseReason::Failed(Stage::Answer, cause.clone()), out);
-                Err(cause)
-            }
-        })
-        .map_err(AcceptAnswerError::Refused)
+        self.take_answer(now, key, sdp, false)
+    }
+
+    /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
+    /// stream 0.
+    ///
+    /// # Errors
+    /// As of [`accept_answer`](Endpoint::accept_answer).
+    pub fn accept_answer_negotiated(
+        &mut self,
+        now: Instant,
+        key: &K,
+        sdp: &str,
+    ) -> Result<(), AcceptAnswerError> {
+        self.take_answer(now, key, sdp, true)
     }
 
     /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
@@ -143,21 +159,21 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
-        if self.slots.contains_key(&key) {
-            return Err(AcceptOfferError::KeyInUse);
-        }
-        let refused = AcceptOfferError::Refused;
-        let sdp = checked(sdp, self.config.sdp_bytes, Role::Answerer).map_err(refused)?;
-        let theirs = candidate_addresses(&sdp);
-        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
-            return Err(AcceptOfferError::AddressInUse);
-        }
-        let credentials = self.draw_credentials();
-        let made = Peer::answering(now, &self.config, &self.certificate, credentials, &sdp);
-        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
-        let slot = self.insert(now, key, peer);
-        theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
-        Ok(answer)
+        self.answer(now, key, sdp, false)
+    }
+
+    /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
+    /// stream 0: say so to the other side along with the answer.
+    ///
+    /// # Errors
+    /// As of [`accept_offer`](Endpoint::accept_offer).
+    pub fn accept_offer_negotiated(
+        &mut self,
+        now: Instant,
+        key: K,
+        sdp: &str,
+    ) -> Result<String, AcceptOfferError> {
+        self.answer(now, key, sdp, true)
     }
 
     /// Feeds a datagram or the passing of time.
@@ -176,7 +192,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     ///
     /// # Errors
     /// If the channel of this peer is not open, or the message is longer than
-    /// [`Config::message_bytes`]; the message comes back.
+    /// [`Config::message_bytes`], or than 64 KiB with plain SCTP; the message comes back.
     pub fn send(
         &mut self,
         now: Instant,
@@ -199,7 +215,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         options: SendOptions,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if message.len() > self.config.message_bytes {
+        if message.len() > self.config.longest() {
             return Err(SendError::TooLarge(message));
         }
         match self.slots.get(key).copied() {
@@ -277,11 +293,59 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.with_peer(slot, |peer, out| peer.inject(now, write, out));
     }
 
+    /// 12 or 13, once DTLS is up.
+    #[cfg(test)]
+    pub(crate) fn dtls_version(&mut self, key: &K) -> Option<u8> {
+        self.peers[self.slots[key]].1.dtls_version()
+    }
+
     /// Opens another channel and sends on it, as only an odd peer does.
     #[cfg(test)]
     pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.open_another(now, out));
+    }
+
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        key: &K,
+        sdp: &str,
+        negotiated: bool,
+    ) -> Result<(), AcceptAnswerError> {
+        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
+        if !self.peers[slot].1.awaits_answer() {
+            return Err(AcceptAnswerError::Unexpected);
+        }
+        let config = self.config.clone();
+        self.with_peer(slot, |peer, out| peer.accept_answer(now, &config, sdp, negotiated, out))
+            .map_err(AcceptAnswerError::Refused)
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        key: K,
+        sdp: &str,
+        negotiated: bool,
+    ) -> Result<String, AcceptOfferError> {
+        if self.slots.contains_key(&key) {
+            return Err(AcceptOfferError::KeyInUse);
+        }
+        let refused = AcceptOfferError::Refused;
+        let config = self.config.clone();
+        let snap = config.connecting.snap && config.first_tsn.is_none();
+        let sdp = checked(sdp, config.sdp_bytes, snap).map_err(refused)?;
+        let theirs = candidate_addresses(&sdp);
+        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
+            return Err(AcceptOfferError::AddressInUse);
+        }
+        let credentials = self.draw_credentials();
+        let made = Peer::answering(now, &config, &self.dtls, credentials, &sdp, negotiated);
+        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
+        let slot = self.insert(now, key, peer);
+        theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
+        Ok(answer)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

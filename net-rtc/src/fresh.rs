@@ -79,6 +79,11 @@ impl Fresh {
         self.line.pop().map(|waiting| (waiting.message, waiting.options))
     }
 
+    /// Drops the next message, for which there will never be room.
+    pub(crate) fn drop_first(&mut self) {
+        self.dropped.too_many += u64::from(self.line.pop().is_some());
+    }
+
     pub(crate) fn clear(&mut self) {
         self.line.clear();
     }

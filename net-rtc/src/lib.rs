@@ -55,7 +55,13 @@
 //! where the peer is and `seek` finds one that has moved ([`addresses`] says how); `sdp` and `credentials` shape
 //! what is signalled.
 
+mod answer;
 mod config;
+mod connecting;
+#[cfg(test)]
+mod connects;
+#[cfg(test)]
+mod contract;
 mod credentials;
 mod crypto;
 mod deadlines;
@@ -70,6 +76,7 @@ mod fresh;
 mod latest;
 #[cfg(test)]
 mod moving;
+mod nomination;
 mod offer;
 mod options;
 mod outbox;
@@ -85,6 +92,7 @@ mod seek;
 #[cfg(test)]
 mod sends;
 mod silence;
+mod snap;
 mod sources;
 mod stack;
 mod state;
@@ -92,6 +100,7 @@ mod tap;
 mod whereabouts;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};
+pub use connecting::{Connecting, DtlsVersions, OfferOptions, Setup};
 pub use deadlines::Deadlines;
 pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};

@@ -1,43 +1,91 @@
 //! Our offer, and the answer to it.
 
-use std::fmt;
+use str0m::channel::{ChannelId, SctpInitData};
+use str0m::{IceCreds, Rtc, RtcError};
 
-use str0m::Rtc;
-use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::channel::ChannelId;
-
+use crate::answer::Answer;
+use crate::sdp::{Offer, Terms};
+use crate::snap::Inits;
 use crate::stack::unreliable;
+use crate::{Config, Connecting};
 
 /// An offer of a channel that awaits its answer.
+#[derive(Debug)]
 pub(crate) struct PendingOffer {
-    channel: ChannelId,
-    /// str0m's, which has no `Debug`.
-    pending: SdpPendingOffer,
+    connecting: Connecting,
+    sdp_bytes: usize,
+    init: Option<SctpInitData>,
+}
+
+/// What an answer has brought about. If it is for us to begin DTLS, that waits for a path: its
+/// timers run from the first packet on.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) channel: ChannelId,
+    pub(crate) inits: Option<Inits>,
 }
 
 impl PendingOffer {
-    /// Offers a channel, and gives the text of the offer.
-    pub(crate) fn new(rtc: &mut Rtc) -> (PendingOffer, String) {
-        let mut changes = rtc.sdp_api();
-        let channel = changes.add_channel_with_config(unreliable());
-        let (offer, pending) = changes.apply().expect("a new channel is a change");
-        (PendingOffer { channel, pending }, offer.to_sdp_string())
+    /// Offers a channel.
+    pub(crate) fn new(
+        rtc: &mut Rtc,
+        config: &Config,
+        connecting: Connecting,
+        credentials: &IceCreds,
+    ) -> (PendingOffer, Offer) {
+        // Where a test wants our TSNs to begin is not for the other side to know beforehand.
+        let snap = connecting.snap && config.first_tsn.is_none();
+        let mut init = snap.then(SctpInitData::new);
+        let text = init.as_mut().and_then(|init| init.local_init_string().ok());
+        let fingerprint = rtc.direct_api().local_dtls_fingerprint().clone();
+        let terms = Terms {
+            credentials,
+            fingerprint: &fingerprint,
+            setup: connecting.setup,
+            message_bytes: config.message_bytes,
+            init: text.as_deref(),
+        };
+        let offer = Offer::new(&terms, config.announced());
+        (PendingOffer { connecting, sdp_bytes: config.sdp_bytes, init }, offer)
     }
 
-    /// The channel that is offered.
-    pub(crate) fn channel(&self) -> ChannelId {
-        self.channel
+    pub(crate) fn connecting(&self) -> &Connecting {
+        &self.connecting
     }
 
     /// Takes the text of the answer. The error is in words.
-    pub(crate) fn accept(self, rtc: &mut Rtc, answer: &str) -> Result<(), String> {
-        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| error.to_string())?;
-        rtc.sdp_api().accept_answer(self.pending, answer).map_err(|error| error.to_string())
+    pub(crate) fn accept(
+        self,
+        rtc: &mut Rtc,
+        answer: &str,
+        negotiated: bool,
+    ) -> Result<Agreed, String> {
+        if negotiated && !self.connecting.negotiated {
+            return Err("the offer said nothing of a channel that the client opens".into());
+        }
+        let answer = Answer::parse(answer, self.sdp_bytes, self.connecting.setup)?;
+        self.start(rtc, answer, negotiated).map_err(|error| error.to_string())
     }
-}
 
-impl fmt::Debug for PendingOffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingOffer").field("channel", &self.channel).finish_non_exhaustive()
+    fn start(self, rtc: &mut Rtc, answer: Answer, negotiated: bool) -> Result<Agreed, RtcError> {
+        let mut api = rtc.direct_api();
+        api.set_remote_ice_credentials(answer.credentials);
+        api.set_remote_fingerprint(answer.fingerprint);
+        if !answer.active {
+            api.start_dtls(false)?;
+        }
+        let inits = match (self.init, answer.init) {
+            (Some(mut init), Some(theirs)) => {
+                let ours = init.local_init_chunk()?;
+                init.set_remote_init_chunk(theirs.clone());
+                api.start_sctp_with_snap(answer.active, init)?;
+                Some(Inits { ours, theirs })
+            }
+            _ => {
+                api.start_sctp(answer.active);
+                None
+            }
+        };
+        Ok(Agreed { channel: api.create_data_channel(unreliable(negotiated)), inits })
     }
 }

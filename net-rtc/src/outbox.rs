@@ -12,6 +12,10 @@ use crate::fresh::Fresh;
 use crate::options::SendOptions;
 use crate::tap::SharedPlane;
 
+/// What SCTP takes at most where the other side's `a=max-message-size` is not known to it (RFC
+/// 8841 §6.1).
+pub(crate) const SCTP_MESSAGE: usize = 65_536;
+
 /// Messages that wait, in front of whoever carries the channel's data.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -115,6 +119,10 @@ impl Outbox {
     ) -> Result<Written, RtcError> {
         let Some(size) = self.fresh.peek(now) else { return Ok(Written::Nothing) };
         let Some(mut writer) = rtc.channel(channel) else { return Ok(Written::Nothing) };
+        if size > SCTP_MESSAGE {
+            self.fresh.drop_first();
+            return Ok(Written::One);
+        }
         let waiting = writer.buffered_amount();
         if waiting > 0 && waiting + size > self.sctp_bytes {
             return Ok(Written::Nothing);

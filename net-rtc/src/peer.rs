@@ -9,24 +9,27 @@ use bytes::Bytes;
 use log::debug;
 use str0m::change::SdpOffer;
 use str0m::channel::{ChannelData, ChannelId};
-use str0m::config::DtlsCert;
+use str0m::net::{Protocol, Receive};
 use str0m::{IceCreds, Rtc, RtcError};
 
+use crate::crypto::Dtls;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
-use crate::offer::PendingOffer;
+use crate::nomination::Nomination;
+use crate::offer::{Agreed, PendingOffer};
 use crate::options::SendOptions;
 use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
 use crate::plane::Fault;
-use crate::sdp::Role;
+use crate::sdp::Offer;
 use crate::silence::{Silence, is_check};
+use crate::snap::Inits;
 use crate::sources::Sources;
-use crate::stack::rtc;
-use crate::state::State;
+use crate::stack::{Role, rtc, unreliable};
+use crate::state::{Connecting, State};
 use crate::tap::SharedPlane;
 use crate::whereabouts::{Way, Whereabouts};
-use crate::{Channels, Config};
+use crate::{Channels, Config, OfferOptions};
 
 pub(crate) use self::moves::Taken;
 
@@ -55,6 +58,7 @@ pub(crate) struct Peer {
     whereabouts: Whereabouts,
     /// Since when nothing that decrypts has come, if that is long enough to be looked for.
     missing: Option<Instant>,
+    nomination: Nomination,
     wake: Option<Instant>,
 }
 
@@ -63,29 +67,40 @@ impl Peer {
     pub(crate) fn offered(
         now: Instant,
         config: &Config,
-        certificate: &DtlsCert,
+        dtls: &Dtls,
         credentials: IceCreds,
-    ) -> (Peer, String) {
-        let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Offerer);
-        let (pending, offer) = PendingOffer::new(&mut rtc);
+        options: OfferOptions,
+    ) -> (Peer, Offer) {
+        let connecting = options.connecting.unwrap_or(config.connecting);
+        let (role, versions) = (Role::Offerer, connecting.dtls);
+        let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
+        let (pending, offer) = PendingOffer::new(&mut rtc, config, connecting, &credentials);
         let state = State::Offered(Box::new(pending));
-        (Peer::new(now, rtc, plane, credentials, config, state, Role::Offerer), offer)
+        let mut peer = Peer::new(now, rtc, plane, credentials, config, state, role);
+        peer.nomination = Nomination::of(options.remote.filter(|_| connecting.self_nomination));
+        (peer, offer)
     }
 
     /// A peer that answers an offer, and the text of the answer.
     pub(crate) fn answering(
         now: Instant,
         config: &Config,
-        certificate: &DtlsCert,
+        dtls: &Dtls,
         credentials: IceCreds,
         offer: &str,
+        negotiated: bool,
     ) -> Result<(Peer, String), RtcError> {
-        let offer = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
-        let (mut rtc, plane) = rtc(now, config, certificate, &credentials, Role::Answerer);
-        let answer = rtc.sdp_api().accept_offer(offer)?;
-        let state = State::connecting(now, config, None);
-        let peer = Peer::new(now, rtc, plane, credentials, config, state, Role::Answerer);
-        Ok((peer, answer.to_sdp_string()))
+        let (role, versions) = (Role::Answerer, config.connecting.dtls);
+        let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
+        let parsed = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
+        let answer = rtc.sdp_api().accept_offer(parsed)?.to_sdp_string();
+        if let Some(inits) = Inits::of(&answer, offer) {
+            plane.lock().introduce(&inits);
+        }
+        let ours = negotiated.then(|| rtc.direct_api().create_data_channel(unreliable(true)));
+        let state = State::connecting(now, config, ours);
+        let peer = Peer::new(now, rtc, plane, credentials, config, state, role);
+        Ok((peer, answer))
     }
 
     fn new(
@@ -111,37 +126,53 @@ impl Peer {
             silence: Silence::new(now, config.pause_after, config.silent_timeout),
             whereabouts: Whereabouts::new(role, config.seed),
             missing: None,
+            nomination: Nomination::default(),
             wake: None,
         }
     }
 
-    /// Takes the answer to our offer. An error ends the peer.
+    /// Takes the answer to our offer; `negotiated` if the other side opens the channel too. An
+    /// error ends the peer.
     pub(crate) fn accept_answer(
         &mut self,
         now: Instant,
         config: &Config,
         answer: &str,
+        negotiated: bool,
         out: &mut Vec<PeerOutput>,
     ) -> Result<(), String> {
         let State::Offered(pending) = std::mem::replace(&mut self.state, State::Closed) else {
             unreachable!("the endpoint asks awaits_answer first")
         };
-        self.state = State::connecting(now, config, Some(pending.channel()));
-        let result = pending.accept(&mut self.rtc, answer);
-        match &result {
-            // Twice, because str0m answers checks that came before the answer in the first
-            // round and looks at what they changed only in the second.
-            Ok(()) => (0..2).for_each(|_| self.step(now, out)),
-            Err(cause) => self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out),
+        self.state = State::connecting(now, config, None);
+        let early_checks = pending.connecting().early_checks;
+        let agreed = pending.accept(&mut self.rtc, answer, negotiated);
+        let agreed = agreed.inspect_err(|cause| {
+            self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out);
+        })?;
+        self.agree(now, config, agreed);
+        self.step(now, out);
+        if early_checks {
+            // str0m has answered the checks that came before the answer, and looks at what they
+            // changed only now.
+            self.step(now, out);
+            self.nominate(now, out);
         }
-        result
+        Ok(())
+    }
+
+    fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
+        self.state = State::connecting(now, config, Some(agreed.channel));
+        if let Some(inits) = &agreed.inits {
+            self.plane.lock().introduce(inits);
+        }
     }
 
     /// Moves time forward.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
-            State::Connecting { stage, deadline, .. } if *deadline <= now => {
-                self.finish(CloseReason::Timeout(*stage), out);
+            State::Connecting(connecting) if connecting.deadline <= now => {
+                self.finish(CloseReason::Timeout(connecting.stage), out);
                 self.drain(out);
             }
             State::Open(_) if self.silent_at() <= now => {
@@ -221,8 +252,18 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(crate) fn dtls_version(&mut self) -> Option<u8> {
+        use str0m::crypto::dtls::ProtocolVersion;
+        match self.rtc.direct_api().dtls_protocol_version()? {
+            ProtocolVersion::DTLS1_2 => Some(12),
+            ProtocolVersion::DTLS1_3 => Some(13),
+            _ => None,
+        }
+    }
+
+    #[cfg(test)]
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.rtc.direct_api().create_data_channel(crate::stack::unreliable());
+        self.rtc.direct_api().create_data_channel(unreliable(false));
         self.step(now, out);
     }
 
@@ -249,6 +290,7 @@ impl Peer {
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(wake)) => {
                     self.wake = Some(wake);
+                    self.open_if_ready(out);
                     if let State::Open(channel) = self.state {
                         self.outbox.engage(&mut self.rtc, channel);
                     }
@@ -270,32 +312,55 @@ impl Peer {
     fn on_event(&mut self, event: str0m::Event, out: &mut Vec<PeerOutput>) {
         use str0m::Event as E;
         match event {
-            E::IceConnectionStateChange(state) if state.is_connected() => self.reach(Stage::Dtls),
-            E::Connected => self.reach(Stage::Channel),
-            E::ChannelOpen(channel, _) => self.opened(channel, out),
+            E::IceConnectionStateChange(state) if state.is_connected() => self.path_found(out),
+            E::Connected => {
+                self.reach(Stage::Channel);
+                self.plane.lock().greet();
+            }
+            E::ChannelOpen(channel, _) => self.channel_open(channel, out),
             E::ChannelData(data) => self.on_data(data, out),
             E::ChannelClose(_) | E::Closed => self.finish(CloseReason::ByPeer, out),
             _ => {}
         }
     }
 
-    fn reach(&mut self, reached: Stage) {
-        if let State::Connecting { stage, .. } = &mut self.state
-            && *stage < reached
-        {
-            debug!("{}: {stage} -> {reached}", self.credentials.ufrag);
-            *stage = reached;
+    /// Begins DTLS, unless it is for the other side to begin or has begun.
+    fn path_found(&mut self, out: &mut Vec<PeerOutput>) {
+        self.reach(Stage::Dtls);
+        if let Err(error) = self.rtc.direct_api().start_dtls(true) {
+            self.fail(error, out);
         }
     }
 
+    fn reach(&mut self, reached: Stage) {
+        if let State::Connecting(connecting) = &mut self.state
+            && connecting.stage < reached
+        {
+            debug!("{}: {} -> {reached}", self.credentials.ufrag, connecting.stage);
+            connecting.stage = reached;
+        }
+    }
+
+    /// Has str0m believe that the path was nominated, if that is ours to say.
+    fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let State::Connecting(Connecting { stage: Stage::Ice, .. }) = self.state else { return };
+        let Some(forged) = self.nomination.take(&self.credentials.pass) else { return };
+        let (source, destination) = (forged.source, forged.destination);
+        let receive = Receive::new(Protocol::Udp, source, destination, &forged.contents);
+        let Ok(receive) = receive else { return };
+        let mut answers = Vec::new();
+        self.feed(now, str0m::Input::Receive(now, receive), &mut answers);
+        out.extend(answers.into_iter().filter(|output| match output {
+            PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
+            PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
+        }));
+    }
+
     /// One channel, the one that the offering side made; any other ends the peer.
-    fn opened(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
+    fn channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
         match &mut self.state {
-            State::Connecting { ours, early, .. } if ours.is_none_or(|ours| ours == channel) => {
-                let early = std::mem::take(early);
-                self.set_state(State::Open(channel));
-                out.push(PeerOutput::Event(Event::Open));
-                out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
+            State::Connecting(connecting) if connecting.ours.is_none_or(|ours| ours == channel) => {
+                connecting.ready.get_or_insert(channel);
             }
             State::Closed => {}
             _ if self.channels == Channels::Several => {}
@@ -303,10 +368,22 @@ impl Peer {
         }
     }
 
+    fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
+        let heard = self.plane.lock().has_heard();
+        if let State::Connecting(connecting) = &mut self.state
+            && let Some(channel) = connecting.opened(heard)
+        {
+            let early = std::mem::take(&mut connecting.early);
+            self.set_state(State::Open(channel));
+            out.push(PeerOutput::Event(Event::Open));
+            out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
+        }
+    }
+
     fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
         let message = Bytes::from(data.data);
         match &mut self.state {
-            State::Connecting { early, .. } => early.push(message),
+            State::Connecting(connecting) => connecting.early.push(message),
             State::Open(channel) if *channel == data.id || self.channels == Channels::Several => {
                 out.push(PeerOutput::Event(Event::Received(message)));
             }
@@ -351,7 +428,7 @@ impl Peer {
     /// When to be woken, now that nothing is left to do.
     fn settle(&mut self, now: Instant) {
         let own = match &self.state {
-            State::Connecting { deadline, .. } => Some(*deadline),
+            State::Connecting(connecting) => Some(connecting.deadline),
             State::Open(_) => Some(self.look_around(now)),
             State::Offered(..) | State::Closed => None,
         };

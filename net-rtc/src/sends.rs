@@ -74,3 +74,25 @@ fn without_end_of_overload_messages_leave_young() {
     let oldest = ages[200..].iter().max().unwrap();
     assert!(*oldest < 43_000, "20 ms on the way, 20 ms in the queue, not {oldest} us");
 }
+
+#[test]
+fn plain_sctp_turns_away_what_it_cannot_take() {
+    let with = |local, data_plane| Config { message_bytes: 100_000, data_plane, ..config(local) };
+    for (plane, taken) in [(DataPlane::Fresh, true), (DataPlane::Sctp, false)] {
+        let mut pair = Pair::with(with(SERVER, plane), with(CLIENT, plane)).signal().opened();
+        let result = pair.server.endpoint.send(pair.now, &1, vec![0; 65_537]);
+        assert_eq!(result.is_ok(), taken);
+    }
+}
+
+#[test]
+fn a_peer_that_fell_back_loses_what_plain_sctp_cannot_take() {
+    let with = |local| Config { message_bytes: 100_000, ..config(local) };
+    let mut pair = Pair::with(with(SERVER), with(CLIENT)).signal().opened();
+    pair.server.endpoint.fall_back(&1);
+    pair.server.endpoint.send(pair.now, &1, vec![0; 65_537]).unwrap();
+    pair.server.endpoint.send(pair.now, &1, "small").unwrap();
+    pair.run(Duration::from_secs(1));
+    assert_eq!(Pair::received(&mut pair.client), ["small"]);
+    assert_eq!(pair.server.endpoint.stats().dropped.too_many, 1);
+}

@@ -17,22 +17,42 @@ use crate::offer::PendingOffer;
 #[derive(Debug)]
 pub(crate) enum State {
     Offered(Box<PendingOffer>),
-    Connecting { stage: Stage, deadline: Instant, ours: Option<ChannelId>, early: Early },
+    Connecting(Connecting),
     Open(ChannelId),
     Closed,
+}
+
+/// What is known of a connection on its way.
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    pub(crate) stage: Stage,
+    pub(crate) deadline: Instant,
+    /// The channel that this side has made; without one it is the first of the other side.
+    pub(crate) ours: Option<ChannelId>,
+    /// The channel that is open as far as SCTP here knows.
+    pub(crate) ready: Option<ChannelId>,
+    pub(crate) early: Early,
+}
+
+impl Connecting {
+    /// The channel, once both ends can send on it: what SCTP believes of itself is no proof that
+    /// the other end has come as far, but that DTLS has decrypted something of its SCTP is.
+    pub(crate) fn opened(&self, heard: bool) -> Option<ChannelId> {
+        self.ready.filter(|_| self.stage == Stage::Channel && heard)
+    }
 }
 
 impl State {
     pub(crate) fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
         let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
-        State::Connecting { stage: Stage::Ice, deadline, ours, early }
+        State::Connecting(Connecting { stage: Stage::Ice, deadline, ours, ready: None, early })
     }
 
     /// `None` once it is over.
     pub(crate) fn stage(&self) -> Option<Stage> {
         match self {
             State::Offered(..) => Some(Stage::Answer),
-            State::Connecting { stage, .. } => Some(*stage),
+            State::Connecting(connecting) => Some(connecting.stage),
             State::Open(_) => Some(Stage::Open),
             State::Closed => None,
         }

@@ -13,7 +13,7 @@ const RECORD: usize = 2_000;
 /// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
 #[derive(Debug)]
 pub(crate) struct Tap {
-    inner: Box<dyn DtlsInstance>,
+    inner: dimpl::Dtls,
     plane: SharedPlane,
 }
 
@@ -34,7 +34,7 @@ impl SharedPlane {
 }
 
 impl Tap {
-    pub(crate) fn new(inner: Box<dyn DtlsInstance>, plane: SharedPlane) -> Tap {
+    pub(crate) fn new(inner: dimpl::Dtls, plane: SharedPlane) -> Tap {
         Tap { inner, plane }
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::event::Transmit;
-use crate::sdp::Role;
+use crate::stack::Role;
 
 /// Probes whose answers are awaited. An older one proves nothing any more.
 const PROBES: usize = 16;

@@ -4,7 +4,7 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub use net_rtc::{Congestion, DataPlane, Repair};
+pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
@@ -72,6 +72,11 @@ pub struct Config {
     /// Connections that may be on their way to open at once. Default 1,024; one more is
     /// refused as `Limit`.
     pub half_open: usize,
+
+    /// What makes the data channel open sooner, each to be switched off on its own. Default:
+    /// everything. A client for which it does not work is offered
+    /// [`Connecting::COMPATIBLE`] when it asks for that.
+    pub connecting: Connecting,
 
     /// From the TCP connection to the end of the websocket's upgrade. Default 5 s.
     pub upgrade_timeout: Duration,
@@ -141,6 +146,7 @@ impl Default for Config {
             first_tsn: None,
             peers: 1_024,
             half_open: 1_024,
+            connecting: Connecting::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
@@ -198,6 +204,7 @@ impl Config {
             sctp_bytes: self.sctp_bytes,
             first_tsn: self.first_tsn,
             early_bytes: self.early_bytes,
+            connecting: self.connecting,
             connect_timeout: self.connect_timeout,
             silent_timeout: self.silent_timeout,
             pause_after: self.pause_after,

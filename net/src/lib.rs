@@ -38,7 +38,9 @@ mod shared;
 mod stats;
 
 pub use close::{CloseReason, Refusal, WebRtcStage};
-pub use config::{Config, Congestion, DataPlane, PublicAddr, Repair};
+pub use config::{
+    Config, Congestion, Connecting, DataPlane, DtlsVersions, PublicAddr, Repair, Setup,
+};
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
 pub use net_rtc::{Dropped, Path, SendOptions};

@@ -48,8 +48,10 @@ impl Peer {
             return Taken::Nothing;
         }
         self.silence.note(now, contents);
+        self.nomination.note(way.remote, way.local, contents);
         let (before, begin) = (self.plane.lock().heard(), out.len());
         self.feed(now, input, out);
+        self.nominate(now, out);
         let taken = match is_check(contents) {
             true => self.after_check(now, way, contents, begin, out),
             false => self.after_record(now, way, before, out),

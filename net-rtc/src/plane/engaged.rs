@@ -212,6 +212,8 @@ impl Engaged {
             kind::SACK => self.on_sack(now, chunk, on)?,
             kind::FORWARD_TSN => self.on_forward(chunk)?,
             kind::RE_CONFIG => self.on_reconfig(chunk, on)?,
+            // The answer to a greeting.
+            kind::HEARTBEAT_ACK => {}
             // It says up to where the peer has our data, which SCTP knows nothing of.
             kind::SHUTDOWN => on.chunk(chunk.kind, 0, &[&self.local.next.minus(1).0.to_be_bytes()]),
             kind::INIT | kind::COOKIE_ECHO => self.count_reconfig().map(|()| pass(chunk, on))?,

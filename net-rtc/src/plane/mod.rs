@@ -37,6 +37,7 @@ use self::probe::Probes;
 use self::shift::Shift;
 use self::watch::Watch;
 use crate::path::Gauge;
+use crate::snap::Inits;
 use crate::{Config, DataPlane};
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
@@ -146,6 +147,21 @@ impl Plane {
         }
     }
 
+    /// Whether a packet has come that DTLS had decrypted.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.packets > 0
+    }
+
+    /// Learns of an SCTP handshake that went along with offer and answer.
+    pub(crate) fn introduce(&mut self, inits: &Inits) {
+        self.watch.introduce(inits);
+    }
+
+    /// DTLS is up: says something that the other side answers, if SCTP has nothing to say.
+    pub(crate) fn greet(&mut self) {
+        self.watch.greet();
+    }
+
     /// Whether the channel has not been open yet.
     pub(crate) fn is_watching(&self) -> bool {
         matches!(self.stage, Stage::Watching(_))
@@ -250,7 +266,7 @@ impl Plane {
             return Some(probe);
         }
         match &mut self.stage {
-            Stage::Watching(_) => None,
+            Stage::Watching(_) => self.watch.packet(),
             Stage::Engaged(engaged) => engaged.packet(),
             Stage::Plain(catch_up) => catch_up.as_mut()?.packet(),
         }

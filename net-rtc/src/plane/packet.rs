@@ -157,6 +157,8 @@ pub(crate) fn forward_tsn(chunk: &Chunk<'_>) -> Option<Tsn> {
 /// What an INIT or INIT-ACK chunk says (RFC 9260 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Init {
+    /// What the header of each packet to its sender carries.
+    pub(crate) tag: u32,
     pub(crate) first: Tsn,
     /// Whether its sender understands FORWARD-TSN (RFC 3758 §3.1, RFC 5061 §4.2.7).
     pub(crate) forwards: bool,
@@ -166,13 +168,13 @@ impl Init {
     pub(crate) fn parse(chunk: &Chunk<'_>) -> Option<Init> {
         const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
         const SUPPORTED_EXTENSIONS: u16 = 0x8008;
-        let first = Tsn(u32_at(chunk.value, 12)?);
+        let (tag, first) = (u32_at(chunk.value, 0)?, Tsn(u32_at(chunk.value, 12)?));
         let forwards = parameters(chunk.value.get(16..)?).any(|(kind, value)| match kind {
             FORWARD_TSN_SUPPORTED => true,
             SUPPORTED_EXTENSIONS => value.contains(&kind::FORWARD_TSN),
             _ => false,
         });
-        Some(Init { first, forwards })
+        Some(Init { tag, first, forwards })
     }
 }
 
@@ -234,6 +236,13 @@ impl Builder {
     /// On an unordered channel there are no streams to name.
     pub(crate) fn forward_tsn(&mut self, cumulative: Tsn) {
         self.chunk(kind::FORWARD_TSN, 0, &[&cumulative.0.to_be_bytes()]);
+    }
+
+    /// The other side sends `info` back (RFC 9260 §3.3.5).
+    pub(crate) fn heartbeat(&mut self, info: &[u8]) {
+        const INFO: u16 = 1;
+        let length = (CHUNK_HEADER + info.len()) as u16;
+        self.chunk(kind::HEARTBEAT, 0, &[&INFO.to_be_bytes(), &length.to_be_bytes(), info]);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -331,7 +340,7 @@ mod tests {
             let value = [&[0; 12][..], &[0, 0, 0, 9], parameters].concat();
             Init::parse(&Chunk { kind: kind::INIT, flags: 0, value: &value })
         };
-        let expected = |forwards| Some(Init { first: Tsn(9), forwards });
+        let expected = |forwards| Some(Init { tag: 0, first: Tsn(9), forwards });
         assert_eq!(init(&[]), expected(false));
         assert_eq!(init(&[0xc0, 0, 0, 4]), expected(true));
         assert_eq!(init(&[0x80, 8, 0, 5, 64, 0, 0, 0, 0xc0, 0, 0, 4]), expected(true));

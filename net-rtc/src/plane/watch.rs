@@ -7,11 +7,12 @@ use log::debug;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
-    Builder, Chunk, Data, Header, Init, Sack, chunks, flag, forward_tsn, kind, protocol,
+    Builder, Chunk, Data, HEADER, Header, Init, Sack, chunks, flag, forward_tsn, kind, protocol,
 };
 use super::receiver::{Offence, Receiver};
 use super::settings::Settings;
 use super::tsn::Tsn;
+use crate::snap::Inits;
 use crate::{Channels, Config};
 
 /// INIT and COOKIE-ECHO chunks that a peer may send. An honest one repeats them only when they
@@ -19,6 +20,8 @@ use crate::{Channels, Config};
 const HANDSHAKES: u32 = 32;
 /// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
 const GAPS: usize = 256;
+/// Both ends' port, where nobody says another (RFC 8841 §5.1).
+const PORT: u16 = 5_000;
 /// What a SACK tells of at most that came twice.
 const TWICE: usize = 64;
 
@@ -32,6 +35,9 @@ pub(super) struct Watch {
     peer: Option<Init>,
     receiver: Option<Receiver>,
     handshakes: u32,
+    /// Whether the SCTP handshake went along with offer and answer.
+    is_introduced: bool,
+    greeting: Option<Vec<u8>>,
     /// What came twice and was not told of.
     twice: Vec<Tsn>,
 }
@@ -46,6 +52,8 @@ impl Watch {
             peer: None,
             receiver: None,
             handshakes: 0,
+            is_introduced: false,
+            greeting: None,
             twice: Vec::new(),
         }
     }
@@ -66,6 +74,33 @@ impl Watch {
     /// What our packets begin with, once SCTP has sent one.
     pub(super) fn header(&self) -> Option<Header> {
         self.header
+    }
+
+    /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
+    /// cannot be read is for SCTP to refuse.
+    pub(super) fn introduce(&mut self, inits: &Inits) {
+        let Some((ours, theirs)) = init_of(&inits.ours).zip(init_of(&inits.theirs)) else { return };
+        self.next = Some(ours.first);
+        self.receiver = Some(Receiver::new(theirs.first.minus(1), self.settings.message_bytes));
+        self.peer = Some(theirs);
+        self.header = Some(Header { source: PORT, destination: PORT, tag: theirs.tag });
+        self.is_introduced = true;
+    }
+
+    /// Prepares a packet that the other side answers, unless SCTP's own handshake does that.
+    pub(super) fn greet(&mut self) {
+        if self.is_introduced
+            && let Some(header) = self.header
+        {
+            let mut builder = Builder::new(header);
+            builder.heartbeat(b"greeting");
+            self.greeting = Some(builder.finish());
+        }
+    }
+
+    /// A packet of ours for DTLS.
+    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
+        self.greeting.take()
     }
 
     /// Learns from what SCTP sends.
@@ -117,7 +152,10 @@ impl Watch {
                 _ => {}
             }
         }
-        Ok(if self.settings.deaf { unasked(packet) } else { Passage::Pass })
+        Ok(match self.settings.deaf {
+            true => unasked(packet),
+            false => without_echoes(packet),
+        })
     }
 
     fn sends(&mut self, chunk: &Chunk<'_>) {
@@ -166,6 +204,12 @@ impl Watch {
     }
 }
 
+/// What a lone INIT chunk says.
+fn init_of(chunk: &[u8]) -> Option<Init> {
+    let packet = [&[0; HEADER], chunk].concat();
+    chunks(&packet).next().filter(|chunk| chunk.kind == kind::INIT).and_then(|c| Init::parse(&c))
+}
+
 /// The first TSN that a packet's INIT or INIT-ACK announces.
 pub(super) fn first_tsn(packet: &[u8]) -> Option<Tsn> {
     let mut inits = chunks(packet).filter(|c| matches!(c.kind, kind::INIT | kind::INIT_ACK));
@@ -209,6 +253,18 @@ fn unasked(packet: &[u8]) -> Passage {
         builder.chunk(chunk.kind, chunk.flags & !wish, &[chunk.value]);
     }
     Passage::Replace(builder.finish())
+}
+
+/// The packet without answers to greetings, which the library does not know of.
+fn without_echoes(packet: &[u8]) -> Passage {
+    let is_echo = |chunk: &Chunk<'_>| chunk.kind == kind::HEARTBEAT_ACK;
+    let header = Header::parse(packet).filter(|_| chunks(packet).any(|chunk| is_echo(&chunk)));
+    let Some(header) = header else { return Passage::Pass };
+    let mut builder = Builder::new(header);
+    for chunk in chunks(packet).filter(|chunk| !is_echo(chunk)) {
+        builder.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+    }
+    if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
 }
 
 fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
-use net_rtc::Path;
+use net_rtc::{OfferOptions, Path};
 use net_signal::{Candidate, Negotiation};
 use net_ws::{Message, Request, Socket};
 
@@ -200,7 +200,9 @@ impl Connection {
             query: request.query().map(str::to_owned),
             link: Path::default(),
         };
-        let offer = core.endpoint.offer(now, self.id).expect("connection ids are never reused");
+        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: None };
+        let offer = core.endpoint.offer_with(now, self.id, options);
+        let offer = offer.expect("connection ids are never reused");
         let candidates = offer.candidates.iter().map(|candidate| Candidate {
             candidate: candidate.clone(),
             sdp_mid: offer.mid.clone(),
