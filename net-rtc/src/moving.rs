@@ -7,6 +7,9 @@ mod street;
 
 use std::time::{Duration, Instant};
 
+use crate::pair::{SERVER, config};
+use crate::{Config, Connecting, DtlsVersions};
+
 use self::street::{Browser, MS, ONE_WAY, Street, TICK, address};
 
 const BROWSERS: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
@@ -99,21 +102,29 @@ fn t56_a_peer_whose_address_changes_goes_on() {
     }
 }
 
+/// By the plane and by plain SCTP, in DTLS 1.3 and 1.2, with every step that opens sooner and
+/// with none.
 #[test]
-fn t56_so_it_does_on_plain_sctp() {
-    let mut street = Street::new(crate::pair::config(crate::pair::SERVER));
-    street.join(Browser::Chromium, address("198.51.100.1:5000"), |_| {});
-    street.server.fall_back(&0);
-    for to in MOVES {
-        talk(&mut street, Talk::Both, 120);
-        street.houses[0].public = address(to);
-        let moved = street.now;
-        talk(&mut street, Talk::Both, 600);
-        let house = &street.houses[0];
-        let down = silence(moved, house.heard.iter().map(|(at, _)| *at));
-        let up = silence(moved, street.heard.iter().map(|(at, ..)| *at));
-        println!("plain SCTP to {to}: {down:?} down, {up:?} up");
-        assert!(down < 2_000 * MS && up < 2_000 * MS, "{down:?} {up:?}");
+fn t56_so_it_does_however_it_is_connected() {
+    let ways = [Connecting::default(), Connecting::COMPATIBLE, Connecting::STOCK];
+    for (connecting, plain) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let mut street = Street::new(Config { connecting, ..config(SERVER) });
+        street.join(Browser::Chromium, address("198.51.100.1:5000"), |c| c.connecting = connecting);
+        let expected = if connecting.dtls == DtlsVersions::Auto { 13 } else { 12 };
+        assert_eq!(street.server.dtls_version(&0), Some(expected));
+        if plain {
+            street.server.fall_back(&0);
+        }
+        for to in MOVES {
+            talk(&mut street, Talk::Both, 120);
+            street.houses[0].public = address(to);
+            let moved = street.now;
+            talk(&mut street, Talk::Both, 600);
+            let house = &street.houses[0];
+            let down = silence(moved, house.heard.iter().map(|(at, _)| *at));
+            let up = silence(moved, street.heard.iter().map(|(at, ..)| *at));
+            assert!(down < 400 * MS && up < 300 * MS, "{connecting:?} {plain}: {down:?} {up:?}");
+        }
     }
 }
 
