@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::pair::{SERVER, config};
-use crate::{Config, Endpoint, Event, Input, Output, Transmit};
+use crate::{Config, DataPlane, Endpoint, Event, Input, Output, Transmit};
 
 pub(super) const ONE_WAY: Duration = Duration::from_millis(20);
 pub(super) const TICK: Duration = Duration::from_micros(16_667);
@@ -78,10 +78,17 @@ impl Street {
         }
     }
 
-    /// One open client.
+    /// One open client, with plain SCTP as browsers have it.
     pub(super) fn with(browser: Browser) -> Street {
+        Street::with_plane(browser, DataPlane::Sctp)
+    }
+
+    /// The same with a data plane.
+    pub(super) fn with_plane(browser: Browser, plane: DataPlane) -> Street {
         let mut street = Street::new(config(SERVER));
-        street.join(browser, address("198.51.100.1:5000"), |_| {});
+        street.join(browser, address("198.51.100.1:5000"), |config| {
+            config.data_plane = plane;
+        });
         street
     }
 

@@ -18,7 +18,7 @@ use crate::whereabouts::Way;
 /// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
 const MISSING: Duration = Duration::from_millis(250);
 /// Without a word from an address for so long it may have become another peer's.
-const ABSENT: Duration = Duration::from_millis(500);
+const ABSENT: Duration = Duration::from_millis(250);
 
 /// What a datagram has shown of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
