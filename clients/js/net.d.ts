@@ -1,8 +1,11 @@
 /** What can be sent. Strings are sent as their UTF-8 bytes. */
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
-/** The step of connecting that failed. */
-export type Stage = 'websocket' | 'signalling' | 'ice' | 'dtls' | 'channel';
+/**
+ * The step of connecting that failed. `upgrade`, `accept` and `answer` are the
+ * server's own, when it says that it refused there.
+ */
+export type Stage = 'websocket' | 'upgrade' | 'accept' | 'signalling' | 'answer' | 'ice' | 'dtls' | 'channel';
 
 export interface ConnectOptions {
   /** Milliseconds until `connect` gives up. Default 15,000. */
@@ -20,6 +23,11 @@ export interface ConnectOptions {
 /**
  * Connects both paths; the result can send and receive at once.
  *
+ * When an attempt fails at `dtls` or `channel`, or has been there for half of
+ * the time that is left, a second one asks the server for the compatible form
+ * of its offer (`net=compatible` in the query, which the application does not
+ * see).
+ *
  * @param url `ws:`, `wss:`, `http:` or `https:`, absolute or relative to the page. Default: the page's own host and port.
  * @throws ConnectError naming the step that failed, always within the timeout.
  */
@@ -28,7 +36,7 @@ export function connect(url?: string | URL, options?: ConnectOptions): Promise<N
 export class ConnectError extends Error {
   readonly name: 'ConnectError';
   readonly stage: Stage;
-  /** The server's own words where it gave any. */
+  /** What did not happen and what to look at; the server's own words where it gave any. */
   readonly reason: string;
   /** The websocket's close code, when that is what ended the attempt. */
   readonly code?: number;
@@ -90,7 +98,8 @@ export class Net extends EventTarget {
    * Sends over the data channel: fresh or not at all, in any order.
    *
    * @returns false when it was dropped at once, because the connection is
-   * closed or more than `UNRELIABLE_BACKLOG` is unsent.
+   * closed, more than `UNRELIABLE_BACKLOG` is unsent, or nothing of that has
+   * left for `UNRELIABLE_PATIENCE`.
    */
   sendUnreliable(data: Message): boolean;
 
@@ -132,5 +141,7 @@ export const CONNECT_RETRIES: number;
 export const HELD_MESSAGES: number;
 /** 64 KiB. */
 export const UNRELIABLE_BACKLOG: number;
+/** 100 ms. */
+export const UNRELIABLE_PATIENCE: number;
 /** 16 MiB. */
 export const RELIABLE_BACKLOG: number;

@@ -17,6 +17,9 @@ export const HELD_MESSAGES = 4096;
 /** Bytes the data channel may have unsent before `sendUnreliable` drops instead of building up latency. */
 export const UNRELIABLE_BACKLOG = 64 * 1024;
 
+/** Milliseconds in which the data channel may send nothing of what it has before `sendUnreliable` drops. */
+export const UNRELIABLE_PATIENCE = 100;
+
 /** Bytes the websocket may have unsent before `sendReliable` closes the connection as too slow. */
 export const RELIABLE_BACKLOG = 16 * 1024 * 1024;
 
@@ -30,6 +33,14 @@ const DRAIN = 2000; // ms in which reliable messages sent before `close()` may s
 
 // The road to an open connection, in order.
 const STAGES = ['websocket', 'signalling', 'ice', 'dtls', 'channel'];
+// How the server begins its reason: with the step that failed, as it sees it.
+const SERVER_WORDS = /^(upgrade|accept|answer|ice|dtls|channel): (.+)$/s;
+// Steps after whose failure the server is asked for an offer in an older form.
+const RETRIED = ['dtls', 'channel'];
+const COMPATIBLE = 'net=compatible';
+// The channel, if the server lets us open it: as it would itself.
+const CHANNEL = { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 };
+const ADOPT = Symbol('adopt');
 
 /** Why `connect()` was in vain; `stage` is the step that failed. */
 export class ConnectError extends Error {
@@ -69,14 +80,22 @@ export async function connect(url, options = {}) {
   const { timeout = CONNECT_TIMEOUT, retries = CONNECT_RETRIES } = options;
   const deadline = performance.now() + timeout;
   options.signal?.throwIfAborted();
-  for (let left = retries; ; left--) {
+  let left = retries;
+  let compatible = false;
+  for (;;) {
     try {
-      return await new Handshake(url, options, deadline, timeout).done;
+      return await new Handshake(url, { ...options, timeout, deadline, compatible }).done;
     } catch (error) {
       const pause = RETRY_PAUSE * (1 + Math.random());
-      const again = error?.code === TRY_AGAIN_LATER && left > 0 && performance.now() + pause < deadline;
-      if (!again) throw error;
-      await sleep(pause, options.signal);
+      const time = deadline - performance.now();
+      if (error?.code === TRY_AGAIN_LATER && left > 0 && time > pause) {
+        left--;
+        await sleep(pause, options.signal);
+      } else if (!compatible && RETRIED.includes(error?.stage) && time > 0) {
+        compatible = true;
+      } else {
+        throw error;
+      }
     }
   }
 }
@@ -86,6 +105,7 @@ export class Net extends EventTarget {
   #socket;
   #connection;
   #channel = null;
+  #drain = new Drain();
   #onmessage = null;
   #onclose = null;
   // Events nobody listens to yet, and the types that have a listener.
@@ -99,7 +119,6 @@ export class Net extends EventTarget {
     this.#connection = connection;
     socket.addEventListener('message', ({ data }) => this.#receive(data, true));
     socket.addEventListener('close', ({ code, reason }) => this.#end({ code, reason, by: code === 1006 ? 'network' : 'server' }));
-    connection.addEventListener('datachannel', ({ channel }) => this.#adopt(channel), { once: true });
     connection.addEventListener('connectionstatechange', () => {
       if (connection.connectionState === 'failed') this.#pathLost('webrtc failed');
     });
@@ -159,13 +178,11 @@ export class Net extends EventTarget {
     return true;
   }
 
-  /** Sends over the data channel. False when it was dropped: closed, or too much is unsent. */
+  /** Sends over the data channel. False when it was dropped: closed, or what was sent before does not leave. */
   sendUnreliable(data) {
     if (!this.open) return false;
     const bytes = toBytes(data);
-    const unsent = this.#channel.bufferedAmount;
-    // One whole message is always admitted, whatever its size.
-    if (unsent > 0 && unsent + bytes.byteLength > UNRELIABLE_BACKLOG) return false;
+    if (!this.#drain.admits(this.#channel.bufferedAmount, bytes.byteLength, performance.now())) return false;
     this.#channel.send(bytes);
     return true;
   }
@@ -175,7 +192,8 @@ export class Net extends EventTarget {
     this.#end({ code, reason, by: 'client' });
   }
 
-  #adopt(channel) {
+  /** Takes the channel as soon as there is one; for `connect()` only. */
+  [ADOPT](channel) {
     this.#channel = channel;
     channel.binaryType = 'arraybuffer';
     channel.addEventListener('message', ({ data }) => this.#receive(data, false));
@@ -233,20 +251,44 @@ export class Net extends EventTarget {
   }
 }
 
+/** Whether the channel takes a message: fresh or not at all. */
+class Drain {
+  #level = 0; // bytes unsent when it was looked at last, and what was sent then
+  #moved = 0; // when it was seen to send, or was empty
+
+  /**
+   * A channel that sends nothing for `UNRELIABLE_PATIENCE` is blocked, as by an
+   * outage: what it has grows old, and nothing is added to it. One whole
+   * message is always admitted to an empty one, whatever its size.
+   */
+  admits(unsent, size, now) {
+    if (unsent === 0 || unsent < this.#level) this.#moved = now;
+    const blocked = now - this.#moved > UNRELIABLE_PATIENCE;
+    const admitted = unsent === 0 || (!blocked && unsent + size <= UNRELIABLE_BACKLOG);
+    this.#level = unsent + (admitted ? size : 0);
+    return admitted;
+  }
+}
+
 /** One attempt to connect. Ends exactly once: `done` resolves or rejects. */
 class Handshake {
   #stage = STAGES[0];
-  #offered = false;
+  #options;
+  #offer = null;
+  #url;
   #net;
   #socket;
   #connection;
+  #channel = null;
+  #stuck;
   #settle;
 
-  constructor(url, options, deadline, timeout) {
+  constructor(url, options) {
+    this.#options = options;
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.#watch(options.signal, deadline, timeout);
+    this.#watch(options);
     try {
       this.#start(url, options);
     } catch (error) {
@@ -254,13 +296,14 @@ class Handshake {
     }
   }
 
-  #watch(signal, deadline, timeout) {
-    const late = () => this.#fail(`no success within ${timeout} ms`);
+  #watch({ signal, deadline, timeout }) {
+    const late = () => this.#fail(`${this.#missing()} within ${timeout} ms${this.#hint()}`);
     const timer = setTimeout(late, Math.max(0, deadline - performance.now()));
     const abort = () => this.#settle.reject(signal.reason);
     signal?.addEventListener('abort', abort);
     const stop = () => {
       clearTimeout(timer);
+      clearTimeout(this.#stuck);
       signal?.removeEventListener('abort', abort);
     };
     this.done.then(stop, () => {
@@ -269,8 +312,9 @@ class Handshake {
     });
   }
 
-  #start(url, { protocols = [], rtc }) {
-    this.#socket = new WebSocket(webSocketUrl(url), protocols);
+  #start(url, { protocols = [], rtc, compatible }) {
+    this.#url = webSocketUrl(url, compatible);
+    this.#socket = new WebSocket(this.#url, protocols);
     this.#socket.binaryType = 'arraybuffer';
     this.#connection = new RTCPeerConnection(rtc);
     this.#net = new Net(this.#socket, this.#connection);
@@ -281,7 +325,10 @@ class Handshake {
   #followSocket(socket) {
     socket.addEventListener('open', () => this.#reach('signalling'));
     socket.addEventListener('close', ({ code, reason }) => {
-      this.#fail(reason || `the websocket closed with code ${code}`, { code });
+      const [, stage, words] = SERVER_WORDS.exec(reason) ?? [];
+      if (stage) this.#stage = stage;
+      const refused = this.#stage === 'websocket' ? this.#missing() + this.#hint() : `the websocket closed with code ${code}`;
+      this.#fail(words || reason || refused, { code });
     });
     socket.addEventListener('message', ({ data }) => {
       if (typeof data === 'string') this.#signal(data).catch((cause) => this.#fail(cause.message, { cause }));
@@ -296,14 +343,19 @@ class Handshake {
       if (['connected', 'completed'].includes(connection.iceConnectionState)) this.#reach('dtls');
     });
     connection.addEventListener('connectionstatechange', () => {
-      if (connection.connectionState === 'failed') this.#fail('the WebRTC connection failed');
+      if (connection.connectionState === 'failed') this.#failSoon(this.#missing() + this.#hint());
     });
-    connection.addEventListener('datachannel', ({ channel }) => this.#followChannel(channel), { once: true });
+    connection.addEventListener('datachannel', ({ channel }) => {
+      this.#reach('channel');
+      this.#follow(channel);
+    });
   }
 
-  #followChannel(channel) {
-    this.#reach('channel');
-    channel.addEventListener('close', () => this.#fail('the data channel closed'));
+  #follow(channel) {
+    if (this.#channel) return;
+    this.#channel = channel;
+    this.#net[ADOPT](channel);
+    channel.addEventListener('close', () => this.#failSoon('the data channel closed'));
     channel.addEventListener('open', () => this.#succeed());
     if (channel.readyState === 'open') this.#succeed();
   }
@@ -311,6 +363,7 @@ class Handshake {
   #followDtls(dtls) {
     const look = () => {
       if (dtls.state === 'connected') this.#reach('channel');
+      if (dtls.state === 'failed') this.#failSoon('the DTLS handshake failed');
     };
     dtls?.addEventListener('statechange', look);
     if (dtls) look();
@@ -318,16 +371,19 @@ class Handshake {
 
   async #signal(text) {
     const message = JSON.parse(text);
-    if (message?.type === 'offer' && !this.#offered) await this.#answer(message);
+    if (message?.type === 'offer' && !this.#offer) await this.#answer(message);
     // The offer holds every candidate already; a bad one here costs nothing.
     else if (message?.candidate) await this.#connection.addIceCandidate(message.candidate).catch(() => {});
   }
 
   async #answer(offer) {
-    this.#offered = true;
+    this.#offer = offer;
+    const negotiated = offer.negotiated === true && !this.#options.compatible;
     await this.#connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
+    if (negotiated) this.#follow(this.#connection.createDataChannel('unreliable', CHANNEL));
     await this.#connection.setLocalDescription();
-    this.#tell(this.#connection.localDescription);
+    const { type, sdp } = this.#connection.localDescription;
+    this.#tell(negotiated ? { type, sdp, negotiated } : { type, sdp });
     this.#reach('ice');
     this.#followDtls(this.#connection.sctp?.transport);
   }
@@ -337,11 +393,66 @@ class Handshake {
   }
 
   #reach(stage) {
-    if (STAGES.indexOf(stage) > STAGES.indexOf(this.#stage)) this.#stage = stage;
+    if (STAGES.indexOf(stage) <= STAGES.indexOf(this.#stage)) return;
+    this.#stage = stage;
+    if (RETRIED.includes(stage)) this.#leaveTime();
+  }
+
+  // What is stuck from here on may do in the older form: half of the time that is left is for that.
+  #leaveTime() {
+    const { deadline, compatible } = this.#options;
+    if (compatible || this.#stuck) return;
+    const half = (deadline - performance.now()) / 2;
+    this.#stuck = setTimeout(() => this.#fail(`${this.#missing()} within ${Math.round(half)} ms`), half);
+  }
+
+  // What did not happen at this stage.
+  #missing() {
+    switch (this.#stage) {
+      case 'websocket':
+        return `no websocket at ${this.#url}`;
+      case 'signalling':
+        return 'no offer from the server';
+      case 'ice':
+        return `no answer from UDP ${addresses(this.#offer.sdp).join(', ')}`;
+      case 'dtls':
+        return 'no DTLS handshake';
+      default:
+        return 'no open data channel';
+    }
+  }
+
+  // What can be done about it.
+  #hint() {
+    switch (this.#stage) {
+      case 'websocket':
+        return ': is the server running, is its TCP port open?';
+      case 'ice':
+        return this.#iceHint();
+      default:
+        return '';
+    }
+  }
+
+  #iceHint() {
+    const { iceGatheringState, localDescription } = this.#connection;
+    if (iceGatheringState === 'complete' && addresses(localDescription?.sdp).length === 0) {
+      return ': this browser has no address for WebRTC; is there a network, does a setting or an extension forbid it?';
+    }
+    if (addresses(this.#offer.sdp).every((address) => /^(127\.|\[::1\])/.test(address))) {
+      return ': that is this very machine, and Firefox does not go there; is it to be bound to 0.0.0.0, is public_addr right?';
+    }
+    return ': is the UDP port open, is public_addr set?';
   }
 
   #succeed() {
     this.#settle.resolve(this.#net);
+  }
+
+  // The server closes both paths at once; only the websocket's close frame
+  // says why, so it gets a moment to arrive.
+  #failSoon(reason) {
+    setTimeout(() => this.#fail(reason), LAST_WORDS);
   }
 
   // After success this does nothing: a promise settles once, and closing is
@@ -363,11 +474,18 @@ function shut(socket, connection, { code = 1000, reason = '' } = {}) {
   socket.close(allowed ? code : 4000, reason.slice(0, 41));
 }
 
-function webSocketUrl(url) {
+function webSocketUrl(url, compatible) {
   const parsed = new URL(url ?? '', globalThis.location?.href);
   parsed.protocol = parsed.protocol.replace(/^http/, 'ws');
   parsed.hash = '';
+  if (compatible) parsed.search += (parsed.search ? '&' : '?') + COMPATIBLE;
   return parsed.href;
+}
+
+// The addresses of a description's candidates, each with its port.
+function addresses(sdp = '') {
+  const lines = sdp.matchAll(/^a=candidate:\S+ \d+ udp \d+ (\S+) (\d+) /gim);
+  return Array.from(lines, ([, ip, port]) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`));
 }
 
 function toBytes(data) {

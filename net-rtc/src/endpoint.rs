@@ -18,7 +18,8 @@ use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
 use crate::dropped::Dropped;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
-use crate::event::{CloseReason, Input, Output, Stage};
+use crate::event::{CloseReason, Event, Input, Output, Stage};
+use crate::evidence::Evidence;
 use crate::options::SendOptions;
 use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
@@ -51,6 +52,10 @@ pub struct Endpoint<K> {
     seek: Seek,
     deadlines: Deadlines<usize>,
     outputs: VecDeque<Output<K>>,
+    /// What was heard of the peers whose `Closed` is among the outputs, in their order.
+    ended: VecDeque<(K, Evidence)>,
+    /// The same of the one whose `Closed` was told last.
+    told: Option<(K, Evidence)>,
     /// Slots with messages that were sent since the last poll, so that they share packets.
     unflushed: Vec<usize>,
     now: Option<Instant>,
@@ -87,6 +92,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             routes: Routes::default(),
             deadlines: Deadlines::default(),
             outputs: VecDeque::new(),
+            ended: VecDeque::new(),
+            told: None,
             unflushed: Vec::new(),
             now: None,
             scratch: Vec::new(),
@@ -247,7 +254,21 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
                 self.with_peer(slot, |peer, out| peer.flush(now, out));
             }
         }
-        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadlines.next()))
+        let output = self.outputs.pop_front();
+        if let Some(Output::Event(_, Event::Closed(_))) = output {
+            self.told = self.ended.pop_front();
+        }
+        output.unwrap_or_else(|| Output::Timeout(self.deadlines.next()))
+    }
+
+    /// What was heard of a peer on its way: of one that is here, and of the last one whose
+    /// `Closed` came out of [`poll_output`](Endpoint::poll_output). `None` for other keys.
+    pub fn evidence(&self, key: &K) -> Option<Evidence> {
+        let told = self.told.as_ref().filter(|(ended, _)| ended == key);
+        match self.slots.get(key) {
+            Some(slot) => Some(self.peers[*slot].1.evidence()),
+            None => told.map(|(_, evidence)| *evidence),
+        }
     }
 
     /// How far a peer has come; `None` if nobody has this key.
@@ -279,6 +300,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     #[cfg(test)]
     pub(crate) fn fall_back(&mut self, key: &K) {
         self.peers[self.slots[key]].1.fall_back();
+    }
+
+    /// Lets the network lose the next packet to us that ends with this chunk.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, key: &K, kind: u8) {
+        self.peers[self.slots[key]].1.lose(kind);
     }
 
     /// Sends an SCTP packet that an honest peer would not.
@@ -399,6 +426,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     fn remove(&mut self, slot: usize) {
         let (key, peer) = self.peers.remove(slot);
+        self.ended.push_back((key.clone(), peer.evidence()));
         debug!("{key:?} is gone");
         self.slots.remove(&key);
         peer.sources().for_each(|source| self.routes.remove(slot, source));

@@ -54,11 +54,21 @@ fn data(builder: &mut Builder, stream: u16, tsn: u32, flags: u8) {
     builder.data(&Data { flags, tsn: Tsn(tsn), stream, protocol: protocol::BINARY, payload });
 }
 
+fn init(_: u32, builder: &mut Builder) {
+    builder.chunk(kind::INIT, 0, &[&[1; 4], &[0; 4], &[0, 1, 0, 1], &FIRST.to_be_bytes()]);
+}
+
 #[test]
 fn t46_five_thousand_inits() {
-    assert_limit(5_000, |_, builder| {
-        builder.chunk(kind::INIT, 0, &[&[1; 4], &[0; 4], &[0, 1, 0, 1], &FIRST.to_be_bytes()]);
-    });
+    assert_limit(5_000, init);
+}
+
+/// Honest ones repeat theirs, and the network may bring the first after the second.
+#[test]
+fn t46_a_late_init_ends_nobody() {
+    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+        assert_eq!(suffer(data_plane, 20, init), None, "{data_plane:?}");
+    }
 }
 
 #[test]

@@ -70,10 +70,13 @@ mod early;
 mod endpoint;
 mod error;
 mod event;
+mod evidence;
 #[cfg(test)]
 mod evil;
 mod fresh;
 mod latest;
+#[cfg(test)]
+mod lost;
 #[cfg(test)]
 mod moving;
 mod nomination;
@@ -106,6 +109,7 @@ pub use dropped::{Dropped, DroppedCounter};
 pub use endpoint::{Endpoint, Stats};
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
+pub use evidence::Evidence;
 pub use latest::Latest;
 pub use options::SendOptions;
 pub use path::{Gauge, Path};
@@ -116,3 +120,6 @@ pub mod data_plane {}
 
 #[doc = include_str!("../ADDRESSES.md")]
 pub mod addresses {}
+
+#[doc = include_str!("../CONNECTING.md")]
+pub mod handshakes {}

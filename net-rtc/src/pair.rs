@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 pub(crate) const SERVER: &str = "192.0.2.1:3000";
 pub(crate) const CLIENT: &str = "192.0.2.2:5000";
-const ONE_WAY: Duration = Duration::from_millis(20);
+pub(crate) const ONE_WAY: Duration = Duration::from_millis(20);
 
 pub(crate) struct Side {
     pub(crate) endpoint: Endpoint<u32>,
@@ -44,7 +44,7 @@ fn side(config: Config) -> Side {
 }
 
 impl Pair {
-    fn new() -> Pair {
+    pub(crate) fn new() -> Pair {
         Pair::with(config(SERVER), config(CLIENT))
     }
 

@@ -15,6 +15,7 @@ use str0m::{IceCreds, Rtc, RtcError};
 use crate::crypto::Dtls;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
+use crate::evidence::Evidence;
 use crate::nomination::Nomination;
 use crate::offer::{Agreed, PendingOffer};
 use crate::options::SendOptions;
@@ -58,6 +59,7 @@ pub(crate) struct Peer {
     whereabouts: Whereabouts,
     /// Since when nothing that decrypts has come, if that is long enough to be looked for.
     missing: Option<Instant>,
+    evidence: Evidence,
     nomination: Nomination,
     wake: Option<Instant>,
 }
@@ -121,6 +123,7 @@ impl Peer {
             gauge,
             channels: config.channels,
             credentials,
+            evidence: Evidence::at(Stage::Answer),
             state,
             sources: Sources::new(config.sources),
             silence: Silence::new(now, config.pause_after, config.silent_timeout),
@@ -204,6 +207,11 @@ impl Peer {
         self.step(now, out);
     }
 
+    /// Notes a check with a wrong password.
+    pub(crate) fn note_forged(&mut self) {
+        self.evidence.note_forged();
+    }
+
     pub(crate) fn credentials(&self) -> &IceCreds {
         &self.credentials
     }
@@ -220,6 +228,13 @@ impl Peer {
         self.state.stage()
     }
 
+    /// What was heard on the way to where it is, or to where it ended.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let stage = self.stage().unwrap_or(self.evidence.stage);
+        let sctp = self.plane.lock().has_heard();
+        Evidence { stage, sctp, ..self.evidence }
+    }
+
     /// Messages that were dropped unsent.
     pub(crate) fn dropped(&self) -> Dropped {
         self.outbox.dropped()
@@ -233,6 +248,11 @@ impl Peer {
     /// When this peer wants `handle_timeout`.
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.wake
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().lose = Some(kind);
     }
 
     #[cfg(test)]
@@ -459,6 +479,7 @@ impl Peer {
         if self.is_closed() {
             return;
         }
+        self.evidence = self.evidence();
         self.set_state(State::Closed);
         self.outbox.clear();
         out.push(PeerOutput::Event(Event::Closed(reason)));

@@ -65,6 +65,9 @@ impl DtlsInstance for Tap {
         let mut record = [0; RECORD];
         loop {
             self.push();
+            if let Some(packet) = self.plane.lock().assumed() {
+                return DtlsOutput::ApplicationData(copied(&packet, buffer));
+            }
             return match self.inner.poll_output(&mut record) {
                 DtlsOutput::ApplicationData(packet) => match self.plane.lock().inbound(packet) {
                     Passage::Pass => DtlsOutput::ApplicationData(copied(packet, buffer)),
@@ -77,7 +80,10 @@ impl DtlsInstance for Tap {
                 }
                 DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
                 DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
-                DtlsOutput::Connected => DtlsOutput::Connected,
+                DtlsOutput::Connected => {
+                    self.plane.lock().connected();
+                    DtlsOutput::Connected
+                }
                 DtlsOutput::KeyingMaterial(key, profile) => {
                     DtlsOutput::KeyingMaterial(key, profile)
                 }

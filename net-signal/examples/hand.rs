@@ -34,7 +34,7 @@ fn serve(now: Instant, server: &mut Negotiation, client: &mut Answering) -> bool
 /// Does what the client wants; `true` if it wanted something.
 fn reply(now: Instant, client: &mut Answering, server: &mut Negotiation) -> bool {
     match client.poll_output() {
-        answering::Output::Offer { sdp } => {
+        answering::Output::Offer { sdp, .. } => {
             println!("client            has the offer {sdp:?}");
             client.answer(now, answer()).expect("the offer just came");
         }

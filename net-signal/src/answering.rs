@@ -24,7 +24,7 @@ use crate::{Input, Limits, Message, Refusal};
 /// let now = Instant::now();
 /// let mut client = Answering::new(Limits::default());
 /// client.handle_input(now, Input::Text(r#"{"type":"offer","sdp":"v=0"}"#));
-/// assert_eq!(client.poll_output(), Output::Offer { sdp: "v=0".into() });
+/// assert_eq!(client.poll_output(), Output::Offer { sdp: "v=0".into(), negotiated: false });
 ///
 /// client.answer(now, "v=0".into()).expect("an offer is open");
 /// assert_eq!(client.poll_output(), Output::Send(r#"{"type":"answer","sdp":"v=0"}"#.into()));
@@ -45,6 +45,9 @@ pub enum Output {
         /// The offer: begins with `v=0`, holds no NUL, is no longer than
         /// [`Limits::text_bytes`], and otherwise is as the server sent it.
         sdp: String,
+        /// Whether the server takes an
+        /// [`answer_negotiated`](Answering::answer_negotiated).
+        negotiated: bool,
     },
     /// Send this text to the server.
     Send(String),
@@ -119,7 +122,8 @@ impl Answering {
     }
 
     /// As [`answer`](Answering::answer), and tells the server that the client
-    /// opens the data channel on its own, as stream 0.
+    /// opens the data channel on its own, as stream 0. Only a server whose
+    /// [offer](Output::Offer) says that it takes this understands it.
     ///
     /// # Errors
     ///
@@ -146,18 +150,18 @@ impl Answering {
 
     fn handle_message(&mut self, message: Message) -> Result<(), Refusal> {
         match message {
-            Message::Offer { sdp } => self.offered(sdp),
+            Message::Offer { sdp, negotiated } => self.offered(sdp, negotiated),
             Message::Answer { .. } => Err(Refusal::UnexpectedAnswer),
             Message::Candidate(_) => Ok(()),
         }
     }
 
-    fn offered(&mut self, sdp: String) -> Result<(), Refusal> {
+    fn offered(&mut self, sdp: String, negotiated: bool) -> Result<(), Refusal> {
         if !matches!(self.state, State::Waiting) {
             return Err(Refusal::SecondOffer);
         }
         self.set_state(State::Offered);
-        self.outbox.push_back(Output::Offer { sdp });
+        self.outbox.push_back(Output::Offer { sdp, negotiated });
         Ok(())
     }
 
@@ -228,7 +232,7 @@ mod tests {
 
     fn offer() -> Output {
         let sdp = "v=0 offer".into();
-        Output::Offer { sdp }
+        Output::Offer { sdp, negotiated: false }
     }
 
     #[test]

@@ -44,7 +44,7 @@
 //! let Output::Send(text) = server.poll_output() else { panic!("an offer is due") };
 //! client.handle_input(now, Input::Text(&text));
 //! let offer = client.poll_output();
-//! assert_eq!(offer, answering::Output::Offer { sdp: "v=0 (offer)".into() });
+//! assert_eq!(offer, answering::Output::Offer { sdp: "v=0 (offer)".into(), negotiated: false });
 //!
 //! // ... and its answer to the server.
 //! client.answer(now, "v=0 (answer)".into()).expect("an offer is open");

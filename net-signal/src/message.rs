@@ -23,6 +23,9 @@ pub enum Message {
         /// ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866)), begins with
         /// `v=0`.
         sdp: String,
+        /// The client may open the data channel on its own and say so in its
+        /// answer. Default `false`.
+        negotiated: bool,
     },
     /// The client's answer, of the shape of an `RTCSessionDescriptionInit`.
     Answer {
@@ -70,6 +73,8 @@ pub struct Candidate {
 enum Written<'a> {
     Offer {
         sdp: &'a str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        negotiated: bool,
     },
     Answer {
         sdp: &'a str,
@@ -88,8 +93,8 @@ impl Message {
     /// anything known: ignore it, so that the other side can grow. For the same
     /// reason unknown fields are ignored. Accepted are
     ///
-    /// * `{"type":"offer","sdp":..}`, and `{"type":"answer","sdp":..}` with an
-    ///   optional `"negotiated":true`;
+    /// * `{"type":"offer","sdp":..}` and `{"type":"answer","sdp":..}`, each with
+    ///   an optional `"negotiated":true`;
     /// * as an answer too: the bare SDP, and an object with an `sdp` but
     ///   without a `type`;
     /// * `{"type":"candidate","candidate":..}`, `{"type":"ice","candidate":..}`
@@ -121,7 +126,7 @@ impl Message {
 
     fn written(&self) -> Written<'_> {
         match self {
-            Message::Offer { sdp } => Written::Offer { sdp },
+            Message::Offer { sdp, negotiated } => Written::Offer { sdp, negotiated: *negotiated },
             Message::Answer { sdp, negotiated } => Written::Answer { sdp, negotiated: *negotiated },
             Message::Candidate(candidate) => Written::Candidate { candidate: candidate.as_ref() },
         }
@@ -156,8 +161,13 @@ mod tests {
     fn an_offer_both_ways() {
         let sdp = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n".into();
         assert_both_ways(
-            Message::Offer { sdp },
+            Message::Offer { sdp, negotiated: false },
             r#"{"type":"offer","sdp":"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"}"#,
+        );
+        let sdp = "v=0\r\n".into();
+        assert_both_ways(
+            Message::Offer { sdp, negotiated: true },
+            r#"{"type":"offer","sdp":"v=0\r\n","negotiated":true}"#,
         );
     }
 
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn quotes_controls_and_astral_signs_survive() {
         let sdp = "v=0\r\ns=\"\\\t\u{1}\u{7f}\u{2028}\u{1f600}\r\n".to_string();
-        let message = Message::Offer { sdp };
+        let message = Message::Offer { sdp, negotiated: false };
         assert_eq!(Message::parse(&message.to_text()), Ok(Some(message)));
     }
 }

@@ -97,9 +97,30 @@ impl Negotiation {
         sdp: String,
         candidates: Vec<Candidate>,
     ) -> Negotiation {
+        Negotiation::offering(now, limits, Message::Offer { sdp, negotiated: false }, candidates)
+    }
+
+    /// As [`offer`](Negotiation::offer), and tells the client that it may open
+    /// the data channel on its own, as stream 0. A client that knows nothing of
+    /// this answers as ever.
+    pub fn offer_negotiated(
+        now: Instant,
+        limits: Limits,
+        sdp: String,
+        candidates: Vec<Candidate>,
+    ) -> Negotiation {
+        Negotiation::offering(now, limits, Message::Offer { sdp, negotiated: true }, candidates)
+    }
+
+    fn offering(
+        now: Instant,
+        limits: Limits,
+        offer: Message,
+        candidates: Vec<Candidate>,
+    ) -> Negotiation {
         let answer_by = now.checked_add(limits.answer_timeout);
         let candidates = candidates.into_iter().map(Some).map(Message::Candidate);
-        let texts = std::iter::once(Message::Offer { sdp }).chain(candidates);
+        let texts = std::iter::once(offer).chain(candidates);
         Negotiation {
             state: State::Offered { answer_by },
             gate: Gate::new(limits),
@@ -251,7 +272,7 @@ mod tests {
         let mut server =
             Negotiation::offer(now, Limits::default(), sdp.clone(), candidates.clone());
         let messages = [
-            Message::Offer { sdp },
+            Message::Offer { sdp, negotiated: false },
             Message::Candidate(Some(candidates[0].clone())),
             Message::Candidate(Some(candidates[1].clone())),
         ];
@@ -275,6 +296,18 @@ mod tests {
         let negotiated = r#"{"type":"answer","sdp":"v=0","negotiated":true}"#;
         let expected = Output::Answer { sdp: "v=0".into(), negotiated: true };
         assert_eq!(Table::new().text(negotiated), [expected]);
+    }
+
+    #[test]
+    fn an_offer_may_say_that_it_takes_a_negotiated_answer() {
+        let offer = |make: fn(_, _, _, _) -> Negotiation| {
+            let (limits, sdp) = (Limits::default(), "v=0".to_string());
+            drain(&mut make(Instant::now(), limits, sdp, vec![])).0
+        };
+        let plain = r#"{"type":"offer","sdp":"v=0"}"#.to_string();
+        assert_eq!(offer(Negotiation::offer), [Output::Send(plain)]);
+        let negotiated = r#"{"type":"offer","sdp":"v=0","negotiated":true}"#.to_string();
+        assert_eq!(offer(Negotiation::offer_negotiated), [Output::Send(negotiated)]);
     }
 
     #[test]

@@ -106,7 +106,10 @@ enum CandidateField {
 fn from_object(text: &str) -> Result<Option<Message>, ParseError> {
     let shape: Shape = read(text)?;
     match (shape.kind.as_deref(), shape.sdp, shape.candidate) {
-        (Some("offer"), ..) => offer(read(text)?),
+        (Some("offer"), ..) => {
+            let Description { sdp, negotiated } = read(text)?;
+            offer(sdp, negotiated)
+        }
         (Some("answer"), ..) | (None, Some(_), _) => {
             let Description { sdp, negotiated } = read(text)?;
             answer(sdp, negotiated)
@@ -116,9 +119,9 @@ fn from_object(text: &str) -> Result<Option<Message>, ParseError> {
     }
 }
 
-fn offer(description: Description) -> Result<Option<Message>, ParseError> {
-    let sdp = checked(description.sdp)?;
-    Ok(Some(Message::Offer { sdp }))
+fn offer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
+    let sdp = checked(sdp)?;
+    Ok(Some(Message::Offer { sdp, negotiated }))
 }
 
 fn answer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {

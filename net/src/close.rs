@@ -1,7 +1,6 @@
-//! Why a peer closed, and why a connection never became one.
+//! Why a peer closed, or why a connection never became one.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 pub use net_rtc::Stage as WebRtcStage;
 
@@ -112,20 +111,5 @@ impl From<net_signal::Refusal> for CloseReason {
             net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
             other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),
         }
-    }
-}
-
-/// A connection that never became a peer. The application never saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The address that connected.
-    pub remote: SocketAddr,
-    /// Why it ended.
-    pub reason: CloseReason,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.remote, self.reason)
     }
 }

@@ -33,11 +33,12 @@ mod events;
 pub mod hub;
 mod mailbox;
 mod queue;
+mod refusal;
 mod server;
 mod shared;
 mod stats;
 
-pub use close::{CloseReason, Refusal, WebRtcStage};
+pub use close::{CloseReason, WebRtcStage};
 pub use config::{
     Config, Congestion, Connecting, DataPlane, DtlsVersions, PublicAddr, Repair, Setup,
 };
@@ -45,6 +46,7 @@ pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
 pub use net_rtc::{Dropped, Path, SendOptions};
 pub use queue::EventQueue;
+pub use refusal::{Refusal, Stage};
 pub use server::{PeerInfo, Server};
 pub use stats::{Refusals, Stats};
 

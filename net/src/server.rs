@@ -46,7 +46,8 @@ pub struct PeerInfo {
     pub remote: SocketAddr,
     /// The path that it asked for, as in `/room/7`.
     pub path: String,
-    /// What stood behind the `?`, if there was one.
+    /// What stood behind the `?`, if there was one; without the item `net=compatible`, by
+    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE).
     pub query: Option<String>,
     /// Round trip, loss, rate and drops of its unreliable path, as they were at the call.
     pub link: Path,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use net_rtc::{Dropped, DroppedCounter};
 
-use crate::{Refusal, SendError};
+use crate::{Refusal, SendError, Stage};
 
 /// Refusals that are kept whole.
 const RECENT: usize = 256;
@@ -98,11 +98,14 @@ pub struct Refusals {
     pub recent: VecDeque<Refusal>,
     /// How many there were of each kind, by `CloseReason::name`.
     pub totals: BTreeMap<&'static str, u64>,
+    /// How many failed at each stage.
+    pub stages: BTreeMap<Stage, u64>,
 }
 
 impl Refusals {
     pub(crate) fn push(&mut self, refusal: Refusal) {
         *self.totals.entry(refusal.reason.name()).or_default() += 1;
+        *self.stages.entry(refusal.stage).or_default() += 1;
         self.recent.push_back(refusal);
         if self.recent.len() > RECENT {
             self.recent.pop_front();

@@ -200,7 +200,9 @@ impl Agent {
         self.answering.handle_input(now, net_signal::Input::Text(text));
         loop {
             match self.answering.poll_output() {
-                net_signal::answering::Output::Offer { sdp } if self.manners != Manners::Silent => {
+                net_signal::answering::Output::Offer { sdp, .. }
+                    if self.manners != Manners::Silent =>
+                {
                     let answer = self.endpoint.accept_offer(now, (), &sdp).expect("a good offer");
                     self.answering.answer(now, answer).expect("an offer is open");
                 }

@@ -97,10 +97,15 @@ fn server_address() -> SocketAddr {
 impl World {
     /// A server without clients. Everything that is decided by chance follows from `seed`.
     pub fn new(seed: u64, config: Config) -> World {
+        World::announcing(seed, config, Vec::new())
+    }
+
+    /// The same, with these addresses in its offers.
+    pub fn announcing(seed: u64, config: Config, announced: Vec<SocketAddr>) -> World {
         World {
             now: Instant::now(),
             seen: Vec::new(),
-            hub: Hub::new(config, vec![server_address()], Vec::new(), Some(seed)),
+            hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
             lines: Vec::new(),
             parcels: BTreeMap::new(),
             posted: 0,

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use net::CloseReason;
+use net::{CloseReason, Config, Connecting, Refusal, Setup, Stage as Step};
 use net_tests::browser::Life::{Ended, Opened};
 use net_tests::browser::{Answerer, Browser, Kind, Site};
 use serde_json::Value;
@@ -53,6 +53,13 @@ in_both_browsers! {
     a_tab_is_closed
     a_frame_is_removed
     a_page_is_reloaded
+    the_page_opens_the_channel_itself
+    a_server_that_opens_the_channel_is_waited_for
+    a_failed_handshake_is_tried_again_in_the_compatible_form
+    a_stuck_handshake_leaves_time_for_the_compatible_form
+    a_full_server_says_so
+    where_no_udp_arrives_both_sides_say_so
+    a_server_that_waited_too_long_says_for_what
     a_vain_connect_names_its_stage
     the_client_keeps_its_promises
 }
@@ -166,6 +173,89 @@ fn a_page_is_reloaded(kind: Kind) {
     assert_eq!(seen, [Opened(0), Opened(1), Ended(0)]);
 }
 
+fn the_page_opens_the_channel_itself(kind: Kind) {
+    let report = run(kind, "connect.html");
+    let channel = serde_json::json!(
+        { "ordered": false, "maxRetransmits": 0, "negotiated": true, "id": 0 }
+    );
+    assert_eq!(report["channel"], channel, "{report:#}");
+    assert_eq!(report["echoed"], true, "{report:#}");
+    assert_eq!(report["attempts"][0]["offer"]["negotiated"], true, "{report:#}");
+}
+
+fn a_server_that_opens_the_channel_is_waited_for(kind: Kind) {
+    let connecting = Connecting { negotiated: false, ..Connecting::default() };
+    let mut stage = Stage::with(kind, "connect.html", Config { connecting, ..Config::default() });
+    let report = stage.report();
+    assert_eq!(report["channel"]["negotiated"], false, "{report:#}");
+    assert_eq!(report["channel"]["maxRetransmits"], 0, "{report:#}");
+    assert_eq!(report["echoed"], true, "{report:#}");
+    assert_eq!(report["attempts"][0]["offer"].get("negotiated"), None, "{report:#}");
+}
+
+fn a_failed_handshake_is_tried_again_in_the_compatible_form(kind: Kind) {
+    let report = run(kind, "connect.html?spoil=fingerprint");
+    assert_second_form(&report);
+}
+
+fn a_stuck_handshake_leaves_time_for_the_compatible_form(kind: Kind) {
+    let connecting = Connecting { setup: Setup::ActPass, ..Connecting::default() };
+    let config = Config { connecting, ..Config::default() };
+    let report = Stage::with(kind, "connect.html?spoil=setup&timeout=6000", config).report();
+    assert_second_form(&report);
+    let began = |attempt: usize| report["attempts"][attempt]["began"].as_f64().unwrap_or(0.0);
+    let second = began(1) - began(0);
+    assert!((2_500.0..4_000.0).contains(&second), "half of the time: {second} of 6000 ms");
+}
+
+/// The second attempt asked for the compatible form, got it, and the application saw nothing.
+fn assert_second_form(report: &Value) {
+    assert_eq!(report["echoed"], true, "{report:#}");
+    assert_eq!(report["asked"], "none", "{report:#}");
+    let attempts = report["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let [first, second] = attempts else { panic!("two attempts: {report:#}") };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert!(!text(&first["url"]).contains("compatible"), "{report:#}");
+    assert!(text(&second["url"]).ends_with("?net=compatible"), "{report:#}");
+    let (first, second) = (text(&first["offer"]["sdp"]), text(&second["offer"]["sdp"]));
+    assert!(first.contains("a=sctp-init"), "{first}");
+    assert!(second.contains("a=setup:actpass") && !second.contains("sctp-init"), "{second}");
+}
+
+fn a_full_server_says_so(kind: Kind) {
+    let mut stage = Stage::with(kind, "connect.html", Config { peers: 0, ..Config::default() });
+    let report = stage.report();
+    assert_eq!((&report["stage"], &report["code"]), (&"accept".into(), &1008.into()), "{report:#}");
+    assert_eq!(report["reason"], "the server is full: 0 peers", "{report:#}");
+}
+
+fn where_no_udp_arrives_both_sides_say_so(kind: Kind) {
+    let mut stage = Stage::with(kind, "connect.html?timeout=4000", nowhere());
+    let report = stage.report();
+    assert_eq!(report["stage"], "ice", "{report:#}");
+    let reason = report["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("no answer from UDP 198.51.100.1:9"), "{reason}");
+    let refusal = stage.refusal();
+    assert_eq!(refusal.stage, Step::Ice, "{refusal}");
+    assert!(refusal.cause.starts_with("the client left after "), "{refusal}");
+    assert!(refusal.cause.contains("no check reached UDP"), "{refusal}");
+    let setting = refusal.setting.unwrap_or_default();
+    assert!(setting.contains("Is Config::public_addr, 198.51.100.1:9, right?"), "{setting}");
+}
+
+fn a_server_that_waited_too_long_says_for_what(kind: Kind) {
+    let config = Config { connect_timeout: Duration::from_secs(1), ..nowhere() };
+    let mut stage = Stage::with(kind, "connect.html", config);
+    let report = stage.report();
+    assert_eq!((&report["stage"], &report["code"]), (&"ice".into(), &1008.into()), "{report:#}");
+    assert_eq!(report["reason"], stage.refusal().cause, "{report:#}");
+}
+
+/// Announces an address where nothing listens.
+fn nowhere() -> Config {
+    Config { public_addr: "198.51.100.1:9".parse().ok(), ..Config::default() }
+}
+
 fn a_vain_connect_names_its_stage(kind: Kind) {
     let closed = free_port();
     let report = run(kind, &format!("refuse.html?closed={closed}"));
@@ -187,6 +277,14 @@ fn a_vain_connect_names_its_stage(kind: Kind) {
         assert_eq!(report[case]["name"], "ConnectError", "{case}");
         assert!(report[case]["took"].as_f64() < Some(7000.0), "{case}: {report:#}");
     }
+    let says = |case: &str, words: &str| {
+        let reason = report[case]["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains(words), "{case}: {reason}");
+    };
+    says("nothingListens", "is the server running, is its TCP port open?");
+    says("neverOpens", "within 300 ms");
+    says("neverOffers", "no offer from the server within 300 ms");
+    says("noUdp", "is the UDP port open, is public_addr set?");
     assert_eq!(report["refused"]["code"], 1008);
     assert_eq!(report["laterForEver"]["code"], 1013);
     assert_eq!(report["aborted"]["name"], "TimeoutError");
@@ -203,6 +301,8 @@ fn the_client_keeps_its_promises(kind: Kind) {
     assert!(full["dropped"].as_u64() > Some(0), "{full}");
     assert!(full["largest"].as_u64() <= full["bound"].as_u64(), "{full}");
     assert_eq!(full["alive"], 1000, "{full}");
+    let taken = serde_json::json!([true, true, false, false, true, true]);
+    assert_eq!(report["blocked"], taken, "{report:#}");
     assert_eq!(report["last"]["told"], "last words", "{report:#}");
     assert_eq!(report["last"]["closes"], 1, "{report:#}");
     let refused = report["wrong"].as_array().map(|all| all.iter().all(|name| name == "TypeError"));
@@ -225,12 +325,29 @@ struct Stage {
 impl Stage {
     /// Opens a page, as `echo.html?count=1`; it is told the server's port.
     fn open(kind: Kind, page: &str) -> Self {
+        Self::with(kind, page, Config::default())
+    }
+
+    /// The same with a server of this configuration.
+    fn with(kind: Kind, page: &str, config: Config) -> Self {
         let _ = env_logger::builder().is_test(true).try_init();
-        let answerer = Answerer::start();
+        let answerer = Answerer::on((Ipv4Addr::LOCALHOST, 0), config);
         let site = Site::new();
         let mark = if page.contains('?') { '&' } else { '?' };
         let url = site.url(&format!("{page}{mark}port={}", answerer.address().port()));
         Self { _browser: Browser::start(kind, &url), site, answerer }
+    }
+
+    /// The last refusal, which the server may see a moment after the page.
+    fn refusal(&self) -> Refusal {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            if let Some(last) = self.answerer.refusals().pop() {
+                return last;
+            }
+            std::thread::yield_now();
+        }
+        panic!("no refusal in time");
     }
 
     fn report(&mut self) -> Value {

@@ -73,6 +73,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
         if !message.verify(peer.credentials().pass.as_bytes(), crypto::sha1_hmac) {
             self.stats.forged += 1;
+            self.peers[slot].1.note_forged();
             return None;
         }
         self.learn(now, slot, source).then_some(slot)

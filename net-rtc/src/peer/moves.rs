@@ -48,6 +48,7 @@ impl Peer {
             return Taken::Nothing;
         }
         self.silence.note(now, contents);
+        self.evidence.note(way.remote, contents);
         self.nomination.note(way.remote, way.local, contents);
         let (before, begin) = (self.plane.lock().heard(), out.len());
         self.feed(now, input, out);

@@ -216,7 +216,9 @@ impl Engaged {
             kind::HEARTBEAT_ACK => {}
             // It says up to where the peer has our data, which SCTP knows nothing of.
             kind::SHUTDOWN => on.chunk(chunk.kind, 0, &[&self.local.next.minus(1).0.to_be_bytes()]),
-            kind::INIT | kind::COOKIE_ECHO => self.count_reconfig().map(|()| pass(chunk, on))?,
+            // Late: the library would close the association for it (RFC 9260 §5.2.2 would not).
+            kind::INIT => self.count_reconfig()?,
+            kind::COOKIE_ECHO => self.count_reconfig().map(|()| pass(chunk, on))?,
             _ => pass(chunk, on),
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! The unreliable data plane: what stands between SCTP and DTLS once the channel is open. Its
 //! page is `DATA-PLANE.md`, [`crate::data_plane`] in the documentation: why, how, and how well.
 //!
-//! [`Watch`] learns before the channel is open; [`Engaged`] carries the data then, with a
+//! [`Watch`] learns before the channel is open, and [`Opening`] repeats what was lost of its
+//! handshake; [`Engaged`] carries the data then, with a
 //! `Sender`, a `Receiver` and a `Pace`; [`Shift`] and [`CatchUp`] are the way back to SCTP.
 
 mod assembly;
@@ -10,6 +11,7 @@ mod catch_up;
 mod draft;
 mod engaged;
 mod flight;
+mod opening;
 mod pace;
 pub(crate) mod packet;
 mod probe;
@@ -29,10 +31,11 @@ mod witness;
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::warn;
+use log::{debug, warn};
 
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
+use self::opening::Opening;
 use self::probe::Probes;
 use self::shift::Shift;
 use self::watch::Watch;
@@ -52,6 +55,9 @@ pub(crate) struct Plane {
     first_tsn: Option<u32>,
     fault: Option<Fault>,
     gauge: Gauge,
+    /// The network loses the peer's next packet that ends with this chunk.
+    #[cfg(test)]
+    pub(crate) lose: Option<u8>,
 }
 
 /// What DTLS has decrypted.
@@ -71,7 +77,7 @@ pub(crate) struct Heard {
 #[derive(Debug)]
 enum Stage {
     /// The channel is not open yet.
-    Watching(DataPlane),
+    Watching(DataPlane, Opening),
     /// The channel's data is the plane's.
     Engaged(Box<Engaged>),
     /// The channel's data is SCTP's, perhaps again.
@@ -105,11 +111,13 @@ impl Plane {
             heard: Heard { last: now, packets: 0 },
             probes: Probes::default(),
             watch: Watch::new(config),
-            stage: Stage::Watching(config.data_plane()),
+            stage: Stage::Watching(config.data_plane(), Opening::new(config.connecting.resend)),
             shift: Shift::default(),
             first_tsn: config.first_tsn,
             fault: None,
             gauge: Gauge::default(),
+            #[cfg(test)]
+            lose: None,
         }
     }
 
@@ -164,13 +172,13 @@ impl Plane {
 
     /// Whether the channel has not been open yet.
     pub(crate) fn is_watching(&self) -> bool {
-        matches!(self.stage, Stage::Watching(_))
+        matches!(self.stage, Stage::Watching(..))
     }
 
     /// The channel is open on this stream: from now on its data is ours, if the peer fits.
     pub(crate) fn engage(&mut self, stream: u16) {
         let fits = match self.stage {
-            Stage::Watching(DataPlane::Fresh) => self.watch.engage(self.now, stream),
+            Stage::Watching(DataPlane::Fresh, _) => self.watch.engage(self.now, stream),
             _ => None,
         };
         self.stage = fits.map_or(Stage::Plain(None), |engaged| Stage::Engaged(Box::new(engaged)));
@@ -217,32 +225,64 @@ impl Plane {
     /// When there is something to do.
     pub(crate) fn wake(&self) -> Option<Instant> {
         match &self.stage {
+            Stage::Watching(_, opening) => opening.wake(),
             Stage::Engaged(engaged) => engaged.wake(self.now),
-            Stage::Watching(_) | Stage::Plain(_) => None,
+            Stage::Plain(_) => None,
+        }
+    }
+
+    /// DTLS is connected.
+    pub(crate) fn connected(&mut self) {
+        if let Stage::Watching(_, opening) = &mut self.stage {
+            opening.connected(self.now);
         }
     }
 
     /// A packet on its way to DTLS.
     pub(crate) fn outbound(&mut self, packet: &[u8]) -> Passage {
         self.force_first(packet);
-        let Some(moved) = self.shift.outbound(packet) else { return self.send_on(packet) };
-        match self.send_on(&moved) {
-            Passage::Pass => Passage::Replace(moved),
-            other => other,
-        }
+        let passage = match self.shift.outbound(packet) {
+            None => self.send_on(packet),
+            Some(moved) => match self.send_on(&moved) {
+                Passage::Pass => Passage::Replace(moved),
+                other => other,
+            },
+        };
+        self.remember(packet, &passage);
+        passage
     }
 
     /// A packet on its way from DTLS.
     pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
+        #[cfg(test)]
+        if self.loses(packet) {
+            return Passage::Swallow;
+        }
         self.heard = Heard { last: self.now, packets: self.heard.packets + 1 };
-        let passage = match self.probes.inbound(packet) {
-            Passage::Pass => self.understand(packet),
-            Passage::Replace(rest) => match self.understand(&rest) {
+        match self.probes.inbound(packet) {
+            Passage::Pass => self.inward(packet),
+            Passage::Replace(rest) => match self.inward(&rest) {
                 Passage::Pass => Passage::Replace(rest),
                 other => other,
             },
             Passage::Swallow => Passage::Swallow,
-        };
+        }
+    }
+
+    /// A packet for SCTP that the peer should have sent, or has, and the network lost it.
+    pub(crate) fn assumed(&mut self) -> Option<Vec<u8>> {
+        let Stage::Watching(_, opening) = &mut self.stage else { return None };
+        let packet = opening.consents(self.now).then(|| self.watch.acknowledgement())??;
+        debug!("a peer has the channel open, though we did not hear it say so");
+        match self.inward(&packet) {
+            Passage::Pass => Some(packet),
+            Passage::Replace(other) => Some(other),
+            Passage::Swallow => None,
+        }
+    }
+
+    fn inward(&mut self, packet: &[u8]) -> Passage {
+        let passage = self.understand(packet);
         self.look_back();
         passage
     }
@@ -266,7 +306,13 @@ impl Plane {
             return Some(probe);
         }
         match &mut self.stage {
-            Stage::Watching(_) => self.watch.packet(),
+            Stage::Watching(_, opening) => match self.watch.packet() {
+                Some(greeting) => {
+                    opening.sent(self.now, &greeting);
+                    Some(greeting)
+                }
+                None => opening.packet(self.now),
+            },
             Stage::Engaged(engaged) => engaged.packet(),
             Stage::Plain(catch_up) => catch_up.as_mut()?.packet(),
         }
@@ -294,10 +340,16 @@ impl Plane {
         self.engaged().expect("an engaged plane").inject(write);
     }
 
+    #[cfg(test)]
+    fn loses(&mut self, packet: &[u8]) -> bool {
+        let last = packet::chunks(packet).last().map(|chunk| chunk.kind);
+        self.lose.is_some() && self.lose.take_if(|lose| Some(*lose) == last).is_some()
+    }
+
     fn engaged(&mut self) -> Option<&mut Engaged> {
         match &mut self.stage {
             Stage::Engaged(engaged) => Some(engaged),
-            Stage::Watching(_) | Stage::Plain(_) => None,
+            Stage::Watching(..) | Stage::Plain(_) => None,
         }
     }
 
@@ -305,7 +357,7 @@ impl Plane {
         self.watch.outbound(packet);
         match &self.stage {
             Stage::Engaged(engaged) => engaged.outbound(packet),
-            Stage::Watching(_) | Stage::Plain(_) => {
+            Stage::Watching(..) | Stage::Plain(_) => {
                 let Some(told) = self.watch.tell(packet) else {
                     return watch::text_to_empty(packet);
                 };
@@ -317,6 +369,16 @@ impl Plane {
         }
     }
 
+    /// Keeps a packet of the opening as it leaves, until it is answered.
+    fn remember(&mut self, packet: &[u8], passage: &Passage) {
+        let Stage::Watching(_, opening) = &mut self.stage else { return };
+        match passage {
+            Passage::Pass => opening.sent(self.now, packet),
+            Passage::Replace(other) => opening.sent(self.now, other),
+            Passage::Swallow => {}
+        }
+    }
+
     fn take_in(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
         match &mut self.stage {
             Stage::Engaged(engaged) => engaged.inbound(self.now, packet),
@@ -324,7 +386,11 @@ impl Plane {
                 catch_up.inbound(self.now, packet);
                 self.watch.inbound(packet)
             }
-            Stage::Watching(_) | Stage::Plain(None) => self.watch.inbound(packet),
+            Stage::Watching(_, opening) => {
+                opening.heard(self.now, packet);
+                self.watch.inbound(packet)
+            }
+            Stage::Plain(None) => self.watch.inbound(packet),
         }
     }
 

@@ -17,18 +17,29 @@ pub(crate) mod kind {
     pub(crate) const SACK: u8 = 3;
     pub(crate) const HEARTBEAT: u8 = 4;
     pub(crate) const HEARTBEAT_ACK: u8 = 5;
+    pub(crate) const ABORT: u8 = 6;
     pub(crate) const SHUTDOWN: u8 = 7;
+    pub(crate) const SHUTDOWN_ACK: u8 = 8;
     pub(crate) const COOKIE_ECHO: u8 = 10;
+    pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const RE_CONFIG: u8 = 130;
     pub(crate) const FORWARD_TSN: u8 = 192;
 }
 
 /// Payload protocol identifiers (RFC 8831 §8).
 pub(crate) mod protocol {
+    /// What opens a channel (RFC 8832).
+    pub(crate) const DCEP: u32 = 50;
     pub(crate) const STRING: u32 = 51;
     pub(crate) const BINARY: u32 = 53;
     pub(crate) const STRING_EMPTY: u32 = 56;
     pub(crate) const BINARY_EMPTY: u32 = 57;
+}
+
+/// Messages of RFC 8832 §5, by their first byte.
+pub(crate) mod dcep {
+    pub(crate) const ACK: u8 = 2;
+    pub(crate) const OPEN: u8 = 3;
 }
 
 /// Flags of a DATA chunk (RFC 9260 §3.3.1).

@@ -7,7 +7,8 @@ use log::debug;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
-    Builder, Chunk, Data, HEADER, Header, Init, Sack, chunks, flag, forward_tsn, kind, protocol,
+    Builder, Chunk, Data, HEADER, Header, Init, Sack, chunks, dcep, flag, forward_tsn, kind,
+    protocol,
 };
 use super::receiver::{Offence, Receiver};
 use super::settings::Settings;
@@ -29,10 +30,12 @@ const TWICE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Watch {
     settings: Settings,
+    /// Of what we send, and of what the peer does.
     header: Option<Header>,
+    theirs: Option<Header>,
     next: Option<Tsn>,
     stream: Option<u16>,
-    peer: Option<Init>,
+    peer: Peer,
     receiver: Option<Receiver>,
     handshakes: u32,
     /// Whether the SCTP handshake went along with offer and answer.
@@ -42,14 +45,44 @@ pub(super) struct Watch {
     twice: Vec<Tsn>,
 }
 
+/// What the peer says of itself.
+///
+/// ```text
+///   Unknown --INIT--> Proposed --COOKIE ECHO--> Settled
+///      '--------------- INIT ACK -----------------^
+/// ```
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    Unknown,
+    /// Another INIT may still say something else.
+    Proposed(Init),
+    /// For good. A browser that begins the association too, or repeats what seemed lost, may
+    /// say more; the library would close the association for that (RFC 9260 §5.2.2 would not).
+    Settled(Init),
+}
+
+impl Peer {
+    fn init(self) -> Option<Init> {
+        match self {
+            Peer::Unknown => None,
+            Peer::Proposed(init) | Peer::Settled(init) => Some(init),
+        }
+    }
+
+    fn settled(self) -> Peer {
+        self.init().map_or(Peer::Unknown, Peer::Settled)
+    }
+}
+
 impl Watch {
     pub(super) fn new(config: &Config) -> Watch {
         Watch {
             settings: Settings::of(config),
             header: None,
+            theirs: None,
             next: None,
             stream: None,
-            peer: None,
+            peer: Peer::Unknown,
             receiver: None,
             handshakes: 0,
             is_introduced: false,
@@ -60,7 +93,7 @@ impl Watch {
 
     /// The plane for this peer, if all is known that it needs and the peer fits.
     pub(super) fn engage(&mut self, now: Instant, stream: u16) -> Option<Engaged> {
-        let (peer, header, next) = (self.peer?, self.header?, self.next?);
+        let (peer, header, next) = (self.peer.init()?, self.header?, self.next?);
         if !peer.forwards {
             debug!("no FORWARD-TSN: this peer goes on as plain SCTP");
             return None;
@@ -82,7 +115,7 @@ impl Watch {
         let Some((ours, theirs)) = init_of(&inits.ours).zip(init_of(&inits.theirs)) else { return };
         self.next = Some(ours.first);
         self.receiver = Some(Receiver::new(theirs.first.minus(1), self.settings.message_bytes));
-        self.peer = Some(theirs);
+        self.peer = Peer::Settled(theirs);
         self.header = Some(Header { source: PORT, destination: PORT, tag: theirs.tag });
         self.is_introduced = true;
     }
@@ -140,12 +173,28 @@ impl Watch {
         Some(builder.finish())
     }
 
+    /// The peer's acknowledgement of our channel (RFC 8832 §5.2) as it must have sent it, if
+    /// nothing of its data has come yet that could be it: it is the first that a peer sends.
+    pub(super) fn acknowledgement(&self) -> Option<Vec<u8>> {
+        let (peer, header, stream) = (self.peer.init()?, self.theirs?, self.stream?);
+        let before = peer.first.minus(1);
+        if self.receiver.as_ref()?.contiguous_from(before) != before {
+            return None;
+        }
+        let (flags, tsn, protocol) = (flag::BEGIN | flag::END, peer.first, protocol::DCEP);
+        let mut builder = Builder::new(header);
+        builder.data(&Data { flags, tsn, stream, protocol, payload: &[dcep::ACK] });
+        Some(builder.finish())
+    }
+
     /// Learns from what the peer sends, and tells what no honest one does.
     pub(super) fn inbound(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
+        self.theirs = Header::parse(packet).or(self.theirs);
         for chunk in chunks(packet) {
             match chunk.kind {
-                kind::INIT | kind::INIT_ACK => self.meets(&chunk)?,
-                kind::COOKIE_ECHO => self.count_handshake()?,
+                // Alone in its packet (RFC 9260 §4.3).
+                kind::INIT | kind::INIT_ACK => return self.meets(&chunk),
+                kind::COOKIE_ECHO => self.is_echoed()?,
                 kind::DATA => self.takes(&chunk)?,
                 kind::SACK => modest(&chunk)?,
                 kind::FORWARD_TSN => self.skips(&chunk)?,
@@ -165,15 +214,26 @@ impl Watch {
         self.stream.get_or_insert(data.stream);
     }
 
-    fn meets(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+    fn meets(&mut self, chunk: &Chunk<'_>) -> Result<Passage, &'static str> {
         self.count_handshake()?;
-        if let Some(init) = Init::parse(chunk)
-            && self.peer != Some(init)
-        {
+        let before = match self.peer {
+            Peer::Settled(_) => return Ok(Passage::Swallow),
+            Peer::Unknown | Peer::Proposed(_) => self.peer.init(),
+        };
+        let Some(init) = Init::parse(chunk) else { return Ok(Passage::Pass) };
+        if before != Some(init) {
             self.receiver = Some(Receiver::new(init.first.minus(1), self.settings.message_bytes));
-            self.peer = Some(init);
         }
-        Ok(())
+        self.peer = match chunk.kind {
+            kind::INIT_ACK => Peer::Settled(init),
+            _ => Peer::Proposed(init),
+        };
+        Ok(Passage::Pass)
+    }
+
+    fn is_echoed(&mut self) -> Result<(), &'static str> {
+        self.peer = self.peer.settled();
+        self.count_handshake()
     }
 
     fn takes(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
@@ -352,6 +412,56 @@ mod tests {
         let mut watch = Watch::new(&config);
         watch.outbound(&on(1));
         assert_eq!(watch.inbound(&on(3)), Ok(Passage::Pass));
+    }
+
+    /// An INIT or an INIT ACK whose sender begins with this TSN.
+    fn init(kind: u8, first: u32) -> Vec<u8> {
+        let mut builder = Builder::new(HEADER);
+        builder.chunk(kind, 0, &[&[0; 12], &first.to_be_bytes()]);
+        builder.finish()
+    }
+
+    #[test]
+    fn what_the_library_goes_by_is_what_counts() {
+        let mut watch = Watch::new(&Config::new(Vec::new()));
+        for (kind, first, passage, counts) in [
+            (kind::INIT, 7, Passage::Pass, 7),
+            (kind::INIT, 8, Passage::Pass, 8),
+            (kind::INIT_ACK, 9, Passage::Pass, 9),
+            (kind::INIT_ACK, 10, Passage::Swallow, 9),
+            (kind::INIT, 11, Passage::Swallow, 9),
+        ] {
+            assert_eq!(watch.inbound(&init(kind, first)), Ok(passage));
+            assert_eq!(watch.peer.init().map(|init| init.first), Some(Tsn(counts)));
+        }
+    }
+
+    #[test]
+    fn an_init_after_the_cookie_is_late() {
+        let mut echo = Builder::new(HEADER);
+        echo.chunk(kind::COOKIE_ECHO, 0, &[b"cookie"]);
+        let mut watch = Watch::new(&Config::new(Vec::new()));
+        let expected = [Passage::Pass, Passage::Pass, Passage::Swallow];
+        for (packet, passage) in
+            [init(kind::INIT, 7), echo.finish(), init(kind::INIT, 7)].iter().zip(expected)
+        {
+            assert_eq!(watch.inbound(packet), Ok(passage));
+        }
+    }
+
+    #[test]
+    fn a_lost_acknowledgement_is_the_first_that_the_peer_sends() {
+        let mut watch = Watch::new(&Config::new(Vec::new()));
+        watch.stream = Some(1);
+        assert_eq!(watch.acknowledgement(), None);
+        assert_eq!(watch.inbound(&init(kind::INIT_ACK, 7)), Ok(Passage::Pass));
+        let packet = watch.acknowledgement().expect("all is known");
+        let chunk = chunks(&packet).next().expect("one chunk");
+        let (flags, tsn, payload) = (flag::BEGIN | flag::END, Tsn(7), &[dcep::ACK][..]);
+        let ack = Data { flags, tsn, stream: 1, protocol: protocol::DCEP, payload };
+        assert_eq!((Header::parse(&packet), Data::parse(&chunk)), (Some(HEADER), Some(ack)));
+        assert_eq!(watch.inbound(&packet), Ok(Passage::Pass));
+        assert_eq!(watch.acknowledgement(), None, "it came");
     }
 
     #[test]

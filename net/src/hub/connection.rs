@@ -10,6 +10,8 @@ use net_signal::{Candidate, Negotiation};
 use net_ws::{Message, Request, Socket};
 
 use super::core::Core;
+use super::ending::{Ending, Full};
+use super::form::Form;
 use super::{ConnectionId, Output};
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
 
@@ -17,6 +19,7 @@ use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
 pub(super) struct Connection {
     id: ConnectionId,
     remote: SocketAddr,
+    began: Instant,
     websocket: Socket,
     phase: Phase,
     wake: Option<Instant>,
@@ -70,7 +73,8 @@ impl Connection {
         config: &Config,
     ) -> Connection {
         let websocket = Socket::accept(now, config.websocket());
-        Connection { id, remote, websocket, phase: Phase::Upgrading, wake: None, over: false }
+        let phase = Phase::Upgrading;
+        Connection { id, remote, began: now, websocket, phase, wake: None, over: false }
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
@@ -96,7 +100,7 @@ impl Connection {
         match event {
             net_rtc::Event::Open => self.open(now, core),
             net_rtc::Event::Received(message) => self.received(Delivery::Unreliable, message, core),
-            net_rtc::Event::Closed(reason) => self.finish(now, reason.into(), core),
+            net_rtc::Event::Closed(reason) => self.finish(now, reason, core),
         }
         self.drain(now, core);
     }
@@ -111,19 +115,32 @@ impl Connection {
     }
 
     /// Ends both paths; the application hears of it, once, as a closing or a refusal.
-    pub(super) fn finish(&mut self, now: Instant, reason: CloseReason, core: &mut Core) {
-        match std::mem::replace(&mut self.phase, Phase::Ending) {
+    pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
+        let ending = ending.into();
+        let reason = ending.reason();
+        let code = reason.code();
+        let words = match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Ending => return,
-            Phase::Upgrading | Phase::Setup(_) => core.refuse(self.remote, reason.clone()),
+            Phase::Upgrading | Phase::Setup(_) => self.refuse(now, &ending, core),
             Phase::Open(id, _) => {
                 debug!("peer {id} at {} closed: {reason}", self.remote);
                 core.open.remove(&id);
-                core.outputs.push_back(Output::Closed { id, reason: reason.clone() });
+                let words = reason.to_string();
+                core.outputs.push_back(Output::Closed { id, reason });
+                words
             }
-        }
+        };
         core.endpoint.close(now, &self.id);
-        self.websocket.close(now, reason.code(), &reason.to_string());
+        self.websocket.close(now, code, &words);
         self.drain(now, core);
+    }
+
+    /// Tells why this connection does not become a peer; gives the words for the client.
+    fn refuse(&self, now: Instant, ending: &Ending, core: &mut Core) -> String {
+        let age = now.saturating_duration_since(self.began);
+        let evidence = core.endpoint.evidence(&self.id);
+        let refusal = core.refuse(now, self.remote, age, evidence, ending);
+        format!("{}: {}", refusal.stage, refusal.cause)
     }
 
     pub(super) fn outgoing(&self) -> &[u8] {
@@ -167,7 +184,7 @@ impl Connection {
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
                 }
-                net_ws::Output::Closed(reason) => self.finish(now, reason.into(), core),
+                net_ws::Output::Closed(reason) => self.finish(now, reason, core),
                 net_ws::Output::Finished => self.over = true,
             }
         }
@@ -178,8 +195,10 @@ impl Connection {
             match negotiation.poll_output() {
                 net_signal::Output::Timeout(wake) => return wake,
                 net_signal::Output::Send(text) => self.signal(now, text),
-                net_signal::Output::Answer { sdp, .. } => self.answered(now, &sdp, core),
-                net_signal::Output::Refused(refusal) => self.finish(now, refusal.into(), core),
+                net_signal::Output::Answer { sdp, negotiated } => {
+                    self.answered(now, &sdp, negotiated, core);
+                }
+                net_signal::Output::Refused(refusal) => self.finish(now, refusal, core),
             }
         }
         None
@@ -194,13 +213,19 @@ impl Connection {
     }
 
     fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
-        let info = PeerInfo {
-            remote: self.remote,
-            path: request.path().to_owned(),
-            query: request.query().map(str::to_owned),
-            link: Path::default(),
-        };
-        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: None };
+        if core.is_full() {
+            return self.finish(now, Full::Peers, core);
+        }
+        let (form, query) = Form::asked(request.query());
+        let (remote, path) = (self.remote, request.path().to_owned());
+        let info = PeerInfo { remote, path, query, link: Path::default() };
+        let negotiation = self.offer(now, form, core);
+        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+    }
+
+    fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
+        let connecting = form.connecting(&core.config);
+        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
         let offer = core.endpoint.offer_with(now, self.id, options);
         let offer = offer.expect("connection ids are never reused");
         let candidates = offer.candidates.iter().map(|candidate| Candidate {
@@ -209,9 +234,11 @@ impl Connection {
             sdp_m_line_index: 0,
             username_fragment: offer.ufrag.clone(),
         });
-        let limits = core.config.signalling();
-        let negotiation = Negotiation::offer(now, limits, offer.sdp, candidates.collect());
-        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+        let offer_in = match connecting.negotiated {
+            true => Negotiation::offer_negotiated,
+            false => Negotiation::offer,
+        };
+        offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
     }
 
     fn signal(&mut self, now: Instant, text: String) {
@@ -220,9 +247,13 @@ impl Connection {
         }
     }
 
-    fn answered(&mut self, now: Instant, sdp: &str, core: &mut Core) {
+    fn answered(&mut self, now: Instant, sdp: &str, negotiated: bool, core: &mut Core) {
+        let result = match negotiated {
+            true => core.endpoint.accept_answer_negotiated(now, &self.id, sdp),
+            false => core.endpoint.accept_answer(now, &self.id, sdp),
+        };
         // A refused answer comes back as the endpoint's `Closed`.
-        if let Err(error) = core.endpoint.accept_answer(now, &self.id, sdp) {
+        if let Err(error) = result {
             debug!("connection {:?}: {error}", self.id);
         }
     }
@@ -239,8 +270,7 @@ impl Connection {
             Phase::Setup(setup) => {
                 setup.push_early(message);
                 if setup.is_over(&core.config) && !core.has_answered(self.id) {
-                    let reason = CloseReason::Limit("messages before the answer".into());
-                    self.finish(now, reason, core);
+                    self.finish(now, Full::Early, core);
                 }
             }
             _ if message.len() > core.config.message_bytes => {
@@ -262,7 +292,7 @@ impl Connection {
             return;
         }
         let Some(id) = core.admit(self.id) else {
-            return self.finish(now, CloseReason::Limit("peers".into()), core);
+            return self.finish(now, Full::Peers, core);
         };
         let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
         let Setup { info, negotiation, early, .. } = *setup;

@@ -2,11 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use net_rtc::Endpoint;
+use net_rtc::{Endpoint, Evidence};
 
+use super::diagnosis::Case;
+use super::ending::Ending;
+use super::lines::Lines;
+use super::reach::Reach;
 use super::{ConnectionId, Output};
-use crate::{CloseReason, Config, PeerId, Refusal};
+use crate::{Config, PeerId, Refusal, Stage};
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -15,6 +20,8 @@ pub(super) struct Core {
     pub(super) open: HashMap<PeerId, ConnectionId>,
     pub(super) outputs: VecDeque<Output>,
     next_peer: u64,
+    reach: Reach,
+    lines: Lines,
 }
 
 impl Core {
@@ -24,6 +31,7 @@ impl Core {
         announced: Vec<SocketAddr>,
         seed: Option<u64>,
     ) -> Core {
+        let reach = Reach::new(local.clone(), announced.clone());
         let webrtc = net_rtc::Config { seed, ..config.webrtc(local, announced) };
         Core {
             endpoint: Endpoint::new(webrtc),
@@ -31,12 +39,14 @@ impl Core {
             open: HashMap::new(),
             outputs: VecDeque::new(),
             next_peer: 0,
+            reach,
+            lines: Lines::default(),
         }
     }
 
     /// Gives a connection the next id, unless there are too many peers.
     pub(super) fn admit(&mut self, connection: ConnectionId) -> Option<PeerId> {
-        if self.open.len() >= self.config.peers {
+        if self.is_full() {
             return None;
         }
         let id = PeerId::from(self.next_peer);
@@ -45,14 +55,53 @@ impl Core {
         Some(id)
     }
 
+    /// Whether there are as many peers as there may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= self.config.peers
+    }
+
     /// Whether a connection's answer is in, so that only its channel is awaited.
     pub(super) fn has_answered(&self, connection: ConnectionId) -> bool {
         self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::Stage::Answer)
     }
 
-    pub(super) fn refuse(&mut self, remote: SocketAddr, reason: CloseReason) {
-        let refusal = Refusal { remote, reason };
-        log::info!("refused {refusal}");
-        self.outputs.push_back(Output::Refused(refusal));
+    /// Tells that a connection will not become a peer, and why. `age` is the time since it
+    /// connected, `evidence` what was heard since the offer.
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        age: Duration,
+        evidence: Option<Evidence>,
+        ending: &Ending,
+    ) -> Refusal {
+        let ip = remote.ip();
+        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, evidence };
+        let (stage, words) = (case.stage(ending), case.words(ending));
+        let (cause, setting) = (words.cause, words.setting);
+        let refusal = Refusal { remote, stage, reason: ending.reason(), cause, setting };
+        if let Some(unwritten) = self.lines.admit(now) {
+            log(&refusal, evidence, unwritten);
+        }
+        self.outputs.push_back(Output::Refused(refusal.clone()));
+        refusal
+    }
+}
+
+/// One line with everything. What keeps honest clients out is a warning.
+fn log(refusal: &Refusal, evidence: Option<Evidence>, unwritten: u64) {
+    let level = match refusal.stage {
+        Stage::Ice | Stage::Dtls | Stage::Channel if refusal.setting.is_some() => log::Level::Warn,
+        _ => log::Level::Info,
+    };
+    if unwritten > 0 {
+        log::log!(level, "refused {unwritten} others, too many to name");
+    }
+    match evidence {
+        Some(Evidence { checks, records, forged, .. }) => log::log!(
+            level,
+            "refused {refusal} ({checks} checks, {records} DTLS datagrams, {forged} forged checks)"
+        ),
+        None => log::log!(level, "refused {refusal}"),
     }
 }

@@ -7,16 +7,22 @@
 
 mod connection;
 mod core;
+mod diagnosis;
+mod ending;
+mod form;
+mod lines;
+mod reach;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
 use self::connection::Connection;
 use self::core::Core;
+use self::ending::{Ending, Full};
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
 
 pub use net_rtc::Transmit;
@@ -120,7 +126,8 @@ impl Hub {
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.now = Some(now);
         if self.connections.len() - self.core.open.len() >= self.core.config.half_open {
-            self.core.refuse(remote, CloseReason::Limit("half-open connections".into()));
+            let ending = Ending::Full(Full::HalfOpen);
+            self.core.refuse(now, remote, Duration::ZERO, None, &ending);
             return None;
         }
         let id = ConnectionId(self.next_connection);

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::{CloseReason, Config, Event, EventQueue, PeerId, Server};
+use net::{CloseReason, Config, Event, EventQueue, PeerId, Refusal, Server};
 
 /// Time for the server to see a connection begin or end.
 const SOON: Duration = Duration::from_secs(5);
@@ -30,8 +30,8 @@ pub enum Life {
 /// A message `command:echo reliable` or `command:echo unreliable` chooses the
 /// path on which that peer gets everything else back, reliable at first; the
 /// answer is `ok`. `command:count N` asks for N numbered reliable messages,
-/// `command:tell WORDS` for a reliable message to everyone, `command:close` for
-/// the end.
+/// `command:tell WORDS` for a reliable message to everyone, `command:query` for
+/// `ok` and the query of the peer's URL, `command:close` for the end.
 pub struct Answerer {
     server: Server,
     lives: Receiver<Life>,
@@ -70,6 +70,11 @@ impl Answerer {
     /// Why a peer's connection ended.
     pub fn close_reason(&self, id: u64) -> Option<CloseReason> {
         self.server.close_reason(id)
+    }
+
+    /// The connections that never became peers, oldest first.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.server.refusals().recent.into()
     }
 
     /// The next `count` openings and endings, or as many as come within 5 s.
@@ -140,9 +145,16 @@ impl Answers {
             ("echo", path) => self.choose(id, path),
             ("count", number) => self.count(id, number.parse().unwrap_or(0)),
             ("close", _) => self.server.close(id),
+            ("query", _) => self.tell_query(id),
             ("tell", words) => self.server.broadcast_reliable(words.to_owned()),
             _ => log::error!("a page commands {command:?}"),
         }
+    }
+
+    fn tell_query(&self, id: PeerId) {
+        let query = self.server.peer(id).and_then(|peer| peer.query);
+        self.server.send_reliable(id, "ok");
+        self.server.send_reliable(id, query.unwrap_or_else(|| "none".to_owned()));
     }
 
     fn choose(&mut self, id: PeerId, path: &str) {

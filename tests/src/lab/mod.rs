@@ -3,12 +3,14 @@
 //! message, a [`Report`] sums it up.
 
 mod bounds;
+mod connect;
 mod grid;
 mod hunt;
 mod lift;
 mod load;
 mod log;
 mod long;
+mod meeting;
 mod outcome;
 mod overload;
 mod profile;
@@ -26,12 +28,14 @@ mod trial;
 pub mod warnings;
 
 pub use bounds::{Bound, bounds};
+pub use connect::{Named, connect, meetings};
 pub use grid::grid;
 pub use hunt::Hunt;
 pub use lift::{appearing, lift, lift_misses, lifted, recovery};
 pub use load::Load;
 pub use log::{Flight, Log};
 pub use long::{LONG, Long, PART};
+pub use meeting::{Meeting, Met, Sent, switches};
 pub use outcome::{FlowSample, Outcome, Sample, Summary};
 pub use overload::{overload, overload_misses, overloaded};
 pub use profile::Profile;

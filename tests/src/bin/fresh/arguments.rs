@@ -18,6 +18,7 @@ Tables (default: latency):
   lift       a limit that is lifted, or appears
   slow       1 to 20 messages a second for ten minutes
   repair     what it brings and costs under loss
+  connect    how long connections take, by switch: --seeds connections a row (200)
   bounds     constant loss, cap, floor and circuit breaker
   profiles   the default congestion control against the simple one over random links
   hunt       what must never happen, over random networks: --count runs
@@ -50,10 +51,11 @@ pub(crate) enum Name {
     Repair,
     Profiles,
     Bounds,
+    Connect,
     Hunt,
 }
 
-const NAMES: [(&str, Name); 10] = [
+const NAMES: [(&str, Name); 11] = [
     ("latency", Name::Latency),
     ("overload", Name::Overload),
     ("share", Name::Share),
@@ -63,6 +65,7 @@ const NAMES: [(&str, Name); 10] = [
     ("repair", Name::Repair),
     ("profiles", Name::Profiles),
     ("bounds", Name::Bounds),
+    ("connect", Name::Connect),
     ("hunt", Name::Hunt),
 ];
 

@@ -69,6 +69,7 @@ fn show_all(names: &[Name], settings: &Settings) -> Result<bool, String> {
             (Name::Profiles, Some(number)) => profile(number, settings),
             (Name::Profiles, None) => profiles(settings),
             (Name::Hunt, _) => hunt(settings),
+            (Name::Connect, _) => connect(settings)?,
             (name, _) if settings.seeds > 1 => repeat(*name, settings)?,
             (name, _) => show(table(*name, settings), settings)?,
         };
@@ -81,6 +82,7 @@ fn table(name: Name, settings: &Settings) -> Table {
     match name {
         Name::Latency | Name::Profiles | Name::Hunt => latency(settings),
         Name::Bounds => lab::bounds(seed, minute),
+        Name::Connect => lab::connect(seed, connections(settings)),
         Name::Overload => lab::overload(seed, minute),
         Name::Share => lab::share(seed, minute),
         Name::Tcp => lab::tcp(seed, minute),
@@ -205,6 +207,27 @@ fn profiles(settings: &Settings) -> bool {
     );
     println!("{}\n\n{}\n", duels.table(), verdict(&duels.misses()));
     duels.misses().is_empty()
+}
+
+/// How many connections make a row.
+fn connections(settings: &Settings) -> u64 {
+    if settings.seeds > 1 || settings.trace { settings.seeds } else { 200 }
+}
+
+/// Connections; with a trace, each datagram of them.
+fn connect(settings: &Settings) -> Result<bool, String> {
+    if settings.trace {
+        for meeting in lab::meetings(settings.seed, connections(settings)) {
+            if settings.wants(&meeting.to_string()) {
+                println!("{meeting}, seed {}", meeting.meeting.seed);
+                let met = meeting.meeting.run();
+                met.datagrams.iter().for_each(|sent| println!("{sent}"));
+                println!("opened at {:?}, {:?}\n", met.opened, met.ended);
+            }
+        }
+        return Ok(true);
+    }
+    show(table(Name::Connect, settings), settings)
 }
 
 /// What must never happen, over random networks.

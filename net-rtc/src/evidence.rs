@@ -1,0 +1,112 @@
+//! What was heard of a peer on its way to an open channel.
+
+use std::net::SocketAddr;
+
+use crate::event::Stage;
+
+/// How far a peer came, and what was heard of it on the way: enough to say why it did not open.
+/// See [`Endpoint::evidence`](crate::Endpoint::evidence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The stage that it is at, or that it ended at.
+    pub stage: Stage,
+    /// Connectivity checks that came with the right password (RFC 8445 §7.3).
+    pub checks: u32,
+    /// Where the last of them came from.
+    pub checked_from: Option<SocketAddr>,
+    /// Connectivity checks for this peer with a wrong password. Anyone can send such.
+    pub forged: u32,
+    /// Datagrams with DTLS records (RFC 9147), from an address that a check has proved.
+    pub records: u32,
+    /// Whether DTLS has decrypted an SCTP packet (RFC 8261).
+    pub sctp: bool,
+}
+
+impl Evidence {
+    /// At a stage, with nothing heard.
+    pub fn at(stage: Stage) -> Evidence {
+        Evidence { stage, checks: 0, checked_from: None, forged: 0, records: 0, sctp: false }
+    }
+
+    /// Counts a datagram that reached the peer. The first byte tells which kind it is
+    /// (RFC 7983 §7).
+    pub(crate) fn note(&mut self, source: SocketAddr, datagram: &[u8]) {
+        match datagram.first() {
+            Some(0) => {
+                self.checks = self.checks.saturating_add(1);
+                self.checked_from = Some(source);
+            }
+            Some(20..=63) => self.records = self.records.saturating_add(1),
+            _ => {}
+        }
+    }
+
+    /// Counts a check whose password is wrong.
+    pub(crate) fn note_forged(&mut self) {
+        self.forged = self.forged.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pair::{CLIENT, Loss, Pair};
+    use crate::{CloseReason, Event};
+
+    /// What a server has heard of a client that did not open, if the network loses this.
+    fn heard(loss: Loss) -> Evidence {
+        let mut pair = Pair::new();
+        pair.loss = loss;
+        let mut pair = pair.signal();
+        pair.run(Duration::from_secs(60));
+        let evidence = pair.server.endpoint.evidence(&1).expect("the last that ended");
+        let closed = Event::Closed(CloseReason::Timeout(evidence.stage));
+        assert_eq!(pair.server.events, [closed]);
+        evidence
+    }
+
+    #[test]
+    fn nothing_is_heard_where_nothing_arrives() {
+        assert_eq!(heard(|_, _| true), Evidence::at(Stage::Ice));
+    }
+
+    #[test]
+    fn checks_alone_are_heard_where_nothing_comes_back() {
+        let heard = heard(|_, datagram| datagram[0] != 0);
+        assert!(heard.checks > 3, "{heard:?}");
+        assert_eq!(heard.checked_from.map(|from| from.to_string()).as_deref(), Some(CLIENT));
+        assert_eq!((heard.records, heard.sctp), (0, false));
+    }
+
+    #[test]
+    fn of_an_open_peer_everything_is_heard() {
+        let pair = Pair::open();
+        let heard = pair.server.endpoint.evidence(&1).expect("it is here");
+        assert_eq!((heard.stage, heard.sctp), (Stage::Open, true));
+        assert!(heard.checks > 0 && heard.records > 0, "{heard:?}");
+        assert_eq!(pair.server.endpoint.evidence(&2), None);
+    }
+
+    #[test]
+    fn each_kind_of_datagram_is_counted_as_what_it_is() {
+        let [first, second] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, 7], port)));
+        let mut evidence = Evidence::at(Stage::Ice);
+        for (source, byte) in
+            [(first, 0), (second, 0), (first, 1), (first, 22), (first, 63), (first, 128)]
+        {
+            evidence.note(source, &[byte, 9]);
+        }
+        evidence.note(first, &[]);
+        evidence.note_forged();
+        let expected = Evidence {
+            checks: 2,
+            checked_from: Some(second),
+            forged: 1,
+            records: 2,
+            ..Evidence::at(Stage::Ice)
+        };
+        assert_eq!(evidence, expected);
+    }
+}

@@ -1,0 +1,358 @@
+//! Why a connection did not become a peer, in words, and what to set.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use net_rtc::Evidence;
+use net_ws::BadRequest;
+
+use super::ending::{Ending, Full};
+use super::reach::Reach;
+use crate::{CloseReason, Config, Stage};
+
+/// Who leaves sooner than this may have had reasons of his own: nothing is suggested.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What to try where the way is open and the two sides do not understand each other.
+const TRY_COMPATIBLE: &str = "does it open with Config::connecting = Connecting::COMPATIBLE?";
+
+/// What is known of a connection that ends before it is a peer.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    pub(super) config: &'a Config,
+    pub(super) reach: &'a Reach,
+    /// Where the websocket comes from.
+    pub(super) remote: IpAddr,
+    /// Since it connected.
+    pub(super) age: Duration,
+    /// What was heard since the offer; `None` before the upgrade.
+    pub(super) evidence: Option<Evidence>,
+}
+
+/// The cause, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    pub(super) cause: String,
+    pub(super) setting: Option<String>,
+}
+
+impl Words {
+    pub(super) fn new(cause: impl Into<String>) -> Words {
+        Words { cause: cause.into(), setting: None }
+    }
+
+    pub(super) fn set(self, setting: impl Into<String>) -> Words {
+        Words { setting: Some(setting.into()), ..self }
+    }
+}
+
+impl Case<'_> {
+    /// How far it came.
+    pub(super) fn stage(&self, ending: &Ending) -> Stage {
+        use net_rtc::CloseReason as Rtc;
+        match (ending, self.evidence) {
+            (Ending::Full(Full::Peers | Full::HalfOpen), _) => Stage::Accept,
+            (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
+            (_, None) => Stage::Upgrade,
+            (_, Some(evidence)) => evidence.stage.into(),
+        }
+    }
+
+    /// Why, and what to do.
+    pub(super) fn words(&self, ending: &Ending) -> Words {
+        match ending {
+            Ending::Full(full) => self.full(*full),
+            Ending::Other(CloseReason::Shutdown) => Words::new("the server stopped"),
+            Ending::Other(reason) => Words::new(reason.to_string()),
+            Ending::Signalling(refusal) => self.signalling(refusal),
+            Ending::Websocket(reason) => self.websocket(reason),
+            Ending::WebRtc(reason) => self.webrtc(reason),
+        }
+    }
+
+    fn full(&self, full: Full) -> Words {
+        let Config { peers, half_open, .. } = self.config;
+        match full {
+            Full::Peers => {
+                Words::new(format!("the server is full: {peers} peers")).set("raise Config::peers")
+            }
+            Full::HalfOpen => Words::new(format!("{half_open} others are on their way to open"))
+                .set("raise Config::half_open"),
+            Full::Early => Words::new("too many messages before the answer")
+                .set("wait for the open channel, or raise Config::early_bytes or early_messages"),
+        }
+    }
+
+    fn signalling(&self, refusal: &net_signal::Refusal) -> Words {
+        match refusal {
+            net_signal::Refusal::NoAnswer => {
+                let time = seconds(self.config.answer_timeout);
+                Words::new(format!("no answer to the offer within {time}"))
+                    .set("the page must answer it, as net.js does; Config::answer_timeout")
+            }
+            net_signal::Refusal::TextTooLong { .. } => {
+                Words::new(refusal.to_string()).set("raise Config::signal_bytes")
+            }
+            other => Words::new(other.to_string()),
+        }
+    }
+
+    fn websocket(&self, reason: &net_ws::CloseReason) -> Words {
+        use net_ws::CloseReason as Ws;
+        match reason {
+            Ws::BadRequest(why) => request(why),
+            Ws::UpgradeTimeout => {
+                let time = seconds(self.config.upgrade_timeout);
+                Words::new(format!("no whole websocket request within {time}"))
+                    .set("a port scan or a very slow client; Config::upgrade_timeout")
+            }
+            Ws::TooLarge => {
+                Words::new("a message over the limit").set("raise Config::message_bytes")
+            }
+            Ws::ByPeer { .. } | Ws::Gone | Ws::Dead => self.left(),
+            other => Words::new(other.to_string()),
+        }
+    }
+
+    fn webrtc(&self, reason: &net_rtc::CloseReason) -> Words {
+        use net_rtc::CloseReason as Rtc;
+        match reason {
+            Rtc::Timeout(_) => self.stuck(),
+            Rtc::ByPeer | Rtc::Lost => self.left(),
+            Rtc::Failed(net_rtc::Stage::Answer, cause) => Words::new(cause.clone())
+                .set("the answer must be that of a browser, unchanged, to this offer"),
+            // DTLS gives up by itself. That nothing came back says more than that.
+            Rtc::Failed(_, _) if self.evidence.is_some_and(|heard| heard.records == 0) => {
+                self.stuck()
+            }
+            Rtc::Failed(_, cause) => Words::new(cause.clone()).set(TRY_COMPATIBLE),
+            other => Words::new(other.to_string()),
+        }
+    }
+
+    /// The client did not wait for the end. If it waited long, it was stuck.
+    fn left(&self) -> Words {
+        let Some(evidence) = self.evidence else {
+            return Words::new("the client left before its request was whole");
+        };
+        let after = seconds(self.age);
+        let (asked, stuck) = match evidence.stage {
+            net_rtc::Stage::Answer => (false, Words::new("no answer to the offer")),
+            _ => (true, self.stuck()),
+        };
+        let cause = format!("the client left after {after}: {}", stuck.cause);
+        let setting = stuck.setting.filter(|_| asked && self.age >= PATIENCE);
+        Words { cause, setting }
+    }
+
+    /// What an answered connection waits for in vain.
+    fn stuck(&self) -> Words {
+        let port = self.reach.port();
+        let Some(evidence) = self.evidence else { return Words::new("the upgrade is not done") };
+        match (evidence.checked_from, evidence) {
+            (None, Evidence { forged: 1.., .. }) => {
+                Words::new(format!("checks reached UDP {port}, with a wrong password only"))
+                    .set("the answer must be to this very offer")
+            }
+            (None, _) => self.reach.unreached(self.remote, self.config),
+            (Some(from), Evidence { records: 0, .. }) => Words::new(format!(
+                "checks from {} reached UDP {port}, nothing came back after our answers",
+                from.ip()
+            ))
+            .set(format!("is outbound UDP from port {port} open?")),
+            (Some(_), Evidence { stage, sctp: false, .. }) if stage <= net_rtc::Stage::Dtls => {
+                Words::new("the DTLS handshake began and did not end").set(format!(
+                    "are datagrams of 1,200 bytes lost, as in a tunnel? If not, {TRY_COMPATIBLE}"
+                ))
+            }
+            (Some(_), Evidence { sctp: false, .. }) => {
+                Words::new("DTLS is up, and no SCTP packet came").set(TRY_COMPATIBLE)
+            }
+            (Some(_), _) => {
+                let time = seconds(self.config.connect_timeout);
+                Words::new(format!("the channel was not open within {time}"))
+                    .set("much loss, or a very slow path? Config::connect_timeout")
+            }
+        }
+    }
+}
+
+/// A request that is no websocket's.
+fn request(why: &BadRequest) -> Words {
+    match why {
+        BadRequest::Tls => Words::new("a TLS hello (https or wss) on a port without TLS")
+            .set("use ws://, or put a TLS proxy in front and connect to that"),
+        BadRequest::Upgrade | BadRequest::Version => {
+            Words::new("a plain HTTP request, not a websocket's")
+                .set("serve pages elsewhere; a proxy must pass Upgrade and Connection headers on")
+        }
+        BadRequest::HttpVersion => Words::new("HTTP/1.0, which has no websockets")
+            .set("a proxy must speak HTTP/1.1 (nginx: proxy_http_version 1.1)"),
+        BadRequest::HeadBytes | BadRequest::HeadHeaders => {
+            Words::new(why.to_string()).set("has the page's site very large cookies?")
+        }
+        other => Words::new(other.to_string()),
+    }
+}
+
+/// A time as people say it.
+fn seconds(time: Duration) -> String {
+    let tenths = (time.as_secs_f64() * 10.0).round() / 10.0;
+    format!("{tenths} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use net_rtc::{CloseReason as Rtc, Stage as Reached};
+    use net_ws::CloseReason as Ws;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// What is said of an end of a client from 198.51.100.7, `age` after it connected.
+    fn said(
+        age: Duration,
+        evidence: Option<Evidence>,
+        ending: impl Into<Ending>,
+    ) -> (Stage, String, String) {
+        let config = Config::default();
+        let reach = Reach::new(vec!["203.0.113.5:3000".parse().unwrap()], vec![]);
+        let remote = "198.51.100.7".parse().unwrap();
+        let case = Case { config: &config, reach: &reach, remote, age, evidence };
+        let ending = ending.into();
+        let (stage, Words { cause, setting }) = (case.stage(&ending), case.words(&ending));
+        let told = format!("{stage}: {cause}");
+        assert!(told.len() <= 123, "{} bytes do not fit a close frame: {told}", told.len());
+        (stage, cause, setting.unwrap_or_default())
+    }
+
+    /// The same of a connection whose answer is in and that took too long.
+    fn stuck(evidence: Evidence) -> (Stage, String, String) {
+        said(15 * SECOND, Some(evidence), Rtc::Timeout(evidence.stage))
+    }
+
+    fn checked(stage: Reached) -> Evidence {
+        let checked_from = Some("198.51.100.9:777".parse().unwrap());
+        Evidence { checks: 20, checked_from, ..Evidence::at(stage) }
+    }
+
+    #[track_caller]
+    fn assert_says(said: (Stage, String, String), stage: Stage, cause: &str, setting: &str) {
+        assert_eq!((said.0, said.1.as_str()), (stage, cause));
+        assert!(said.2.contains(setting), "{}", said.2);
+        assert_eq!(said.2.is_empty(), setting.is_empty(), "{}", said.2);
+    }
+
+    #[test]
+    fn no_check_came() {
+        let said = stuck(Evidence::at(Reached::Ice));
+        assert_says(said, Stage::Ice, "no check reached UDP 3000", "firewall");
+    }
+
+    #[test]
+    fn checks_came_and_nothing_after_our_answers() {
+        let cause =
+            "checks from 198.51.100.9 reached UDP 3000, nothing came back after our answers";
+        let setting = "is outbound UDP from port 3000 open?";
+        assert_says(stuck(checked(Reached::Ice)), Stage::Ice, cause, setting);
+        assert_says(stuck(checked(Reached::Dtls)), Stage::Dtls, cause, setting);
+    }
+
+    #[test]
+    fn only_checks_with_a_wrong_password_came() {
+        let evidence = Evidence { forged: 3, ..Evidence::at(Reached::Ice) };
+        let cause = "checks reached UDP 3000, with a wrong password only";
+        assert_says(stuck(evidence), Stage::Ice, cause, "this very offer");
+    }
+
+    #[test]
+    fn dtls_and_the_channel_did_not_end() {
+        let dtls = Evidence { records: 4, ..checked(Reached::Dtls) };
+        let cause = "the DTLS handshake began and did not end";
+        assert_says(stuck(dtls), Stage::Dtls, cause, "1,200 bytes");
+        let up = Evidence { stage: Reached::Channel, ..dtls };
+        let cause = "DTLS is up, and no SCTP packet came";
+        assert_says(stuck(up), Stage::Channel, cause, "Connecting::COMPATIBLE");
+        let cause = "the channel was not open within 15 s";
+        let late = Evidence { sctp: true, ..up };
+        assert_says(stuck(late), Stage::Channel, cause, "Config::connect_timeout");
+    }
+
+    #[test]
+    fn what_failed_says_itself_why() {
+        let failed = |cause: &str| Rtc::Failed(Reached::Dtls, cause.into());
+        let evidence = Evidence { records: 4, ..checked(Reached::Dtls) };
+        let heard = said(SECOND, Some(evidence), failed("certificate mismatch"));
+        assert_says(heard, Stage::Dtls, "certificate mismatch", "Connecting::COMPATIBLE");
+        let cause =
+            "checks from 198.51.100.9 reached UDP 3000, nothing came back after our answers";
+        let unheard = said(SECOND, Some(checked(Reached::Dtls)), failed("timeout"));
+        assert_says(unheard, Stage::Dtls, cause, "outbound UDP");
+    }
+
+    #[test]
+    fn a_bad_answer_and_none() {
+        let failed = Rtc::Failed(Reached::Answer, "no a=fingerprint: line".into());
+        let evidence = Some(Evidence::at(Reached::Answer));
+        let bad = said(SECOND, evidence, failed);
+        assert_says(bad, Stage::Answer, "no a=fingerprint: line", "unchanged");
+        let none = said(10 * SECOND, evidence, net_signal::Refusal::NoAnswer);
+        let cause = "no answer to the offer within 10 s";
+        assert_says(none, Stage::Answer, cause, "net.js does; Config::answer_timeout");
+        let words = net_signal::Refusal::SecondAnswer;
+        assert_says(said(SECOND, evidence, words.clone()), Stage::Answer, &words.to_string(), "");
+    }
+
+    #[test]
+    fn requests_that_are_no_websocket() {
+        let cases = [
+            (BadRequest::Tls, "a TLS hello (https or wss) on a port without TLS", "use ws://"),
+            (BadRequest::Upgrade, "a plain HTTP request, not a websocket's", "Upgrade"),
+            (BadRequest::Version, "a plain HTTP request, not a websocket's", "Upgrade"),
+            (BadRequest::HttpVersion, "HTTP/1.0, which has no websockets", "proxy_http_version"),
+            (BadRequest::Method, "the method must be GET", ""),
+        ];
+        for (why, cause, setting) in cases {
+            let said = said(SECOND, None, Ws::BadRequest(why));
+            assert_says(said, Stage::Upgrade, cause, setting);
+        }
+        let late = said(5 * SECOND, None, Ws::UpgradeTimeout);
+        let cause = "no whole websocket request within 5 s";
+        assert_says(late, Stage::Upgrade, cause, "Config::upgrade_timeout");
+    }
+
+    #[test]
+    fn what_is_full_names_its_bound() {
+        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers);
+        assert_says(peers, Stage::Accept, "the server is full: 1024 peers", "Config::peers");
+        let half = said(Duration::ZERO, None, Full::HalfOpen);
+        let cause = "1024 others are on their way to open";
+        assert_says(half, Stage::Accept, cause, "Config::half_open");
+        let early = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Early);
+        let cause = "too many messages before the answer";
+        assert_says(early, Stage::Answer, cause, "Config::early_bytes");
+    }
+
+    #[test]
+    fn who_leaves_soon_is_asked_nothing_and_who_waited_was_stuck() {
+        let left = |age, stage| said(age, Some(Evidence::at(stage)), Ws::Gone);
+        let soon = left(SECOND / 3, Reached::Ice);
+        let cause = "the client left after 0.3 s: no check reached UDP 3000";
+        assert_says(soon, Stage::Ice, cause, "");
+        let late = left(15 * SECOND, Reached::Ice);
+        let cause = "the client left after 15 s: no check reached UDP 3000";
+        assert_says(late, Stage::Ice, cause, "firewall");
+        let unanswered = left(9 * SECOND, Reached::Answer);
+        let cause = "the client left after 9 s: no answer to the offer";
+        assert_says(unanswered, Stage::Answer, cause, "");
+        let before = said(SECOND, None, Ws::Gone);
+        assert_says(before, Stage::Upgrade, "the client left before its request was whole", "");
+    }
+
+    #[test]
+    fn a_server_that_stops_says_so() {
+        let said = said(SECOND, None, CloseReason::Shutdown);
+        assert_says(said, Stage::Upgrade, "the server stopped", "");
+    }
+}

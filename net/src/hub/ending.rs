@@ -1,0 +1,80 @@
+//! What ended a connection, as the part that noticed says it.
+
+use crate::CloseReason;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The websocket closed.
+    Websocket(net_ws::CloseReason),
+    /// The client signalled what it must not, or nothing.
+    Signalling(net_signal::Refusal),
+    /// The WebRTC side ended.
+    WebRtc(net_rtc::CloseReason),
+    /// There is no room.
+    Full(Full),
+    /// The application, or the hub itself.
+    Other(CloseReason),
+}
+
+/// Which bound was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// `Config::peers`.
+    Peers,
+    /// `Config::half_open`.
+    HalfOpen,
+    /// `Config::early_bytes` or `Config::early_messages`.
+    Early,
+}
+
+impl Ending {
+    pub(super) fn reason(&self) -> CloseReason {
+        match self.clone() {
+            Ending::Websocket(reason) => reason.into(),
+            Ending::Signalling(refusal) => refusal.into(),
+            Ending::WebRtc(reason) => reason.into(),
+            Ending::Full(full) => CloseReason::Limit(full.name().into()),
+            Ending::Other(reason) => reason,
+        }
+    }
+}
+
+impl Full {
+    fn name(self) -> &'static str {
+        match self {
+            Full::Peers => "peers",
+            Full::HalfOpen => "half-open connections",
+            Full::Early => "messages before the answer",
+        }
+    }
+}
+
+impl From<net_ws::CloseReason> for Ending {
+    fn from(reason: net_ws::CloseReason) -> Ending {
+        Ending::Websocket(reason)
+    }
+}
+
+impl From<net_signal::Refusal> for Ending {
+    fn from(refusal: net_signal::Refusal) -> Ending {
+        Ending::Signalling(refusal)
+    }
+}
+
+impl From<net_rtc::CloseReason> for Ending {
+    fn from(reason: net_rtc::CloseReason) -> Ending {
+        Ending::WebRtc(reason)
+    }
+}
+
+impl From<Full> for Ending {
+    fn from(full: Full) -> Ending {
+        Ending::Full(full)
+    }
+}
+
+impl From<CloseReason> for Ending {
+    fn from(reason: CloseReason) -> Ending {
+        Ending::Other(reason)
+    }
+}
