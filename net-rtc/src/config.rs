@@ -52,9 +52,21 @@ pub struct Config {
     /// Default 20 s. Connectivity checks count, and so does everything that DTLS decrypts.
     pub silent_timeout: Duration,
 
-    /// Addresses from which one peer may make connectivity checks. Default 16; checks from
-    /// further ones are dropped, because each is remembered for as long as the peer lives.
+    /// The same silence after which nothing more is sent to the peer but four probes a second,
+    /// so that its return is noticed at once. Default 10 s. What would be sent is dropped as too
+    /// old.
+    pub pause_after: Duration,
+
+    /// Addresses that one peer is heard from. Default 16. A further one takes the place of one
+    /// that has been silent for 30 s, or, once what comes from there decrypts, of any other than
+    /// the current; else it is not heard.
     pub sources: usize,
+
+    /// How often records from unknown addresses are tried on peers that may have moved, in
+    /// trials a second over all peers of this endpoint: once for peers of the same IP address,
+    /// and once more for peers that have just fallen silent. One costs some microseconds.
+    /// Default 1,000; 0 leaves it to connectivity checks to find a peer again.
+    pub trials: u32,
 
     /// Longest session description that is read, in bytes. Default 16 KiB.
     pub sdp_bytes: usize,
@@ -160,7 +172,9 @@ impl Config {
             connecting: Connecting::default(),
             connect_timeout: Duration::from_secs(15),
             silent_timeout: Duration::from_secs(20),
+            pause_after: Duration::from_secs(10),
             sources: 16,
+            trials: 1_000,
             sdp_bytes: 16 * 1024,
             data_plane: DataPlane::Fresh,
             congestion: Congestion::Adaptive,

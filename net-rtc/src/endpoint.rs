@@ -1,9 +1,10 @@
 //! Many peers behind one or a few UDP addresses.
 
+mod routing;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,9 +12,8 @@ use bytes::Bytes;
 use log::{debug, warn};
 use slab::Slab;
 use str0m::IceCreds;
-use str0m::ice::StunMessage;
 
-use crate::credentials::{Credentials, slot_of};
+use crate::credentials::Credentials;
 use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
 use crate::dropped::Dropped;
@@ -25,7 +25,9 @@ use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::sdp::{Offer, candidate_addresses, checked};
-use crate::{Config, OfferOptions, crypto};
+use crate::seek::Seek;
+use crate::whereabouts::Way;
+use crate::{Config, OfferOptions};
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).
@@ -47,6 +49,7 @@ pub struct Endpoint<K> {
     peers: Slab<(K, Peer)>,
     slots: HashMap<K, usize>,
     routes: Routes,
+    seek: Seek,
     deadlines: Deadlines<usize>,
     outputs: VecDeque<Output<K>>,
     /// What was heard of the peers whose `Closed` is among the outputs, in their order.
@@ -70,6 +73,8 @@ pub struct Stats {
     pub unrouted: u64,
     /// Connectivity checks that named a peer and were not signed with its password.
     pub forged: u64,
+    /// How often a record from an unknown address was tried on a peer that may have moved.
+    pub trials: u64,
     /// Messages that were dropped before they were sent, by cause.
     pub dropped: Dropped,
 }
@@ -80,6 +85,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         Endpoint {
             dtls: Dtls::new(&config.connecting),
             credentials: Credentials::new(config.seed),
+            seek: Seek::new(config.trials),
             config: Arc::new(config),
             peers: Slab::new(),
             slots: HashMap::new(),
@@ -182,10 +188,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         match input {
             Input::Timeout => self.handle_timeout(now),
             Input::Datagram { source, destination, contents } => {
-                match self.route(source, contents) {
-                    Some(slot) => self.deliver(now, slot, source, destination, contents),
-                    None => self.stats.unrouted += 1,
-                }
+                self.handle_datagram(now, Way { local: destination, remote: source }, contents);
             }
         }
     }
@@ -368,7 +371,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         let made = Peer::answering(now, &config, &self.dtls, credentials, &sdp, negotiated);
         let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
         let slot = self.insert(now, key, peer);
-        theirs.into_iter().for_each(|address| _ = self.learn(slot, address));
+        theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
         Ok(answer)
     }
 
@@ -376,57 +379,6 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         for slot in self.deadlines.due(now) {
             self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
         }
-    }
-
-    /// Checks route by our own ufrag, everything else by its source address.
-    fn route(&mut self, source: SocketAddr, contents: &[u8]) -> Option<usize> {
-        match contents.first()? {
-            0..=3 => self.route_stun(source, &StunMessage::parse(contents).ok()?),
-            _ => self.routes.find(source),
-        }
-    }
-
-    fn route_stun(&mut self, source: SocketAddr, message: &StunMessage<'_>) -> Option<usize> {
-        if !message.is_binding_request() {
-            return self.routes.find(source);
-        }
-        let (ours, _) = message.split_username()?;
-        let slot = slot_of(ours)?;
-        let (_, peer) = self.peers.get(slot)?;
-        if peer.credentials().ufrag != ours {
-            return None;
-        }
-        if !message.verify(peer.credentials().pass.as_bytes(), crypto::sha1_hmac) {
-            self.stats.forged += 1;
-            self.peers[slot].1.note_forged();
-            return None;
-        }
-        self.learn(slot, source).then_some(slot)
-    }
-
-    /// Routes an address to a peer that has proved it. An address that belongs to another
-    /// living peer stays there: a check proves the password, not that the source is genuine.
-    fn learn(&mut self, slot: usize, source: SocketAddr) -> bool {
-        if self.routes.find(source).is_some_and(|owner| owner != slot) {
-            return false;
-        }
-        let learnt = self.peers[slot].1.learn(source);
-        if learnt {
-            self.routes.insert(source, slot);
-        }
-        learnt
-    }
-
-    fn deliver(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        source: SocketAddr,
-        to: SocketAddr,
-        contents: &[u8],
-    ) {
-        self.stats.routed += 1;
-        self.with_peer(slot, |peer, out| peer.handle_datagram(now, source, to, contents, out));
     }
 
     fn draw_credentials(&mut self) -> IceCreds {
@@ -448,16 +400,24 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
     ) -> R {
         let (key, peer) = &mut self.peers[slot];
-        let (wake, dropped) = (peer.wake(), peer.dropped());
+        let (wake, dropped, found) = (peer.wake(), peer.dropped(), peer.findable());
         let result = change(peer, &mut self.scratch);
+        self.seek.replace(slot, found, peer.findable());
         self.deadlines.replace(slot, wake, peer.wake().filter(|_| !peer.is_closed()));
         let dropped = peer.dropped() - dropped;
         peer.gauge().add_dropped(dropped);
         self.stats.dropped += dropped;
-        self.outputs.extend(self.scratch.drain(..).map(|output| match output {
-            PeerOutput::Transmit(transmit) => Output::Transmit(transmit),
-            PeerOutput::Event(event) => Output::Event(key.clone(), event),
-        }));
+        for output in self.scratch.drain(..) {
+            match output {
+                PeerOutput::Transmit(transmit) => {
+                    self.outputs.push_back(Output::Transmit(transmit));
+                }
+                PeerOutput::Event(event) => {
+                    self.outputs.push_back(Output::Event(key.clone(), event));
+                }
+                PeerOutput::Forgot(source) => self.routes.remove(slot, source),
+            }
+        }
         if peer.is_closed() {
             self.remove(slot);
         }
@@ -469,7 +429,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.ended.push_back((key.clone(), peer.evidence()));
         debug!("{key:?} is gone");
         self.slots.remove(&key);
-        self.routes.remove(slot, peer.sources());
+        peer.sources().for_each(|source| self.routes.remove(slot, source));
     }
 
     fn warn_of_fragments(&self, size: usize) {

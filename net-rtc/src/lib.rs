@@ -51,7 +51,8 @@
 //! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
 //! str0m's `Rtc`, `outbox` is what it has to send, with the queue `fresh` and in that the line
 //! `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`] says why, how and how
-//! well), `tap` is its place in str0m, `path` shows how the way is, `sdp` and `credentials` shape
+//! well), `tap` is its place in str0m, `path` shows how the way is; `whereabouts` says
+//! where the peer is and `seek` finds one that has moved ([`addresses`] says how); `sdp` and `credentials` shape
 //! what is signalled.
 
 mod answer;
@@ -76,6 +77,8 @@ mod fresh;
 mod latest;
 #[cfg(test)]
 mod lost;
+#[cfg(test)]
+mod moving;
 mod nomination;
 mod offer;
 mod options;
@@ -85,8 +88,10 @@ mod pair;
 mod path;
 mod peer;
 mod plane;
+mod record;
 mod routes;
 mod sdp;
+mod seek;
 #[cfg(test)]
 mod sends;
 mod silence;
@@ -95,6 +100,7 @@ mod sources;
 mod stack;
 mod state;
 mod tap;
+mod whereabouts;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};
 pub use connecting::{Connecting, DtlsVersions, OfferOptions, Setup};
@@ -111,6 +117,9 @@ pub use sdp::Offer;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
+
+#[doc = include_str!("../ADDRESSES.md")]
+pub mod addresses {}
 
 #[doc = include_str!("../CONNECTING.md")]
 pub mod handshakes {}

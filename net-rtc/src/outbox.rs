@@ -77,6 +77,16 @@ impl Outbox {
         rtc.handle_input(str0m::Input::Timeout(now)).map(|()| Written::All)
     }
 
+    /// Drops what has grown too old.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.fresh.peek(now);
+    }
+
+    /// When there is something to drop.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.fresh.deadline()
+    }
+
     /// When there is something to drop or to write.
     pub(crate) fn wake(&self) -> Option<Instant> {
         let fresh = self.fresh.deadline();

@@ -1,5 +1,7 @@
 //! One peer: its `Rtc`, what it has to send, and how far the connection has come.
 
+mod moves;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -21,19 +23,24 @@ use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
 use crate::plane::Fault;
 use crate::sdp::Offer;
-use crate::silence::Silence;
+use crate::silence::{Silence, is_check};
 use crate::snap::Inits;
 use crate::sources::Sources;
 use crate::stack::{Role, rtc, unreliable};
 use crate::state::{Connecting, State};
 use crate::tap::SharedPlane;
+use crate::whereabouts::{Way, Whereabouts};
 use crate::{Channels, Config, OfferOptions};
+
+pub(crate) use self::moves::Taken;
 
 /// What a peer gives to its endpoint.
 #[derive(Debug)]
 pub(crate) enum PeerOutput {
     Transmit(Transmit),
     Event(Event),
+    /// Nothing that comes from there is this peer's any more.
+    Forgot(SocketAddr),
 }
 
 /// str0m wants to be drained after every single change, so each method that changes something
@@ -49,6 +56,9 @@ pub(crate) struct Peer {
     state: State,
     sources: Sources,
     silence: Silence,
+    whereabouts: Whereabouts,
+    /// Since when nothing that decrypts has come, if that is long enough to be looked for.
+    missing: Option<Instant>,
     evidence: Evidence,
     nomination: Nomination,
     wake: Option<Instant>,
@@ -68,7 +78,7 @@ impl Peer {
         let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
         let (pending, offer) = PendingOffer::new(&mut rtc, config, connecting, &credentials);
         let state = State::Offered(Box::new(pending));
-        let mut peer = Peer::new(now, rtc, plane, credentials, config, state);
+        let mut peer = Peer::new(now, rtc, plane, credentials, config, state, role);
         peer.nomination = Nomination::of(options.remote.filter(|_| connecting.self_nomination));
         (peer, offer)
     }
@@ -91,7 +101,8 @@ impl Peer {
         }
         let ours = negotiated.then(|| rtc.direct_api().create_data_channel(unreliable(true)));
         let state = State::connecting(now, config, ours);
-        Ok((Peer::new(now, rtc, plane, credentials, config, state), answer))
+        let peer = Peer::new(now, rtc, plane, credentials, config, state, role);
+        Ok((peer, answer))
     }
 
     fn new(
@@ -101,6 +112,7 @@ impl Peer {
         credentials: IceCreds,
         config: &Config,
         state: State,
+        role: Role,
     ) -> Peer {
         let gauge = Gauge::default();
         plane.lock().set_gauge(gauge.clone());
@@ -114,7 +126,9 @@ impl Peer {
             evidence: Evidence::at(Stage::Answer),
             state,
             sources: Sources::new(config.sources),
-            silence: Silence::new(now, config.silent_timeout),
+            silence: Silence::new(now, config.pause_after, config.silent_timeout),
+            whereabouts: Whereabouts::new(role, config.seed),
+            missing: None,
             nomination: Nomination::default(),
             wake: None,
         }
@@ -157,29 +171,6 @@ impl Peer {
         }
     }
 
-    /// Feeds one datagram that was routed here.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        contents: &[u8],
-        out: &mut Vec<PeerOutput>,
-    ) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, contents) else {
-            return;
-        };
-        let input = str0m::Input::Receive(now, receive);
-        // A ClientHello from an address that no check has proved must not reach DTLS.
-        if self.rtc.accepts(&input) {
-            self.silence.note(now, contents);
-            self.evidence.note(source, contents);
-            self.nomination.note(source, destination, contents);
-            self.feed(now, input, out);
-            self.nominate(now, out);
-        }
-    }
-
     /// Moves time forward.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
@@ -191,9 +182,13 @@ impl Peer {
                 self.rtc.disconnect();
                 self.finish(CloseReason::Lost, out);
             }
+            State::Open(_) => {
+                self.look_out(now, out);
+                self.step(now, out);
+            }
             _ => self.step(now, out),
         }
-        self.settle();
+        self.settle(now);
     }
 
     /// Queues a message on the open channel for the next [`flush`](Peer::flush).
@@ -212,18 +207,9 @@ impl Peer {
         self.step(now, out);
     }
 
-    /// Remembers an address that the peer has proved to be its own; false past the bound.
-    pub(crate) fn learn(&mut self, source: SocketAddr) -> bool {
-        self.sources.learn(source)
-    }
-
     /// Notes a check with a wrong password.
     pub(crate) fn note_forged(&mut self) {
         self.evidence.note_forged();
-    }
-
-    pub(crate) fn sources(&self) -> &[SocketAddr] {
-        self.sources.known()
     }
 
     pub(crate) fn credentials(&self) -> &IceCreds {
@@ -311,8 +297,11 @@ impl Peer {
             return self.fail(error, out);
         }
         self.drain(out);
+        if let State::Open(_) = self.state {
+            self.whereabouts.settle();
+        }
         self.write(now, out);
-        self.settle();
+        self.settle(now);
     }
 
     /// Takes everything that str0m has to give.
@@ -327,11 +316,13 @@ impl Peer {
                     }
                     return self.take_from_plane(out);
                 }
-                Ok(str0m::Output::Transmit(transmit)) => out.push(PeerOutput::Transmit(Transmit {
-                    source: transmit.source,
-                    destination: transmit.destination,
-                    contents: transmit.contents.into(),
-                })),
+                Ok(str0m::Output::Transmit(transmit)) => {
+                    let way = Way { local: transmit.source, remote: transmit.destination };
+                    let contents: Vec<u8> = transmit.contents.into();
+                    // A check is answered where it came from; all else goes where the peer is.
+                    let way = if is_check(&contents) { way } else { self.whereabouts.lead(way) };
+                    out.push(PeerOutput::Transmit(way.carry(contents)));
+                }
                 Ok(str0m::Output::Event(event)) => self.on_event(event, out),
                 Err(error) => return self.fail(error, out),
             }
@@ -381,7 +372,7 @@ impl Peer {
         self.feed(now, str0m::Input::Receive(now, receive), &mut answers);
         out.extend(answers.into_iter().filter(|output| match output {
             PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
-            PeerOutput::Event(_) => true,
+            PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
         }));
     }
 
@@ -441,6 +432,9 @@ impl Peer {
 
     /// Writes what is fresh, as far as the path takes it.
     fn write(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        if self.is_pause(now) {
+            return self.outbox.expire(now);
+        }
         while let State::Open(channel) = self.state {
             match self.outbox.write(now, &mut self.rtc, channel) {
                 Ok(Written::Nothing) => return,
@@ -452,19 +446,22 @@ impl Peer {
     }
 
     /// When to be woken, now that nothing is left to do.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting(connecting) => Some(connecting.deadline),
-            State::Open(_) => Some(self.silent_at()),
+            State::Open(_) => Some(self.look_around(now)),
             State::Offered(..) | State::Closed => None,
         };
-        let plane = self.plane.lock().wake();
-        self.wake = [self.wake, own, self.outbox.wake(), plane].into_iter().flatten().min();
+        let (sends, plane) = match self.is_pause(now) {
+            true => (self.outbox.deadline(), None),
+            false => (self.outbox.wake(), self.plane.lock().wake()),
+        };
+        self.wake = [self.wake, own, sends, plane].into_iter().flatten().min();
     }
 
     /// When a peer that stays silent is lost.
     fn silent_at(&self) -> Instant {
-        self.silence.end(self.plane.lock().heard())
+        self.silence.end(self.plane.lock().heard().last)
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {

@@ -19,12 +19,10 @@ impl Routes {
         self.by_source.insert(source, slot);
     }
 
-    /// Forgets a peer's addresses, but not one that another peer has taken over since.
-    pub(crate) fn remove(&mut self, slot: usize, sources: &[SocketAddr]) {
-        for source in sources {
-            if self.find(*source) == Some(slot) {
-                self.by_source.remove(source);
-            }
+    /// Forgets a peer's address, but not one that another peer has taken over since.
+    pub(crate) fn remove(&mut self, slot: usize, source: SocketAddr) {
+        if self.find(source) == Some(slot) {
+            self.by_source.remove(&source);
         }
     }
 }

@@ -1,26 +1,58 @@
-//! How long an open peer may be silent.
+//! How long an open peer may be silent, and what is sent to it meanwhile.
 
 use std::time::{Duration, Instant};
+
+/// How often a peer is probed to which nothing else is sent.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
 /// When the peer was heard last, beside what DTLS decrypts, and for how long it may be silent.
 #[derive(Debug)]
 pub(crate) struct Silence {
     /// When the last connectivity check came, or the answer to one.
     checked: Instant,
+    /// Silence after which nothing more is sent, and after which the peer is lost.
+    pause: Duration,
     timeout: Duration,
+    probed: Option<Instant>,
 }
 
 impl Silence {
-    pub(crate) fn new(now: Instant, timeout: Duration) -> Silence {
-        Silence { checked: now, timeout }
+    pub(crate) fn new(now: Instant, pause: Duration, timeout: Duration) -> Silence {
+        Silence { checked: now, pause, timeout, probed: None }
     }
 
     /// Notes a datagram that ICE took for the peer's own. Only a check proves that here: what
     /// goes to DTLS may be from anyone.
     pub(crate) fn note(&mut self, now: Instant, datagram: &[u8]) {
-        if is_stun(datagram) {
+        if is_check(datagram) {
             self.checked = now;
         }
+    }
+
+    /// Whether nothing is sent now to a peer that DTLS heard last at `heard`, but probes.
+    pub(crate) fn is_pause(&self, now: Instant, heard: Instant) -> bool {
+        now >= self.pause(heard)
+    }
+
+    /// Whether it is time for a probe; if so, not again too soon.
+    pub(crate) fn probe(&mut self, now: Instant, heard: Instant) -> bool {
+        let due = self.is_pause(now, heard) && self.next_probe().is_none_or(|at| now >= at);
+        self.probed = if due { Some(now) } else { self.probed };
+        due
+    }
+
+    /// When there is something to do: to pause, to probe, or to end.
+    pub(crate) fn wake(&self, heard: Instant) -> Instant {
+        let pause = self.pause(heard);
+        self.next_probe().map_or(pause, |probe| probe.max(pause)).min(self.end(heard))
+    }
+
+    fn pause(&self, heard: Instant) -> Instant {
+        self.checked.max(heard) + self.pause
+    }
+
+    fn next_probe(&self) -> Option<Instant> {
+        self.probed.map(|probed| probed + PROBE_PAUSE)
     }
 
     /// When a peer that DTLS heard last at `heard` is lost, if it stays silent. str0m has a
@@ -32,7 +64,7 @@ impl Silence {
 }
 
 /// The first byte tells STUN from DTLS (RFC 7983).
-fn is_stun(datagram: &[u8]) -> bool {
+pub(crate) fn is_check(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| *byte < 4)
 }
 
@@ -43,7 +75,7 @@ mod tests {
     #[test]
     fn checks_and_what_dtls_heard_put_the_end_off() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let mut silence = Silence::new(now, 20 * second);
+        let mut silence = Silence::new(now, 10 * second, 20 * second);
         for first in [4, 20, 63, 255] {
             silence.note(now + second, &[first, 0]);
         }
@@ -52,5 +84,23 @@ mod tests {
         silence.note(now + 2 * second, &[1, 1]);
         assert_eq!(silence.end(now), now + 22 * second);
         assert_eq!(silence.end(now + 5 * second), now + 25 * second);
+    }
+
+    #[test]
+    fn a_silent_peer_is_probed_now_and_then_until_it_is_lost() {
+        let (heard, second) = (Instant::now(), Duration::from_secs(1));
+        let mut silence = Silence::new(heard, 10 * second, 20 * second);
+        let mut probes = 0;
+        let mut now = silence.wake(heard);
+        assert_eq!(now, heard + 10 * second);
+        while now < silence.end(heard) {
+            assert!(silence.is_pause(now, heard));
+            probes += u32::from(silence.probe(now, heard));
+            assert!(!silence.probe(now, heard), "not twice at once");
+            now = silence.wake(heard);
+        }
+        assert_eq!((probes, now), (40, heard + 20 * second));
+        assert!(!silence.is_pause(now, now), "it was heard");
+        assert_eq!(silence.wake(now), now + 10 * second);
     }
 }

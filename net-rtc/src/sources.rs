@@ -1,32 +1,137 @@
 //! Where a peer's datagrams come from.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-/// The addresses that a peer has proved to be its own; few, for they are kept as long as it
-/// lives.
+/// A source that has been silent for so long makes room for another.
+const STALE: Duration = Duration::from_secs(30);
+/// Sources in the life of a peer that were never proven and made room. str0m remembers every
+/// one of which a check came, and a check can be replayed.
+const FORGOTTEN: u32 = 240;
+/// How often a source is probed that sends what decrypts: nothing else can move a peer sooner.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
+/// How often one is that sends checks. Between two, an unproven one is answered.
+const CHECK_PAUSE: Duration = Duration::from_secs(3);
+
+/// The addresses that a peer is heard from; few, for each is a route, and a place in str0m.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    known: Vec<SocketAddr>,
+    known: Vec<Source>,
     most: usize,
+    forgotten: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    address: SocketAddr,
+    /// When something authenticated came from there.
+    heard: Instant,
+    probed: Option<Instant>,
+    /// Whether an answer to a probe came from there: what is sent there reaches the peer.
+    proven: bool,
+}
+
+/// What shows that an address is the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// A connectivity check. Its password is the peer's, but it may be a replay.
+    Check,
+    /// A record that DTLS decrypted. It was never seen before.
+    Record,
+}
+
+/// What became of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learnt {
+    /// It is remembered.
+    Kept,
+    /// It is remembered in place of this one.
+    InPlaceOf(SocketAddr),
+    /// There is no room.
+    Refused,
 }
 
 impl Sources {
     pub(crate) fn new(most: usize) -> Sources {
-        Sources { known: Vec::new(), most }
+        Sources { known: Vec::new(), most, forgotten: 0 }
     }
 
-    /// Remembers an address; false past the bound.
-    pub(crate) fn learn(&mut self, source: SocketAddr) -> bool {
-        let is_known = self.known.contains(&source);
-        let room = self.known.len() < self.most;
-        if !is_known && room {
-            self.known.push(source);
+    /// The peer was heard from an address. Where data goes, `here`, is never forgotten.
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        evidence: Evidence,
+        here: Option<SocketAddr>,
+    ) -> Learnt {
+        if let Some(source) = self.find(address) {
+            source.heard = source.heard.max(now);
+            return Learnt::Kept;
         }
-        is_known || room
+        let source = Source { address, heard: now, probed: None, proven: false };
+        if self.known.len() < self.most {
+            self.known.push(source);
+            return Learnt::Kept;
+        }
+        let Some(index) = self.least(now, evidence, here) else { return Learnt::Refused };
+        let old = std::mem::replace(&mut self.known[index], source);
+        self.forgotten += u32::from(!old.proven);
+        Learnt::InPlaceOf(old.address)
     }
 
-    pub(crate) fn known(&self) -> &[SocketAddr] {
-        &self.known
+    /// An answer to a probe came from there.
+    pub(crate) fn prove(&mut self, address: SocketAddr) {
+        if let Some(source) = self.find(address) {
+            source.proven = true;
+        }
+    }
+
+    pub(crate) fn is_proven(&self, address: SocketAddr) -> bool {
+        self.known.iter().any(|source| source.address == address && source.proven)
+    }
+
+    /// Whether an address may be probed; if so, not again too soon.
+    pub(crate) fn probe(&mut self, now: Instant, address: SocketAddr, evidence: Evidence) -> bool {
+        let Some(source) = self.find(address) else { return false };
+        let pause = match evidence {
+            Evidence::Check => CHECK_PAUSE,
+            Evidence::Record => PROBE_PAUSE,
+        };
+        let due = source.probed.is_none_or(|probed| now >= probed + pause);
+        source.probed = if due { Some(now) } else { source.probed };
+        due
+    }
+
+    /// When the peer was last heard from an address.
+    pub(crate) fn heard(&self, address: SocketAddr) -> Option<Instant> {
+        self.known.iter().find(|source| source.address == address).map(|source| source.heard)
+    }
+
+    /// An address turned out to be another's.
+    pub(crate) fn forget(&mut self, address: SocketAddr) {
+        self.known.retain(|source| source.address != address);
+    }
+
+    pub(crate) fn known(&self) -> impl Iterator<Item = SocketAddr> {
+        self.known.iter().map(|source| source.address)
+    }
+
+    fn find(&mut self, address: SocketAddr) -> Option<&mut Source> {
+        self.known.iter_mut().find(|source| source.address == address)
+    }
+
+    /// Who makes room: the longest silent. A replay must not push out what lives, nor without
+    /// end what may come to live.
+    fn least(&self, now: Instant, evidence: Evidence, here: Option<SocketAddr>) -> Option<usize> {
+        let may_go = |source: &Source| match evidence {
+            _ if here == Some(source.address) => false,
+            Evidence::Check => {
+                now >= source.heard + STALE && (source.proven || self.forgotten < FORGOTTEN)
+            }
+            Evidence::Record => true,
+        };
+        let sources = self.known.iter().enumerate().filter(|(_, source)| may_go(source));
+        sources.min_by_key(|(_, source)| (source.proven, source.heard)).map(|(index, _)| index)
     }
 }
 
@@ -34,12 +139,62 @@ impl Sources {
 mod tests {
     use super::*;
 
+    fn address(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
     #[test]
     fn only_so_many_are_remembered() {
-        let [first, second, third] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let now = Instant::now();
         let mut sources = Sources::new(2);
-        let learnt = [first, second, first, third, second].map(|source| sources.learn(source));
-        assert_eq!(learnt, [true, true, true, false, true]);
-        assert_eq!(sources.known(), [first, second]);
+        let mut learn = |port| sources.learn(now, address(port), Evidence::Check, None);
+        let learnt = [1, 2, 1, 3, 2].map(&mut learn);
+        assert_eq!(learnt.map(|learnt| learnt != Learnt::Refused), [true, true, true, false, true]);
+        assert!(sources.known().eq([address(1), address(2)]));
+    }
+
+    #[test]
+    fn the_longest_silent_makes_room_for_a_check_and_any_but_the_current_for_a_record() {
+        let now = Instant::now();
+        let mut sources = Sources::new(2);
+        sources.learn(now, address(1), Evidence::Check, None);
+        sources.learn(now + STALE, address(2), Evidence::Check, None);
+        let mut learn = |port, evidence, here| {
+            sources.learn(now + STALE, address(port), evidence, Some(address(here)))
+        };
+        assert_eq!(learn(3, Evidence::Check, 1), Learnt::Refused, "where data goes stays");
+        assert_eq!(learn(3, Evidence::Check, 2), Learnt::InPlaceOf(address(1)));
+        assert_eq!(learn(4, Evidence::Check, 2), Learnt::Refused);
+        assert_eq!(learn(4, Evidence::Record, 2), Learnt::InPlaceOf(address(3)));
+    }
+
+    #[test]
+    fn t39_replayed_checks_are_remembered_so_often_and_no_more() {
+        let (now, mut sources) = (Instant::now(), Sources::new(16));
+        let mut learnt = 0;
+        for port in 1..60_000 {
+            let at = now + STALE * u32::from(port);
+            let result = sources.learn(at, address(port), Evidence::Check, None);
+            learnt += u32::from(result != Learnt::Refused);
+        }
+        assert_eq!(learnt, 16 + FORGOTTEN);
+        // Whoever really moves is proven each time, and has room without end.
+        for port in 1..2_000 {
+            let at = now + STALE * (60_000 + u32::from(port));
+            let learnt = sources.learn(at, address(port), Evidence::Record, None);
+            assert_ne!(learnt, Learnt::Refused);
+            sources.prove(address(port));
+        }
+    }
+
+    #[test]
+    fn probes_have_a_pause() {
+        let now = Instant::now();
+        let mut sources = Sources::new(2);
+        assert!(!sources.probe(now, address(1), Evidence::Check), "nobody knows it");
+        sources.learn(now, address(1), Evidence::Check, None);
+        assert!(sources.probe(now, address(1), Evidence::Check));
+        assert!(!sources.probe(now + PROBE_PAUSE, address(1), Evidence::Check));
+        assert!(sources.probe(now + PROBE_PAUSE, address(1), Evidence::Record));
     }
 }

@@ -91,6 +91,17 @@ pub struct Config {
     /// Default 20 s.
     pub silent_timeout: Duration,
 
+    /// The same silence after which nothing unreliable is sent to the peer but four probes a
+    /// second, so that its return is noticed at once. Default 10 s. What would be sent is
+    /// dropped as too old.
+    pub pause_after: Duration,
+
+    /// How often datagrams from unknown addresses are tried on peers that may have moved, in
+    /// trials a second over all peers: once for peers of the same IP address, and once more for
+    /// peers that have just fallen silent. One costs some microseconds. Default 1,000; 0 leaves
+    /// it to the browser's connectivity checks, seconds apart, to find a peer again.
+    pub trials: u32,
+
     /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
     /// are delivered after `Open`. Past the bound a client that has not answered the offer is
     /// refused as `Limit`; the websocket of one that has is not read until it is open, because
@@ -140,6 +151,8 @@ impl Default for Config {
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
             silent_timeout: Duration::from_secs(20),
+            pause_after: Duration::from_secs(10),
+            trials: 1_000,
             early_bytes: 64 * 1024,
             early_messages: 64,
             signal_bytes: 16 * 1024,
@@ -194,6 +207,8 @@ impl Config {
             connecting: self.connecting,
             connect_timeout: self.connect_timeout,
             silent_timeout: self.silent_timeout,
+            pause_after: self.pause_after,
+            trials: self.trials,
             sdp_bytes: self.signal_bytes,
             ..net_rtc::Config::new(local)
         }

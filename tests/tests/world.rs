@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use net::{Config, Delivery, PeerId};
+use net::{CloseReason, Config, Delivery, PeerId};
 use net_tests::agent::Manners;
 use net_tests::link::{Conditions, Direction, Loss};
 use net_tests::world::{Heard, Seen, World};
@@ -90,16 +90,37 @@ fn after_a_blackout_the_websocket_goes_on() {
 }
 
 #[test]
-fn a_rebound_client_has_to_prove_its_address_again() {
+fn t56_a_rebound_client_is_followed_both_ways() {
     let mut world = open();
     let id = PeerId::from(0);
     world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, "on its way".into()));
     world.rebind(0);
-    say(&mut world, Delivery::Unreliable, "from a stranger");
+    say(&mut world, Delivery::Unreliable, "from elsewhere");
     world.run(SECOND / 10);
-    assert_eq!((world.take_seen(), world.heard(0)), (vec![], &[Heard::Open][..]));
-    world.run(10 * SECOND);
-    say(&mut world, Delivery::Unreliable, "known again");
+    assert_eq!(world.take_seen(), [received(Delivery::Unreliable, "from elsewhere")]);
+    assert_eq!(world.heard(0), [Heard::Open], "what was on its way arrives nowhere");
+    world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, "there".into()));
     world.run(SECOND / 10);
-    assert_eq!(world.take_seen(), [received(Delivery::Unreliable, "known again")]);
+    let there = Heard::Received(Delivery::Unreliable, "there".into());
+    assert_eq!(world.heard(0), [Heard::Open, there]);
+}
+
+/// The websocket lives on, so only the data channel tells.
+#[test]
+fn t55_whose_datagrams_stop_is_lost_after_twenty_seconds() {
+    let mut world = open();
+    let dark = world.now..world.now + 60 * SECOND;
+    for direction in [Direction::Up, Direction::Down] {
+        world.link(0, direction).conditions.loss = Loss::Random(1.0);
+    }
+    let began = dark.start;
+    while world.seen.is_empty() && world.now < dark.end {
+        let id = PeerId::from(0);
+        world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, "anyone?".into()));
+        world.run(SECOND / 60);
+    }
+    assert_eq!(world.take_seen(), [Seen::Closed(PeerId::from(0), CloseReason::Lost)]);
+    let after = world.now - began;
+    // Up to three seconds may have passed since its last check.
+    assert!(after > 16 * SECOND && after < 21 * SECOND, "{after:?}");
 }

@@ -140,6 +140,11 @@ impl Engaged {
         gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
     }
 
+    /// The peer is reached again, whatever it did not answer before.
+    pub(super) fn reached(&mut self) {
+        self.pace.reached();
+    }
+
     pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
         self.packets.pop_front()
     }

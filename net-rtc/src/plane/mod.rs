@@ -14,6 +14,7 @@ mod flight;
 mod opening;
 mod pace;
 pub(crate) mod packet;
+mod probe;
 mod receiver;
 mod reminder;
 mod repair;
@@ -36,6 +37,7 @@ use log::{debug, warn};
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
 use self::opening::Opening;
+use self::probe::Probes;
 use self::shift::Shift;
 use self::watch::Watch;
 use crate::path::Gauge;
@@ -46,9 +48,8 @@ use crate::{Config, DataPlane};
 #[derive(Debug)]
 pub(crate) struct Plane {
     now: Instant,
-    /// When DTLS last decrypted something; at first, when it all began.
-    heard: Instant,
-    has_heard: bool,
+    heard: Heard,
+    probes: Probes,
     watch: Watch,
     stage: Stage,
     shift: Shift,
@@ -58,6 +59,15 @@ pub(crate) struct Plane {
     /// The network loses the peer's next packet that ends with this chunk.
     #[cfg(test)]
     pub(crate) lose: Option<u8>,
+}
+
+/// What DTLS has decrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// When the last packet came.
+    pub(crate) last: Instant,
+    /// How many came.
+    pub(crate) packets: u64,
 }
 
 /// ```text
@@ -99,8 +109,8 @@ impl Plane {
     pub(crate) fn new(now: Instant, config: &Config) -> Plane {
         Plane {
             now,
-            heard: now,
-            has_heard: false,
+            heard: Heard { last: now, packets: 0 },
+            probes: Probes::default(),
             watch: Watch::new(config),
             stage: Stage::Watching(config.data_plane(), Opening::new(config.connecting.resend)),
             shift: Shift::default(),
@@ -122,14 +132,33 @@ impl Plane {
         self.now = self.now.max(now);
     }
 
-    /// When the last packet came that DTLS had decrypted.
-    pub(crate) fn heard(&self) -> Instant {
+    /// What DTLS has decrypted.
+    pub(crate) fn heard(&self) -> Heard {
         self.heard
+    }
+
+    /// Lets the next packet ask the peer for a nonce; false if SCTP has not said anything yet.
+    pub(crate) fn probe(&mut self, nonce: u64) -> bool {
+        let header = self.watch.header();
+        header.into_iter().for_each(|header| self.probes.send(header, nonce));
+        header.is_some()
+    }
+
+    /// The nonce that the peer gave back, once.
+    pub(crate) fn probed(&mut self) -> Option<u64> {
+        self.probes.answered()
+    }
+
+    /// The peer is reached again: its silence is forgotten.
+    pub(crate) fn reached(&mut self) {
+        if let Some(engaged) = self.engaged() {
+            engaged.reached();
+        }
     }
 
     /// Whether a packet has come that DTLS had decrypted.
     pub(crate) fn has_heard(&self) -> bool {
-        self.has_heard
+        self.heard.packets > 0
     }
 
     /// Learns of an SCTP handshake that went along with offer and answer.
@@ -230,8 +259,15 @@ impl Plane {
         if self.loses(packet) {
             return Passage::Swallow;
         }
-        (self.heard, self.has_heard) = (self.now, true);
-        self.inward(packet)
+        self.heard = Heard { last: self.now, packets: self.heard.packets + 1 };
+        match self.probes.inbound(packet) {
+            Passage::Pass => self.inward(packet),
+            Passage::Replace(rest) => match self.inward(&rest) {
+                Passage::Pass => Passage::Replace(rest),
+                other => other,
+            },
+            Passage::Swallow => Passage::Swallow,
+        }
     }
 
     /// A packet for SCTP that the peer should have sent, or has, and the network lost it.
@@ -247,22 +283,29 @@ impl Plane {
     }
 
     fn inward(&mut self, packet: &[u8]) -> Passage {
-        let passage = self.take_in(packet).unwrap_or_else(|offence| {
-            self.fault.get_or_insert(Fault::Offence(offence));
-            Passage::Swallow
-        });
-        let passage = match &passage {
-            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
-            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
-            Passage::Swallow => None,
-        }
-        .unwrap_or(passage);
+        let passage = self.understand(packet);
         self.look_back();
         passage
     }
 
+    fn understand(&mut self, packet: &[u8]) -> Passage {
+        let passage = self.take_in(packet).unwrap_or_else(|offence| {
+            self.fault.get_or_insert(Fault::Offence(offence));
+            Passage::Swallow
+        });
+        match &passage {
+            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
+            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
+            Passage::Swallow => None,
+        }
+        .unwrap_or(passage)
+    }
+
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+        if let Some(probe) = self.probes.packet() {
+            return Some(probe);
+        }
         match &mut self.stage {
             Stage::Watching(_, opening) => match self.watch.packet() {
                 Some(greeting) => {

@@ -104,6 +104,11 @@ impl Watch {
         Some(Engaged::new(now, self.settings, header, stream, receiver, local))
     }
 
+    /// What our packets begin with, once SCTP has sent one.
+    pub(super) fn header(&self) -> Option<Header> {
+        self.header
+    }
+
     /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
     /// cannot be read is for SCTP to refuse.
     pub(super) fn introduce(&mut self, inits: &Inits) {

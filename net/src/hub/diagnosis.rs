@@ -159,7 +159,7 @@ impl Case<'_> {
                 "checks from {} reached UDP {port}, nothing came back after our answers",
                 from.ip()
             ))
-            .set(format!("is outbound UDP from port {port} open?")),
+            .set(format!("is outbound UDP from port {port} open? If so, {TRY_COMPATIBLE}")),
             (Some(_), Evidence { stage, sctp: false, .. }) if stage <= net_rtc::Stage::Dtls => {
                 Words::new("the DTLS handshake began and did not end").set(format!(
                     "are datagrams of 1,200 bytes lost, as in a tunnel? If not, {TRY_COMPATIBLE}"

@@ -38,6 +38,11 @@ impl Breaker {
         self.silent.get_or_insert(now);
     }
 
+    /// The peer has answered something else: it is there, so its silence was the path's.
+    pub(super) fn reached(&mut self) {
+        self.silent = None;
+    }
+
     pub(in super::super) fn told(&mut self, now: Instant, told: &Told) {
         self.arrived += told.arrived;
         self.lost += told.lost;
@@ -101,6 +106,18 @@ mod tests {
         assert!(breaker.is_open(now + PATIENCE));
         breaker.told(now + PATIENCE, &Told { arrived: 1, bytes: 10, ..Told::default() });
         assert!(!breaker.is_open(now + PATIENCE));
+    }
+
+    #[test]
+    fn silence_is_over_when_the_peer_is_reached() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(now, 0.5);
+        breaker.sent(now);
+        assert!(breaker.is_open(now + PATIENCE));
+        breaker.reached();
+        assert!(!breaker.is_open(now + PATIENCE));
+        breaker.sent(now + PATIENCE);
+        assert!(breaker.is_open(now + PATIENCE * 2));
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Pace {
         }
     }
 
+    /// What is sent reaches the peer again.
+    pub(crate) fn reached(&mut self) {
+        self.breaker.reached();
+    }
+
     /// The peer spoke, or some chunks were given up.
     pub(crate) fn told(&mut self, now: Instant, told: &Told, rtt: &Rtt) {
         self.breaker.told(now, told);

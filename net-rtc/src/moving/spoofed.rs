@@ -1,0 +1,196 @@
+//! Whoever is not the peer, and says so from elsewhere.
+
+use std::net::SocketAddr;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::street::{Browser, MS, Street, TICK, address};
+use super::{Talk, silence, talk};
+use crate::record::is_protected;
+
+const ATTACKER: &str = "203.0.113.66:666";
+
+/// What has reached the server that begins so.
+fn captured(street: &Street, is: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    let arrived = street.arrived.iter().map(|(.., contents)| contents);
+    arrived.filter(|contents| is(contents)).cloned().collect()
+}
+
+fn is_request(contents: &[u8]) -> bool {
+    contents.starts_with(&[0, 1])
+}
+
+/// Bytes that went to an address.
+fn sent_to(street: &Street, to: SocketAddr) -> usize {
+    let there = street.sent.iter().filter(|(_, transmit)| transmit.destination == to);
+    there.map(|(_, transmit)| transmit.contents.len()).sum()
+}
+
+#[test]
+fn t38_a_replayed_check_moves_nothing() {
+    for vanished in [false, true] {
+        let mut street = Street::with(Browser::Chromium);
+        talk(&mut street, Talk::Both, 60);
+        let check = captured(&street, is_request).pop().unwrap();
+        if vanished {
+            street.houses[0].public = address("192.0.2.200:1");
+            street.houses[0].dark = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
+        }
+        let (from, mut bytes) = (street.now, 0);
+        for _ in 0..300 {
+            street.inject(address(ATTACKER), &check);
+            bytes += check.len();
+            assert!(sent_to(&street, address(ATTACKER)) <= bytes, "bytes out, bytes in (42)");
+            talk(&mut street, if vanished { Talk::Down } else { Talk::Both }, 2);
+        }
+        let there = address(ATTACKER);
+        let longest = street.sent.iter().filter(|(_, t)| t.destination == there);
+        let longest = longest.map(|(_, t)| t.contents.len()).max().unwrap();
+        println!("a check of {} bytes gets {longest} at most", check.len());
+        assert!(longest <= check.len(), "no data");
+        if !vanished {
+            let down = silence(from, street.houses[0].heard.iter().map(|(at, _)| *at));
+            assert!(down <= TICK + MS, "{down:?}");
+        }
+    }
+}
+
+#[test]
+fn t38_a_replayed_record_gets_nothing() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 120);
+    let heard = street.heard.len();
+    for record in captured(&street, is_protected) {
+        street.inject(address(ATTACKER), &record);
+        // From the neighbourhood it is tried at once.
+        street.inject(address("198.51.100.1:666"), &record);
+    }
+    assert!(street.server.stats().trials > 100);
+    assert_eq!(street.heard.len(), heard);
+    assert_eq!(sent_to(&street, address(ATTACKER)), 0);
+    assert_eq!(sent_to(&street, address("198.51.100.1:666")), 0);
+    let from = street.now;
+    talk(&mut street, Talk::Both, 600);
+    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+}
+
+/// Somebody on the path holds records back and sends them on from elsewhere: each is genuine.
+#[test]
+fn t38_whoever_sends_genuine_records_on_gets_probes_and_no_data() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 120);
+    let (from, mut bytes) = (street.now, 0);
+    for _ in 0..300 {
+        // The client's datagrams go to the attacker, one in ten is sent on.
+        let public = std::mem::replace(&mut street.houses[0].public, address(ATTACKER));
+        street.send_up(0, vec![2; 200]);
+        street.run(MS);
+        street.houses[0].public = public;
+        talk(&mut street, Talk::Both, 2);
+        bytes += 1;
+    }
+    let there = sent_to(&street, address(ATTACKER));
+    println!("{bytes} records that were sent on got {there} bytes");
+    assert!(there > 0 && there < 300 * 100 / 5, "{there}");
+    let down = silence(from, street.houses[0].heard.iter().map(|(at, _)| *at));
+    assert!(down <= TICK * 2, "{down:?}");
+}
+
+#[test]
+fn t39_valid_checks_from_sixty_thousand_ports() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 60);
+    let check = captured(&street, is_request).pop().unwrap();
+    for port in 1..=60_000 {
+        let from = SocketAddr::from(([203, 0, 113, 66], port));
+        street.inject(from, &check);
+        assert!(sent_to_last(&street, from) <= check.len());
+    }
+    let mut reached: Vec<SocketAddr> = street.sent.iter().map(|(_, t)| t.destination).collect();
+    reached.sort_unstable();
+    reached.dedup();
+    assert!(reached.len() <= 17, "{}", reached.len());
+    // The player, who has moved meanwhile, is followed all the same.
+    street.houses[0].public = address("198.51.100.1:15000");
+    let moved = street.now;
+    talk(&mut street, Talk::Both, 600);
+    assert!(silence(moved, street.houses[0].heard.iter().map(|(at, _)| *at)) < 100 * MS);
+}
+
+/// Bytes of the last datagrams to an address; those before are of others.
+fn sent_to_last(street: &Street, to: SocketAddr) -> usize {
+    let last = street.sent.iter().rev().take_while(|(_, transmit)| transmit.destination == to);
+    last.map(|(_, transmit)| transmit.contents.len()).sum()
+}
+
+/// What looks like a record of somebody's session costs a bounded number of trials a second.
+#[test]
+fn t34_records_from_sixty_thousand_unknown_addresses_get_nothing() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 60);
+    let mut record = captured(&street, is_protected).pop().unwrap();
+    let mut random = StdRng::seed_from_u64(3);
+    let (before, sent) = (street.server.stats(), street.sent.len());
+    for port in 1..=60_000 {
+        record[13..].iter_mut().for_each(|byte| *byte = random.random());
+        let near = if port % 2 == 0 { [198, 51, 100, 1] } else { [203, 0, 113, 66] };
+        if port != 5_000 {
+            street.inject(SocketAddr::from((near, port)), &record);
+        }
+    }
+    let after = street.server.stats();
+    assert_eq!(street.sent.len(), sent);
+    assert!(after.trials - before.trials <= 2_000, "{}", after.trials - before.trials);
+    assert_eq!(after.unrouted - before.unrouted, 59_999);
+    let from = street.now;
+    talk(&mut street, Talk::Both, 600);
+    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+}
+
+#[test]
+fn t40_what_one_peer_sends_from_the_address_of_another() {
+    let mut street = Street::with(Browser::Chromium);
+    street.join(Browser::Chromium, address("198.51.100.2:5000"), |_| {});
+    let from = street.now;
+    for round in 0..600 {
+        for player in [0, 1] {
+            street.send_up(player, vec![player as u8; 100]);
+            street.send_down(player, vec![player as u8; 100]);
+        }
+        // Now and then the first speaks with the voice of the second.
+        if round % 10 == 0 {
+            let own = std::mem::replace(&mut street.houses[0].public, address("198.51.100.2:5000"));
+            street.send_up(0, "spoofed");
+            street.run(TICK / 2);
+            street.houses[0].public = own;
+            street.run(TICK / 2);
+        } else {
+            street.run(TICK);
+        }
+    }
+    for player in [0, 1] {
+        let house = &street.houses[player as usize];
+        let down = silence(from, house.heard.iter().map(|(at, _)| *at));
+        assert!(down <= TICK * 2, "{player}: {down:?}");
+        assert!(house.heard.iter().all(|(_, message)| message[0] == player));
+    }
+}
+
+#[test]
+fn t35_a_client_hello_from_elsewhere_reaches_nobody() {
+    let mut street = Street::with(Browser::Chromium);
+    let hello = captured(&street, |contents| contents[0] == 22).remove(0);
+    let check = captured(&street, is_request).pop().unwrap();
+    // Even from an address that has replayed a check.
+    street.inject(address(ATTACKER), &check);
+    let sent = street.sent.len();
+    for _ in 0..100 {
+        street.inject(address(ATTACKER), &hello);
+    }
+    assert_eq!(street.sent.len(), sent);
+    talk(&mut street, Talk::Both, 3);
+    let from = street.now;
+    talk(&mut street, Talk::Both, 600);
+    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+}

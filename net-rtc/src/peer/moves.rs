@@ -1,0 +1,251 @@
+//! A peer moves, or falls silent: what it is heard from, and where its data goes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use str0m::net::{Protocol, Receive};
+
+use super::{Peer, PeerOutput};
+use crate::plane::Heard;
+use crate::record::is_protected;
+use crate::seek::Findable;
+use crate::silence::is_check;
+use crate::sources::{Evidence, Learnt};
+use crate::state::State;
+use crate::whereabouts::Way;
+
+/// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
+const MISSING: Duration = Duration::from_millis(250);
+/// Without a word from an address for so long it may have become another peer's.
+const ABSENT: Duration = Duration::from_millis(250);
+
+/// What a datagram has shown of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Nothing.
+    Nothing,
+    /// It comes from the peer.
+    Heard,
+    /// It comes from the peer, and the peer is reached where it came from.
+    Proven,
+}
+
+impl Peer {
+    /// Takes one datagram that may be of this peer.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        way: Way,
+        contents: &[u8],
+        out: &mut Vec<PeerOutput>,
+    ) -> Taken {
+        let Ok(receive) = Receive::new(Protocol::Udp, way.remote, way.local, contents) else {
+            return Taken::Nothing;
+        };
+        let input = str0m::Input::Receive(now, receive);
+        if !self.admits(way, &input, contents) {
+            return Taken::Nothing;
+        }
+        self.silence.note(now, contents);
+        self.evidence.note(way.remote, contents);
+        self.nomination.note(way.remote, way.local, contents);
+        let (before, begin) = (self.plane.lock().heard(), out.len());
+        self.feed(now, input, out);
+        self.nominate(now, out);
+        let taken = match is_check(contents) {
+            true => self.after_check(now, way, contents, begin, out),
+            false => self.after_record(now, way, before, out),
+        };
+        self.settle(now);
+        taken
+    }
+
+    /// Remembers an address from which the peer was heard; false past the bound.
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        evidence: Evidence,
+        out: &mut Vec<PeerOutput>,
+    ) -> bool {
+        let here = self.whereabouts.here().map(|way| way.remote);
+        match self.sources.learn(now, address, evidence, here) {
+            Learnt::Kept => true,
+            Learnt::InPlaceOf(old) => {
+                out.push(PeerOutput::Forgot(old));
+                true
+            }
+            Learnt::Refused => false,
+        }
+    }
+
+    /// An address turned out to be another peer's.
+    pub(crate) fn forget(&mut self, address: SocketAddr) {
+        self.sources.forget(address);
+    }
+
+    /// Where the peer was heard from.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sources.known()
+    }
+
+    /// Whether the peer has not been heard from an address lately.
+    pub(crate) fn is_absent(&self, now: Instant, address: SocketAddr) -> bool {
+        self.sources.heard(address).is_none_or(|heard| now >= heard + ABSENT)
+    }
+
+    /// How this peer can be found if it moves.
+    pub(crate) fn findable(&self) -> Findable {
+        match self.whereabouts.here() {
+            Some(way) if !self.is_closed() => {
+                Findable { ip: Some(way.remote.ip()), silent: self.missing }
+            }
+            _ => Findable::default(),
+        }
+    }
+
+    /// Whether it has been silent for so long that nothing is sent to it but probes.
+    pub(super) fn is_pause(&self, now: Instant) -> bool {
+        let is_open = matches!(self.state, State::Open(_));
+        is_open && self.silence.is_pause(now, self.plane.lock().heard().last)
+    }
+
+    /// Probes a silent peer, if it is time.
+    pub(super) fn look_out(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let heard = self.plane.lock().heard().last;
+        if let Some(way) = self.whereabouts.way()
+            && self.silence.probe(now, heard)
+        {
+            self.probe(now, way, out);
+        }
+    }
+
+    /// Looks whether the open peer is missing; gives when to look again.
+    pub(super) fn look_around(&mut self, now: Instant) -> Instant {
+        let heard = self.plane.lock().heard().last;
+        let missing = heard + MISSING;
+        self.missing = (now >= missing).then_some(heard);
+        let wake = self.silence.wake(heard);
+        if self.missing.is_some() { wake } else { wake.min(missing) }
+    }
+
+    /// Before the channel is open, a ClientHello from an address that no check has proved must
+    /// not reach DTLS. Afterwards nothing must, from elsewhere, that is not encrypted.
+    fn admits(&self, way: Way, input: &str0m::Input<'_>, contents: &[u8]) -> bool {
+        match self.whereabouts.here() {
+            Some(here) if !is_check(contents) => {
+                here.remote == way.remote || is_protected(contents)
+            }
+            _ => self.rtc.accepts(input),
+        }
+    }
+
+    /// A check came this way, and what str0m has to say to it is in `out` from `begin` on.
+    fn after_check(
+        &mut self,
+        now: Instant,
+        way: Way,
+        contents: &[u8],
+        begin: usize,
+        out: &mut Vec<PeerOutput>,
+    ) -> Taken {
+        if is_request(contents)
+            && self.whereabouts.is_elsewhere(way)
+            && self.sources.probe(now, way.remote, Evidence::Check)
+        {
+            let answered = out.len();
+            self.probe(now, way, out);
+            if !self.sources.is_proven(way.remote) {
+                answer_or_probe(way, contents.len(), begin, answered, out);
+            }
+        }
+        Taken::Nothing
+    }
+
+    /// A record came this way. What decrypts was never there before, so it is the peer's; but
+    /// whoever is on the path may have sent it on from elsewhere, so it is only suspicious.
+    fn after_record(
+        &mut self,
+        now: Instant,
+        way: Way,
+        before: Heard,
+        out: &mut Vec<PeerOutput>,
+    ) -> Taken {
+        let mut plane = self.plane.lock();
+        let (heard, nonce) = (plane.heard(), plane.probed());
+        nonce.into_iter().for_each(|_| plane.reached());
+        drop(plane);
+        if heard.packets == before.packets || self.is_closed() {
+            return Taken::Nothing;
+        }
+        self.learn(now, way.remote, Evidence::Record, out);
+        if nonce.is_some_and(|nonce| self.proves(nonce, way)) {
+            return Taken::Proven;
+        }
+        if self.whereabouts.is_elsewhere(way)
+            && self.sources.probe(now, way.remote, Evidence::Record)
+        {
+            self.probe(now, way, out);
+        }
+        Taken::Heard
+    }
+
+    /// An answer to a probe came this way; whether it proves that the peer is there.
+    fn proves(&mut self, nonce: u64, way: Way) -> bool {
+        let before = self.whereabouts.here();
+        let proven = self.whereabouts.answered(nonce, way).is_some();
+        if proven {
+            self.sources.prove(way.remote);
+        }
+        if let Some(before) = before.filter(|before| proven && *before != way) {
+            debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
+        }
+        proven
+    }
+
+    /// Sends a probe this way, and nothing else.
+    fn probe(&mut self, now: Instant, way: Way, out: &mut Vec<PeerOutput>) {
+        let nonce = self.whereabouts.probe(way);
+        if !self.plane.lock().probe(nonce) {
+            return;
+        }
+        let begin = out.len();
+        if let Err(error) = self.rtc.handle_input(str0m::Input::Timeout(now)) {
+            return self.fail(error, out);
+        }
+        self.drain(out);
+        for output in &mut out[begin..] {
+            if let PeerOutput::Transmit(transmit) = output
+                && !is_check(&transmit.contents)
+            {
+                (transmit.source, transmit.destination) = (way.local, way.remote);
+            }
+        }
+    }
+}
+
+/// A Binding request (RFC 8489 §5), which shows that somebody has the password.
+fn is_request(check: &[u8]) -> bool {
+    check.starts_with(&[0, 1])
+}
+
+/// Nobody is sent more than came from there before it is proven that it reaches the peer. A
+/// probe is worth more than an answer, which the next check gets; if it is too long for this
+/// check, it is forgotten. In `out` are answers from `begin` and probes from `probes` on.
+fn answer_or_probe(way: Way, size: usize, begin: usize, probes: usize, out: &mut Vec<PeerOutput>) {
+    let length = |output: &PeerOutput| match output {
+        PeerOutput::Transmit(transmit) if transmit.destination == way.remote => {
+            transmit.contents.len()
+        }
+        _ => 0,
+    };
+    let probe: usize = out[probes..].iter().map(length).sum();
+    let gone = if probe <= size { begin..probes } else { probes..out.len() };
+    let mut index = 0;
+    out.retain(|output| {
+        let keep = !gone.contains(&index) || length(output) == 0;
+        index += 1;
+        keep
+    });
+}

@@ -1,0 +1,111 @@
+//! What a datagram of an established DTLS session looks like from outside.
+
+/// Records that one datagram may hold. Browsers and we put one in each.
+const RECORDS: usize = 8;
+/// The shortest that is encrypted: an authentication tag and one byte.
+const LEAST: usize = 17;
+
+/// Content types (RFC 5246 §6.2.1).
+const ALERT: u8 = 21;
+const DATA: u8 = 23;
+
+/// Whether a datagram consists of encrypted data of an established session and nothing else, by
+/// its headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3
+/// (RFC 9147 §4). Such a record does nothing until it has proved to be genuine. Handshakes, and
+/// whatever comes in the clear, are none.
+pub(crate) fn is_protected(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    for _ in 0..RECORDS {
+        match after_record(rest) {
+            Some([]) => return true,
+            Some(more) => rest = more,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// What follows the first record, if that is encrypted.
+fn after_record(bytes: &[u8]) -> Option<&[u8]> {
+    match *bytes.first()? {
+        ALERT | DATA => after_dtls_12(bytes),
+        0x20..=0x2f => after_unified(bytes),
+        _ => None,
+    }
+}
+
+fn after_dtls_12(bytes: &[u8]) -> Option<&[u8]> {
+    const HEADER: usize = 13;
+    let header = bytes.get(..HEADER)?;
+    let is_first_epoch = header[1..5] == [0xfe, 0xfd, 0, 1];
+    let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+    (is_first_epoch && length >= LEAST).then(|| bytes.get(HEADER + length..)).flatten()
+}
+
+/// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).
+fn after_unified(bytes: &[u8]) -> Option<&[u8]> {
+    let flags = *bytes.first()?;
+    let sequence = if flags & 8 == 0 { 1 } else { 2 };
+    let rest = bytes.get(1 + sequence..)?;
+    if flags & 4 == 0 {
+        return (rest.len() >= LEAST).then_some(&[]);
+    }
+    let length = usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
+    (length >= LEAST).then(|| rest.get(2 + length..)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn dtls_12(kind: u8, epoch: u8, length: u16) -> Vec<u8> {
+        let mut record = vec![kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9];
+        record.extend(length.to_be_bytes());
+        record.resize(13 + usize::from(length), 7);
+        record
+    }
+
+    #[test]
+    fn only_data_and_alerts_of_the_epoch_with_keys() {
+        assert!(is_protected(&dtls_12(23, 1, 40)) && is_protected(&dtls_12(21, 1, 40)));
+        for (kind, epoch) in [(20, 1), (21, 0), (22, 0), (22, 1), (23, 0), (23, 2), (26, 1)] {
+            assert!(!is_protected(&dtls_12(kind, epoch, 40)), "{kind} {epoch}");
+        }
+        assert!(!is_protected(&dtls_12(23, 1, 16)), "nothing is that short");
+        assert!(!is_protected(&[]));
+    }
+
+    #[test]
+    fn the_unified_header_in_all_its_forms() {
+        assert!(is_protected(&[&[0x2f, 1, 2, 0, 17][..], &[7; 17]].concat()));
+        assert!(is_protected(&[&[0x2b, 1, 2][..], &[7; 17]].concat()), "no length: all the rest");
+        assert!(is_protected(&[&[0x23, 1][..], &[7; 17]].concat()));
+        assert!(!is_protected(&[&[0x3f, 1, 2, 0, 17][..], &[7; 17]].concat()), "a connection id");
+        assert!(!is_protected(&[&[0x2f, 1, 2, 0, 18][..], &[7; 17]].concat()), "cut");
+    }
+
+    #[test]
+    fn one_odd_record_spoils_the_datagram() {
+        let good = dtls_12(23, 1, 40);
+        assert!(is_protected(&[good.clone(), good.clone()].concat()));
+        assert!(!is_protected(&[good.clone(), dtls_12(22, 0, 40)].concat()));
+        assert!(!is_protected(&[&good[..], &[0]].concat()));
+        assert!(!is_protected(&good.repeat(RECORDS + 1)));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut random = StdRng::seed_from_u64(1);
+        for _ in 0..100_000 {
+            let length = random.random_range(0..64);
+            let mut bytes: Vec<u8> = (0..length).map(|_| random.random_range(0..48)).collect();
+            if let Some(first) = bytes.first_mut() {
+                *first = random.random_range(16..64);
+            }
+            is_protected(&bytes);
+        }
+    }
+}
