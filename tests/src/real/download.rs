@@ -76,6 +76,8 @@ fn drain(mut stream: TcpStream, received: &Mutex<Series>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -83,6 +85,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let download = Download::start(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
+        // A window that was closed when the other side went is tried again only after long.
+        stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
         let sender = thread::spawn(move || pour(stream));
         while download.per_second(0, u64::MAX) == 0.0 {
             thread::yield_now();
