@@ -1,6 +1,9 @@
 //! One peer: its `Rtc`, what it has to send, and how far the connection has come.
 
+mod connecting;
 mod moves;
+#[cfg(test)]
+mod odd;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,8 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use log::debug;
 use str0m::change::SdpOffer;
-use str0m::channel::{ChannelData, ChannelId};
-use str0m::net::{Protocol, Receive};
+use str0m::channel::ChannelData;
 use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::crypto::Dtls;
@@ -17,7 +19,7 @@ use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::evidence::Evidence;
 use crate::nomination::Nomination;
-use crate::offer::{Agreed, PendingOffer};
+use crate::offer::PendingOffer;
 use crate::options::SendOptions;
 use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
@@ -27,7 +29,7 @@ use crate::silence::{Silence, is_check};
 use crate::snap::Inits;
 use crate::sources::Sources;
 use crate::stack::{Role, rtc, unreliable};
-use crate::state::{Connecting, State};
+use crate::state::State;
 use crate::tap::SharedPlane;
 use crate::whereabouts::{Way, Whereabouts};
 use crate::{Channels, Config, OfferOptions};
@@ -134,43 +136,6 @@ impl Peer {
         }
     }
 
-    /// Takes the answer to our offer; `negotiated` if the other side opens the channel too. An
-    /// error ends the peer.
-    pub(crate) fn accept_answer(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        answer: &str,
-        negotiated: bool,
-        out: &mut Vec<PeerOutput>,
-    ) -> Result<(), String> {
-        let State::Offered(pending) = std::mem::replace(&mut self.state, State::Closed) else {
-            unreachable!("the endpoint asks awaits_answer first")
-        };
-        self.state = State::connecting(now, config, None);
-        let early_checks = pending.connecting().early_checks;
-        let agreed = pending.accept(&mut self.rtc, answer, negotiated);
-        let agreed = agreed.inspect_err(|cause| {
-            self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out);
-        })?;
-        self.agree(now, config, agreed);
-        self.step(now, out);
-        if early_checks {
-            // str0m has answered the checks that came before the answer, and looks at what they
-            // changed only now.
-            self.step(now, out);
-            self.nominate(now, out);
-        }
-        Ok(())
-    }
-
-    fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
-        self.state = State::connecting(now, config, Some(agreed.channel));
-        if let Some(inits) = &agreed.inits {
-            self.plane.lock().introduce(inits);
-        }
-    }
-
     /// Moves time forward.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
@@ -250,43 +215,6 @@ impl Peer {
         self.wake
     }
 
-    #[cfg(test)]
-    pub(crate) fn lose(&mut self, kind: u8) {
-        self.plane.lock().lose = Some(kind);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn fall_back(&mut self) {
-        self.plane.lock().fall_back();
-    }
-
-    #[cfg(test)]
-    pub(crate) fn inject(
-        &mut self,
-        now: Instant,
-        write: impl FnOnce(&mut crate::plane::packet::Builder),
-        out: &mut Vec<PeerOutput>,
-    ) {
-        self.plane.lock().inject(write);
-        self.step(now, out);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn dtls_version(&mut self) -> Option<u8> {
-        use str0m::crypto::dtls::ProtocolVersion;
-        match self.rtc.direct_api().dtls_protocol_version()? {
-            ProtocolVersion::DTLS1_2 => Some(12),
-            ProtocolVersion::DTLS1_3 => Some(13),
-            _ => None,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.rtc.direct_api().create_data_channel(unreliable(false));
-        self.step(now, out);
-    }
-
     fn step(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.feed(now, str0m::Input::Timeout(now), out);
     }
@@ -341,62 +269,6 @@ impl Peer {
             E::ChannelData(data) => self.on_data(data, out),
             E::ChannelClose(_) | E::Closed => self.finish(CloseReason::ByPeer, out),
             _ => {}
-        }
-    }
-
-    /// Begins DTLS, unless it is for the other side to begin or has begun.
-    fn path_found(&mut self, out: &mut Vec<PeerOutput>) {
-        self.reach(Stage::Dtls);
-        if let Err(error) = self.rtc.direct_api().start_dtls(true) {
-            self.fail(error, out);
-        }
-    }
-
-    fn reach(&mut self, reached: Stage) {
-        if let State::Connecting(connecting) = &mut self.state
-            && connecting.stage < reached
-        {
-            debug!("{}: {} -> {reached}", self.credentials.ufrag, connecting.stage);
-            connecting.stage = reached;
-        }
-    }
-
-    /// Has str0m believe that the path was nominated, if that is ours to say.
-    fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let State::Connecting(Connecting { stage: Stage::Ice, .. }) = self.state else { return };
-        let Some(forged) = self.nomination.take(&self.credentials.pass) else { return };
-        let (source, destination) = (forged.source, forged.destination);
-        let receive = Receive::new(Protocol::Udp, source, destination, &forged.contents);
-        let Ok(receive) = receive else { return };
-        let mut answers = Vec::new();
-        self.feed(now, str0m::Input::Receive(now, receive), &mut answers);
-        out.extend(answers.into_iter().filter(|output| match output {
-            PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
-            PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
-        }));
-    }
-
-    /// One channel, the one that the offering side made; any other ends the peer.
-    fn channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
-        match &mut self.state {
-            State::Connecting(connecting) if connecting.ours.is_none_or(|ours| ours == channel) => {
-                connecting.ready.get_or_insert(channel);
-            }
-            State::Closed => {}
-            _ if self.channels == Channels::Several => {}
-            _ => self.finish(CloseReason::Limit("one channel is all a peer may have"), out),
-        }
-    }
-
-    fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
-        let heard = self.plane.lock().has_heard();
-        if let State::Connecting(connecting) = &mut self.state
-            && let Some(channel) = connecting.opened(heard)
-        {
-            let early = std::mem::take(&mut connecting.early);
-            self.set_state(State::Open(channel));
-            out.push(PeerOutput::Event(Event::Open));
-            out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
         }
     }
 

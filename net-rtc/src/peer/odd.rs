@@ -1,0 +1,42 @@
+//! What no honest peer does and no network should: for tests.
+
+use std::time::Instant;
+
+use str0m::crypto::dtls::ProtocolVersion;
+
+use super::{Peer, PeerOutput};
+use crate::plane::packet::Builder;
+use crate::stack::unreliable;
+
+impl Peer {
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().lose = Some(kind);
+    }
+
+    pub(crate) fn fall_back(&mut self) {
+        self.plane.lock().fall_back();
+    }
+
+    pub(crate) fn inject(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&mut Builder),
+        out: &mut Vec<PeerOutput>,
+    ) {
+        self.plane.lock().inject(write);
+        self.step(now, out);
+    }
+
+    pub(crate) fn dtls_version(&mut self) -> Option<u8> {
+        match self.rtc.direct_api().dtls_protocol_version()? {
+            ProtocolVersion::DTLS1_2 => Some(12),
+            ProtocolVersion::DTLS1_3 => Some(13),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.rtc.direct_api().create_data_channel(unreliable(false));
+        self.step(now, out);
+    }
+}
