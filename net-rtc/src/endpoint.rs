@@ -1,6 +1,9 @@
 //! Many peers behind one or a few UDP addresses.
 
+#[cfg(test)]
+mod odd;
 mod routing;
+mod signalling;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
@@ -11,23 +14,21 @@ use std::time::Instant;
 use bytes::Bytes;
 use log::{debug, warn};
 use slab::Slab;
-use str0m::IceCreds;
 
+use crate::Config;
 use crate::credentials::Credentials;
 use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
-use crate::dropped::Dropped;
-use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
+use crate::error::SendError;
 use crate::event::{CloseReason, Event, Input, Output, Stage};
 use crate::evidence::Evidence;
 use crate::options::SendOptions;
 use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
-use crate::sdp::{Offer, candidate_addresses, checked};
 use crate::seek::Seek;
+use crate::stats::Stats;
 use crate::whereabouts::Way;
-use crate::{Config, OfferOptions};
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).
@@ -63,22 +64,6 @@ pub struct Endpoint<K> {
     stats: Stats,
 }
 
-/// What an endpoint has counted since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Datagrams that belonged to a peer.
-    pub routed: u64,
-    /// Datagrams that belonged to nobody, or came from an address that no peer has proved to
-    /// be its own.
-    pub unrouted: u64,
-    /// Connectivity checks that named a peer and were not signed with its password.
-    pub forged: u64,
-    /// How often a record from an unknown address was tried on a peer that may have moved.
-    pub trials: u64,
-    /// Messages that were dropped before they were sent, by cause.
-    pub dropped: Dropped,
-}
-
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
@@ -99,88 +84,6 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             scratch: Vec::new(),
             stats: Stats::default(),
         }
-    }
-
-    /// Begins a connection as the side that offers, as an ICE-lite agent (RFC 8445 §2.5):
-    /// hand the offer to the other side and its answer to [`accept_answer`].
-    ///
-    /// The offer stands until it is answered or [`close`](Endpoint::close) is called.
-    ///
-    /// [`accept_answer`]: Endpoint::accept_answer
-    ///
-    /// # Errors
-    /// If a peer with this key lives already.
-    pub fn offer(&mut self, now: Instant, key: K) -> Result<Offer, OfferError> {
-        self.offer_with(now, key, OfferOptions::default())
-    }
-
-    /// [`offer`](Endpoint::offer) for somebody of whom more is known.
-    ///
-    /// # Errors
-    /// As of [`offer`](Endpoint::offer).
-    pub fn offer_with(
-        &mut self,
-        now: Instant,
-        key: K,
-        options: OfferOptions,
-    ) -> Result<Offer, OfferError> {
-        if self.slots.contains_key(&key) {
-            return Err(OfferError::KeyInUse);
-        }
-        let credentials = self.draw_credentials();
-        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, options);
-        self.insert(now, key, peer);
-        Ok(offer)
-    }
-
-    /// Takes the answer to an offer of ours. Its candidates are ignored: where the other side
-    /// is, its connectivity checks show.
-    pub fn accept_answer(
-        &mut self,
-        now: Instant,
-        key: &K,
-        sdp: &str,
-    ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp, false)
-    }
-
-    /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
-    /// stream 0.
-    ///
-    /// # Errors
-    /// As of [`accept_answer`](Endpoint::accept_answer).
-    pub fn accept_answer_negotiated(
-        &mut self,
-        now: Instant,
-        key: &K,
-        sdp: &str,
-    ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp, true)
-    }
-
-    /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
-    /// of the offer are checked.
-    pub fn accept_offer(
-        &mut self,
-        now: Instant,
-        key: K,
-        sdp: &str,
-    ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp, false)
-    }
-
-    /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
-    /// stream 0: say so to the other side along with the answer.
-    ///
-    /// # Errors
-    /// As of [`accept_offer`](Endpoint::accept_offer).
-    pub fn accept_offer_negotiated(
-        &mut self,
-        now: Instant,
-        key: K,
-        sdp: &str,
-    ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp, true)
     }
 
     /// Feeds a datagram or the passing of time.
@@ -296,100 +199,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.stats
     }
 
-    /// Takes a peer back to plain SCTP, as the plane does with one that it does not fit.
-    #[cfg(test)]
-    pub(crate) fn fall_back(&mut self, key: &K) {
-        self.peers[self.slots[key]].1.fall_back();
-    }
-
-    /// Lets the network lose the next packet to us that ends with this chunk.
-    #[cfg(test)]
-    pub(crate) fn lose(&mut self, key: &K, kind: u8) {
-        self.peers[self.slots[key]].1.lose(kind);
-    }
-
-    /// Sends an SCTP packet that an honest peer would not.
-    #[cfg(test)]
-    pub(crate) fn inject(
-        &mut self,
-        now: Instant,
-        key: &K,
-        write: impl FnOnce(&mut crate::plane::packet::Builder),
-    ) {
-        let slot = self.slots[key];
-        self.with_peer(slot, |peer, out| peer.inject(now, write, out));
-    }
-
-    /// 12 or 13, once DTLS is up.
-    #[cfg(test)]
-    pub(crate) fn dtls_version(&mut self, key: &K) -> Option<u8> {
-        self.peers[self.slots[key]].1.dtls_version()
-    }
-
-    /// Opens another channel and sends on it, as only an odd peer does.
-    #[cfg(test)]
-    pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
-        let slot = self.slots[key];
-        self.with_peer(slot, |peer, out| peer.open_another(now, out));
-    }
-
-    fn take_answer(
-        &mut self,
-        now: Instant,
-        key: &K,
-        sdp: &str,
-        negotiated: bool,
-    ) -> Result<(), AcceptAnswerError> {
-        let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
-        if !self.peers[slot].1.awaits_answer() {
-            return Err(AcceptAnswerError::Unexpected);
-        }
-        let config = self.config.clone();
-        self.with_peer(slot, |peer, out| peer.accept_answer(now, &config, sdp, negotiated, out))
-            .map_err(AcceptAnswerError::Refused)
-    }
-
-    fn answer(
-        &mut self,
-        now: Instant,
-        key: K,
-        sdp: &str,
-        negotiated: bool,
-    ) -> Result<String, AcceptOfferError> {
-        if self.slots.contains_key(&key) {
-            return Err(AcceptOfferError::KeyInUse);
-        }
-        let refused = AcceptOfferError::Refused;
-        let config = self.config.clone();
-        let snap = config.connecting.snap && config.first_tsn.is_none();
-        let sdp = checked(sdp, config.sdp_bytes, snap).map_err(refused)?;
-        let theirs = candidate_addresses(&sdp);
-        if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
-            return Err(AcceptOfferError::AddressInUse);
-        }
-        let credentials = self.draw_credentials();
-        let made = Peer::answering(now, &config, &self.dtls, credentials, &sdp, negotiated);
-        let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
-        let slot = self.insert(now, key, peer);
-        theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
-        Ok(answer)
-    }
-
     fn handle_timeout(&mut self, now: Instant) {
         for slot in self.deadlines.due(now) {
             self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
         }
-    }
-
-    fn draw_credentials(&mut self) -> IceCreds {
-        self.credentials.draw(self.peers.vacant_key())
-    }
-
-    fn insert(&mut self, now: Instant, key: K, peer: Peer) -> usize {
-        let slot = self.peers.insert((key.clone(), peer));
-        self.slots.insert(key, slot);
-        self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
-        slot
     }
 
     /// The only way to change a peer: what it gives and when it wants to be woken is taken

@@ -99,6 +99,7 @@ mod snap;
 mod sources;
 mod stack;
 mod state;
+mod stats;
 mod tap;
 mod whereabouts;
 
@@ -106,7 +107,7 @@ pub use config::{Channels, Config, Congestion, DataPlane, Repair};
 pub use connecting::{Connecting, DtlsVersions, OfferOptions, Setup};
 pub use deadlines::Deadlines;
 pub use dropped::{Dropped, DroppedCounter};
-pub use endpoint::{Endpoint, Stats};
+pub use endpoint::Endpoint;
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
 pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
 pub use evidence::Evidence;
@@ -114,6 +115,7 @@ pub use latest::Latest;
 pub use options::SendOptions;
 pub use path::{Gauge, Path};
 pub use sdp::Offer;
+pub use stats::Stats;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}
