@@ -1,10 +1,12 @@
 //! What SCTP has said while the channel opens and had no answer to: it is said again, sooner
 //! than SCTP would.
 
+mod answer;
+
 use std::time::{Duration, Instant};
 
-use super::packet::{Chunk, Data, Sack, chunks, dcep, kind, protocol};
-use super::tsn::Tsn;
+use self::answer::Answer;
+use super::packet::{Chunk, Data, chunks, kind, protocol};
 
 /// No packet waits longer than this for its next turn, and so many go out again in all: what
 /// 15 s have room for.
@@ -49,25 +51,6 @@ struct Unanswered {
     answer: Answer,
     next: Instant,
     wait: Duration,
-}
-
-/// What ends the waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    /// To our HEARTBEAT: anything.
-    Word,
-    /// To our INIT.
-    InitAck,
-    /// To our INIT ACK.
-    CookieEcho,
-    /// To our COOKIE ECHO.
-    CookieAck,
-    /// To our COOKIE ACK: any data, or a SACK.
-    Talk,
-    /// To our OPEN (RFC 8832): a SACK for this TSN.
-    Open(Tsn),
-    /// To our ACK of the peer's OPEN: a SACK for this TSN.
-    Ack(Tsn),
 }
 
 impl Opening {
@@ -163,61 +146,16 @@ impl Consent {
     }
 }
 
-impl Answer {
-    /// What a chunk of ours asks for.
-    fn to(chunk: &Chunk<'_>) -> Option<Answer> {
-        match chunk.kind {
-            kind::HEARTBEAT => Some(Answer::Word),
-            kind::INIT => Some(Answer::InitAck),
-            kind::INIT_ACK => Some(Answer::CookieEcho),
-            kind::COOKIE_ECHO => Some(Answer::CookieAck),
-            kind::COOKIE_ACK => Some(Answer::Talk),
-            kind::DATA => match Data::parse(chunk)? {
-                Data { protocol: protocol::DCEP, tsn, payload: [dcep::OPEN, ..], .. } => {
-                    Some(Answer::Open(tsn))
-                }
-                Data { protocol: protocol::DCEP, tsn, .. } => Some(Answer::Ack(tsn)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Whether a chunk of the peer's is it, or something that comes later.
-    fn is_in(self, chunk: &Chunk<'_>) -> bool {
-        if self == Answer::Word {
-            return true;
-        }
-        let step = match chunk.kind {
-            kind::ABORT | kind::SHUTDOWN | kind::SHUTDOWN_ACK => return true,
-            kind::INIT_ACK => 0,
-            kind::COOKIE_ECHO | kind::COOKIE_ACK => 2,
-            kind::DATA | kind::SACK | kind::FORWARD_TSN => 3,
-            _ => return false,
-        };
-        match self {
-            Answer::Word | Answer::InitAck => true,
-            Answer::CookieEcho | Answer::CookieAck => step >= 2,
-            Answer::Talk => step >= 3,
-            Answer::Open(tsn) | Answer::Ack(tsn) => chunk.kind == kind::SACK && covers(chunk, tsn),
-        }
-    }
-}
-
 /// Whether it is a message of the application's.
 fn is_talk(chunk: &Chunk<'_>) -> bool {
     let data = Data::parse(chunk).filter(|_| chunk.kind == kind::DATA);
     data.is_some_and(|data| data.protocol != protocol::DCEP)
 }
 
-fn covers(chunk: &Chunk<'_>, tsn: Tsn) -> bool {
-    let Some(sack) = Sack::parse(chunk) else { return false };
-    tsn <= sack.cumulative || sack.gaps().any(|(from, to)| from <= tsn && tsn <= to)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::packet::{Builder, Header, flag};
+    use super::super::packet::{Builder, Header, dcep, flag};
+    use super::super::tsn::Tsn;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
