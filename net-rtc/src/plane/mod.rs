@@ -14,10 +14,12 @@ mod flight;
 mod opening;
 mod pace;
 pub(crate) mod packet;
+mod passage;
 mod probe;
 mod receiver;
 mod reminder;
 mod repair;
+mod rewrite;
 mod rtt;
 mod seen;
 mod sender;
@@ -37,6 +39,7 @@ use log::{debug, warn};
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
 use self::opening::Opening;
+pub(crate) use self::passage::Passage;
 use self::probe::Probes;
 use self::shift::Shift;
 use self::watch::Watch;
@@ -92,17 +95,6 @@ pub(crate) enum Fault {
     Offence(&'static str),
     /// DTLS did not take a packet.
     Dtls(String),
-}
-
-/// What becomes of a packet on its way between SCTP and DTLS.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Passage {
-    /// It goes on as it is.
-    Pass,
-    /// This goes on instead.
-    Replace(Vec<u8>),
-    /// Nothing goes on.
-    Swallow,
 }
 
 impl Plane {
@@ -360,9 +352,9 @@ impl Plane {
             Stage::Engaged(engaged) => engaged.outbound(packet),
             Stage::Watching(..) | Stage::Plain(_) => {
                 let Some(told) = self.watch.tell(packet) else {
-                    return watch::text_to_empty(packet);
+                    return rewrite::text_to_empty(packet);
                 };
-                match watch::text_to_empty(&told) {
+                match rewrite::text_to_empty(&told) {
                     Passage::Pass => Passage::Replace(told),
                     other => other,
                 }

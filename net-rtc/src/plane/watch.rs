@@ -11,6 +11,7 @@ use super::packet::{
     protocol,
 };
 use super::receiver::{Offence, Receiver};
+use super::rewrite::{unasked, without_echoes};
 use super::settings::Settings;
 use super::tsn::Tsn;
 use crate::snap::Inits;
@@ -283,54 +284,6 @@ fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
     }
 }
 
-/// str0m sends nothing for an empty message. So for one the peer writes a byte of *text*,
-/// which we never send otherwise, and here that becomes the empty binary message of
-/// RFC 8831 §6.6.
-pub(super) fn text_to_empty(packet: &[u8]) -> Passage {
-    let is_text = |data: &Data<'_>| data.protocol == protocol::STRING;
-    if !chunks(packet).any(|chunk| data_of(&chunk).is_some_and(|data| is_text(&data))) {
-        return Passage::Pass;
-    }
-    let Some(header) = Header::parse(packet) else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet) {
-        match data_of(&chunk) {
-            Some(data) if is_text(&data) => {
-                builder.data(&Data { protocol: protocol::BINARY_EMPTY, ..data });
-            }
-            _ => builder.chunk(chunk.kind, chunk.flags, &[chunk.value]),
-        }
-    }
-    Passage::Replace(builder.finish())
-}
-
-/// The packet without the wish to be acknowledged at once (RFC 7053).
-fn unasked(packet: &[u8]) -> Passage {
-    let Some(header) = Header::parse(packet) else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet) {
-        let wish = if chunk.kind == kind::DATA { flag::IMMEDIATE } else { 0 };
-        builder.chunk(chunk.kind, chunk.flags & !wish, &[chunk.value]);
-    }
-    Passage::Replace(builder.finish())
-}
-
-/// The packet without answers to greetings, which the library does not know of.
-fn without_echoes(packet: &[u8]) -> Passage {
-    let is_echo = |chunk: &Chunk<'_>| chunk.kind == kind::HEARTBEAT_ACK;
-    let header = Header::parse(packet).filter(|_| chunks(packet).any(|chunk| is_echo(&chunk)));
-    let Some(header) = header else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet).filter(|chunk| !is_echo(chunk)) {
-        builder.chunk(chunk.kind, chunk.flags, &[chunk.value]);
-    }
-    if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
-}
-
-fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
-    (chunk.kind == kind::DATA).then(|| Data::parse(chunk)).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,14 +299,6 @@ mod tests {
             builder.data(&Data { flags, tsn, stream: 0, protocol: *protocol, payload });
         }
         builder.finish()
-    }
-
-    #[test]
-    fn text_becomes_empty_and_the_rest_stays() {
-        let expected = Passage::Replace(packet(&[protocol::BINARY, protocol::BINARY_EMPTY]));
-        assert_eq!(text_to_empty(&packet(&[protocol::BINARY, protocol::STRING])), expected);
-        assert_eq!(text_to_empty(&packet(&[protocol::BINARY, 50])), Passage::Pass);
-        assert_eq!(text_to_empty(&[]), Passage::Pass);
     }
 
     #[test]
