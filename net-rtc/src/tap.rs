@@ -69,11 +69,13 @@ impl DtlsInstance for Tap {
                 return DtlsOutput::ApplicationData(copied(&packet, buffer));
             }
             return match self.inner.poll_output(&mut record) {
-                DtlsOutput::ApplicationData(packet) => match self.plane.lock().inbound(packet) {
-                    Passage::Pass => DtlsOutput::ApplicationData(copied(packet, buffer)),
-                    Passage::Replace(other) => DtlsOutput::ApplicationData(copied(&other, buffer)),
-                    Passage::Swallow => continue,
-                },
+                DtlsOutput::ApplicationData(packet) => {
+                    let passage = self.plane.lock().inbound(packet);
+                    match passage.rest(packet) {
+                        Some(packet) => DtlsOutput::ApplicationData(copied(packet, buffer)),
+                        None => continue,
+                    }
+                }
                 DtlsOutput::Packet(record) => DtlsOutput::Packet(copied(record, buffer)),
                 DtlsOutput::PeerCert(certificate) => {
                     DtlsOutput::PeerCert(copied(certificate, buffer))

@@ -182,10 +182,8 @@ impl Engaged {
             return Passage::Pass;
         }
         let mut builder = Builder::new(self.header);
-        for chunk in chunks(packet).filter(stays) {
-            builder.chunk(chunk.kind, chunk.flags, &[chunk.value]);
-        }
-        if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
+        chunks(packet).filter(stays).for_each(|chunk| builder.copy(&chunk));
+        Passage::of(builder)
     }
 
     /// What the peer sends: data and acknowledgements end here, the rest goes to SCTP.
@@ -205,7 +203,7 @@ impl Engaged {
         if self.reminder.heard(now, speaks) {
             self.receiver.repeat();
         }
-        Ok(if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) })
+        Ok(Passage::of(builder))
     }
 
     fn take(

@@ -234,13 +234,8 @@ impl Plane {
     /// A packet on its way to DTLS.
     pub(crate) fn outbound(&mut self, packet: &[u8]) -> Passage {
         self.force_first(packet);
-        let passage = match self.shift.outbound(packet) {
-            None => self.send_on(packet),
-            Some(moved) => match self.send_on(&moved) {
-                Passage::Pass => Passage::Replace(moved),
-                other => other,
-            },
-        };
+        let moved = Passage::from(self.shift.outbound(packet));
+        let passage = moved.then(packet, |packet| self.send_on(packet));
         self.remember(packet, &passage);
         passage
     }
@@ -252,14 +247,7 @@ impl Plane {
             return Passage::Swallow;
         }
         self.heard = Heard { last: self.now, packets: self.heard.packets + 1 };
-        match self.probes.inbound(packet) {
-            Passage::Pass => self.inward(packet),
-            Passage::Replace(rest) => match self.inward(&rest) {
-                Passage::Pass => Passage::Replace(rest),
-                other => other,
-            },
-            Passage::Swallow => Passage::Swallow,
-        }
+        self.probes.inbound(packet).then(packet, |packet| self.inward(packet))
     }
 
     /// A packet for SCTP that the peer should have sent, or has, and the network lost it.
@@ -267,11 +255,7 @@ impl Plane {
         let Stage::Watching(_, opening) = &mut self.stage else { return None };
         let packet = opening.consents(self.now).then(|| self.watch.acknowledgement())??;
         debug!("a peer has the channel open, though we did not hear it say so");
-        match self.inward(&packet) {
-            Passage::Pass => Some(packet),
-            Passage::Replace(other) => Some(other),
-            Passage::Swallow => None,
-        }
+        self.inward(&packet).rest(&packet).map(<[u8]>::to_vec)
     }
 
     fn inward(&mut self, packet: &[u8]) -> Passage {
@@ -285,12 +269,7 @@ impl Plane {
             self.fault.get_or_insert(Fault::Offence(offence));
             Passage::Swallow
         });
-        match &passage {
-            Passage::Pass => self.shift.inbound(packet).map(Passage::Replace),
-            Passage::Replace(other) => self.shift.inbound(other).map(Passage::Replace),
-            Passage::Swallow => None,
-        }
-        .unwrap_or(passage)
+        passage.then(packet, |packet| self.shift.inbound(packet).into())
     }
 
     /// The next packet of ours for DTLS.
@@ -351,24 +330,17 @@ impl Plane {
         match &self.stage {
             Stage::Engaged(engaged) => engaged.outbound(packet),
             Stage::Watching(..) | Stage::Plain(_) => {
-                let Some(told) = self.watch.tell(packet) else {
-                    return rewrite::text_to_empty(packet);
-                };
-                match rewrite::text_to_empty(&told) {
-                    Passage::Pass => Passage::Replace(told),
-                    other => other,
-                }
+                Passage::from(self.watch.tell(packet)).then(packet, rewrite::text_to_empty)
             }
         }
     }
 
     /// Keeps a packet of the opening as it leaves, until it is answered.
     fn remember(&mut self, packet: &[u8], passage: &Passage) {
-        let Stage::Watching(_, opening) = &mut self.stage else { return };
-        match passage {
-            Passage::Pass => opening.sent(self.now, packet),
-            Passage::Replace(other) => opening.sent(self.now, other),
-            Passage::Swallow => {}
+        if let Stage::Watching(_, opening) = &mut self.stage
+            && let Some(packet) = passage.rest(packet)
+        {
+            opening.sent(self.now, packet);
         }
     }
 

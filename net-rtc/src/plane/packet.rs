@@ -224,6 +224,11 @@ impl Builder {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
+    /// The chunk as it is.
+    pub(crate) fn copy(&mut self, chunk: &Chunk<'_>) {
+        self.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+    }
+
     pub(crate) fn data(&mut self, data: &Data<'_>) {
         self.chunk(
             kind::DATA,

@@ -24,7 +24,7 @@ impl Probes {
         self.sent.truncate(PROBES - 1);
         self.sent.push_front(nonce);
         let mut builder = Builder::new(header);
-        builder.chunk(kind::HEARTBEAT, 0, &[&HEARTBEAT_INFO, &nonce.to_be_bytes()]);
+        builder.heartbeat(&nonce.to_be_bytes());
         self.packet = Some(builder.finish());
     }
 
@@ -42,15 +42,10 @@ impl Probes {
         if !chunks(packet).any(|chunk| self.takes(&chunk).is_some()) {
             return Passage::Pass;
         }
-        let Some(header) = Header::parse(packet) else { return Passage::Pass };
-        let mut builder = Builder::new(header);
-        for chunk in chunks(packet) {
-            match self.takes(&chunk) {
-                Some(nonce) => self.answered = Some(nonce),
-                None => builder.chunk(chunk.kind, chunk.flags, &[chunk.value]),
-            }
-        }
-        if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
+        Passage::rewrite(packet, |builder, chunk| match self.takes(chunk) {
+            Some(nonce) => self.answered = Some(nonce),
+            None => builder.copy(chunk),
+        })
     }
 
     /// The nonce of ours that a chunk brings back.

@@ -1,7 +1,7 @@
 //! Packets in other words: with chunks changed or left out.
 
 use super::Passage;
-use super::packet::{Builder, Chunk, Data, Header, chunks, flag, kind, protocol};
+use super::packet::{Chunk, Data, chunks, flag, kind, protocol};
 
 /// str0m sends nothing for an empty message. So for one the peer writes a byte of *text*,
 /// which we never send otherwise, and here that becomes the empty binary message of
@@ -11,40 +11,33 @@ pub(super) fn text_to_empty(packet: &[u8]) -> Passage {
     if !chunks(packet).any(|chunk| data_of(&chunk).is_some_and(|data| is_text(&data))) {
         return Passage::Pass;
     }
-    let Some(header) = Header::parse(packet) else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet) {
-        match data_of(&chunk) {
-            Some(data) if is_text(&data) => {
-                builder.data(&Data { protocol: protocol::BINARY_EMPTY, ..data });
-            }
-            _ => builder.chunk(chunk.kind, chunk.flags, &[chunk.value]),
+    Passage::rewrite(packet, |builder, chunk| match data_of(chunk) {
+        Some(data) if is_text(&data) => {
+            builder.data(&Data { protocol: protocol::BINARY_EMPTY, ..data });
         }
-    }
-    Passage::Replace(builder.finish())
+        _ => builder.copy(chunk),
+    })
 }
 
 /// The packet without the wish to be acknowledged at once (RFC 7053).
 pub(super) fn unasked(packet: &[u8]) -> Passage {
-    let Some(header) = Header::parse(packet) else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet) {
+    Passage::rewrite(packet, |builder, chunk| {
         let wish = if chunk.kind == kind::DATA { flag::IMMEDIATE } else { 0 };
-        builder.chunk(chunk.kind, chunk.flags & !wish, &[chunk.value]);
-    }
-    Passage::Replace(builder.finish())
+        builder.copy(&Chunk { flags: chunk.flags & !wish, ..*chunk });
+    })
 }
 
 /// The packet without answers to greetings, which the library does not know of.
 pub(super) fn without_echoes(packet: &[u8]) -> Passage {
     let is_echo = |chunk: &Chunk<'_>| chunk.kind == kind::HEARTBEAT_ACK;
-    let header = Header::parse(packet).filter(|_| chunks(packet).any(|chunk| is_echo(&chunk)));
-    let Some(header) = header else { return Passage::Pass };
-    let mut builder = Builder::new(header);
-    for chunk in chunks(packet).filter(|chunk| !is_echo(chunk)) {
-        builder.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+    if !chunks(packet).any(|chunk| is_echo(&chunk)) {
+        return Passage::Pass;
     }
-    if builder.is_empty() { Passage::Swallow } else { Passage::Replace(builder.finish()) }
+    Passage::rewrite(packet, |builder, chunk| {
+        if !is_echo(chunk) {
+            builder.copy(chunk);
+        }
+    })
 }
 
 fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
@@ -53,6 +46,7 @@ fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packet::{Builder, Header};
     use super::super::tsn::Tsn;
     use super::*;
 
