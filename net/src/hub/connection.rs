@@ -12,6 +12,7 @@ use net_ws::{Message, Request, Socket};
 use super::core::Core;
 use super::ending::{Ending, Full};
 use super::form::Form;
+use super::setup::Setup;
 use super::{ConnectionId, Output};
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
 
@@ -40,29 +41,6 @@ enum Phase {
     Open(PeerId, Box<Negotiation>),
     /// The goodbye is on its way; the application has heard already.
     Ending,
-}
-
-#[derive(Debug)]
-struct Setup {
-    info: PeerInfo,
-    negotiation: Negotiation,
-    early: Vec<Bytes>,
-    early_bytes: usize,
-}
-
-impl Setup {
-    fn new(info: PeerInfo, negotiation: Negotiation) -> Setup {
-        Setup { info, negotiation, early: Vec::new(), early_bytes: 0 }
-    }
-
-    fn push_early(&mut self, message: Bytes) {
-        self.early_bytes += message.len();
-        self.early.push(message);
-    }
-
-    fn is_over(&self, config: &Config) -> bool {
-        self.early.len() > config.early_messages || self.early_bytes > config.early_bytes
-    }
 }
 
 impl Connection {

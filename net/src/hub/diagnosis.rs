@@ -8,6 +8,7 @@ use net_ws::BadRequest;
 
 use super::ending::{Ending, Full};
 use super::reach::Reach;
+use super::words::Words;
 use crate::{CloseReason, Config, Stage};
 
 /// Who leaves sooner than this may have had reasons of his own: nothing is suggested.
@@ -27,23 +28,6 @@ pub(super) struct Case<'a> {
     pub(super) age: Duration,
     /// What was heard since the offer; `None` before the upgrade.
     pub(super) evidence: Option<Evidence>,
-}
-
-/// The cause, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Words {
-    pub(super) cause: String,
-    pub(super) setting: Option<String>,
-}
-
-impl Words {
-    pub(super) fn new(cause: impl Into<String>) -> Words {
-        Words { cause: cause.into(), setting: None }
-    }
-
-    pub(super) fn set(self, setting: impl Into<String>) -> Words {
-        Words { setting: Some(setting.into()), ..self }
-    }
 }
 
 impl Case<'_> {

@@ -12,6 +12,8 @@ mod ending;
 mod form;
 mod lines;
 mod reach;
+mod setup;
+mod words;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::diagnosis::Words;
+use super::words::Words;
 use crate::Config;
 
 /// The addresses of the UDP side.
