@@ -28,7 +28,7 @@ use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::seek::Seek;
 use crate::stats::Stats;
-use crate::whereabouts::Way;
+use crate::way::Way;
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).

@@ -64,6 +64,7 @@ mod connects;
 mod contract;
 mod credentials;
 mod crypto;
+mod datagram;
 mod deadlines;
 mod dropped;
 mod early;
@@ -101,6 +102,7 @@ mod stack;
 mod state;
 mod stats;
 mod tap;
+mod way;
 mod whereabouts;
 
 pub use config::{Channels, Config, Congestion, DataPlane, Repair};

@@ -15,6 +15,7 @@ use str0m::channel::ChannelData;
 use str0m::{IceCreds, Rtc, RtcError};
 
 use crate::crypto::Dtls;
+use crate::datagram::is_check;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::evidence::Evidence;
@@ -25,13 +26,14 @@ use crate::outbox::{Outbox, Written};
 use crate::path::Gauge;
 use crate::plane::Fault;
 use crate::sdp::Offer;
-use crate::silence::{Silence, is_check};
+use crate::silence::Silence;
 use crate::snap::Inits;
 use crate::sources::Sources;
 use crate::stack::{Role, rtc, unreliable};
 use crate::state::State;
 use crate::tap::SharedPlane;
-use crate::whereabouts::{Way, Whereabouts};
+use crate::way::Way;
+use crate::whereabouts::Whereabouts;
 use crate::{Channels, Config, OfferOptions};
 
 pub(crate) use self::moves::Taken;

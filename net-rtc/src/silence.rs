@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::datagram::is_check;
+
 /// How often a peer is probed to which nothing else is sent.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -61,11 +63,6 @@ impl Silence {
     pub(crate) fn end(&self, heard: Instant) -> Instant {
         self.checked.max(heard) + self.timeout
     }
-}
-
-/// The first byte tells STUN from DTLS (RFC 7983).
-pub(crate) fn is_check(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|byte| *byte < 4)
 }
 
 #[cfg(test)]

@@ -1,29 +1,15 @@
 //! Where a peer is: the address that data is sent to.
 
+use std::collections::VecDeque;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-use crate::event::Transmit;
 use crate::stack::Role;
+use crate::way::Way;
 
 /// Probes whose answers are awaited. An older one proves nothing any more.
 const PROBES: usize = 16;
-
-/// The two ends that a datagram has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-}
-
-impl Way {
-    /// A datagram that goes this way.
-    pub(crate) fn carry(self, contents: Vec<u8>) -> Transmit {
-        Transmit { source: self.local, destination: self.remote, contents }
-    }
-}
 
 /// Where data goes. ICE says so until the channel is open. From then on a peer moves when an
 /// answer to a probe comes from elsewhere: a nonce that was sent there, back through DTLS. A

@@ -13,7 +13,7 @@ use crate::crypto;
 use crate::peer::Taken;
 use crate::record::is_protected;
 use crate::sources::Evidence;
-use crate::whereabouts::Way;
+use crate::way::Way;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(super) fn handle_datagram(&mut self, now: Instant, way: Way, contents: &[u8]) {

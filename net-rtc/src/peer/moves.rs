@@ -7,13 +7,13 @@ use log::debug;
 use str0m::net::{Protocol, Receive};
 
 use super::{Peer, PeerOutput};
+use crate::datagram::{is_check, is_request};
 use crate::plane::Heard;
 use crate::record::is_protected;
 use crate::seek::Findable;
-use crate::silence::is_check;
 use crate::sources::{Evidence, Learnt};
 use crate::state::State;
-use crate::whereabouts::Way;
+use crate::way::Way;
 
 /// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
 const MISSING: Duration = Duration::from_millis(250);
@@ -223,11 +223,6 @@ impl Peer {
             }
         }
     }
-}
-
-/// A Binding request (RFC 8489 §5), which shows that somebody has the password.
-fn is_request(check: &[u8]) -> bool {
-    check.starts_with(&[0, 1])
 }
 
 /// Nobody is sent more than came from there before it is proven that it reaches the peer. A

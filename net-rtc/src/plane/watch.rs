@@ -1,9 +1,12 @@
 //! Before the channel is open: learning, and keeping out what has no business here.
 
+mod peer;
+
 use std::time::Instant;
 
 use log::debug;
 
+use self::peer::Peer;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
@@ -44,35 +47,6 @@ pub(super) struct Watch {
     greeting: Option<Vec<u8>>,
     /// What came twice and was not told of.
     twice: Vec<Tsn>,
-}
-
-/// What the peer says of itself.
-///
-/// ```text
-///   Unknown --INIT--> Proposed --COOKIE ECHO--> Settled
-///      '--------------- INIT ACK -----------------^
-/// ```
-#[derive(Clone, Copy, Debug)]
-enum Peer {
-    Unknown,
-    /// Another INIT may still say something else.
-    Proposed(Init),
-    /// For good. A browser that begins the association too, or repeats what seemed lost, may
-    /// say more; the library would close the association for that (RFC 9260 §5.2.2 would not).
-    Settled(Init),
-}
-
-impl Peer {
-    fn init(self) -> Option<Init> {
-        match self {
-            Peer::Unknown => None,
-            Peer::Proposed(init) | Peer::Settled(init) => Some(init),
-        }
-    }
-
-    fn settled(self) -> Peer {
-        self.init().map_or(Peer::Unknown, Peer::Settled)
-    }
 }
 
 impl Watch {
