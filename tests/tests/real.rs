@@ -12,7 +12,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::env;
 use std::time::Duration;
 
 use net::{Congestion, Repair};
@@ -21,7 +20,9 @@ use net_tests::lab::{Cell, Load, Report, grid};
 use net_tests::link::Direction::{self, Down, Up};
 use net_tests::link::{Conditions, Loss, Rate};
 use net_tests::plane::Plane;
-use net_tests::real::{BROWSERS, Client, Flow, Plan, Programs, both, until_met};
+use net_tests::real::{
+    BROWSERS, Client, Flow, Plan, Programs, asked_for, assert_met, both, until_met,
+};
 
 const TIME: Duration = Duration::from_secs(20);
 /// Of the long tables.
@@ -106,7 +107,7 @@ fn plain_sctp_stalls() {
 #[ignore = "with NET_REAL=grid, about 40 minutes"]
 fn table_of_the_grid() {
     if asked_for("grid") {
-        assert_none(grid().into_iter().flat_map(shortfalls));
+        assert_met(grid().into_iter().flat_map(shortfalls));
     }
 }
 
@@ -115,20 +116,20 @@ fn table_of_the_grid() {
 fn twice_what_the_link_carries() {
     println!("{OVERLOAD_HEAD}");
     let plan = overload(2, Down, TIME);
-    assert_none(until_met(|| overloaded(Kind::Chromium, &plan)));
+    assert_met(until_met(|| overloaded(Kind::Chromium, &plan)));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn two_flows_share_a_bottleneck() {
-    assert_none(until_met(|| two_flows(TIME)));
+    assert_met(until_met(|| two_flows(TIME)));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn a_flow_and_a_download_share_a_bottleneck() {
     println!("{BESIDE_HEAD}");
-    assert_none(until_met(|| beside_a_download(Kind::Chromium, TIME)));
+    assert_met(until_met(|| beside_a_download(Kind::Chromium, TIME)));
 }
 
 #[test]
@@ -155,14 +156,14 @@ fn table_of_rates() {
     missed.extend(in_both(lifted));
     println!("{BESIDE_HEAD}");
     missed.extend(in_both(|kind| beside_a_download(kind, LONG)));
-    assert_none(missed);
+    assert_met(missed);
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn what_is_lost_is_repaired() {
     println!("{REPAIR_HEAD}");
-    assert_none(in_both(|kind| repaired(kind, Loss::Random(0.05), Repair::On, TIME)));
+    assert_met(in_both(|kind| repaired(kind, Loss::Random(0.05), Repair::On, TIME)));
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn table_of_repair() {
             missed.extend(in_both(move |kind| repaired(kind, loss, repair, HALF)));
         }
     }
-    assert_none(missed);
+    assert_met(missed);
 }
 
 /// Both browsers side by side, each again if it missed: what they missed.
@@ -189,24 +190,9 @@ fn in_both(
     both(move |kind| until_met(|| run(kind))).into_iter().flatten()
 }
 
-/// Whether the variable `NET_REAL` asks for this table.
-fn asked_for(table: &str) -> bool {
-    let asked = env::var("NET_REAL").as_deref() == Ok(table);
-    if !asked {
-        println!("left out: NET_REAL={table} runs it");
-    }
-    asked
-}
-
-#[track_caller]
-fn assert_none(missed: impl IntoIterator<Item = String>) {
-    let missed: Vec<String> = missed.into_iter().collect();
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
-}
-
 #[track_caller]
 fn assert_fresh(load: Load, delay: Duration, loss: f64, direction: Direction) {
-    assert_none(shortfalls(Cell::new(load, delay, loss, direction)));
+    assert_met(shortfalls(Cell::new(load, delay, loss, direction)));
 }
 
 /// Both browsers in this cell: the targets that were missed, each with the whole report.

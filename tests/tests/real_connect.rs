@@ -12,7 +12,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::env;
 use std::fmt;
 use std::process::Command;
 use std::thread;
@@ -22,7 +21,8 @@ use net_tests::browser::Kind::{self, Chromium, Firefox};
 use net_tests::link::{Conditions, Loss};
 use net_tests::program::Program;
 use net_tests::real::{
-    Packet, Page, Request, SWITCHES, Step, Tries, Visitor, Wire, connect, until_met,
+    Packet, Page, Request, SWITCHES, Step, Tries, Visitor, Wire, asked_for, assert_met, connect,
+    until_met,
 };
 
 /// One way.
@@ -61,35 +61,34 @@ const HEAD: &str = "\
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn from_far_away() {
     println!("{HEAD}");
-    assert_none(until_met(|| join(far_away(&["all"], 6))));
+    assert_met(until_met(|| join(far_away(&["all"], 6))));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn with_snap() {
     println!("{HEAD}");
-    assert_none(until_met(|| join(snap(&["all"], 6))));
+    assert_met(until_met(|| join(snap(&["all"], 6))));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn over_a_link_that_loses() {
     println!("{HEAD}");
-    assert_none(until_met(|| join(lossy(&["all"], 50))));
+    assert_met(until_met(|| join(lossy(&["all"], 50))));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn on_loopback() {
     println!("{HEAD}");
-    assert_none(until_met(|| join(loopback(10))));
+    assert_met(until_met(|| join(loopback(10))));
 }
 
 #[test]
 #[ignore = "with NET_REAL=connect, about 6 minutes"]
 fn table_of_connects() {
-    if env::var("NET_REAL").as_deref() != Ok("connect") {
-        println!("left out: NET_REAL=connect runs it");
+    if !asked_for("connect") {
         return;
     }
     let without: Vec<String> = SWITCHES.iter().map(|(name, _)| format!("all,-{name}")).collect();
@@ -102,15 +101,14 @@ fn table_of_connects() {
         lossy(&["all", "stock"], 50),
         loopback(30),
     ];
-    assert_none(join(missed.concat()));
+    assert_met(missed.concat());
 }
 
 /// What went over the link in the slowest of many connects, packet by packet.
 #[test]
 #[ignore = "with NET_REAL=trace, about 3 minutes"]
 fn trace_of_the_slowest_connect() {
-    if env::var("NET_REAL").as_deref() != Ok("trace") {
-        println!("left out: NET_REAL=trace runs it");
+    if !asked_for("trace") {
         return;
     }
     for kind in [Chromium, Firefox] {
@@ -289,11 +287,6 @@ fn serve(mut command: Command, host: &str, words: &str) -> (String, Program) {
     let address = format!("{host}:0");
     let server = Program::start(command.args([&address, "--connecting", words])).unwrap();
     (words.to_owned(), server)
-}
-
-#[track_caller]
-fn assert_none(missed: Option<String>) {
-    assert!(missed.is_none(), "{}", missed.unwrap_or_default());
 }
 
 fn join(missed: Vec<String>) -> Option<String> {

@@ -20,7 +20,9 @@ use net_tests::browser::Kind;
 use net_tests::lab::{Cell, Load};
 use net_tests::link::Conditions;
 use net_tests::link::Direction::{self, Down, Up};
-use net_tests::real::{Client, Cut, Flow, Plan, Programs, Record, Step, both, until_met};
+use net_tests::real::{
+    Client, Cut, Flow, Plan, Programs, Record, Step, asked_for, assert_met, both, until_met,
+};
 
 /// One way.
 const DELAY: Duration = Duration::from_millis(20);
@@ -69,7 +71,7 @@ fn assert_follows(plan: Plan) {
         let steps = script(&[Step::Map(OWN), Step::Map(OTHER)], Duration::from_secs(10));
         until_met(|| moved(kind, &plan, &steps))
     });
-    assert_none(missed);
+    assert_met(missed.into_iter().flatten());
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn a_short_outage() {
         let steps = outages(Cut::Datagrams, &[1, 3], 6);
         until_met(|| interrupted(kind, &plan, &steps))
     });
-    assert_none(missed);
+    assert_met(missed.into_iter().flatten());
 }
 
 #[test]
@@ -101,7 +103,7 @@ fn table_of_moves() {
         };
         missed.extend(both(run).into_iter().flatten());
     }
-    assert_none(missed.into_iter().map(Some));
+    assert_met(missed);
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn table_of_outages() {
             missed.extend(both(run).into_iter().flatten());
         }
     }
-    assert_none(missed.into_iter().map(Some));
+    assert_met(missed);
 }
 
 /// The same over a long way, with large messages.
@@ -280,18 +282,4 @@ fn row(flow: &Flow, kind: Kind, plan: &Plan, what: &str, at: u64) -> Row {
         after.join(" / ")
     );
     Row { words, down, up }
-}
-
-fn asked_for(table: &str) -> bool {
-    let asked = env::var("NET_REAL").as_deref() == Ok(table);
-    if !asked {
-        println!("left out: NET_REAL={table} runs it");
-    }
-    asked
-}
-
-#[track_caller]
-fn assert_none(missed: impl IntoIterator<Item = Option<String>>) {
-    let missed: Vec<String> = missed.into_iter().flatten().collect();
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

@@ -31,6 +31,16 @@ pub fn until_met(mut run: impl FnMut() -> Option<String>) -> Option<String> {
     missed
 }
 
+/// For the end of a test whose runs missed this.
+///
+/// # Panics
+/// If they missed anything.
+#[track_caller]
+pub fn assert_met(missed: impl IntoIterator<Item = String>) {
+    let missed: Vec<String> = missed.into_iter().collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 //! All clocks are one: the system's, in microseconds since 1970.
 
 mod arguments;
+mod asked;
 mod attempts;
 mod connecting;
 mod connects;
@@ -28,7 +29,8 @@ mod step;
 mod wire;
 
 pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
-pub use attempts::{BROWSERS, both, until_met};
+pub use asked::asked_for;
+pub use attempts::{BROWSERS, assert_met, both, until_met};
 pub use connecting::{SWITCHES, parse_connecting};
 pub use connects::{Connected, Manner, Page, Request, Tries, Visitor, connect};
 pub use cut::Cut;
