@@ -1,12 +1,16 @@
 //! Before the channel is open: learning, and keeping out what has no business here.
 
+mod greeting;
 mod peer;
+mod twice;
 
 use std::time::Instant;
 
 use log::debug;
 
+use self::greeting::Greeting;
 use self::peer::Peer;
+use self::twice::Twice;
 use super::Passage;
 use super::engaged::{Engaged, Local};
 use super::packet::{
@@ -27,8 +31,6 @@ const HANDSHAKES: u32 = 32;
 const GAPS: usize = 256;
 /// Both ends' port, where nobody says another (RFC 8841 §5.1).
 const PORT: u16 = 5_000;
-/// What a SACK tells of at most that came twice.
-const TWICE: usize = 64;
 
 /// What the two ends of an association say of themselves.
 #[derive(Debug)]
@@ -42,11 +44,8 @@ pub(super) struct Watch {
     peer: Peer,
     receiver: Option<Receiver>,
     handshakes: u32,
-    /// Whether the SCTP handshake went along with offer and answer.
-    is_introduced: bool,
-    greeting: Option<Vec<u8>>,
-    /// What came twice and was not told of.
-    twice: Vec<Tsn>,
+    greeting: Greeting,
+    twice: Twice,
 }
 
 impl Watch {
@@ -60,9 +59,8 @@ impl Watch {
             peer: Peer::Unknown,
             receiver: None,
             handshakes: 0,
-            is_introduced: false,
-            greeting: None,
-            twice: Vec::new(),
+            greeting: Greeting::default(),
+            twice: Twice::default(),
         }
     }
 
@@ -91,24 +89,19 @@ impl Watch {
         self.next = Some(ours.first);
         self.receiver = Some(Receiver::new(theirs.first.minus(1), self.settings.message_bytes));
         self.peer = Peer::Settled(theirs);
-        self.header = Some(Header { source: PORT, destination: PORT, tag: theirs.tag });
-        self.is_introduced = true;
+        let header = Header { source: PORT, destination: PORT, tag: theirs.tag };
+        self.header = Some(header);
+        self.greeting = Greeting::Planned(header);
     }
 
     /// Prepares a packet that the other side answers, unless SCTP's own handshake does that.
     pub(super) fn greet(&mut self) {
-        if self.is_introduced
-            && let Some(header) = self.header
-        {
-            let mut builder = Builder::new(header);
-            builder.heartbeat(b"greeting");
-            self.greeting = Some(builder.finish());
-        }
+        self.greeting.prepare();
     }
 
     /// A packet of ours for DTLS.
     pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
-        self.greeting.take()
+        self.greeting.packet()
     }
 
     /// Learns from what SCTP sends.
@@ -130,22 +123,7 @@ impl Watch {
 
     /// The packet with what came twice in its SACK, if there is both.
     pub(super) fn tell(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        const COUNT: std::ops::Range<usize> = 10..12;
-        if self.twice.is_empty() || !chunks(packet).any(|chunk| chunk.kind == kind::SACK) {
-            return None;
-        }
-        let mut builder = Builder::new(Header::parse(packet)?);
-        for chunk in chunks(packet) {
-            let mut value = chunk.value.to_vec();
-            if chunk.kind == kind::SACK {
-                // The library itself tells of none.
-                let count = self.twice.len() as u16;
-                value.get_mut(COUNT)?.copy_from_slice(&count.to_be_bytes());
-                value.extend(self.twice.drain(..).flat_map(|tsn| tsn.0.to_be_bytes()));
-            }
-            builder.chunk(chunk.kind, chunk.flags, &[&value]);
-        }
-        Some(builder.finish())
+        self.twice.tell(packet)
     }
 
     /// The peer's acknowledgement of our channel (RFC 8832 §5.2) as it must have sent it, if
@@ -219,8 +197,8 @@ impl Watch {
         }
         if let Some(receiver) = &mut self.receiver {
             let new = receiver.note(data.tsn).map_err(Offence::words)?;
-            if !new && self.settings.witness && self.twice.len() < TWICE {
-                self.twice.push(data.tsn);
+            if !new && self.settings.witness {
+                self.twice.note(data.tsn);
             }
         }
         Ok(())
