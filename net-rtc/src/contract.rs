@@ -176,8 +176,8 @@ fn a_channel_made_directly_has_the_stream_that_was_agreed_or_the_first_of_its_si
     }
 }
 
-#[test]
-fn with_both_handshakes_known_a_channel_opens_before_there_is_any_path() {
+/// One to which both SCTP handshakes are known, and its channel.
+fn with_both_handshakes() -> (Rtc, ChannelId) {
     let now = Instant::now();
     let mut rtc = lite(now);
     let mut init = SctpInitData::new();
@@ -186,19 +186,18 @@ fn with_both_handshakes_known_a_channel_opens_before_there_is_any_path() {
     rtc.direct_api().start_sctp_with_snap(true, init).unwrap();
     let channel = rtc.direct_api().create_data_channel(unreliable(true));
     rtc.handle_input(Input::Timeout(now)).unwrap();
+    (rtc, channel)
+}
+
+#[test]
+fn with_both_handshakes_known_a_channel_opens_before_there_is_any_path() {
+    let (mut rtc, channel) = with_both_handshakes();
     assert_eq!(drain(&mut rtc).2, [channel]);
 }
 
 #[test]
 fn an_empty_message_is_taken_and_vanishes() {
-    let now = Instant::now();
-    let mut rtc = lite(now);
-    let mut init = SctpInitData::new();
-    init.local_init_chunk().unwrap();
-    init.set_remote_init_chunk(SctpInitData::new().local_init_chunk().unwrap());
-    rtc.direct_api().start_sctp_with_snap(true, init).unwrap();
-    let channel = rtc.direct_api().create_data_channel(unreliable(true));
-    rtc.handle_input(Input::Timeout(now)).unwrap();
+    let (mut rtc, channel) = with_both_handshakes();
     drain(&mut rtc);
     let mut channel = rtc.channel(channel).unwrap();
     assert!(channel.write(true, &[]).unwrap());
