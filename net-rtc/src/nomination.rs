@@ -1,10 +1,11 @@
 //! Nominating a path ourselves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use str0m::ice::{StunMessage, TransId};
 
 use crate::crypto;
+use crate::way::Way;
 
 /// The controlling side nominates the path (RFC 8445 §8.1.1), and we, an ICE-lite agent, send
 /// nothing before. Chromium takes up to a second over it. So the first check that comes from
@@ -20,8 +21,7 @@ pub(crate) struct Nomination {
 /// A connectivity check that was signed with our password.
 #[derive(Debug)]
 struct Check {
-    source: SocketAddr,
-    destination: SocketAddr,
+    way: Way,
     username: String,
     priority: u32,
     tie_breaker: u64,
@@ -30,8 +30,7 @@ struct Check {
 /// A check that nobody sent.
 #[derive(Debug)]
 pub(crate) struct Forged {
-    pub(crate) source: SocketAddr,
-    pub(crate) destination: SocketAddr,
+    pub(crate) way: Way,
     pub(crate) contents: Vec<u8>,
     id: [u8; 12],
 }
@@ -43,9 +42,9 @@ impl Nomination {
     }
 
     /// Looks at a datagram that ICE has taken for the peer's own.
-    pub(crate) fn note(&mut self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
-        if self.first.is_none() && self.from == Some(source.ip().to_canonical()) {
-            self.first = Check::parse(source, destination, datagram);
+    pub(crate) fn note(&mut self, way: Way, datagram: &[u8]) {
+        if self.first.is_none() && self.from == Some(way.remote.ip().to_canonical()) {
+            self.first = Check::parse(way, datagram);
         }
     }
 
@@ -58,12 +57,11 @@ impl Nomination {
 }
 
 impl Check {
-    fn parse(source: SocketAddr, destination: SocketAddr, datagram: &[u8]) -> Option<Check> {
+    fn parse(way: Way, datagram: &[u8]) -> Option<Check> {
         let message = StunMessage::parse(datagram).ok()?;
         let (ours, theirs) = message.split_username()?;
         Some(Check {
-            source,
-            destination,
+            way,
             username: format!("{ours}:{theirs}"),
             priority: message.prio()?,
             tie_breaker: message.ice_controlling()?,
@@ -80,7 +78,7 @@ impl Check {
         let length = message.to_bytes(password, &mut contents, crypto::sha1_hmac).ok()?;
         contents.truncate(length);
         let id = contents.get(8..20)?.try_into().ok()?;
-        Some(Forged { source: self.source, destination: self.destination, contents, id })
+        Some(Forged { way: self.way, contents, id })
     }
 }
 

@@ -141,8 +141,8 @@ impl Peer {
     /// Moves time forward.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
-            State::Connecting(connecting) if connecting.deadline <= now => {
-                self.finish(CloseReason::Timeout(connecting.stage), out);
+            State::Connecting(progress) if progress.deadline <= now => {
+                self.finish(CloseReason::Timeout(progress.stage), out);
                 self.drain(out);
             }
             State::Open(_) if self.silent_at() <= now => {
@@ -322,7 +322,7 @@ impl Peer {
     /// When to be woken, now that nothing is left to do.
     fn settle(&mut self, now: Instant) {
         let own = match &self.state {
-            State::Connecting(connecting) => Some(connecting.deadline),
+            State::Connecting(progress) => Some(progress.deadline),
             State::Open(_) => Some(self.look_around(now)),
             State::Offered(..) | State::Closed => None,
         };

@@ -33,7 +33,7 @@ struct Source {
 
 /// What shows that an address is the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Evidence {
+pub(crate) enum Sign {
     /// A connectivity check. Its password is the peer's, but it may be a replay.
     Check,
     /// A record that DTLS decrypted. It was never seen before.
@@ -61,7 +61,7 @@ impl Sources {
         &mut self,
         now: Instant,
         address: SocketAddr,
-        evidence: Evidence,
+        sign: Sign,
         here: Option<SocketAddr>,
     ) -> Learnt {
         if let Some(source) = self.find(address) {
@@ -73,7 +73,7 @@ impl Sources {
             self.known.push(source);
             return Learnt::Kept;
         }
-        let Some(index) = self.least(now, evidence, here) else { return Learnt::Refused };
+        let Some(index) = self.least(now, sign, here) else { return Learnt::Refused };
         let old = std::mem::replace(&mut self.known[index], source);
         self.forgotten += u32::from(!old.proven);
         Learnt::InPlaceOf(old.address)
@@ -91,11 +91,11 @@ impl Sources {
     }
 
     /// Whether an address may be probed; if so, not again too soon.
-    pub(crate) fn probe(&mut self, now: Instant, address: SocketAddr, evidence: Evidence) -> bool {
+    pub(crate) fn probe(&mut self, now: Instant, address: SocketAddr, sign: Sign) -> bool {
         let Some(source) = self.find(address) else { return false };
-        let pause = match evidence {
-            Evidence::Check => CHECK_PAUSE,
-            Evidence::Record => PROBE_PAUSE,
+        let pause = match sign {
+            Sign::Check => CHECK_PAUSE,
+            Sign::Record => PROBE_PAUSE,
         };
         let due = source.probed.is_none_or(|probed| now >= probed + pause);
         source.probed = if due { Some(now) } else { source.probed };
@@ -122,13 +122,13 @@ impl Sources {
 
     /// Who makes room: the longest silent. A replay must not push out what lives, nor without
     /// end what may come to live.
-    fn least(&self, now: Instant, evidence: Evidence, here: Option<SocketAddr>) -> Option<usize> {
-        let may_go = |source: &Source| match evidence {
+    fn least(&self, now: Instant, sign: Sign, here: Option<SocketAddr>) -> Option<usize> {
+        let may_go = |source: &Source| match sign {
             _ if here == Some(source.address) => false,
-            Evidence::Check => {
+            Sign::Check => {
                 now >= source.heard + STALE && (source.proven || self.forgotten < FORGOTTEN)
             }
-            Evidence::Record => true,
+            Sign::Record => true,
         };
         let sources = self.known.iter().enumerate().filter(|(_, source)| may_go(source));
         sources.min_by_key(|(_, source)| (source.proven, source.heard)).map(|(index, _)| index)
@@ -147,7 +147,7 @@ mod tests {
     fn only_so_many_are_remembered() {
         let now = Instant::now();
         let mut sources = Sources::new(2);
-        let mut learn = |port| sources.learn(now, address(port), Evidence::Check, None);
+        let mut learn = |port| sources.learn(now, address(port), Sign::Check, None);
         let learnt = [1, 2, 1, 3, 2].map(&mut learn);
         assert_eq!(learnt.map(|learnt| learnt != Learnt::Refused), [true, true, true, false, true]);
         assert!(sources.known().eq([address(1), address(2)]));
@@ -157,15 +157,14 @@ mod tests {
     fn the_longest_silent_makes_room_for_a_check_and_any_but_the_current_for_a_record() {
         let now = Instant::now();
         let mut sources = Sources::new(2);
-        sources.learn(now, address(1), Evidence::Check, None);
-        sources.learn(now + STALE, address(2), Evidence::Check, None);
-        let mut learn = |port, evidence, here| {
-            sources.learn(now + STALE, address(port), evidence, Some(address(here)))
-        };
-        assert_eq!(learn(3, Evidence::Check, 1), Learnt::Refused, "where data goes stays");
-        assert_eq!(learn(3, Evidence::Check, 2), Learnt::InPlaceOf(address(1)));
-        assert_eq!(learn(4, Evidence::Check, 2), Learnt::Refused);
-        assert_eq!(learn(4, Evidence::Record, 2), Learnt::InPlaceOf(address(3)));
+        sources.learn(now, address(1), Sign::Check, None);
+        sources.learn(now + STALE, address(2), Sign::Check, None);
+        let mut learn =
+            |port, sign, here| sources.learn(now + STALE, address(port), sign, Some(address(here)));
+        assert_eq!(learn(3, Sign::Check, 1), Learnt::Refused, "where data goes stays");
+        assert_eq!(learn(3, Sign::Check, 2), Learnt::InPlaceOf(address(1)));
+        assert_eq!(learn(4, Sign::Check, 2), Learnt::Refused);
+        assert_eq!(learn(4, Sign::Record, 2), Learnt::InPlaceOf(address(3)));
     }
 
     #[test]
@@ -174,14 +173,14 @@ mod tests {
         let mut learnt = 0;
         for port in 1..60_000 {
             let at = now + STALE * u32::from(port);
-            let result = sources.learn(at, address(port), Evidence::Check, None);
+            let result = sources.learn(at, address(port), Sign::Check, None);
             learnt += u32::from(result != Learnt::Refused);
         }
         assert_eq!(learnt, 16 + FORGOTTEN);
         // Whoever really moves is proven each time, and has room without end.
         for port in 1..2_000 {
             let at = now + STALE * (60_000 + u32::from(port));
-            let learnt = sources.learn(at, address(port), Evidence::Record, None);
+            let learnt = sources.learn(at, address(port), Sign::Record, None);
             assert_ne!(learnt, Learnt::Refused);
             sources.prove(address(port));
         }
@@ -191,10 +190,10 @@ mod tests {
     fn probes_have_a_pause() {
         let now = Instant::now();
         let mut sources = Sources::new(2);
-        assert!(!sources.probe(now, address(1), Evidence::Check), "nobody knows it");
-        sources.learn(now, address(1), Evidence::Check, None);
-        assert!(sources.probe(now, address(1), Evidence::Check));
-        assert!(!sources.probe(now + PROBE_PAUSE, address(1), Evidence::Check));
-        assert!(sources.probe(now + PROBE_PAUSE, address(1), Evidence::Record));
+        assert!(!sources.probe(now, address(1), Sign::Check), "nobody knows it");
+        sources.learn(now, address(1), Sign::Check, None);
+        assert!(sources.probe(now, address(1), Sign::Check));
+        assert!(!sources.probe(now + PROBE_PAUSE, address(1), Sign::Check));
+        assert!(sources.probe(now + PROBE_PAUSE, address(1), Sign::Record));
     }
 }

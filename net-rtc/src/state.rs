@@ -17,14 +17,14 @@ use crate::offer::PendingOffer;
 #[derive(Debug)]
 pub(crate) enum State {
     Offered(Box<PendingOffer>),
-    Connecting(Connecting),
+    Connecting(Progress),
     Open(ChannelId),
     Closed,
 }
 
 /// What is known of a connection on its way.
 #[derive(Debug)]
-pub(crate) struct Connecting {
+pub(crate) struct Progress {
     pub(crate) stage: Stage,
     pub(crate) deadline: Instant,
     /// The channel that this side has made; without one it is the first of the other side.
@@ -34,7 +34,7 @@ pub(crate) struct Connecting {
     pub(crate) early: Early,
 }
 
-impl Connecting {
+impl Progress {
     /// The channel, once both ends can send on it: what SCTP believes of itself is no proof that
     /// the other end has come as far, but that DTLS has decrypted something of its SCTP is.
     pub(crate) fn opened(&self, heard: bool) -> Option<ChannelId> {
@@ -45,14 +45,14 @@ impl Connecting {
 impl State {
     pub(crate) fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
         let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
-        State::Connecting(Connecting { stage: Stage::Ice, deadline, ours, ready: None, early })
+        State::Connecting(Progress { stage: Stage::Ice, deadline, ours, ready: None, early })
     }
 
     /// `None` once it is over.
     pub(crate) fn stage(&self) -> Option<Stage> {
         match self {
             State::Offered(..) => Some(Stage::Answer),
-            State::Connecting(connecting) => Some(connecting.stage),
+            State::Connecting(progress) => Some(progress.stage),
             State::Open(_) => Some(Stage::Open),
             State::Closed => None,
         }

@@ -12,7 +12,7 @@ use crate::credentials::slot_of;
 use crate::crypto;
 use crate::peer::Taken;
 use crate::record::is_protected;
-use crate::sources::Evidence;
+use crate::sources::Sign;
 use crate::way::Way;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
@@ -40,7 +40,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         if owner.is_some_and(|owner| !self.is_absent(now, owner, source)) {
             return false;
         }
-        let check = Evidence::Check;
+        let check = Sign::Check;
         let learnt = self.with_peer(slot, |peer, out| peer.learn(now, source, check, out));
         if learnt && owner.is_none() {
             self.routes.insert(source, slot);

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use log::debug;
 use str0m::channel::ChannelId;
-use str0m::net::{Protocol, Receive};
 
 use super::{Peer, PeerOutput};
 use crate::event::{CloseReason, Event, Stage};
 use crate::offer::Agreed;
-use crate::state::{Connecting, State};
+use crate::state::{Progress, State};
 use crate::{Channels, Config};
 
 impl Peer {
@@ -52,23 +51,21 @@ impl Peer {
     }
 
     pub(super) fn reach(&mut self, reached: Stage) {
-        if let State::Connecting(connecting) = &mut self.state
-            && connecting.stage < reached
+        if let State::Connecting(progress) = &mut self.state
+            && progress.stage < reached
         {
-            debug!("{}: {} -> {reached}", self.credentials.ufrag, connecting.stage);
-            connecting.stage = reached;
+            debug!("{}: {} -> {reached}", self.credentials.ufrag, progress.stage);
+            progress.stage = reached;
         }
     }
 
     /// Has str0m believe that the path was nominated, if that is ours to say.
     pub(super) fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let State::Connecting(Connecting { stage: Stage::Ice, .. }) = self.state else { return };
+        let State::Connecting(Progress { stage: Stage::Ice, .. }) = self.state else { return };
         let Some(forged) = self.nomination.take(&self.credentials.pass) else { return };
-        let (source, destination) = (forged.source, forged.destination);
-        let receive = Receive::new(Protocol::Udp, source, destination, &forged.contents);
-        let Ok(receive) = receive else { return };
+        let Some(input) = forged.way.received(now, &forged.contents) else { return };
         let mut answers = Vec::new();
-        self.feed(now, str0m::Input::Receive(now, receive), &mut answers);
+        self.feed(now, input, &mut answers);
         out.extend(answers.into_iter().filter(|output| match output {
             PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
             PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
@@ -78,8 +75,8 @@ impl Peer {
     /// One channel, the one that the offering side made; any other ends the peer.
     pub(super) fn channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
         match &mut self.state {
-            State::Connecting(connecting) if connecting.ours.is_none_or(|ours| ours == channel) => {
-                connecting.ready.get_or_insert(channel);
+            State::Connecting(progress) if progress.ours.is_none_or(|ours| ours == channel) => {
+                progress.ready.get_or_insert(channel);
             }
             State::Closed => {}
             _ if self.channels == Channels::Several => {}
@@ -89,10 +86,10 @@ impl Peer {
 
     pub(super) fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
         let heard = self.plane.lock().has_heard();
-        if let State::Connecting(connecting) = &mut self.state
-            && let Some(channel) = connecting.opened(heard)
+        if let State::Connecting(progress) = &mut self.state
+            && let Some(channel) = progress.opened(heard)
         {
-            let early = std::mem::take(&mut connecting.early);
+            let early = std::mem::take(&mut progress.early);
             self.set_state(State::Open(channel));
             out.push(PeerOutput::Event(Event::Open));
             out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use str0m::net::{Protocol, Receive};
 
 use super::{Peer, PeerOutput};
 use crate::datagram::{is_check, is_request};
 use crate::plane::Heard;
 use crate::record::is_protected;
 use crate::seek::Findable;
-use crate::sources::{Evidence, Learnt};
+use crate::sources::{Learnt, Sign};
 use crate::state::State;
 use crate::way::Way;
 
@@ -40,16 +39,13 @@ impl Peer {
         contents: &[u8],
         out: &mut Vec<PeerOutput>,
     ) -> Taken {
-        let Ok(receive) = Receive::new(Protocol::Udp, way.remote, way.local, contents) else {
-            return Taken::Nothing;
-        };
-        let input = str0m::Input::Receive(now, receive);
+        let Some(input) = way.received(now, contents) else { return Taken::Nothing };
         if !self.admits(way, &input, contents) {
             return Taken::Nothing;
         }
         self.silence.note(now, contents);
         self.evidence.note(way.remote, contents);
-        self.nomination.note(way.remote, way.local, contents);
+        self.nomination.note(way, contents);
         let (before, begin) = (self.plane.lock().heard(), out.len());
         self.feed(now, input, out);
         self.nominate(now, out);
@@ -66,11 +62,11 @@ impl Peer {
         &mut self,
         now: Instant,
         address: SocketAddr,
-        evidence: Evidence,
+        sign: Sign,
         out: &mut Vec<PeerOutput>,
     ) -> bool {
         let here = self.whereabouts.here().map(|way| way.remote);
-        match self.sources.learn(now, address, evidence, here) {
+        match self.sources.learn(now, address, sign, here) {
             Learnt::Kept => true,
             Learnt::InPlaceOf(old) => {
                 out.push(PeerOutput::Forgot(old));
@@ -152,7 +148,7 @@ impl Peer {
     ) -> Taken {
         if is_request(contents)
             && self.whereabouts.is_elsewhere(way)
-            && self.sources.probe(now, way.remote, Evidence::Check)
+            && self.sources.probe(now, way.remote, Sign::Check)
         {
             let answered = out.len();
             self.probe(now, way, out);
@@ -179,13 +175,11 @@ impl Peer {
         if heard.packets == before.packets || self.is_closed() {
             return Taken::Nothing;
         }
-        self.learn(now, way.remote, Evidence::Record, out);
+        self.learn(now, way.remote, Sign::Record, out);
         if nonce.is_some_and(|nonce| self.proves(nonce, way)) {
             return Taken::Proven;
         }
-        if self.whereabouts.is_elsewhere(way)
-            && self.sources.probe(now, way.remote, Evidence::Record)
-        {
+        if self.whereabouts.is_elsewhere(way) && self.sources.probe(now, way.remote, Sign::Record) {
             self.probe(now, way, out);
         }
         Taken::Heard
