@@ -61,8 +61,6 @@ pub(crate) struct Peer {
     sources: Sources,
     silence: Silence,
     whereabouts: Whereabouts,
-    /// Since when nothing that decrypts has come, if that is long enough to be looked for.
-    missing: Option<Instant>,
     evidence: Evidence,
     nomination: Nomination,
     wake: Option<Instant>,
@@ -132,7 +130,6 @@ impl Peer {
             sources: Sources::new(config.sources),
             silence: Silence::new(now, config.pause_after, config.silent_timeout),
             whereabouts: Whereabouts::new(role, config.seed),
-            missing: None,
             nomination: Nomination::default(),
             wake: None,
         }
@@ -323,7 +320,7 @@ impl Peer {
     fn settle(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting(progress) => Some(progress.deadline),
-            State::Open(_) => Some(self.look_around(now)),
+            State::Open(_) => Some(self.silence.look(now, self.plane.lock().heard().last)),
             State::Offered(..) | State::Closed => None,
         };
         let (sends, plane) = match self.is_pause(now) {

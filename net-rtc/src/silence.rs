@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::datagram::is_check;
 
+/// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
+const MISSING: Duration = Duration::from_millis(250);
 /// How often a peer is probed to which nothing else is sent.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
@@ -16,11 +18,12 @@ pub(crate) struct Silence {
     pause: Duration,
     timeout: Duration,
     probed: Option<Instant>,
+    missing: Option<Instant>,
 }
 
 impl Silence {
     pub(crate) fn new(now: Instant, pause: Duration, timeout: Duration) -> Silence {
-        Silence { checked: now, pause, timeout, probed: None }
+        Silence { checked: now, pause, timeout, probed: None, missing: None }
     }
 
     /// Notes a datagram that ICE took for the peer's own. Only a check proves that here: what
@@ -43,8 +46,29 @@ impl Silence {
         due
     }
 
-    /// When there is something to do: to pause, to probe, or to end.
-    pub(crate) fn wake(&self, heard: Instant) -> Instant {
+    /// Looks whether a peer that DTLS heard last at `heard` is missing; gives when there is
+    /// something to do: to miss it, to pause, to probe, or to end.
+    pub(crate) fn look(&mut self, now: Instant, heard: Instant) -> Instant {
+        let missing = heard + MISSING;
+        self.missing = (now >= missing).then_some(heard);
+        let wake = self.wake(heard);
+        if self.missing.is_some() { wake } else { wake.min(missing) }
+    }
+
+    /// Since when nothing that decrypts has come, if that is long enough to be looked for.
+    pub(crate) fn missing(&self) -> Option<Instant> {
+        self.missing
+    }
+
+    /// When a peer that DTLS heard last at `heard` is lost, if it stays silent. str0m has a
+    /// shorter patience of its own, in connectivity checks alone, and goes on when it has run
+    /// out; so do we.
+    pub(crate) fn end(&self, heard: Instant) -> Instant {
+        self.checked.max(heard) + self.timeout
+    }
+
+    /// When to pause, to probe, or to end.
+    fn wake(&self, heard: Instant) -> Instant {
         let pause = self.pause(heard);
         self.next_probe().map_or(pause, |probe| probe.max(pause)).min(self.end(heard))
     }
@@ -55,13 +79,6 @@ impl Silence {
 
     fn next_probe(&self) -> Option<Instant> {
         self.probed.map(|probed| probed + PROBE_PAUSE)
-    }
-
-    /// When a peer that DTLS heard last at `heard` is lost, if it stays silent. str0m has a
-    /// shorter patience of its own, in connectivity checks alone, and goes on when it has run
-    /// out; so do we.
-    pub(crate) fn end(&self, heard: Instant) -> Instant {
-        self.checked.max(heard) + self.timeout
     }
 }
 

@@ -14,8 +14,6 @@ use crate::sources::{Learnt, Sign};
 use crate::state::State;
 use crate::way::Way;
 
-/// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
-const MISSING: Duration = Duration::from_millis(250);
 /// Without a word from an address for so long it may have become another peer's.
 const ABSENT: Duration = Duration::from_millis(250);
 
@@ -95,7 +93,7 @@ impl Peer {
     pub(crate) fn findable(&self) -> Findable {
         match self.whereabouts.here() {
             Some(way) if !self.is_closed() => {
-                Findable { ip: Some(way.remote.ip()), silent: self.missing }
+                Findable { ip: Some(way.remote.ip()), silent: self.silence.missing() }
             }
             _ => Findable::default(),
         }
@@ -115,15 +113,6 @@ impl Peer {
         {
             self.probe(now, way, out);
         }
-    }
-
-    /// Looks whether the open peer is missing; gives when to look again.
-    pub(super) fn look_around(&mut self, now: Instant) -> Instant {
-        let heard = self.plane.lock().heard().last;
-        let missing = heard + MISSING;
-        self.missing = (now >= missing).then_some(heard);
-        let wake = self.silence.wake(heard);
-        if self.missing.is_some() { wake } else { wake.min(missing) }
     }
 
     /// Before the channel is open, a ClientHello from an address that no check has proved must

@@ -2,8 +2,9 @@
 //! page is `DATA-PLANE.md`, [`crate::data_plane`] in the documentation: why, how, and how well.
 //!
 //! [`Watch`] learns before the channel is open, and [`Opening`] repeats what was lost of its
-//! handshake; [`Engaged`] carries the data then, with a
-//! `Sender`, a `Receiver` and a `Pace`; [`Shift`] and [`CatchUp`] are the way back to SCTP.
+//! handshake; [`Engaged`] carries the data then, with a `Sender`, a `Receiver` and a `Pace`;
+//! [`Shift`] and [`CatchUp`] are the way back to SCTP. A [`Passage`] is what any of them makes of
+//! a packet.
 
 mod assembly;
 mod brake;
