@@ -48,13 +48,13 @@
 //!
 //! `examples/echo.rs` is the same over real sockets, in both roles.
 //!
-//! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around
-//! str0m's `Rtc`, with how far it has come in `state`; `outbox` is what it has to send, with the queue `fresh` and in that the line
-//! `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`] says why, how and how
-//! well), `tap` is its place in str0m, `path` shows how the way is; `whereabouts` says
-//! where the peer is, `silence` how long it may be quiet, and `seek` finds one that has moved
-//! ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what is signalled,
-//! and `nomination` and `snap` save round trips ([`handshakes`] says which).
+//! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around str0m's
+//! `Rtc`, with how far it has come in `state`; `outbox` is what it has to send, with the queue
+//! `fresh` and in that the line `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`]
+//! says why, how and how well), `tap` is its place in str0m, `path` shows how the way is;
+//! `whereabouts` says where the peer is, `silence` how long it may be quiet, and `seek` finds one
+//! that has moved ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what
+//! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which).
 
 mod answer;
 mod config;

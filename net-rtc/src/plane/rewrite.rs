@@ -45,14 +45,15 @@ fn data_of<'a>(chunk: &Chunk<'a>) -> Option<Data<'a>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::packet::{Builder, Header};
     use super::super::tsn::Tsn;
     use super::*;
 
     const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
 
-    fn packet(protocols: &[u32]) -> Vec<u8> {
+    /// An acknowledgement, and messages with TSNs from 0 on.
+    pub(in crate::plane) fn packet(protocols: &[u32]) -> Vec<u8> {
         let mut builder = Builder::new(HEADER);
         builder.sack(Tsn(1), 2);
         for (index, protocol) in protocols.iter().enumerate() {

@@ -238,20 +238,10 @@ fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::tests::packet;
     use super::*;
 
     const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
-
-    fn packet(protocols: &[u32]) -> Vec<u8> {
-        let mut builder = Builder::new(HEADER);
-        builder.sack(Tsn(1), 2);
-        for (index, protocol) in protocols.iter().enumerate() {
-            let (tsn, payload) = (Tsn(index as u32), &b"x"[..]);
-            let flags = flag::BEGIN | flag::END | flag::UNORDERED;
-            builder.data(&Data { flags, tsn, stream: 0, protocol: *protocol, payload });
-        }
-        builder.finish()
-    }
 
     #[test]
     fn the_deaf_hear_no_wish() {
