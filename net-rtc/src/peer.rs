@@ -166,8 +166,12 @@ impl Peer {
 
     fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
         self.state = State::connecting(now, config, Some(agreed.channel));
+        let mut plane = self.plane.lock();
+        if agreed.negotiated {
+            plane.expect_signs();
+        }
         if let Some(inits) = &agreed.inits {
-            self.plane.lock().introduce(inits);
+            plane.introduce(inits);
         }
     }
 
@@ -401,6 +405,9 @@ impl Peer {
     }
 
     fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
+        if !data.binary && data.data.is_empty() && self.plane.lock().expects_signs() {
+            return;
+        }
         let message = Bytes::from(data.data);
         match &mut self.state {
             State::Connecting(connecting) => connecting.early.push(message),
