@@ -41,6 +41,10 @@ const COMPATIBLE = 'net=compatible';
 // The channel, if the server lets us open it: as it would itself.
 const CHANNEL = { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 };
 const ADOPT = Symbol('adopt');
+// ms without messages until the server is given a sign, from then on how often, and for how long.
+const SIGN_AFTER = 400;
+const SIGN_EVERY = 200;
+const SIGN_FOR = 5000;
 
 /** Why `connect()` was in vain; `stage` is the step that failed. */
 export class ConnectError extends Error {
@@ -106,6 +110,7 @@ export class Net extends EventTarget {
   #connection;
   #channel = null;
   #drain = new Drain();
+  #sign;
   #onmessage = null;
   #onclose = null;
   // Events nobody listens to yet, and the types that have a listener.
@@ -184,6 +189,7 @@ export class Net extends EventTarget {
     const bytes = toBytes(data);
     if (!this.#drain.admits(this.#channel.bufferedAmount, bytes.byteLength, performance.now())) return false;
     this.#channel.send(bytes);
+    this.#sign?.spoke();
     return true;
   }
 
@@ -197,6 +203,7 @@ export class Net extends EventTarget {
     this.#channel = channel;
     channel.binaryType = 'arraybuffer';
     channel.addEventListener('message', ({ data }) => this.#receive(data, false));
+    if (channel.negotiated) this.#sign = new Sign(channel);
     channel.addEventListener('close', () => this.#pathLost('data channel closed'));
   }
 
@@ -246,6 +253,7 @@ export class Net extends EventTarget {
   #end(cause) {
     if (this.#ended) return;
     this.#ended = true;
+    this.#sign?.end();
     shut(this.#socket, this.#connection, cause.by === 'client' ? cause : undefined);
     queueMicrotask(() => this.#emit(new NetCloseEvent(cause)));
   }
@@ -267,6 +275,46 @@ class Drain {
     const admitted = unsent === 0 || (!blocked && unsent + size <= UNRELIABLE_BACKLOG);
     this.#level = unsent + (admitted ? size : 0);
     return admitted;
+  }
+}
+
+/**
+ * A sign of life, an empty text, when messages have stopped coming: perhaps
+ * because this page is seen at another address now and says nothing that would
+ * tell the server. Browsers themselves check their path only every few seconds.
+ */
+class Sign {
+  #channel;
+  #timer;
+  #heard = -Infinity;
+  #spoke = -Infinity;
+  #gap = SIGN_AFTER; // how long it usually is from one message to the next
+
+  constructor(channel) {
+    this.#channel = channel;
+    this.#timer = setInterval(() => this.#look(performance.now()), SIGN_EVERY);
+    channel.addEventListener('message', () => this.#hear(performance.now()));
+  }
+
+  spoke() {
+    this.#spoke = performance.now();
+  }
+
+  end() {
+    clearInterval(this.#timer);
+  }
+
+  #hear(now) {
+    const gap = Math.min(now - this.#heard, SIGN_FOR);
+    this.#gap += (gap - this.#gap) / 8;
+    this.#heard = now;
+  }
+
+  #look(now) {
+    const silent = now - this.#heard;
+    const missed = silent > Math.max(SIGN_AFTER, 4 * this.#gap) && silent < SIGN_FOR;
+    const ready = this.#channel.readyState === 'open' && this.#channel.bufferedAmount === 0;
+    if (missed && ready && now - this.#spoke >= SIGN_EVERY) this.#channel.send('');
   }
 }
 

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::pair::{CLIENT, Pair, SERVER, config};
+use crate::plane::packet::{Data, flag, protocol};
+use crate::plane::tsn::Tsn;
 use crate::{
-    AcceptAnswerError, Config, Connecting, DtlsVersions, Event, OfferOptions, Setup, Stage,
+    AcceptAnswerError, Config, Connecting, DataPlane, DtlsVersions, Event, OfferOptions, Setup,
+    Stage,
 };
 
 const ROUND_TRIP: Duration = Duration::from_millis(40);
@@ -21,8 +26,11 @@ impl Attempt {
     fn new(server: Connecting, client: Connecting) -> Attempt {
         let with = |local, connecting| Config { connecting, ..config(local) };
         let pair = Pair::with(with(SERVER, server), with(CLIENT, client));
-        let began = pair.now;
-        Attempt { pair, began, negotiated: server.negotiated && client.negotiated }
+        Attempt::over(pair, server.negotiated && client.negotiated)
+    }
+
+    fn over(pair: Pair, negotiated: bool) -> Attempt {
+        Attempt { began: pair.now, pair, negotiated }
     }
 
     fn of(both: Connecting) -> Attempt {
@@ -265,5 +273,29 @@ fn a_broken_handshake_in_the_answer_is_refused() {
         let server = &mut attempt.pair.server.endpoint;
         let result = server.accept_answer(attempt.pair.now, &1, &format!("{text}{broken}"));
         assert!(matches!(result, Err(AcceptAnswerError::Refused(_))), "{broken} {result:?}");
+    }
+}
+
+#[test]
+fn an_empty_text_is_a_sign_of_life_of_who_opened_the_channel_itself() {
+    const FIRST: u32 = 1_000;
+    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+        // Who did not has sent an acknowledgement of the channel before.
+        for (negotiated, next, expected) in [(true, 0, vec![]), (false, 1, vec![Bytes::new()])] {
+            let connecting = Connecting { negotiated, ..Connecting::default() };
+            let server = Config { connecting, data_plane, ..config(SERVER) };
+            let client = Config { connecting, first_tsn: Some(FIRST), ..config(CLIENT) };
+            let mut attempt = Attempt::over(Pair::with(server, client), negotiated);
+            attempt.signal();
+            attempt.open();
+            attempt.pair.server.events.clear();
+            attempt.pair.client.endpoint.inject(attempt.pair.now, &1, |builder| {
+                let flags = flag::BEGIN | flag::END | flag::UNORDERED;
+                let (tsn, protocol) = (Tsn(FIRST + next), protocol::STRING_EMPTY);
+                builder.data(&Data { flags, tsn, stream: 0, protocol, payload: &[0] });
+            });
+            attempt.pair.run(ROUND_TRIP);
+            assert_eq!(Pair::received(&mut attempt.pair.server), expected, "{data_plane:?}");
+        }
     }
 }

@@ -10,13 +10,13 @@ use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 
-use crate::Connecting;
+use crate::Config;
 use crate::tap::{SharedPlane, Tap};
 
-/// Past it a handshake has failed.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// More than fit into that.
-const RETRIES: usize = 8;
+/// More than fit into the time that a connection may take.
+const RETRIES: usize = 20;
+/// Between these dimpl takes times.
+const TIMES: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(3_600)];
 
 static STOCK: LazyLock<CryptoProvider> = LazyLock::new(str0m::crypto::from_feature_flags);
 
@@ -36,19 +36,20 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Dtls {
     certificate: DtlsCert,
-    resend: Option<Duration>,
+    times: Times,
     /// Validating one takes a millisecond, because dimpl looks at all its cryptography.
     shared: Option<Arc<dimpl::Config>>,
 }
 
 impl Dtls {
     /// Makes a self-signed certificate, which takes more than a millisecond.
-    pub(crate) fn new(connecting: &Connecting) -> Dtls {
+    pub(crate) fn new(config: &Config) -> Dtls {
+        let times = Times { resend: config.connecting.resend, all: config.connect_timeout };
         let certificate = STOCK.dtls_provider.generate_certificate();
         Dtls {
             certificate: certificate.expect("the aws-lc provider makes certificates"),
-            resend: connecting.resend,
-            shared: connecting.shared_dtls.then(|| configuration(connecting.resend)),
+            times,
+            shared: config.connecting.shared_dtls.then(|| times.configuration()),
         }
     }
 
@@ -58,7 +59,7 @@ impl Dtls {
 
     /// Makes a peer whose DTLS passes by this plane.
     pub(crate) fn with_plane<T>(&self, plane: SharedPlane, make: impl FnOnce() -> T) -> T {
-        let config = self.shared.clone().unwrap_or_else(|| configuration(self.resend));
+        let config = self.shared.clone().unwrap_or_else(|| self.times.configuration());
         NEXT.set(Some((plane, config)));
         let made = make();
         NEXT.set(None);
@@ -66,17 +67,28 @@ impl Dtls {
     }
 }
 
-/// ICE has shown that the other side is where it says, so that no cookie has to.
-fn configuration(resend: Option<Duration>) -> Arc<dimpl::Config> {
-    let mut builder = dimpl::Config::builder().use_server_cookie(false).mtu(DATAGRAM_MTU_TARGET);
-    if let Some(resend) = resend {
-        let soonest = Duration::from_millis(1);
-        builder = builder
-            .flight_start_rto(resend.clamp(soonest, HANDSHAKE))
-            .flight_retries(RETRIES)
-            .handshake_timeout(HANDSHAKE);
+/// How long a handshake may take: until a flight is sent again, and in all.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    resend: Option<Duration>,
+    all: Duration,
+}
+
+impl Times {
+    /// Without cookies: ICE has shown that the other side is where it says.
+    fn configuration(self) -> Arc<dimpl::Config> {
+        let builder = dimpl::Config::builder().use_server_cookie(false).mtu(DATAGRAM_MTU_TARGET);
+        let [least, most] = TIMES;
+        let builder = match self.resend {
+            None => builder,
+            // The peer's own timeout ends the connection first, and says at which stage.
+            Some(resend) => builder
+                .flight_start_rto(resend.clamp(least, most))
+                .flight_retries(RETRIES)
+                .handshake_timeout(self.all.saturating_mul(2).clamp(least, most)),
+        };
+        Arc::new(builder.build().expect("times within bounds, and the library's cryptography"))
     }
-    Arc::new(builder.build().expect("times within bounds, and the library's own cryptography"))
 }
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {

@@ -68,7 +68,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
         Endpoint {
-            dtls: Dtls::new(&config.connecting),
+            dtls: Dtls::new(&config),
             credentials: Credentials::new(config.seed),
             seek: Seek::new(config.trials),
             config: Arc::new(config),

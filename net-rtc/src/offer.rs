@@ -22,6 +22,7 @@ pub(crate) struct PendingOffer {
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) channel: ChannelId,
+    pub(crate) negotiated: bool,
     pub(crate) inits: Option<Inits>,
 }
 
@@ -86,6 +87,7 @@ impl PendingOffer {
                 None
             }
         };
-        Ok(Agreed { channel: api.create_data_channel(unreliable(negotiated)), inits })
+        let channel = api.create_data_channel(unreliable(negotiated));
+        Ok(Agreed { channel, negotiated, inits })
     }
 }

@@ -272,6 +272,9 @@ impl Peer {
     }
 
     fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
+        if !data.binary && data.data.is_empty() && self.plane.lock().expects_signs() {
+            return;
+        }
         let message = Bytes::from(data.data);
         match &mut self.state {
             State::Connecting(connecting) => connecting.early.push(message),

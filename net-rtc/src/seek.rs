@@ -66,9 +66,11 @@ impl Seek {
         let near = self.by_ip.get(&ip).map(Vec::as_slice).unwrap_or_default();
         let mut found: Vec<usize> = in_turn(near.len(), self.turn).map(|at| near[at]).collect();
         found.truncate(self.near.take(now, found.len()));
-        let far = self.far(near);
-        let far = &far[..self.far.take(now, far.len())];
-        found.extend_from_slice(far);
+        // Looking is not free either.
+        if self.far.refill(now) {
+            let far = self.far(near);
+            found.extend_from_slice(&far[..self.far.take(now, far.len())]);
+        }
         found
     }
 
@@ -91,11 +93,17 @@ impl Seek {
 }
 
 impl Tokens {
-    /// How many of so many may be had.
-    fn take(&mut self, now: Instant, wanted: usize) -> usize {
+    /// Whether there are any.
+    fn refill(&mut self, now: Instant) -> bool {
         let elapsed = self.filled.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.filled = self.filled.max(Some(now));
         self.left = (self.left + elapsed * self.rate).min(self.rate);
+        self.left >= 1.0
+    }
+
+    /// How many of so many may be had.
+    fn take(&mut self, now: Instant, wanted: usize) -> usize {
+        self.refill(now);
         let taken = wanted.min(self.left as usize);
         self.left -= taken as f64;
         taken

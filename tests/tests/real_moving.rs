@@ -39,9 +39,6 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 
 /// Most until messages arrive again, either way, after the address changed.
 const MOVED: Duration = Duration::from_secs(2);
-/// The same where the page only listens: nobody can know before the browser's next check, every
-/// 2.7 s in Chromium, every 4 to 6 s in Firefox (RFC 7675 §5.1).
-const MOVED_LISTENERS: [Duration; 2] = [Duration::from_millis(3_200), Duration::from_millis(6_500)];
 /// The same to the server, after an outage; a browser's SCTP alone may wait 3 s.
 const UPLINK: Duration = Duration::from_millis(600);
 /// Where a large message takes a round trip or two of the browser's slow start.
@@ -161,12 +158,7 @@ fn outages(cut: Cut, seconds: &[u64], pause: u64) -> Vec<Step> {
 
 fn moved(kind: Kind, plan: &Plan, steps: &[Step]) -> Option<String> {
     let rows = play(kind, plan, steps);
-    let most = match (plan.up, kind) {
-        (Some(_), _) => MOVED,
-        (None, Kind::Chromium) => MOVED_LISTENERS[0],
-        (None, Kind::Firefox) => MOVED_LISTENERS[1],
-    };
-    verdicts(rows, |row| [(row.down, most), (row.up, most)])
+    verdicts(rows, |row| [(row.down, MOVED), (row.up, MOVED)])
 }
 
 fn interrupted(kind: Kind, plan: &Plan, steps: &[Step]) -> Option<String> {

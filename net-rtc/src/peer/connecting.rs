@@ -98,8 +98,12 @@ impl Peer {
 
     fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
         self.state = State::connecting(now, config, Some(agreed.channel));
+        let mut plane = self.plane.lock();
+        if agreed.negotiated {
+            plane.expect_signs();
+        }
         if let Some(inits) = &agreed.inits {
-            self.plane.lock().introduce(inits);
+            plane.introduce(inits);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::draft::{Draft, Piece, Wish, pieces};
 use super::flight::Told;
 use super::pace::Pace;
 use super::packet::{
-    Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, u16_at,
+    Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, protocol, u16_at,
 };
 use super::receiver::{Offence, Receiver};
 use super::reminder::Reminder;
@@ -38,6 +38,7 @@ pub(super) struct Engaged {
     pace: Pace,
     copies: Copies,
     repair: Repair,
+    signs: bool,
     local: Local,
     /// Messages for the next packets: as many as there was room for.
     queue: Vec<(Bytes, Wish)>,
@@ -93,6 +94,7 @@ impl Engaged {
             pace: Pace::new(now, settings),
             copies: Copies::default(),
             repair: settings.repair,
+            signs: settings.signs,
             local,
             queue: Vec::new(),
             packets: VecDeque::new(),
@@ -235,7 +237,8 @@ impl Engaged {
             return Err("one channel is all a peer may have");
         }
         let message = self.receiver.on_data(&data).map_err(Offence::words)?;
-        self.received.extend(message);
+        let is_sign = self.signs && data.protocol == protocol::STRING_EMPTY;
+        self.received.extend(message.filter(|_| !is_sign));
         Ok(())
     }
 

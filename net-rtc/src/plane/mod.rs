@@ -154,6 +154,17 @@ impl Plane {
         self.heard.packets > 0
     }
 
+    /// The other side has opened the channel itself: an empty *text* of its own is a sign of
+    /// life, and no message. One that has gone where nobody expects it is so found without
+    /// waiting for its next connectivity check.
+    pub(crate) fn expect_signs(&mut self) {
+        self.watch.expect_signs();
+    }
+
+    pub(crate) fn expects_signs(&self) -> bool {
+        self.watch.expects_signs()
+    }
+
     /// Learns of an SCTP handshake that went along with offer and answer.
     pub(crate) fn introduce(&mut self, inits: &Inits) {
         self.watch.introduce(inits);

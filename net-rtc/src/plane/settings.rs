@@ -11,6 +11,8 @@ pub(super) struct Settings {
     pub(super) least_rate: u32,
     pub(super) most_rate: u32,
     pub(super) repair: Repair,
+    /// Whether an empty text is a sign of life and no message.
+    pub(super) signs: bool,
     /// Whether plain SCTP is not asked for acknowledgements at once, for tests.
     pub(super) deaf: bool,
     /// Whether plain SCTP tells of data that came twice, for tests.
@@ -37,6 +39,7 @@ impl Settings {
             least_rate,
             most_rate,
             repair,
+            signs: false,
             deaf,
             witness,
         }

@@ -82,6 +82,15 @@ impl Watch {
         self.header
     }
 
+    /// From now on an empty text of the other side is a sign of life.
+    pub(super) fn expect_signs(&mut self) {
+        self.settings.signs = true;
+    }
+
+    pub(super) fn expects_signs(&self) -> bool {
+        self.settings.signs
+    }
+
     /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
     /// cannot be read is for SCTP to refuse.
     pub(super) fn introduce(&mut self, inits: &Inits) {
