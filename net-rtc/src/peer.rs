@@ -277,7 +277,7 @@ impl Peer {
         }
         let message = Bytes::from(data.data);
         match &mut self.state {
-            State::Connecting(connecting) => connecting.early.push(message),
+            State::Connecting(progress) => progress.early.push(message),
             State::Open(channel) if *channel == data.id || self.channels == Channels::Several => {
                 out.push(PeerOutput::Event(Event::Received(message)));
             }
