@@ -28,6 +28,9 @@ pub enum CloseReason {
     WebRtcFailed(WebRtcStage, String),
     /// The other side asked for more than it may have, with the limit in words.
     Limit(String),
+    /// It was not let in, with the cause in words: the page's origin is not in
+    /// `Config::origins`.
+    Refused(String),
     /// The server was dropped.
     Shutdown,
 }
@@ -45,6 +48,7 @@ impl CloseReason {
             CloseReason::HandshakeTimeout => "handshake timeout",
             CloseReason::WebRtcFailed(..) => "webrtc failed",
             CloseReason::Limit(_) => "limit",
+            CloseReason::Refused(_) => "refused",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -59,7 +63,8 @@ impl CloseReason {
             CloseReason::SlowConsumer
             | CloseReason::HandshakeTimeout
             | CloseReason::WebRtcFailed(..)
-            | CloseReason::Limit(_) => 1008,
+            | CloseReason::Limit(_)
+            | CloseReason::Refused(_) => 1008,
         }
     }
 }
@@ -67,9 +72,9 @@ impl CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::Protocol(cause) | CloseReason::Limit(cause) => {
-                write!(f, "{}: {cause}", self.name())
-            }
+            CloseReason::Protocol(cause)
+            | CloseReason::Limit(cause)
+            | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
             CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
             _ => f.write_str(self.name()),
         }

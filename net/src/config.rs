@@ -73,6 +73,16 @@ pub struct Config {
     /// refused as `Limit`.
     pub half_open: usize,
 
+    /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
+    /// whole (RFC 6454 §6.2). Default `None`: everyone's. Others are refused with 403. Pages from
+    /// a file or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in
+    /// the list. It keeps other sites' pages away, not programs: they send what they like.
+    pub origins: Option<Vec<String>>,
+
+    /// Whether clients that send no `Origin`, as no browser does, are let in where
+    /// [`origins`](Config::origins) is a list. Default `false`.
+    pub originless: bool,
+
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
     /// [`Connecting::COMPATIBLE`] when it asks for that.
@@ -146,6 +156,8 @@ impl Default for Config {
             first_tsn: None,
             peers: 1_024,
             half_open: 1_024,
+            origins: None,
+            originless: false,
             connecting: Connecting::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
@@ -168,6 +180,8 @@ impl Config {
     pub(crate) fn websocket(&self) -> net_ws::Config {
         net_ws::Config {
             upgrade_timeout: self.upgrade_timeout,
+            // Whether it may is decided here.
+            hold_upgrade: true,
             message_bytes: self.message_bytes.max(self.signal_bytes),
             // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.

@@ -131,6 +131,9 @@ impl Connection {
             }
         };
         core.endpoint.close(now, &self.id);
+        if let Some(status) = ending.status() {
+            self.websocket.refuse(now, status, &words);
+        }
         self.websocket.close(now, code, &words);
         self.drain(now, core);
     }
@@ -213,6 +216,11 @@ impl Connection {
     }
 
     fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
+        if let Err(bad) = core.origins.check(request) {
+            return self.finish(now, bad, core);
+        }
+        // Whoever is refused from here on hears why: browsers do not show an answer in HTTP.
+        self.websocket.admit(now, None);
         if core.is_full() {
             return self.finish(now, Full::Peers, core);
         }

@@ -9,6 +9,7 @@ use net_rtc::{Endpoint, Evidence};
 use super::diagnosis::Case;
 use super::ending::Ending;
 use super::lines::Lines;
+use super::origins::Origins;
 use super::reach::Reach;
 use super::{ConnectionId, Output};
 use crate::{Config, PeerId, Refusal, Stage};
@@ -19,6 +20,7 @@ pub(super) struct Core {
     pub(super) endpoint: Endpoint<ConnectionId>,
     pub(super) open: HashMap<PeerId, ConnectionId>,
     pub(super) outputs: VecDeque<Output>,
+    pub(super) origins: Origins,
     next_peer: u64,
     reach: Reach,
     lines: Lines,
@@ -35,6 +37,7 @@ impl Core {
         let webrtc = net_rtc::Config { seed, ..config.webrtc(local, announced) };
         Core {
             endpoint: Endpoint::new(webrtc),
+            origins: Origins::new(&config),
             config,
             open: HashMap::new(),
             outputs: VecDeque::new(),

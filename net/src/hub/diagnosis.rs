@@ -7,6 +7,7 @@ use net_rtc::Evidence;
 use net_ws::BadRequest;
 
 use super::ending::{Ending, Full};
+use super::origins::BadOrigin;
 use super::reach::Reach;
 use crate::{CloseReason, Config, Stage};
 
@@ -51,7 +52,7 @@ impl Case<'_> {
     pub(super) fn stage(&self, ending: &Ending) -> Stage {
         use net_rtc::CloseReason as Rtc;
         match (ending, self.evidence) {
-            (Ending::Full(Full::Peers | Full::HalfOpen), _) => Stage::Accept,
+            (Ending::Full(Full::Peers | Full::HalfOpen) | Ending::Origin(_), _) => Stage::Accept,
             (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
             (_, None) => Stage::Upgrade,
             (_, Some(evidence)) => evidence.stage.into(),
@@ -62,6 +63,7 @@ impl Case<'_> {
     pub(super) fn words(&self, ending: &Ending) -> Words {
         match ending {
             Ending::Full(full) => self.full(*full),
+            Ending::Origin(bad) => origin(bad),
             Ending::Other(CloseReason::Shutdown) => Words::new("the server stopped"),
             Ending::Other(reason) => Words::new(reason.to_string()),
             Ending::Signalling(refusal) => self.signalling(refusal),
@@ -195,6 +197,23 @@ fn request(why: &BadRequest) -> Words {
     }
 }
 
+/// A page that is not in the list.
+fn origin(bad: &BadOrigin) -> Words {
+    match bad {
+        BadOrigin::Absent => {
+            Words::new("no Origin header").set("a program? Config::originless lets those in")
+        }
+        BadOrigin::Several => Words::new("several Origin headers"),
+        BadOrigin::Foreign(origin) => {
+            let words = Words::new(format!("the origin {origin} is not allowed"));
+            match origin.as_str() {
+                "null" => words.set("a page from a file, or in a sandbox? Serve it over http"),
+                _ => words.set("if it is a page of yours, add it to Config::origins"),
+            }
+        }
+    }
+}
+
 /// A time as people say it.
 fn seconds(time: Duration) -> String {
     let tenths = (time.as_secs_f64() * 10.0).round() / 10.0;
@@ -320,6 +339,24 @@ mod tests {
         let late = said(5 * SECOND, None, Ws::UpgradeTimeout);
         let cause = "no whole websocket request within 5 s";
         assert_says(late, Stage::Upgrade, cause, "Config::upgrade_timeout");
+    }
+
+    #[test]
+    fn an_origin_that_is_not_in_the_list() {
+        let cases = [
+            (BadOrigin::Absent, "no Origin header", "Config::originless"),
+            (BadOrigin::Several, "several Origin headers", ""),
+            (BadOrigin::Foreign("null".into()), "the origin null is not allowed", "over http"),
+            (
+                BadOrigin::Foreign("http://a".into()),
+                "the origin http://a is not allowed",
+                "origins",
+            ),
+        ];
+        for (bad, cause, setting) in cases {
+            assert_says(said(SECOND, None, bad), Stage::Accept, cause, setting);
+        }
+        said(SECOND, None, BadOrigin::Foreign("x".repeat(64)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What ended a connection, as the part that noticed says it.
 
+use super::origins::BadOrigin;
 use crate::CloseReason;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) enum Ending {
     WebRtc(net_rtc::CloseReason),
     /// There is no room.
     Full(Full),
+    /// Its page may not.
+    Origin(BadOrigin),
     /// The application, or the hub itself.
     Other(CloseReason),
 }
@@ -34,7 +37,16 @@ impl Ending {
             Ending::Signalling(refusal) => refusal.into(),
             Ending::WebRtc(reason) => reason.into(),
             Ending::Full(full) => CloseReason::Limit(full.name().into()),
+            Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
             Ending::Other(reason) => reason,
+        }
+    }
+
+    /// The HTTP status that answers a request which waits for an answer; 503 if it is not said.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Ending::Origin(_) => Some(403),
+            _ => None,
         }
     }
 }
@@ -45,6 +57,16 @@ impl Full {
             Full::Peers => "peers",
             Full::HalfOpen => "half-open connections",
             Full::Early => "messages before the answer",
+        }
+    }
+}
+
+impl BadOrigin {
+    fn name(&self) -> &'static str {
+        match self {
+            BadOrigin::Absent => "no origin",
+            BadOrigin::Several => "several origins",
+            BadOrigin::Foreign(_) => "origin",
         }
     }
 }
@@ -70,6 +92,12 @@ impl From<net_rtc::CloseReason> for Ending {
 impl From<Full> for Ending {
     fn from(full: Full) -> Ending {
         Ending::Full(full)
+    }
+}
+
+impl From<BadOrigin> for Ending {
+    fn from(origin: BadOrigin) -> Ending {
+        Ending::Origin(origin)
     }
 }
 

@@ -11,6 +11,7 @@ mod diagnosis;
 mod ending;
 mod form;
 mod lines;
+mod origins;
 mod reach;
 
 use std::collections::HashMap;
