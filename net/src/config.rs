@@ -4,6 +4,8 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::Prefix;
+
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
@@ -69,9 +71,33 @@ pub struct Config {
     /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
     pub peers: usize,
 
-    /// Connections that may be on their way to open at once. Default 1,024; one more is
-    /// refused as `Limit`.
+    /// The same for one address: an IPv4 address, or the first 64 bits of an IPv6 one. Default
+    /// 64.
+    pub peers_per_address: usize,
+
+    /// The same for one address of this machine or of a private network, where everyone may
+    /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::peers).
+    /// What a trusted proxy says to be private counts as any other address.
+    pub peers_per_local: usize,
+
+    /// Connections that may be on their way to open at once. Default 1,024. For one more the
+    /// oldest whose datagrams have not yet come through gives way, with close code 1013, "try
+    /// again later"; if there is none, the new one is refused as `Limit`. As many again may be
+    /// saying goodbye.
     pub half_open: usize,
+
+    /// The same for one address. Default 8.
+    pub half_open_per_address: usize,
+
+    /// The same for one address of this machine or of a private network. Default 32.
+    pub half_open_per_local: usize,
+
+    /// Proxies in front of the TCP port, whose `X-Forwarded-For` is believed: the right-most
+    /// address in it that is not one of theirs is the client's, in
+    /// [`PeerInfo::remote`](crate::PeerInfo::remote), in refusals and for the bounds by address.
+    /// Default none: anyone could write anything there, and it is ignored. As in
+    /// `vec!["127.0.0.1".parse()?, "10.0.0.0/8".parse()?]`.
+    pub trusted_proxies: Vec<Prefix>,
 
     /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
     /// whole (RFC 6454 §6.2). Default `None`: everyone's. Others are refused with 403. Pages from
@@ -155,7 +181,12 @@ impl Default for Config {
             sctp_bytes: 16 * 1024,
             first_tsn: None,
             peers: 1_024,
+            peers_per_address: 64,
+            peers_per_local: usize::MAX,
             half_open: 1_024,
+            half_open_per_address: 8,
+            half_open_per_local: 32,
+            trusted_proxies: Vec::new(),
             origins: None,
             originless: false,
             connecting: Connecting::default(),

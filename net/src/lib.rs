@@ -32,6 +32,7 @@ mod event;
 mod events;
 pub mod hub;
 mod mailbox;
+mod prefix;
 mod queue;
 mod refusal;
 mod server;
@@ -45,6 +46,7 @@ pub use config::{
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
 pub use net_rtc::{Dropped, Path, SendOptions};
+pub use prefix::{Prefix, PrefixError};
 pub use queue::EventQueue;
 pub use refusal::{Refusal, Stage};
 pub use server::{PeerInfo, Server};

@@ -9,7 +9,7 @@ use crate::CloseReason;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The address that connected.
+    /// The address that connected, or that a trusted proxy named.
     pub remote: SocketAddr,
     /// How far it came.
     pub stage: Stage,

@@ -42,7 +42,8 @@ impl Drop for Handle {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// The address of its websocket.
+    /// The address of its websocket. Behind one of [`Config::trusted_proxies`] it is what that
+    /// says, with port 0 where it says none.
     pub remote: SocketAddr,
     /// The path that it asked for, as in `/room/7`.
     pub path: String,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net::hub::{ConnectionId, Hub, Input as HubInput, Output as HubOutput, Transmit};
-use net::{CloseReason, Config, Delivery, PeerId, Refusal};
+use net::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -72,6 +72,8 @@ pub struct World {
     pub now: Instant,
     /// What the server told, oldest first.
     pub seen: Vec<Seen>,
+    /// What the server knew of each peer when it opened.
+    pub infos: BTreeMap<PeerId, PeerInfo>,
     hub: Hub,
     lines: Vec<Line>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
@@ -105,6 +107,7 @@ impl World {
         World {
             now: Instant::now(),
             seen: Vec::new(),
+            infos: BTreeMap::new(),
             hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
             lines: Vec::new(),
             parcels: BTreeMap::new(),
@@ -125,12 +128,31 @@ impl World {
 
     /// The same with another data plane.
     pub fn join_as(&mut self, manners: Manners, plane: Plane) -> usize {
+        let address = self.next_address();
+        self.join_through(address, "/", &[], manners, plane)
+    }
+
+    /// Where the datagrams of the next client will come from.
+    pub fn next_address(&self) -> SocketAddr {
+        ([198, 51, 100, 1], 5_000 + self.lines.len() as u16).into()
+    }
+
+    /// A client whose websocket comes from this address, and asks for this path with these
+    /// headers.
+    pub fn join_through(
+        &mut self,
+        proxy: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        manners: Manners,
+        plane: Plane,
+    ) -> usize {
         let number = self.lines.len();
-        let address = SocketAddr::from(([198, 51, 100, 1], 5_000 + number as u16));
+        let address = self.next_address();
         let rtc = plane.client(address, Some(self.random.random()));
         self.lines.push(Line {
-            agent: Agent::with(self.now, "/", manners, rtc),
-            connection: self.hub.accept(self.now, address),
+            agent: Agent::asking(self.now, path, headers, manners, rtc),
+            connection: self.hub.accept(self.now, proxy),
             address,
             up: self.new_link(number, Direction::Up),
             down: self.new_link(number, Direction::Down),
@@ -322,7 +344,10 @@ impl World {
         loop {
             match self.hub.poll_output() {
                 HubOutput::Timeout(wake) => return self.wake = wake,
-                HubOutput::Open { id, .. } => self.seen.push(Seen::Open(id)),
+                HubOutput::Open { id, info, .. } => {
+                    self.seen.push(Seen::Open(id));
+                    self.infos.insert(id, info);
+                }
                 HubOutput::Received { id, delivery, message } => {
                     self.seen.push(Seen::Received(id, delivery, message));
                 }

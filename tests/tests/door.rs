@@ -2,12 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use net::hub::{ConnectionId, Hub, Input, Output};
-use net::{CloseReason, Config, Refusal, Server, Stage};
+use net::{CloseReason, Config, Event, PeerId, Refusal, Server, Stage};
+use net_tests::agent::Manners;
+use net_tests::client::Client;
+use net_tests::plane::Plane;
+use net_tests::world::{Heard, Seen, World};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A hub whose clients speak HTTP by hand.
 struct Door {
@@ -140,6 +147,159 @@ fn t06_a_foreign_page_is_answered_before_the_upgrade() {
     assert!(answer.ends_with("accept: the origin https://evil.example is not allowed\n"));
     drop(server);
     while !queue.is_finished() {
-        assert_eq!(queue.wait(std::time::Duration::from_secs(2)), []);
+        assert_eq!(queue.wait(2 * SECOND), []);
     }
+}
+
+/// Configures one proxy, at 10.0.0.1.
+fn proxied() -> Config {
+    Config { trusted_proxies: vec!["10.0.0.1".parse().unwrap()], ..Config::default() }
+}
+
+const PROXY: ([u8; 4], u16) = ([10, 0, 0, 1], 40_000);
+
+/// How long a client takes to open whose websocket comes from there, with these headers.
+fn opens_in(config: Config, proxy: Option<([u8; 4], u16)>, named: &str) -> (World, Duration) {
+    let mut world = World::new(1, config);
+    let proxy = proxy.map_or(world.next_address(), SocketAddr::from);
+    let headers = [("X-Forwarded-For", named)];
+    world.join_through(proxy, "/", &headers, Manners::Good, Plane::Stock);
+    let began = world.now;
+    while world.seen.is_empty() && world.turn(began + 5 * SECOND) {}
+    assert_eq!(world.take_seen(), [Seen::Open(PeerId::from(0))]);
+    let took = world.now - began;
+    (world, took)
+}
+
+fn remote(world: &World) -> SocketAddr {
+    world.infos[&PeerId::from(0)].remote
+}
+
+#[test]
+fn t22_a_forwarded_address_counts_from_a_trusted_proxy_only() {
+    let (world, _) = opens_in(proxied(), Some(PROXY), "1.1.1.1, 198.51.100.1, 10.0.0.1");
+    assert_eq!(remote(&world), "198.51.100.1:0".parse().unwrap());
+    let stranger = ([10, 0, 0, 2], 40_000);
+    let (world, _) = opens_in(proxied(), Some(stranger), "198.51.100.1");
+    assert_eq!(remote(&world), stranger.into());
+    let (world, _) = opens_in(Config::default(), Some(PROXY), "198.51.100.1");
+    assert_eq!(remote(&world), PROXY.into());
+}
+
+/// A check from the address that the websocket comes from is as good as a nomination, and a
+/// trusted proxy vouches for that address.
+#[test]
+fn through_a_trusted_proxy_it_opens_as_soon_as_directly() {
+    let (_, direct) = opens_in(Config::default(), None, "");
+    let (_, through) = opens_in(proxied(), Some(PROXY), "198.51.100.1");
+    let (_, elsewhere) = opens_in(proxied(), Some(PROXY), "203.0.113.9");
+    assert_eq!(through, direct);
+    assert!(elsewhere > direct, "{elsewhere:?} {direct:?}");
+}
+
+/// How many of so many silent clients from there are on their way, and of which kind the
+/// refusals are.
+fn crowd(config: Config, remote: &str, headers: &str, clients: usize) -> (usize, Vec<Refusal>) {
+    let mut door = Door::new(config);
+    let (mut refusals, mut alive) = (Vec::new(), 0_usize);
+    for _ in 0..clients {
+        let id = door.knock(remote, headers);
+        refusals.extend(door.heard(id).1);
+        alive += 1;
+    }
+    alive -= refusals.len();
+    assert!(refusals.iter().all(|refusal| refusal.stage == Stage::Accept), "{refusals:?}");
+    (alive, refusals)
+}
+
+#[test]
+fn t19_two_thousand_from_one_address_keep_nobody_else_out() {
+    let (alive, refusals) = crowd(Config::default(), "198.51.100.7:1", "", 2_000);
+    assert_eq!((alive, refusals.len()), (8, 1_992));
+    let mut world = World::new(1, Config { half_open: 16, ..Config::default() });
+    for client in 0..2_000 {
+        let attacker = ([203, 0, 113, 5], client);
+        world.join_through(attacker.into(), "/", &[], Manners::Silent, Plane::Stock);
+        if client == 1_000 {
+            world.join(Manners::Good);
+        }
+        world.turn(world.now + SECOND / 1_000);
+    }
+    assert_eq!(world.heard(1_001), [Heard::Open]);
+    let ended = |line: &usize| matches!(world.heard(*line), [Heard::Closed(..)]);
+    assert!((0..2_000).filter(ended).count() > 1_900);
+    world.run(20 * SECOND);
+    assert_eq!((0..2_001).filter(|line| matches!(world.heard(*line), [Heard::Open])).count(), 1);
+}
+
+#[test]
+fn an_address_is_an_ipv4_one_or_64_bits_of_ipv6() {
+    let mut door = Door::new(Config { half_open_per_address: 1, ..Config::default() });
+    let mut refused = |remote: &str| {
+        let id = door.knock(remote, "");
+        door.heard(id).1.len()
+    };
+    assert_eq!(refused("[2001:db8::1]:1"), 0);
+    assert_eq!(refused("[2001:db8:0:1::1]:1"), 0);
+    assert_eq!(refused("[2001:db8::2]:1"), 1);
+    assert_eq!(refused("198.51.100.7:1"), 0);
+    assert_eq!(refused("198.51.100.8:1"), 0);
+    assert_eq!(refused("[::ffff:198.51.100.8]:1"), 1);
+}
+
+#[test]
+fn private_addresses_have_more_room_and_none_behind_a_trusted_proxy() {
+    for private in ["127.0.0.1:1", "[::1]:1", "192.168.1.5:1", "[fd00::1]:1"] {
+        assert_eq!(crowd(Config::default(), private, "", 40).0, 32, "{private}");
+    }
+    // Whom a trusted proxy names is a client like any other.
+    for named in ["203.0.113.9", "192.168.1.5", "127.0.0.1"] {
+        let header = format!("X-Forwarded-For: {named}\r\n");
+        let (alive, refusals) = crowd(proxied(), "10.0.0.1:1", &header, 40);
+        assert_eq!((alive, refusals[0].remote.ip()), (8, named.parse().unwrap()), "{named}");
+    }
+    // The proxy itself has room for all its clients.
+    let mut door = Door::new(proxied());
+    for client in 0..200 {
+        let header = format!("X-Forwarded-For: 203.0.113.{client}\r\n");
+        let id = door.knock("10.0.0.1:1", &header);
+        assert_eq!(door.heard(id).1, []);
+    }
+}
+
+#[test]
+fn an_address_has_so_many_peers() {
+    let mut world = World::new(1, Config { peers_per_address: 2, ..Config::default() });
+    let clients: Vec<_> = (0..3).map(|_| world.join(Manners::Good)).collect();
+    world.run(3 * SECOND);
+    let late = world.join(Manners::Good);
+    world.run(3 * SECOND);
+    let words = "accept: 2 peers have this address already".to_owned();
+    let heard: Vec<_> = clients.iter().map(|line| world.take_heard(*line)).collect();
+    assert_eq!(heard.iter().filter(|heard| **heard == [Heard::Open]).count(), 2, "{heard:?}");
+    assert_eq!(world.take_heard(late), [Heard::Closed(1008, words)]);
+    // One leaves, one comes.
+    let leaving = heard.iter().position(|heard| *heard == [Heard::Open]).unwrap();
+    world.act(clients[leaving], |agent, now| agent.close_websocket(now));
+    world.run(SECOND);
+    let next = world.join(Manners::Good);
+    world.run(3 * SECOND);
+    assert_eq!(world.heard(next), [Heard::Open]);
+}
+
+#[test]
+fn t19_two_thousand_connects_to_a_real_server() {
+    let (server, queue) = Server::bind("127.0.0.1:0", Config::default()).unwrap();
+    let mut idle = VecDeque::new();
+    for _ in 0..2_000 {
+        idle.push_back(TcpStream::connect(server.local_addr()).unwrap());
+        if idle.len() > 200 {
+            idle.pop_front();
+        }
+    }
+    let client = Client::connect(server.local_addr()).unwrap();
+    assert_eq!(queue.wait(SECOND), [Event::Open(PeerId::from(0))]);
+    let stats = server.stats();
+    assert!(stats.accepted == 2_001 && stats.refused >= 2_000 - 32, "{stats:?}");
+    drop(client);
 }

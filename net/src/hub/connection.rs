@@ -9,16 +9,21 @@ use net_rtc::{OfferOptions, Path};
 use net_signal::{Candidate, Negotiation};
 use net_ws::{Message, Request, Socket};
 
+use super::census::Place;
 use super::core::Core;
 use super::ending::{Ending, Full};
 use super::form::Form;
+use super::forwarded::Client;
 use super::{ConnectionId, Output};
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
 
 #[derive(Debug)]
 pub(super) struct Connection {
     id: ConnectionId,
+    /// The client's address; that of a proxy until the request says more.
     remote: SocketAddr,
+    /// Where it counts; `None` while only its proxy is known.
+    place: Option<Place>,
     began: Instant,
     websocket: Socket,
     phase: Phase,
@@ -70,11 +75,16 @@ impl Connection {
         now: Instant,
         id: ConnectionId,
         remote: SocketAddr,
-        config: &Config,
+        place: Option<Place>,
+        core: &mut Core,
     ) -> Connection {
-        let websocket = Socket::accept(now, config.websocket());
+        core.census.arrive(id);
+        if let Some(place) = place {
+            core.census.settle(id, place);
+        }
+        let websocket = Socket::accept(now, core.config.websocket());
         let phase = Phase::Upgrading;
-        Connection { id, remote, began: now, websocket, phase, wake: None, over: false }
+        Connection { id, remote, place, began: now, websocket, phase, wake: None, over: false }
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
@@ -118,11 +128,15 @@ impl Connection {
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
         let reason = ending.reason();
-        let code = reason.code();
+        let code = ending.code();
         let words = match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Ending => return,
-            Phase::Upgrading | Phase::Setup(_) => self.refuse(now, &ending, core),
+            Phase::Upgrading | Phase::Setup(_) => {
+                core.census.refuse(self.id, self.place);
+                self.refuse(now, &ending, core)
+            }
             Phase::Open(id, _) => {
+                core.census.close(self.place.expect("a peer's request told"));
                 debug!("peer {id} at {} closed: {reason}", self.remote);
                 core.open.remove(&id);
                 let words = reason.to_string();
@@ -216,19 +230,31 @@ impl Connection {
     }
 
     fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
+        let client = Client::of(self.remote, request, &core.config.trusted_proxies);
+        self.remote = client.address();
         if let Err(bad) = core.origins.check(request) {
             return self.finish(now, bad, core);
         }
         // Whoever is refused from here on hears why: browsers do not show an answer in HTTP.
         self.websocket.admit(now, None);
-        if core.is_full() {
-            return self.finish(now, Full::Peers, core);
+        if let Err(full) = self.settle(client, core) {
+            return self.finish(now, full, core);
         }
         let (form, query) = Form::asked(request.query());
         let (remote, path) = (self.remote, request.path().to_owned());
         let info = PeerInfo { remote, path, query, link: Path::default() };
         let negotiation = self.offer(now, form, core);
         self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+    }
+
+    /// Counts the connection where its client is, if there is room.
+    fn settle(&mut self, client: Client, core: &mut Core) -> Result<(), Full> {
+        let place = Place::of(client);
+        if self.place.is_none() {
+            core.settle(self.id, place)?;
+            self.place = Some(place);
+        }
+        core.room_for_peer(place)
     }
 
     fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
@@ -299,8 +325,10 @@ impl Connection {
         if !matches!(self.phase, Phase::Setup(_)) {
             return;
         }
-        let Some(id) = core.admit(self.id) else {
-            return self.finish(now, Full::Peers, core);
+        let place = self.place.expect("the request told");
+        let id = match core.admit(self.id, place) {
+            Ok(id) => id,
+            Err(full) => return self.finish(now, full, core),
         };
         let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
         let Setup { info, negotiation, early, .. } = *setup;

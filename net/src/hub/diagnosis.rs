@@ -6,7 +6,7 @@ use std::time::Duration;
 use net_rtc::Evidence;
 use net_ws::BadRequest;
 
-use super::ending::{Ending, Full};
+use super::ending::{Ending, Full, Scope};
 use super::origins::BadOrigin;
 use super::reach::Reach;
 use crate::{CloseReason, Config, Stage};
@@ -52,7 +52,8 @@ impl Case<'_> {
     pub(super) fn stage(&self, ending: &Ending) -> Stage {
         use net_rtc::CloseReason as Rtc;
         match (ending, self.evidence) {
-            (Ending::Full(Full::Peers | Full::HalfOpen) | Ending::Origin(_), _) => Stage::Accept,
+            (Ending::Full(Full::Early), Some(evidence)) => evidence.stage.into(),
+            (Ending::Full(_) | Ending::Origin(_), _) => Stage::Accept,
             (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
             (_, None) => Stage::Upgrade,
             (_, Some(evidence)) => evidence.stage.into(),
@@ -73,15 +74,31 @@ impl Case<'_> {
     }
 
     fn full(&self, full: Full) -> Words {
-        let Config { peers, half_open, .. } = self.config;
         match full {
-            Full::Peers => {
-                Words::new(format!("the server is full: {peers} peers")).set("raise Config::peers")
+            Full::Peers(Scope::All) => {
+                Words::new(format!("the server is full: {} peers", self.config.peers))
+                    .set("raise Config::peers")
             }
-            Full::HalfOpen => Words::new(format!("{half_open} others are on their way to open"))
-                .set("raise Config::half_open"),
+            Full::Peers(scope) => {
+                let peers = scope.peers(self.config);
+                Words::new(format!("{peers} peers have this address already"))
+                    .set(raise("peers", scope))
+            }
+            Full::HalfOpen(scope) => Words::new(self.others(scope)).set(raise("half_open", scope)),
+            Full::GaveWay(scope) => {
+                Words::new(format!("gave way to a newer one: {}", self.others(scope)))
+                    .set(raise("half_open", scope))
+            }
             Full::Early => Words::new("too many messages before the answer")
                 .set("wait for the open channel, or raise Config::early_bytes or early_messages"),
+        }
+    }
+
+    fn others(&self, scope: Scope) -> String {
+        let half_open = scope.half_open(self.config);
+        match scope {
+            Scope::All => format!("{half_open} others are on their way to open"),
+            _ => format!("{half_open} others of this address are on their way to open"),
         }
     }
 
@@ -194,6 +211,18 @@ fn request(why: &BadRequest) -> Words {
             Words::new(why.to_string()).set("has the page's site very large cookies?")
         }
         other => Words::new(other.to_string()),
+    }
+}
+
+/// Which bound to raise, of `peers` or of `half_open`.
+fn raise(what: &str, scope: Scope) -> String {
+    match scope {
+        Scope::All => format!("raise Config::{what}"),
+        Scope::Address => format!("raise Config::{what}_per_address"),
+        Scope::LocalAddress => format!(
+            "do they come through a proxy? Then set Config::trusted_proxies; or raise \
+             Config::{what}_per_local"
+        ),
     }
 }
 
@@ -361,11 +390,17 @@ mod tests {
 
     #[test]
     fn what_is_full_names_its_bound() {
-        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers);
+        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers(Scope::All));
         assert_says(peers, Stage::Accept, "the server is full: 1024 peers", "Config::peers");
-        let half = said(Duration::ZERO, None, Full::HalfOpen);
+        let peers = said(SECOND, None, Full::Peers(Scope::Address));
+        let cause = "64 peers have this address already";
+        assert_says(peers, Stage::Accept, cause, "Config::peers_per_address");
+        let half = said(Duration::ZERO, None, Full::HalfOpen(Scope::All));
         let cause = "1024 others are on their way to open";
         assert_says(half, Stage::Accept, cause, "Config::half_open");
+        let half = said(SECOND, None, Full::GaveWay(Scope::LocalAddress));
+        let cause = "gave way to a newer one: 32 others of this address are on their way to open";
+        assert_says(half, Stage::Accept, cause, "Config::trusted_proxies");
         let early = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Early);
         let cause = "too many messages before the answer";
         assert_says(early, Stage::Answer, cause, "Config::early_bytes");

@@ -1,7 +1,7 @@
 //! What ended a connection, as the part that noticed says it.
 
 use super::origins::BadOrigin;
-use crate::CloseReason;
+use crate::{CloseReason, Config};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -22,12 +22,42 @@ pub(super) enum Ending {
 /// Which bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// `Config::peers`.
-    Peers,
-    /// `Config::half_open`.
-    HalfOpen,
+    /// That of peers.
+    Peers(Scope),
+    /// That of connections on their way, and none of them can give way.
+    HalfOpen(Scope),
+    /// The same, and this is the one that gives way.
+    GaveWay(Scope),
     /// `Config::early_bytes` or `Config::early_messages`.
     Early,
+}
+
+/// Of whom a bound counts the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    /// Those of one address.
+    Address,
+    /// Those of one address of this machine or of a private network.
+    LocalAddress,
+}
+
+impl Scope {
+    pub(super) fn peers(self, config: &Config) -> usize {
+        match self {
+            Scope::All => config.peers,
+            Scope::Address => config.peers_per_address,
+            Scope::LocalAddress => config.peers_per_local,
+        }
+    }
+
+    pub(super) fn half_open(self, config: &Config) -> usize {
+        match self {
+            Scope::All => config.half_open,
+            Scope::Address => config.half_open_per_address,
+            Scope::LocalAddress => config.half_open_per_local,
+        }
+    }
 }
 
 impl Ending {
@@ -39,6 +69,14 @@ impl Ending {
             Ending::Full(full) => CloseReason::Limit(full.name().into()),
             Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
             Ending::Other(reason) => reason,
+        }
+    }
+
+    /// The websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
+    pub(super) fn code(&self) -> u16 {
+        match self {
+            Ending::Full(Full::HalfOpen(_) | Full::GaveWay(_)) => 1013,
+            other => other.reason().code(),
         }
     }
 
@@ -54,8 +92,8 @@ impl Ending {
 impl Full {
     fn name(self) -> &'static str {
         match self {
-            Full::Peers => "peers",
-            Full::HalfOpen => "half-open connections",
+            Full::Peers(_) => "peers",
+            Full::HalfOpen(_) | Full::GaveWay(_) => "half-open connections",
             Full::Early => "messages before the answer",
         }
     }

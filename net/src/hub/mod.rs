@@ -5,11 +5,13 @@
 //! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
 //! This module may change in any version.
 
+mod census;
 mod connection;
 mod core;
 mod diagnosis;
 mod ending;
 mod form;
+mod forwarded;
 mod lines;
 mod origins;
 mod reach;
@@ -21,9 +23,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
+use self::census::{GivesWay, Place};
 use self::connection::Connection;
 use self::core::Core;
-use self::ending::{Ending, Full};
+use self::ending::{Full, Scope};
+use self::forwarded::Client;
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
 
 pub use net_rtc::Transmit;
@@ -126,14 +130,15 @@ impl Hub {
     /// Takes a new connection, or `None` if there are too many.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.now = Some(now);
-        if self.connections.len() - self.core.open.len() >= self.core.config.half_open {
-            let ending = Ending::Full(Full::HalfOpen);
-            self.core.refuse(now, remote, Duration::ZERO, None, &ending);
+        let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
+        if let Err(full) = self.make_room(place) {
+            self.core.refuse(now, remote, Duration::ZERO, None, &full.into());
             return None;
         }
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(id, Connection::new(now, id, remote, &self.core.config));
+        let connection = Connection::new(now, id, remote, place, &mut self.core);
+        self.connections.insert(id, connection);
         self.with(id, |connection, core| connection.handle_timeout(now, core));
         Some(id)
     }
@@ -209,6 +214,7 @@ impl Hub {
 
     /// The first `written` bytes of [`outgoing`](Hub::outgoing) are written.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
+        self.now = Some(now);
         self.with(id, |connection, core| connection.advance(now, written, core));
     }
 
@@ -273,9 +279,29 @@ impl Hub {
         self.with(id, |connection, core| connection.on_channel(now, event, core));
     }
 
-    /// The only way to change a connection: what it has to write, when it wants to be woken
-    /// and whether it is over is looked at afterwards.
+    /// Makes room for a new connection. Those that are saying goodbye count on their own.
+    fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
+        let not_open = self.connections.len() - self.core.open.len();
+        if not_open >= self.core.config.half_open.saturating_mul(2) {
+            return Err(Full::HalfOpen(Scope::All));
+        }
+        self.core.make_room(place)
+    }
+
+    /// The way to change a connection: who has to give way for it ends afterwards.
     fn with(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
+        self.with_one(id, change);
+        while let Some(GivesWay { id, scope }) = self.core.giving_way.pop() {
+            let now = self.now.expect("nothing happens before the first call");
+            self.with_one(id, |connection, core| {
+                connection.finish(now, Full::GaveWay(scope), core);
+            });
+        }
+    }
+
+    /// Changes one: what it has to write, when it wants to be woken and whether it is over is
+    /// looked at afterwards.
+    fn with_one(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = connection.wake();
         change(connection, &mut self.core);
