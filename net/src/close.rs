@@ -29,8 +29,10 @@ pub enum CloseReason {
     /// The other side asked for more than it may have, with the limit in words.
     Limit(String),
     /// It was not let in, with the cause in words: the page's origin is not in
-    /// `Config::origins`.
+    /// `Config::origins`, or `Config::accept` says no.
     Refused(String),
+    /// `Config::accept` panicked at its request.
+    AcceptPanicked,
     /// The server was dropped.
     Shutdown,
 }
@@ -49,6 +51,7 @@ impl CloseReason {
             CloseReason::WebRtcFailed(..) => "webrtc failed",
             CloseReason::Limit(_) => "limit",
             CloseReason::Refused(_) => "refused",
+            CloseReason::AcceptPanicked => "accept panicked",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -65,6 +68,7 @@ impl CloseReason {
             | CloseReason::WebRtcFailed(..)
             | CloseReason::Limit(_)
             | CloseReason::Refused(_) => 1008,
+            CloseReason::AcceptPanicked => 1011,
         }
     }
 }

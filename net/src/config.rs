@@ -4,7 +4,7 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Prefix;
+use crate::{Accept, Prefix};
 
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
@@ -109,12 +109,25 @@ pub struct Config {
     /// [`origins`](Config::origins) is a list. Default `false`.
     pub originless: bool,
 
+    /// Says who may become a peer, and what is to be known of him. Default `None`: everyone
+    /// that the other settings let in.
+    pub accept: Option<Accept>,
+
+    /// Threads on which [`accept`](Config::accept) is asked, at least 1. Default 4: so many
+    /// requests are thought about at once.
+    pub accept_threads: usize,
+
+    /// Requests that may wait for one of them. Default 256. One more is answered 503 and refused
+    /// as `Limit`. One that leaves, or has waited too long, is not asked about any more.
+    pub accept_queue: usize,
+
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
     /// [`Connecting::COMPATIBLE`] when it asks for that.
     pub connecting: Connecting,
 
-    /// From the TCP connection to the end of the websocket's upgrade. Default 5 s.
+    /// From the TCP connection to the end of the websocket's upgrade, the verdict of
+    /// [`accept`](Config::accept) included. Default 5 s.
     pub upgrade_timeout: Duration,
 
     /// From the offer to the answer. Default 10 s.
@@ -189,6 +202,9 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             origins: None,
             originless: false,
+            accept: None,
+            accept_threads: 4,
+            accept_queue: 256,
             connecting: Connecting::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::hub::{ConnectionId, Hub, Input as HubInput, Output as HubOutput, Transmit};
-use net::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
+use net::hub::{
+    ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Transmit,
+};
+use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -59,6 +61,7 @@ struct Line {
 enum Parcel {
     Up(usize, Vec<u8>),
     UpEnd(usize),
+    Verdict(ConnectionId, Result<Verdict, NoVerdict>),
     Down(usize, Vec<u8>),
     DownEnd(usize),
     DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Rc<[u8]> },
@@ -74,7 +77,10 @@ pub struct World {
     pub seen: Vec<Seen>,
     /// What the server knew of each peer when it opened.
     pub infos: BTreeMap<PeerId, PeerInfo>,
+    /// How long the application thinks about who may become a peer.
+    pub thinks: Duration,
     hub: Hub,
+    accept: Option<Accept>,
     lines: Vec<Line>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
@@ -108,6 +114,8 @@ impl World {
             now: Instant::now(),
             seen: Vec::new(),
             infos: BTreeMap::new(),
+            thinks: Duration::ZERO,
+            accept: config.accept.clone(),
             hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
             lines: Vec::new(),
             parcels: BTreeMap::new(),
@@ -306,6 +314,9 @@ impl World {
         match parcel {
             Parcel::Up(line, bytes) => self.up(line, |id| HubInput::Bytes(id, &bytes)),
             Parcel::UpEnd(line) => self.up(line, HubInput::End),
+            Parcel::Verdict(id, verdict) => {
+                self.hub.handle_input(now, HubInput::Verdict(id, &verdict));
+            }
             Parcel::Down(line, bytes) => self.down(line, Input::Bytes(&bytes)),
             Parcel::DownEnd(line) => self.down(line, Input::End),
             Parcel::DatagramUp { source, destination, contents } => {
@@ -353,11 +364,18 @@ impl World {
                 }
                 HubOutput::Closed { id, reason } => self.seen.push(Seen::Closed(id, reason)),
                 HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
+                HubOutput::Ask(question) => self.ask(&question),
                 HubOutput::Write(id) => self.write_down(id),
                 HubOutput::Drop(id) => self.hang_up(id),
                 HubOutput::Transmit(transmit) => self.transmit_down(transmit),
             }
         }
+    }
+
+    fn ask(&mut self, question: &Question) {
+        let accept = self.accept.as_ref().expect("only who wants to be asked is");
+        let verdict = accept.ask(&question.request);
+        self.post(self.now + self.thinks, Parcel::Verdict(question.connection, verdict));
     }
 
     fn collect_line(&mut self, number: usize) {

@@ -1,21 +1,23 @@
 //! One connection: its websocket, its negotiation, and whether it is a peer.
 
+mod admission;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
-use net_rtc::{OfferOptions, Path};
-use net_signal::{Candidate, Negotiation};
-use net_ws::{Message, Request, Socket};
+use net_signal::Negotiation;
+use net_ws::{Message, Socket};
 
+use super::asked::Asked;
 use super::census::Place;
 use super::core::Core;
+use super::diagnosis::Came;
 use super::ending::{Ending, Full};
-use super::form::Form;
-use super::forwarded::Client;
+use super::setup::Setup;
 use super::{ConnectionId, Output};
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
+use crate::{CloseReason, Config, Delivery, PeerId};
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -32,42 +34,22 @@ pub(super) struct Connection {
 }
 
 /// ```text
-///   Upgrading --upgraded--> Setup --channel opened--> Open
-///       '----------------------'------- finish --------'--> Ending
+///   Upgrading --requested--> Asking --verdict--> Setup --channel opened--> Open
+///       '-----------nobody to ask-------------------^                        |
+///   all of them --finish--> Ending <-----------------------------------------'
 /// ```
 #[derive(Debug)]
 enum Phase {
-    /// The websocket's upgrade is on its way.
+    /// The websocket's request is on its way.
     Upgrading,
+    /// The application is asked whether it may become a peer.
+    Asking(Box<Asked>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Setup(Box<Setup>),
     /// A peer. Texts are still looked at: late candidates are harmless, other things are not.
     Open(PeerId, Box<Negotiation>),
     /// The goodbye is on its way; the application has heard already.
     Ending,
-}
-
-#[derive(Debug)]
-struct Setup {
-    info: PeerInfo,
-    negotiation: Negotiation,
-    early: Vec<Bytes>,
-    early_bytes: usize,
-}
-
-impl Setup {
-    fn new(info: PeerInfo, negotiation: Negotiation) -> Setup {
-        Setup { info, negotiation, early: Vec::new(), early_bytes: 0 }
-    }
-
-    fn push_early(&mut self, message: Bytes) {
-        self.early_bytes += message.len();
-        self.early.push(message);
-    }
-
-    fn is_over(&self, config: &Config) -> bool {
-        self.early.len() > config.early_messages || self.early_bytes > config.early_bytes
-    }
 }
 
 impl Connection {
@@ -129,11 +111,12 @@ impl Connection {
         let ending = ending.into();
         let reason = ending.reason();
         let code = ending.code();
+        let came = self.came(core);
         let words = match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Ending => return,
-            Phase::Upgrading | Phase::Setup(_) => {
+            Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
                 core.census.refuse(self.id, self.place);
-                self.refuse(now, &ending, core)
+                self.refuse(now, came, &ending, core)
             }
             Phase::Open(id, _) => {
                 core.census.close(self.place.expect("a peer's request told"));
@@ -153,11 +136,19 @@ impl Connection {
     }
 
     /// Tells why this connection does not become a peer; gives the words for the client.
-    fn refuse(&self, now: Instant, ending: &Ending, core: &mut Core) -> String {
+    fn refuse(&self, now: Instant, came: Came, ending: &Ending, core: &mut Core) -> String {
         let age = now.saturating_duration_since(self.began);
-        let evidence = core.endpoint.evidence(&self.id);
-        let refusal = core.refuse(now, self.remote, age, evidence, ending);
+        let refusal = core.refuse(now, self.remote, age, came, ending);
         format!("{}: {}", refusal.stage, refusal.cause)
+    }
+
+    /// How far it has come, before it is open.
+    fn came(&self, core: &Core) -> Came {
+        match (&self.phase, core.endpoint.evidence(&self.id)) {
+            (Phase::Asking(_), _) => Came::Asked,
+            (_, Some(evidence)) => Came::Offered(evidence),
+            (_, None) => Came::Connected,
+        }
     }
 
     pub(super) fn outgoing(&self) -> &[u8] {
@@ -196,7 +187,7 @@ impl Connection {
         loop {
             match self.websocket.poll_output() {
                 net_ws::Output::Timeout(wake) => return wake,
-                net_ws::Output::Upgraded(request) => self.upgraded(now, &request, core),
+                net_ws::Output::Upgraded(head) => self.requested(now, head, core),
                 net_ws::Output::Message(Message::Text(text)) => self.text(now, &text, core),
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
@@ -225,54 +216,8 @@ impl Connection {
         match &mut self.phase {
             Phase::Setup(setup) => Some(&mut setup.negotiation),
             Phase::Open(_, negotiation) => Some(negotiation),
-            Phase::Upgrading | Phase::Ending => None,
+            Phase::Upgrading | Phase::Asking(_) | Phase::Ending => None,
         }
-    }
-
-    fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
-        let client = Client::of(self.remote, request, &core.config.trusted_proxies);
-        self.remote = client.address();
-        if let Err(bad) = core.origins.check(request) {
-            return self.finish(now, bad, core);
-        }
-        // Whoever is refused from here on hears why: browsers do not show an answer in HTTP.
-        self.websocket.admit(now, None);
-        if let Err(full) = self.settle(client, core) {
-            return self.finish(now, full, core);
-        }
-        let (form, query) = Form::asked(request.query());
-        let (remote, path) = (self.remote, request.path().to_owned());
-        let info = PeerInfo { remote, path, query, link: Path::default() };
-        let negotiation = self.offer(now, form, core);
-        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
-    }
-
-    /// Counts the connection where its client is, if there is room.
-    fn settle(&mut self, client: Client, core: &mut Core) -> Result<(), Full> {
-        let place = Place::of(client);
-        if self.place.is_none() {
-            core.settle(self.id, place)?;
-            self.place = Some(place);
-        }
-        core.room_for_peer(place)
-    }
-
-    fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
-        let connecting = form.connecting(&core.config);
-        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
-        let offer = core.endpoint.offer_with(now, self.id, options);
-        let offer = offer.expect("connection ids are never reused");
-        let candidates = offer.candidates.iter().map(|candidate| Candidate {
-            candidate: candidate.clone(),
-            sdp_mid: offer.mid.clone(),
-            sdp_m_line_index: 0,
-            username_fragment: offer.ufrag.clone(),
-        });
-        let offer_in = match connecting.negotiated {
-            true => Negotiation::offer_negotiated,
-            false => Negotiation::offer,
-        };
-        offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
     }
 
     fn signal(&mut self, now: Instant, text: String) {
@@ -350,6 +295,7 @@ impl Phase {
     fn name(&self) -> &'static str {
         match self {
             Phase::Upgrading => "upgrading",
+            Phase::Asking(_) => "asking",
             Phase::Setup(_) => "setup",
             Phase::Open(..) => "open",
             Phase::Ending => "ending",

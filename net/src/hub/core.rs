@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use net_rtc::{Endpoint, Evidence};
 
 use super::census::{Census, GivesWay, Place};
-use super::diagnosis::Case;
+use super::diagnosis::{Came, Case};
 use super::ending::{Ending, Full, Scope};
 use super::forwarded::is_trusted;
 use super::lines::Lines;
 use super::origins::Origins;
 use super::reach::Reach;
 use super::{ConnectionId, Output};
-use crate::{Config, PeerId, Refusal, Stage};
+use crate::{CloseReason, Config, PeerId, Refusal, Stage};
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -100,22 +100,22 @@ impl Core {
     }
 
     /// Tells that a connection will not become a peer, and why. `age` is the time since it
-    /// connected, `evidence` what was heard since the offer.
+    /// connected, `came` how far it has come since.
     pub(super) fn refuse(
         &mut self,
         now: Instant,
         remote: SocketAddr,
         age: Duration,
-        evidence: Option<Evidence>,
+        came: Came,
         ending: &Ending,
     ) -> Refusal {
         let ip = remote.ip();
-        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, evidence };
+        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, came };
         let (stage, words) = (case.stage(ending), case.words(ending));
         let (cause, setting) = (words.cause, words.setting);
         let refusal = Refusal { remote, stage, reason: ending.reason(), cause, setting };
         if let Some(unwritten) = self.lines.admit(now) {
-            log(&refusal, evidence, unwritten);
+            log(&refusal, came.evidence(), unwritten);
         }
         self.outputs.push_back(Output::Refused(refusal.clone()));
         refusal
@@ -130,6 +130,7 @@ fn is_proven(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
 /// One line with everything. What keeps honest clients out is a warning.
 fn log(refusal: &Refusal, evidence: Option<Evidence>, unwritten: u64) {
     let level = match refusal.stage {
+        _ if refusal.reason == CloseReason::AcceptPanicked => log::Level::Error,
         Stage::Ice | Stage::Dtls | Stage::Channel if refusal.setting.is_some() => log::Level::Warn,
         _ => log::Level::Info,
     };

@@ -1,6 +1,7 @@
 //! What ended a connection, as the part that noticed says it.
 
 use super::origins::BadOrigin;
+use crate::accept::NoVerdict;
 use crate::{CloseReason, Config};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub(super) enum Ending {
     Full(Full),
     /// Its page may not.
     Origin(BadOrigin),
+    /// The application says no.
+    Unwanted { status: u16, reason: String },
+    /// The application does not say.
+    NoVerdict(NoVerdict),
     /// The application, or the hub itself.
     Other(CloseReason),
 }
@@ -68,6 +73,9 @@ impl Ending {
             Ending::WebRtc(reason) => reason.into(),
             Ending::Full(full) => CloseReason::Limit(full.name().into()),
             Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
+            Ending::Unwanted { reason, .. } => CloseReason::Refused(reason),
+            Ending::NoVerdict(NoVerdict::Busy) => CloseReason::Limit("open questions".into()),
+            Ending::NoVerdict(NoVerdict::Panicked) => CloseReason::AcceptPanicked,
             Ending::Other(reason) => reason,
         }
     }
@@ -84,6 +92,8 @@ impl Ending {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Ending::Origin(_) => Some(403),
+            Ending::Unwanted { status, .. } => Some(*status),
+            Ending::NoVerdict(NoVerdict::Panicked) => Some(500),
             _ => None,
         }
     }
@@ -130,6 +140,12 @@ impl From<net_rtc::CloseReason> for Ending {
 impl From<Full> for Ending {
     fn from(full: Full) -> Ending {
         Ending::Full(full)
+    }
+}
+
+impl From<NoVerdict> for Ending {
+    fn from(none: NoVerdict) -> Ending {
+        Ending::NoVerdict(none)
     }
 }
 

@@ -5,6 +5,7 @@
 //! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
 //! This module may change in any version.
 
+mod asked;
 mod census;
 mod connection;
 mod core;
@@ -15,6 +16,7 @@ mod forwarded;
 mod lines;
 mod origins;
 mod reach;
+mod setup;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,10 +28,13 @@ use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 use self::census::{GivesWay, Place};
 use self::connection::Connection;
 use self::core::Core;
+use self::diagnosis::Came;
 use self::ending::{Full, Scope};
 use self::forwarded::Client;
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
+use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 
+pub use self::asked::Question;
+pub use crate::accept::NoVerdict;
 pub use net_rtc::Transmit;
 
 /// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
@@ -52,6 +57,9 @@ pub enum Input<'a> {
         /// Its payload.
         contents: &'a [u8],
     },
+    /// The application's answer to [`Output::Ask`] about this connection; nothing happens if it
+    /// is gone.
+    Verdict(ConnectionId, &'a Result<Verdict, NoVerdict>),
     /// The time of the last [`Output::Timeout`] has come.
     Timeout,
 }
@@ -84,6 +92,9 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// Ask [`Config::accept`], which is there: [`Input::Verdict`] is the answer. Without one the
+    /// connection ends after [`Config::upgrade_timeout`].
+    Ask(Question),
     /// A connection will not become a peer.
     Refused(Refusal),
     /// Send this datagram.
@@ -132,7 +143,7 @@ impl Hub {
         self.now = Some(now);
         let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
         if let Err(full) = self.make_room(place) {
-            self.core.refuse(now, remote, Duration::ZERO, None, &full.into());
+            self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full.into());
             return None;
         }
         let id = ConnectionId(self.next_connection);
@@ -152,6 +163,9 @@ impl Hub {
             }
             Input::End(id) => self.with(id, |connection, core| connection.handle_end(now, core)),
             Input::Timeout => self.handle_timeout(now),
+            Input::Verdict(id, verdict) => {
+                self.with(id, |connection, core| connection.on_verdict(now, verdict, core));
+            }
             Input::Datagram { source, destination, contents } => {
                 let datagram = net_rtc::Input::Datagram { source, destination, contents };
                 self.core.endpoint.handle_input(now, datagram);
