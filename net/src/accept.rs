@@ -56,7 +56,8 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// What the application wants to know of the peer while it lives:
-    /// [`PeerInfo::value`](crate::PeerInfo::value).
+    /// [`PeerInfo::value`](crate::PeerInfo::value). It may be dropped on the server's own thread,
+    /// so its `Drop` must neither wait nor panic.
     pub value: Arc<dyn Any + Send + Sync>,
     /// The subprotocol, one of [`Request::protocols`]; another is left out. A browser that
     /// offers some hangs up if none of them is chosen.
@@ -100,7 +101,7 @@ impl Verdict {
 }
 
 impl Accept {
-    /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config), which
+    /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which
     /// counts from the TCP connection: a request that has no verdict by then is answered 503, one
     /// whose verdict is a panic 500.
     pub fn new(hook: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Accept {

@@ -259,6 +259,34 @@ fn while_it_thinks_the_others_go_on_and_too_many_questions_are_answered_503() {
 }
 
 #[test]
+fn whoever_left_the_line_is_not_asked_about() {
+    let (asked, begun) = channel();
+    let (go_on, wait) = channel::<()>();
+    let channels = Mutex::new((asked, wait));
+    let accept = Accept::new(move |request| {
+        let (asked, wait) = &*channels.lock().unwrap();
+        asked.send(request.path().to_owned()).unwrap();
+        // The end of the test is as good.
+        _ = wait.recv();
+        Verdict::accept(())
+    });
+    let config = Config { accept: Some(accept), accept_threads: 1, ..Config::default() };
+    let (server, _queue) = Server::bind("127.0.0.1:0", config).unwrap();
+    let mut first = ask(&server, "first");
+    assert_eq!(begun.recv_timeout(10 * SECOND).unwrap(), "/first");
+    drop(ask(&server, "leaves"));
+    let end = Instant::now() + 10 * SECOND;
+    while server.stats().refused == 0 {
+        assert!(Instant::now() < end, "nobody left");
+        std::thread::yield_now();
+    }
+    let mut last = ask(&server, "last");
+    drop(go_on);
+    assert_eq!((status(&mut first), status(&mut last)), (SWITCHING.into(), SWITCHING.into()));
+    assert_eq!(begun.try_iter().collect::<Vec<_>>(), ["/last"]);
+}
+
+#[test]
 fn the_value_is_there_while_the_peer_lives() {
     let alive = Arc::new(Mutex::new(Weak::<u32>::new()));
     let kept = alive.clone();

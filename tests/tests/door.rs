@@ -79,6 +79,42 @@ fn listed() -> Config {
     Config { origins: Some(origins.map(String::from).to_vec()), ..Config::default() }
 }
 
+/// The status of the answer to raw bytes, after which the connection ends.
+fn answer(server: &Server, bytes: &[u8]) -> String {
+    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+    tcp.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn t04_what_is_no_good_request_is_told_what_would_be() {
+    let (server, _queue) = Server::bind("127.0.0.1:0", Config::default()).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(request("").contains(from));
+        request("").replacen(from, to, 1).into_bytes()
+    };
+    let cases = [
+        (changed("GET", "POST"), "405 "),
+        (changed("HTTP/1.1", "HTTP/1.0"), "400 "),
+        (changed("Upgrade: websocket\r\n", ""), "400 "),
+        (changed("Version: 13", "Version: 8"), "426 "),
+        (changed("ZQ==", "ZQ="), "400 "),
+        (changed("Host: game.example\r\n", ""), "400 "),
+        (changed("Host: ", &("A: b\r\n".repeat(70) + "Host: ")), "431 "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), "400 "),
+    ];
+    for (number, (bytes, status)) in cases.iter().enumerate() {
+        let answer = answer(&server, bytes);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{number}: {answer}");
+        let names_version = answer.contains("\r\nSec-WebSocket-Version: 13\r\n");
+        assert_eq!(names_version, *status == "426 ", "{answer}");
+    }
+    let stages = server.refusals().stages;
+    assert_eq!(stages.into_iter().collect::<Vec<_>>(), [(Stage::Upgrade, cases.len() as u64)]);
+}
+
 #[test]
 fn without_a_list_everyone_is_let_in() {
     let mut door = Door::new(Config::default());
@@ -139,10 +175,7 @@ fn t06_who_names_no_origin_is_let_in_where_that_is_said() {
 #[test]
 fn t06_a_foreign_page_is_answered_before_the_upgrade() {
     let (server, queue) = Server::bind("127.0.0.1:0", listed()).unwrap();
-    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
-    tcp.write_all(request("Origin: https://evil.example\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer).unwrap();
+    let answer = answer(&server, request("Origin: https://evil.example\r\n").as_bytes());
     assert!(answer.starts_with(FORBIDDEN), "{answer}");
     assert!(answer.ends_with("accept: the origin https://evil.example is not allowed\n"));
     drop(server);
@@ -302,4 +335,20 @@ fn t19_two_thousand_connects_to_a_real_server() {
     let stats = server.stats();
     assert!(stats.accepted == 2_001 && stats.refused >= 2_000 - 32, "{stats:?}");
     drop(client);
+}
+
+#[test]
+fn who_takes_no_goodbye_has_no_endless_company() {
+    let config = Config { half_open: 2, ..Config::default() };
+    let wait = config.upgrade_timeout;
+    let mut door = Door::new(config);
+    // Nothing that is written to them is taken: those that give way stay, for a while.
+    for client in 1..=4 {
+        door.knock(&format!("203.0.113.{client}:1"), "");
+        while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
+    }
+    assert_eq!(door.hub.accept(door.now, ([203, 0, 113, 5], 1).into()), None);
+    door.now += wait;
+    door.hub.handle_input(door.now, Input::Timeout);
+    assert!(door.hub.accept(door.now, ([203, 0, 113, 5], 1).into()).is_some());
 }

@@ -138,7 +138,8 @@ impl Hub {
         }
     }
 
-    /// Takes a new connection, or `None` if there are too many.
+    /// Takes a new connection, for which an older one may have to give way; `None` if there are
+    /// too many and none gives way.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.now = Some(now);
         let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));

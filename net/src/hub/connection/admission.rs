@@ -69,6 +69,7 @@ impl Connection {
         core.room_for_peer(place)
     }
 
+    /// The application lets it in.
     fn accepted(&mut self, now: Instant, admission: Admission, core: &mut Core) {
         if let Phase::Asking(asked) = std::mem::replace(&mut self.phase, Phase::Upgrading) {
             self.admit(now, &asked, admission, core);
@@ -97,6 +98,7 @@ impl Connection {
         self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
     }
 
+    /// The offer that it gets.
     fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
         let connecting = form.connecting(&core.config);
         let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
