@@ -32,6 +32,12 @@ impl Request {
         self.head.headers().get(name)?.to_str().ok()
     }
 
+    /// The values of all headers of that name, in any case, in order, as they were sent: so that
+    /// what is repeated, or is not visible ASCII, can be told from what is not there.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.head.headers().get_all(name).iter().map(|value| value.as_bytes())
+    }
+
     /// Names (lower case) and values of all headers whose value is visible ASCII.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let headers = self.head.headers().iter();

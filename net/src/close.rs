@@ -28,6 +28,11 @@ pub enum CloseReason {
     WebRtcFailed(WebRtcStage, String),
     /// The other side asked for more than it may have, with the limit in words.
     Limit(String),
+    /// It was not let in, with the cause in words: the page's origin is not in
+    /// `Config::origins`, or `Config::accept` says no.
+    Refused(String),
+    /// `Config::accept` panicked at its request.
+    AcceptPanicked,
     /// The server was dropped.
     Shutdown,
 }
@@ -45,6 +50,8 @@ impl CloseReason {
             CloseReason::HandshakeTimeout => "handshake timeout",
             CloseReason::WebRtcFailed(..) => "webrtc failed",
             CloseReason::Limit(_) => "limit",
+            CloseReason::Refused(_) => "refused",
+            CloseReason::AcceptPanicked => "accept panicked",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -59,7 +66,9 @@ impl CloseReason {
             CloseReason::SlowConsumer
             | CloseReason::HandshakeTimeout
             | CloseReason::WebRtcFailed(..)
-            | CloseReason::Limit(_) => 1008,
+            | CloseReason::Limit(_)
+            | CloseReason::Refused(_) => 1008,
+            CloseReason::AcceptPanicked => 1011,
         }
     }
 }
@@ -67,9 +76,9 @@ impl CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::Protocol(cause) | CloseReason::Limit(cause) => {
-                write!(f, "{}: {cause}", self.name())
-            }
+            CloseReason::Protocol(cause)
+            | CloseReason::Limit(cause)
+            | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
             CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
             _ => f.write_str(self.name()),
         }

@@ -4,6 +4,8 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::{Accept, Prefix};
+
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
@@ -69,16 +71,63 @@ pub struct Config {
     /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
     pub peers: usize,
 
-    /// Connections that may be on their way to open at once. Default 1,024; one more is
-    /// refused as `Limit`.
+    /// The same for one address: an IPv4 address, or the first 64 bits of an IPv6 one. Default
+    /// 64.
+    pub peers_per_address: usize,
+
+    /// The same for one address of this machine or of a private network, where everyone may
+    /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::peers).
+    /// What a trusted proxy says to be private counts as any other address.
+    pub peers_per_local: usize,
+
+    /// Connections that may be on their way to open at once. Default 1,024. For one more the
+    /// oldest whose datagrams have not yet come through gives way, with close code 1013, "try
+    /// again later"; if there is none, the new one is refused as `Limit`. As many again may be
+    /// saying goodbye.
     pub half_open: usize,
+
+    /// The same for one address. Default 8.
+    pub half_open_per_address: usize,
+
+    /// The same for one address of this machine or of a private network. Default 32.
+    pub half_open_per_local: usize,
+
+    /// Proxies in front of the TCP port, whose `X-Forwarded-For` is believed: the right-most
+    /// address in it that is not one of theirs is the client's, in
+    /// [`PeerInfo::remote`](crate::PeerInfo::remote), in refusals and for the bounds by address.
+    /// Default none: anyone could write anything there, and it is ignored. As in
+    /// `vec!["127.0.0.1".parse()?, "10.0.0.0/8".parse()?]`.
+    pub trusted_proxies: Vec<Prefix>,
+
+    /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
+    /// whole (RFC 6454 §6.2). Default `None`: everyone's. Others are refused with 403. Pages from
+    /// a file or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in
+    /// the list. It keeps other sites' pages away, not programs: they send what they like.
+    pub origins: Option<Vec<String>>,
+
+    /// Whether clients that send no `Origin`, as no browser does, are let in where
+    /// [`origins`](Config::origins) is a list. Default `false`.
+    pub originless: bool,
+
+    /// Says who may become a peer, and what is to be known of him. Default `None`: everyone
+    /// that the other settings let in.
+    pub accept: Option<Accept>,
+
+    /// Threads on which [`accept`](Config::accept) is asked, at least 1. Default 4: so many
+    /// requests are thought about at once.
+    pub accept_threads: usize,
+
+    /// Requests that may wait for one of them. Default 256. One more is answered 503 and refused
+    /// as `Limit`. One that leaves, or has waited too long, is not asked about any more.
+    pub accept_queue: usize,
 
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
     /// [`Connecting::COMPATIBLE`] when it asks for that.
     pub connecting: Connecting,
 
-    /// From the TCP connection to the end of the websocket's upgrade. Default 5 s.
+    /// From the TCP connection to the end of the websocket's upgrade, the verdict of
+    /// [`accept`](Config::accept) included. Default 5 s.
     pub upgrade_timeout: Duration,
 
     /// From the offer to the answer. Default 10 s.
@@ -145,7 +194,17 @@ impl Default for Config {
             sctp_bytes: 16 * 1024,
             first_tsn: None,
             peers: 1_024,
+            peers_per_address: 64,
+            peers_per_local: usize::MAX,
             half_open: 1_024,
+            half_open_per_address: 8,
+            half_open_per_local: 32,
+            trusted_proxies: Vec::new(),
+            origins: None,
+            originless: false,
+            accept: None,
+            accept_threads: 4,
+            accept_queue: 256,
             connecting: Connecting::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
@@ -168,6 +227,8 @@ impl Config {
     pub(crate) fn websocket(&self) -> net_ws::Config {
         net_ws::Config {
             upgrade_timeout: self.upgrade_timeout,
+            // Whether it may is decided here.
+            hold_upgrade: true,
             message_bytes: self.message_bytes.max(self.signal_bytes),
             // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.

@@ -24,6 +24,7 @@
 //! that can be set stands in [`Config`]; the server's machine without its sockets is [`hub`].
 //! `ARCHITECTURE.md` beside this crate's manifest is the map for whoever changes it.
 
+mod accept;
 mod close;
 mod config;
 mod driver;
@@ -32,12 +33,16 @@ mod event;
 mod events;
 pub mod hub;
 mod mailbox;
+mod peer;
+mod prefix;
 mod queue;
 mod refusal;
+mod request;
 mod server;
 mod shared;
 mod stats;
 
+pub use accept::{Accept, Admission, Verdict};
 pub use close::{CloseReason, WebRtcStage};
 pub use config::{
     Config, Congestion, Connecting, DataPlane, DtlsVersions, PublicAddr, Repair, Setup,
@@ -45,9 +50,12 @@ pub use config::{
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
 pub use net_rtc::{Dropped, Path, SendOptions};
+pub use peer::PeerInfo;
+pub use prefix::{Prefix, PrefixError};
 pub use queue::EventQueue;
 pub use refusal::{Refusal, Stage};
-pub use server::{PeerInfo, Server};
+pub use request::Request;
+pub use server::Server;
 pub use stats::{Refusals, Stats};
 
 /// The README's programs compile.

@@ -9,7 +9,7 @@ use crate::CloseReason;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The address that connected.
+    /// The address that connected, or that a trusted proxy named.
     pub remote: SocketAddr,
     /// How far it came.
     pub stage: Stage,
@@ -37,7 +37,7 @@ impl fmt::Display for Refusal {
 pub enum Stage {
     /// The websocket's upgrade (RFC 6455 §4).
     Upgrade,
-    /// Whether the server takes another connection: its limits.
+    /// Whether it is let in: its page's origin, the limits, the word of `Config::accept`.
     Accept,
     /// The client's answer to the offer.
     Answer,

@@ -10,7 +10,7 @@ use crate::driver;
 use crate::event::Way;
 use crate::shared::Shared;
 use crate::{
-    BindError, CloseReason, Config, Delivery, EventQueue, Path, PeerId, Refusals, SendError,
+    BindError, CloseReason, Config, Delivery, EventQueue, PeerId, PeerInfo, Refusals, SendError,
     SendOptions, Stats,
 };
 
@@ -36,21 +36,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.stop();
     }
-}
-
-/// Where an open peer is, what it asked for, and how the way to it is.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// The address of its websocket.
-    pub remote: SocketAddr,
-    /// The path that it asked for, as in `/room/7`.
-    pub path: String,
-    /// What stood behind the `?`, if there was one; without the item `net=compatible`, by
-    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE).
-    pub query: Option<String>,
-    /// Round trip, loss, rate and drops of its unreliable path, as they were at the call.
-    pub link: Path,
 }
 
 impl Server {
@@ -185,7 +170,8 @@ impl Server {
         self.handle.shared.events.close_reason(id.into())
     }
 
-    /// What is known of an open peer. Cheap enough for every tick; a game can send less to whom
+    /// What is known of an open peer, and the [value](PeerInfo::value) that [`Config::accept`]
+    /// accepted it with. Cheap enough for every tick; a game can send less to whom
     /// the path is narrow:
     ///
     /// ```no_run

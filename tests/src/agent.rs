@@ -94,8 +94,23 @@ impl Agent {
     /// # Panics
     /// If `path` is no path, or there is no such address.
     pub fn with(now: Instant, path: &str, manners: Manners, rtc: net_rtc::Config) -> Agent {
+        Agent::asking(now, path, &[], manners, rtc)
+    }
+
+    /// The same with these headers in its request.
+    ///
+    /// # Panics
+    /// If they cannot stand in a request.
+    pub fn asking(
+        now: Instant,
+        path: &str,
+        headers: &[(&str, &str)],
+        manners: Manners,
+        rtc: net_rtc::Config,
+    ) -> Agent {
         let config = net_ws::Config::default();
-        let websocket = Socket::connect(now, config, "server.test", path).expect("a good path");
+        let websocket = Socket::connect_with(now, config, "server.test", path, headers)
+            .expect("a good request");
         let local = rtc.local[0];
         let (deaf, witness) = (manners == Manners::Deaf, manners != Manners::Terse);
         let rtc = net_rtc::Config { deaf, witness, ..rtc };

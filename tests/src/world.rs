@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::hub::{ConnectionId, Hub, Input as HubInput, Output as HubOutput, Transmit};
-use net::{CloseReason, Config, Delivery, PeerId, Refusal};
+use net::hub::{
+    ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Transmit,
+};
+use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -59,6 +61,7 @@ struct Line {
 enum Parcel {
     Up(usize, Vec<u8>),
     UpEnd(usize),
+    Verdict(ConnectionId, Result<Verdict, NoVerdict>),
     Down(usize, Vec<u8>),
     DownEnd(usize),
     DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Rc<[u8]> },
@@ -72,7 +75,12 @@ pub struct World {
     pub now: Instant,
     /// What the server told, oldest first.
     pub seen: Vec<Seen>,
+    /// What the server knew of each peer when it opened.
+    pub infos: BTreeMap<PeerId, PeerInfo>,
+    /// How long the application thinks about who may become a peer.
+    pub thinks: Duration,
     hub: Hub,
+    accept: Option<Accept>,
     lines: Vec<Line>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
@@ -105,6 +113,9 @@ impl World {
         World {
             now: Instant::now(),
             seen: Vec::new(),
+            infos: BTreeMap::new(),
+            thinks: Duration::ZERO,
+            accept: config.accept.clone(),
             hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
             lines: Vec::new(),
             parcels: BTreeMap::new(),
@@ -125,12 +136,31 @@ impl World {
 
     /// The same with another data plane.
     pub fn join_as(&mut self, manners: Manners, plane: Plane) -> usize {
+        let address = self.next_address();
+        self.join_through(address, "/", &[], manners, plane)
+    }
+
+    /// Where the datagrams of the next client will come from.
+    pub fn next_address(&self) -> SocketAddr {
+        ([198, 51, 100, 1], 5_000 + self.lines.len() as u16).into()
+    }
+
+    /// A client whose websocket comes from this address, and asks for this path with these
+    /// headers.
+    pub fn join_through(
+        &mut self,
+        proxy: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        manners: Manners,
+        plane: Plane,
+    ) -> usize {
         let number = self.lines.len();
-        let address = SocketAddr::from(([198, 51, 100, 1], 5_000 + number as u16));
+        let address = self.next_address();
         let rtc = plane.client(address, Some(self.random.random()));
         self.lines.push(Line {
-            agent: Agent::with(self.now, "/", manners, rtc),
-            connection: self.hub.accept(self.now, address),
+            agent: Agent::asking(self.now, path, headers, manners, rtc),
+            connection: self.hub.accept(self.now, proxy),
             address,
             up: self.new_link(number, Direction::Up),
             down: self.new_link(number, Direction::Down),
@@ -284,6 +314,9 @@ impl World {
         match parcel {
             Parcel::Up(line, bytes) => self.up(line, |id| HubInput::Bytes(id, &bytes)),
             Parcel::UpEnd(line) => self.up(line, HubInput::End),
+            Parcel::Verdict(id, verdict) => {
+                self.hub.handle_input(now, HubInput::Verdict(id, &verdict));
+            }
             Parcel::Down(line, bytes) => self.down(line, Input::Bytes(&bytes)),
             Parcel::DownEnd(line) => self.down(line, Input::End),
             Parcel::DatagramUp { source, destination, contents } => {
@@ -322,17 +355,27 @@ impl World {
         loop {
             match self.hub.poll_output() {
                 HubOutput::Timeout(wake) => return self.wake = wake,
-                HubOutput::Open { id, .. } => self.seen.push(Seen::Open(id)),
+                HubOutput::Open { id, info, .. } => {
+                    self.seen.push(Seen::Open(id));
+                    self.infos.insert(id, info);
+                }
                 HubOutput::Received { id, delivery, message } => {
                     self.seen.push(Seen::Received(id, delivery, message));
                 }
                 HubOutput::Closed { id, reason } => self.seen.push(Seen::Closed(id, reason)),
                 HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
+                HubOutput::Ask(question) => self.ask(&question),
                 HubOutput::Write(id) => self.write_down(id),
                 HubOutput::Drop(id) => self.hang_up(id),
                 HubOutput::Transmit(transmit) => self.transmit_down(transmit),
             }
         }
+    }
+
+    fn ask(&mut self, question: &Question) {
+        let accept = self.accept.as_ref().expect("only who wants to be asked is");
+        let verdict = accept.ask(&question.request);
+        self.post(self.now + self.thinks, Parcel::Verdict(question.connection, verdict));
     }
 
     fn collect_line(&mut self, number: usize) {

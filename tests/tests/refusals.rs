@@ -123,13 +123,33 @@ fn a_full_server_says_so_before_it_offers() {
 }
 
 #[test]
-fn too_many_on_their_way() {
+fn the_oldest_on_its_way_without_datagrams_gives_way() {
     let mut world = World::new(1, Config { half_open: 1, ..Config::default() });
     world.join(Manners::Silent);
+    world.run(SECOND);
+    let second = world.join(Manners::Good);
+    world.run(3 * SECOND);
+    assert_eq!(world.heard(second), [Heard::Open]);
+    assert_eq!(world.seen.pop(), Some(Seen::Open(PeerId::from(0))));
+    let (refusal, heard) = refused(&mut world, 0);
+    let cause = "gave way to a newer one: 1 others are on their way to open";
+    assert_says(&refusal, Stage::Accept, cause, "Config::half_open");
+    assert_eq!(heard, Heard::Closed(1013, format!("accept: {cause}")));
+}
+
+#[test]
+fn who_has_shown_datagrams_does_not_give_way() {
+    let mut world = World::new(1, Config { half_open: 1, ..Config::default() });
+    world.join(Manners::Good);
+    let conditions = Conditions { loss: Loss::Random(1.0), ..Conditions::default() };
+    world.link(0, Direction::Down).conditions = conditions;
+    world.run(SECOND);
     world.join(Manners::Good);
     let seen = world.take_seen();
     let [Seen::Refused(refusal)] = &seen[..] else { panic!("one refusal, not {seen:?}") };
-    assert_says(refusal, Stage::Accept, "1 others are on their way to open", "Config::half_open");
+    let cause = "1 others are on their way to open";
+    assert_says(refusal, Stage::Accept, cause, "Config::half_open");
+    assert_eq!(world.heard(0), []);
 }
 
 /// Sends raw bytes; gives the server's answer and its refusal.

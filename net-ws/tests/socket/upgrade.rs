@@ -38,6 +38,8 @@ fn the_example_of_the_rfc() {
     assert_eq!((request.path(), request.query()), ("/p", Some("q=1")));
     assert_eq!(request.header("ORIGIN"), Some("https://o"));
     assert!(request.headers().any(|header| header == ("host", "h")));
+    assert_eq!(request.values("origin").collect::<Vec<_>>(), [b"https://o"]);
+    assert_eq!(request.values("cookie").count(), 0);
     assert_eq!(outputs.len(), 1);
 }
 
@@ -88,6 +90,14 @@ fn each_bad_request_is_told_what_to_change() {
             status == 426 || why == BadRequest::Version
         );
     }
+}
+
+#[test]
+fn repeated_and_odd_values_are_seen() {
+    let bytes = changed("Origin: https://o\r\n", "Origin: a\r\nORIGIN: \u{e9}\r\n");
+    let (outputs, _) = serve(&bytes);
+    let values: Vec<_> = upgraded(&outputs).values("Origin").collect();
+    assert_eq!(values, [&b"a"[..], "\u{e9}".as_bytes()]);
 }
 
 #[test]

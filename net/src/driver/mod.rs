@@ -1,6 +1,7 @@
 //! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
 
 mod addresses;
+mod clerks;
 mod sockets;
 mod streams;
 mod turn;
@@ -11,6 +12,7 @@ use std::thread;
 
 use mio::{Poll, Waker};
 
+use self::clerks::Clerks;
 use self::sockets::Sockets;
 use self::turn::Driver;
 use crate::shared::Shared;
@@ -32,7 +34,9 @@ pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Started
     let shared = Arc::new(Shared::new(&config, move || wake(&waker)));
     let (local, announced) = (sockets.local, sockets.announced.clone());
     sockets.log();
-    let driver = Driver::new(poll, sockets, config, shared.clone()).map_err(BindError::Loop)?;
+    let clerks = Clerks::start(&config, &shared).map_err(BindError::Loop)?;
+    let driver =
+        Driver::new(poll, sockets, config, shared.clone(), clerks).map_err(BindError::Loop)?;
     thread::Builder::new()
         .name(format!("net {local}"))
         .spawn(move || driver.run())

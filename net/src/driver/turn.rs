@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use net_rtc::Dropped;
 
+use super::clerks::Clerks;
 use super::sockets::{Sockets, Udp};
 use super::streams::Streams;
-use crate::hub::{Hub, Input, Output, Transmit};
+use crate::hub::{Hub, Input, Output, Question, Transmit};
 use crate::mailbox::{Contents, Mailbox};
 use crate::shared::{Entry, Shared};
 use crate::stats::add;
@@ -43,6 +44,8 @@ pub(super) struct Driver {
     hub: Hub,
     shared: Arc<Shared>,
     config: Config,
+    /// Where the application wants to be asked.
+    clerks: Option<Clerks>,
     life: Life,
     dropped_before: Dropped,
 }
@@ -76,6 +79,7 @@ impl Driver {
         sockets: Sockets,
         config: Config,
         shared: Arc<Shared>,
+        clerks: Option<Clerks>,
     ) -> io::Result<Driver> {
         let local = sockets.udp_addresses();
         let Sockets { mut listener, udp, announced, .. } = sockets;
@@ -96,6 +100,7 @@ impl Driver {
             poll,
             shared,
             config,
+            clerks,
         })
     }
 
@@ -163,6 +168,7 @@ impl Driver {
         self.receive(now);
         self.read(now);
         self.take_posts(now);
+        self.take_verdicts(now);
         self.stop(now);
         self.hub.handle_input(now, Input::Timeout);
         self.drain(now);
@@ -265,6 +271,22 @@ impl Driver {
         });
     }
 
+    /// Lets in, or not, whom the application was asked about.
+    fn take_verdicts(&mut self, now: Instant) {
+        while let Some((id, verdict)) = self.clerks.as_ref().and_then(Clerks::next) {
+            self.hub.handle_input(now, Input::Verdict(id, &verdict));
+            self.drain(now);
+        }
+    }
+
+    fn ask(&mut self, now: Instant, question: Question) {
+        let clerks = self.clerks.as_ref().expect("there are some where there is someone to ask");
+        let id = question.connection;
+        if let Err(none) = clerks.ask(question) {
+            self.hub.handle_input(now, Input::Verdict(id, &Err(none)));
+        }
+    }
+
     /// Begins the end once no handle is left.
     fn stop(&mut self, now: Instant) {
         if self.shared.is_stopping() && matches!(self.life, Life::Running) {
@@ -282,6 +304,7 @@ impl Driver {
                 Output::Write(id) => self.streams.write(now, &mut self.hub, id),
                 Output::Drop(id) => self.streams.remove(self.poll.registry(), id),
                 Output::Refused(refusal) => self.refused(refusal),
+                Output::Ask(question) => self.ask(now, question),
                 Output::Closed { id, reason } => self.closed(id, reason),
                 Output::Open { connection, id, info } => {
                     let gauge = self.hub.gauge(id).unwrap_or_default();

@@ -1,25 +1,31 @@
 //! One connection: its websocket, its negotiation, and whether it is a peer.
 
+mod admission;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 use log::debug;
-use net_rtc::{OfferOptions, Path};
-use net_signal::{Candidate, Negotiation};
-use net_ws::{Message, Request, Socket};
+use net_signal::Negotiation;
+use net_ws::{Message, Socket};
 
+use super::asked::Asked;
+use super::census::Place;
 use super::core::Core;
+use super::diagnosis::Came;
 use super::ending::{Ending, Full};
-use super::form::Form;
 use super::setup::Setup;
 use super::{ConnectionId, Output};
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo};
+use crate::{CloseReason, Config, Delivery, PeerId};
 
 #[derive(Debug)]
 pub(super) struct Connection {
     id: ConnectionId,
+    /// The client's address; that of a proxy until the request says more.
     remote: SocketAddr,
+    /// Where it counts; `None` while only its proxy is known.
+    place: Option<Place>,
     began: Instant,
     websocket: Socket,
     phase: Phase,
@@ -28,13 +34,16 @@ pub(super) struct Connection {
 }
 
 /// ```text
-///   Upgrading --upgraded--> Setup --channel opened--> Open
-///       '----------------------'------- finish --------'--> Ending
+///   Upgrading --requested--> Asking --verdict--> Setup --channel opened--> Open
+///       '-----------nobody to ask-------------------^                        |
+///   all of them --finish--> Ending <-----------------------------------------'
 /// ```
 #[derive(Debug)]
 enum Phase {
-    /// The websocket's upgrade is on its way.
+    /// The websocket's request is on its way.
     Upgrading,
+    /// The application is asked whether it may become a peer.
+    Asking(Box<Asked>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Setup(Box<Setup>),
     /// A peer. Texts are still looked at: late candidates are harmless, other things are not.
@@ -48,11 +57,16 @@ impl Connection {
         now: Instant,
         id: ConnectionId,
         remote: SocketAddr,
-        config: &Config,
+        place: Option<Place>,
+        core: &mut Core,
     ) -> Connection {
-        let websocket = Socket::accept(now, config.websocket());
+        core.census.arrive(id);
+        if let Some(place) = place {
+            core.census.settle(id, place);
+        }
+        let websocket = Socket::accept(now, core.config.websocket());
         let phase = Phase::Upgrading;
-        Connection { id, remote, began: now, websocket, phase, wake: None, over: false }
+        Connection { id, remote, place, began: now, websocket, phase, wake: None, over: false }
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
@@ -96,11 +110,16 @@ impl Connection {
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
         let reason = ending.reason();
-        let code = reason.code();
+        let code = ending.code();
+        let came = self.came(core);
         let words = match std::mem::replace(&mut self.phase, Phase::Ending) {
             Phase::Ending => return,
-            Phase::Upgrading | Phase::Setup(_) => self.refuse(now, &ending, core),
+            Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
+                core.census.refuse(self.id, self.place);
+                self.refuse(now, came, &ending, core)
+            }
             Phase::Open(id, _) => {
+                core.census.close(self.place.expect("a peer's request told"));
                 debug!("peer {id} at {} closed: {reason}", self.remote);
                 core.open.remove(&id);
                 let words = reason.to_string();
@@ -109,16 +128,27 @@ impl Connection {
             }
         };
         core.endpoint.close(now, &self.id);
+        if let Some(status) = ending.status() {
+            self.websocket.refuse(now, status, &words);
+        }
         self.websocket.close(now, code, &words);
         self.drain(now, core);
     }
 
     /// Tells why this connection does not become a peer; gives the words for the client.
-    fn refuse(&self, now: Instant, ending: &Ending, core: &mut Core) -> String {
+    fn refuse(&self, now: Instant, came: Came, ending: &Ending, core: &mut Core) -> String {
         let age = now.saturating_duration_since(self.began);
-        let evidence = core.endpoint.evidence(&self.id);
-        let refusal = core.refuse(now, self.remote, age, evidence, ending);
+        let refusal = core.refuse(now, self.remote, age, came, ending);
         format!("{}: {}", refusal.stage, refusal.cause)
+    }
+
+    /// How far it has come, before it is open.
+    fn came(&self, core: &Core) -> Came {
+        match (&self.phase, core.endpoint.evidence(&self.id)) {
+            (Phase::Asking(_), _) => Came::Asked,
+            (_, Some(evidence)) => Came::Offered(evidence),
+            (_, None) => Came::Connected,
+        }
     }
 
     pub(super) fn outgoing(&self) -> &[u8] {
@@ -157,7 +187,7 @@ impl Connection {
         loop {
             match self.websocket.poll_output() {
                 net_ws::Output::Timeout(wake) => return wake,
-                net_ws::Output::Upgraded(request) => self.upgraded(now, &request, core),
+                net_ws::Output::Upgraded(head) => self.requested(now, head, core),
                 net_ws::Output::Message(Message::Text(text)) => self.text(now, &text, core),
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
@@ -186,37 +216,8 @@ impl Connection {
         match &mut self.phase {
             Phase::Setup(setup) => Some(&mut setup.negotiation),
             Phase::Open(_, negotiation) => Some(negotiation),
-            Phase::Upgrading | Phase::Ending => None,
+            Phase::Upgrading | Phase::Asking(_) | Phase::Ending => None,
         }
-    }
-
-    fn upgraded(&mut self, now: Instant, request: &Request, core: &mut Core) {
-        if core.is_full() {
-            return self.finish(now, Full::Peers, core);
-        }
-        let (form, query) = Form::asked(request.query());
-        let (remote, path) = (self.remote, request.path().to_owned());
-        let info = PeerInfo { remote, path, query, link: Path::default() };
-        let negotiation = self.offer(now, form, core);
-        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
-    }
-
-    fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
-        let connecting = form.connecting(&core.config);
-        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
-        let offer = core.endpoint.offer_with(now, self.id, options);
-        let offer = offer.expect("connection ids are never reused");
-        let candidates = offer.candidates.iter().map(|candidate| Candidate {
-            candidate: candidate.clone(),
-            sdp_mid: offer.mid.clone(),
-            sdp_m_line_index: 0,
-            username_fragment: offer.ufrag.clone(),
-        });
-        let offer_in = match connecting.negotiated {
-            true => Negotiation::offer_negotiated,
-            false => Negotiation::offer,
-        };
-        offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
     }
 
     fn signal(&mut self, now: Instant, text: String) {
@@ -269,8 +270,10 @@ impl Connection {
         if !matches!(self.phase, Phase::Setup(_)) {
             return;
         }
-        let Some(id) = core.admit(self.id) else {
-            return self.finish(now, Full::Peers, core);
+        let place = self.place.expect("the request told");
+        let id = match core.admit(self.id, place) {
+            Ok(id) => id,
+            Err(full) => return self.finish(now, full, core),
         };
         let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
         let Setup { info, negotiation, early, .. } = *setup;
@@ -292,6 +295,7 @@ impl Phase {
     fn name(&self) -> &'static str {
         match self {
             Phase::Upgrading => "upgrading",
+            Phase::Asking(_) => "asking",
             Phase::Setup(_) => "setup",
             Phase::Open(..) => "open",
             Phase::Ending => "ending",

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use net_rtc::{Endpoint, Evidence};
 
-use super::diagnosis::Case;
-use super::ending::Ending;
+use super::census::{Census, GivesWay, Place};
+use super::diagnosis::{Came, Case};
+use super::ending::{Ending, Full, Scope};
+use super::forwarded::is_trusted;
 use super::lines::Lines;
+use super::origins::Origins;
 use super::reach::Reach;
 use super::{ConnectionId, Output};
-use crate::{Config, PeerId, Refusal, Stage};
+use crate::{CloseReason, Config, PeerId, Refusal, Stage};
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -19,6 +22,10 @@ pub(super) struct Core {
     pub(super) endpoint: Endpoint<ConnectionId>,
     pub(super) open: HashMap<PeerId, ConnectionId>,
     pub(super) outputs: VecDeque<Output>,
+    pub(super) origins: Origins,
+    pub(super) census: Census,
+    /// Connections that end once the present call is done, for newer ones.
+    pub(super) giving_way: Vec<GivesWay>,
     next_peer: u64,
     reach: Reach,
     lines: Lines,
@@ -35,7 +42,10 @@ impl Core {
         let webrtc = net_rtc::Config { seed, ..config.webrtc(local, announced) };
         Core {
             endpoint: Endpoint::new(webrtc),
+            origins: Origins::new(&config),
             config,
+            census: Census::default(),
+            giving_way: Vec::new(),
             open: HashMap::new(),
             outputs: VecDeque::new(),
             next_peer: 0,
@@ -44,20 +54,44 @@ impl Core {
         }
     }
 
-    /// Gives a connection the next id, unless there are too many peers.
-    pub(super) fn admit(&mut self, connection: ConnectionId) -> Option<PeerId> {
-        if self.is_full() {
-            return None;
-        }
+    /// Gives a connection from there the next id, unless there are too many peers.
+    pub(super) fn admit(&mut self, connection: ConnectionId, place: Place) -> Result<PeerId, Full> {
+        self.room_for_peer(place)?;
         let id = PeerId::from(self.next_peer);
         self.next_peer += 1;
         self.open.insert(id, connection);
-        Some(id)
+        self.census.open(connection, place);
+        Ok(id)
     }
 
-    /// Whether there are as many peers as there may be.
-    pub(super) fn is_full(&self) -> bool {
-        self.open.len() >= self.config.peers
+    /// Whether there may be one more peer, from there.
+    pub(super) fn room_for_peer(&self, place: Place) -> Result<(), Full> {
+        if self.open.len() >= self.config.peers {
+            return Err(Full::Peers(Scope::All));
+        }
+        self.census.has_room_for_peer(&self.config, place)
+    }
+
+    /// Makes room for a connection, from there if that is known.
+    pub(super) fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
+        let is_proven = |id| is_proven(&self.endpoint, id);
+        let gives_way = self.census.room(&self.config, place, is_proven)?;
+        self.giving_way.extend(gives_way);
+        Ok(())
+    }
+
+    /// The address of a connection that is here already turns out: makes room for it there.
+    pub(super) fn settle(&mut self, id: ConnectionId, place: Place) -> Result<(), Full> {
+        let is_proven = |id| is_proven(&self.endpoint, id);
+        let gives_way = self.census.room_at(&self.config, place, is_proven)?;
+        self.giving_way.extend(gives_way);
+        self.census.settle(id, place);
+        Ok(())
+    }
+
+    /// Whether connections from there may be somebody else's.
+    pub(super) fn is_proxy(&self, remote: SocketAddr) -> bool {
+        is_trusted(&self.config.trusted_proxies, remote.ip())
     }
 
     /// Whether a connection's answer is in, so that only its channel is awaited.
@@ -66,31 +100,37 @@ impl Core {
     }
 
     /// Tells that a connection will not become a peer, and why. `age` is the time since it
-    /// connected, `evidence` what was heard since the offer.
+    /// connected, `came` how far it has come since.
     pub(super) fn refuse(
         &mut self,
         now: Instant,
         remote: SocketAddr,
         age: Duration,
-        evidence: Option<Evidence>,
+        came: Came,
         ending: &Ending,
     ) -> Refusal {
         let ip = remote.ip();
-        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, evidence };
+        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, came };
         let (stage, words) = (case.stage(ending), case.words(ending));
         let (cause, setting) = (words.cause, words.setting);
         let refusal = Refusal { remote, stage, reason: ending.reason(), cause, setting };
         if let Some(unwritten) = self.lines.admit(now) {
-            log(&refusal, evidence, unwritten);
+            log(&refusal, came.evidence(), unwritten);
         }
         self.outputs.push_back(Output::Refused(refusal.clone()));
         refusal
     }
 }
 
+/// Whether authenticated datagrams of a connection have come.
+fn is_proven(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
+    endpoint.evidence(&id).is_some_and(|evidence| evidence.checks > 0)
+}
+
 /// One line with everything. What keeps honest clients out is a warning.
 fn log(refusal: &Refusal, evidence: Option<Evidence>, unwritten: u64) {
     let level = match refusal.stage {
+        _ if refusal.reason == CloseReason::AcceptPanicked => log::Level::Error,
         Stage::Ice | Stage::Dtls | Stage::Channel if refusal.setting.is_some() => log::Level::Warn,
         _ => log::Level::Info,
     };

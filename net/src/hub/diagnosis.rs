@@ -1,11 +1,13 @@
 //! Why a connection did not become a peer, in words, and what to set.
 
+mod door;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use net_rtc::Evidence;
-use net_ws::BadRequest;
 
+use self::door::{origin, request};
 use super::ending::{Ending, Full};
 use super::reach::Reach;
 use super::words::Words;
@@ -26,19 +28,40 @@ pub(super) struct Case<'a> {
     pub(super) remote: IpAddr,
     /// Since it connected.
     pub(super) age: Duration,
-    /// What was heard since the offer; `None` before the upgrade.
-    pub(super) evidence: Option<Evidence>,
+    /// How far it came.
+    pub(super) came: Came,
+}
+
+/// How far a connection came that is no peer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It is connected; its request may be whole.
+    Connected,
+    /// The application is asked whether it may become a peer.
+    Asked,
+    /// It has the offer, and this was heard since.
+    Offered(Evidence),
+}
+
+impl Came {
+    pub(super) fn evidence(self) -> Option<Evidence> {
+        match self {
+            Came::Connected | Came::Asked => None,
+            Came::Offered(evidence) => Some(evidence),
+        }
+    }
 }
 
 impl Case<'_> {
     /// How far it came.
     pub(super) fn stage(&self, ending: &Ending) -> Stage {
         use net_rtc::CloseReason as Rtc;
-        match (ending, self.evidence) {
-            (Ending::Full(Full::Peers | Full::HalfOpen), _) => Stage::Accept,
+        match (ending, self.came) {
+            (Ending::Full(Full::Early), Came::Offered(evidence)) => evidence.stage.into(),
+            (Ending::Full(_) | Ending::Origin(_), _) | (_, Came::Asked) => Stage::Accept,
             (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
-            (_, None) => Stage::Upgrade,
-            (_, Some(evidence)) => evidence.stage.into(),
+            (_, Came::Connected) => Stage::Upgrade,
+            (_, Came::Offered(evidence)) => evidence.stage.into(),
         }
     }
 
@@ -46,24 +69,14 @@ impl Case<'_> {
     pub(super) fn words(&self, ending: &Ending) -> Words {
         match ending {
             Ending::Full(full) => self.full(*full),
+            Ending::Origin(bad) => origin(bad),
+            Ending::Unwanted { reason, .. } => Words::new(reason.clone()),
+            Ending::NoVerdict(none) => self.no_verdict(*none),
             Ending::Other(CloseReason::Shutdown) => Words::new("the server stopped"),
             Ending::Other(reason) => Words::new(reason.to_string()),
             Ending::Signalling(refusal) => self.signalling(refusal),
             Ending::Websocket(reason) => self.websocket(reason),
             Ending::WebRtc(reason) => self.webrtc(reason),
-        }
-    }
-
-    fn full(&self, full: Full) -> Words {
-        let Config { peers, half_open, .. } = self.config;
-        match full {
-            Full::Peers => {
-                Words::new(format!("the server is full: {peers} peers")).set("raise Config::peers")
-            }
-            Full::HalfOpen => Words::new(format!("{half_open} others are on their way to open"))
-                .set("raise Config::half_open"),
-            Full::Early => Words::new("too many messages before the answer")
-                .set("wait for the open channel, or raise Config::early_bytes or early_messages"),
         }
     }
 
@@ -85,6 +98,11 @@ impl Case<'_> {
         use net_ws::CloseReason as Ws;
         match reason {
             Ws::BadRequest(why) => request(why),
+            Ws::UpgradeTimeout if self.came == Came::Asked => {
+                let time = seconds(self.config.upgrade_timeout);
+                Words::new(format!("no verdict of Config::accept within {time}"))
+                    .set("is what it asks slow? Config::accept_threads, upgrade_timeout")
+            }
             Ws::UpgradeTimeout => {
                 let time = seconds(self.config.upgrade_timeout);
                 Words::new(format!("no whole websocket request within {time}"))
@@ -106,7 +124,7 @@ impl Case<'_> {
             Rtc::Failed(net_rtc::Stage::Answer, cause) => Words::new(cause.clone())
                 .set("the answer must be that of a browser, unchanged, to this offer"),
             // DTLS gives up by itself. That nothing came back says more than that.
-            Rtc::Failed(_, _) if self.evidence.is_some_and(|heard| heard.records == 0) => {
+            Rtc::Failed(_, _) if self.came.evidence().is_some_and(|heard| heard.records == 0) => {
                 self.stuck()
             }
             Rtc::Failed(_, cause) => Words::new(cause.clone()).set(TRY_COMPATIBLE),
@@ -116,10 +134,17 @@ impl Case<'_> {
 
     /// The client did not wait for the end. If it waited long, it was stuck.
     fn left(&self) -> Words {
-        let Some(evidence) = self.evidence else {
-            return Words::new("the client left before its request was whole");
-        };
         let after = seconds(self.age);
+        let evidence = match self.came {
+            Came::Connected => {
+                return Words::new("the client left before its request was whole");
+            }
+            Came::Asked => {
+                let cause = format!("the client left after {after}: no verdict of Config::accept");
+                return Words::new(cause);
+            }
+            Came::Offered(evidence) => evidence,
+        };
         let (asked, stuck) = match evidence.stage {
             net_rtc::Stage::Answer => (false, Words::new("no answer to the offer")),
             _ => (true, self.stuck()),
@@ -132,7 +157,9 @@ impl Case<'_> {
     /// What an answered connection waits for in vain.
     fn stuck(&self) -> Words {
         let port = self.reach.port();
-        let Some(evidence) = self.evidence else { return Words::new("the upgrade is not done") };
+        let Came::Offered(evidence) = self.came else {
+            return Words::new("the upgrade is not done");
+        };
         match (evidence.checked_from, evidence) {
             (None, Evidence { forged: 1.., .. }) => {
                 Words::new(format!("checks reached UDP {port}, with a wrong password only"))
@@ -161,24 +188,6 @@ impl Case<'_> {
     }
 }
 
-/// A request that is no websocket's.
-fn request(why: &BadRequest) -> Words {
-    match why {
-        BadRequest::Tls => Words::new("a TLS hello (https or wss) on a port without TLS")
-            .set("use ws://, or put a TLS proxy in front and connect to that"),
-        BadRequest::Upgrade | BadRequest::Version => {
-            Words::new("a plain HTTP request, not a websocket's")
-                .set("serve pages elsewhere; a proxy must pass Upgrade and Connection headers on")
-        }
-        BadRequest::HttpVersion => Words::new("HTTP/1.0, which has no websockets")
-            .set("a proxy must speak HTTP/1.1 (nginx: proxy_http_version 1.1)"),
-        BadRequest::HeadBytes | BadRequest::HeadHeaders => {
-            Words::new(why.to_string()).set("has the page's site very large cookies?")
-        }
-        other => Words::new(other.to_string()),
-    }
-}
-
 /// A time as people say it.
 fn seconds(time: Duration) -> String {
     let tenths = (time.as_secs_f64() * 10.0).round() / 10.0;
@@ -188,9 +197,12 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use net_rtc::{CloseReason as Rtc, Stage as Reached};
-    use net_ws::CloseReason as Ws;
+    use net_ws::{BadRequest, CloseReason as Ws};
 
     use super::*;
+    use crate::accept::NoVerdict;
+    use crate::hub::ending::Scope;
+    use crate::hub::origins::BadOrigin;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -200,10 +212,14 @@ mod tests {
         evidence: Option<Evidence>,
         ending: impl Into<Ending>,
     ) -> (Stage, String, String) {
+        said_at(age, evidence.map_or(Came::Connected, Came::Offered), ending)
+    }
+
+    fn said_at(age: Duration, came: Came, ending: impl Into<Ending>) -> (Stage, String, String) {
         let config = Config::default();
         let reach = Reach::new(vec!["203.0.113.5:3000".parse().unwrap()], vec![]);
         let remote = "198.51.100.7".parse().unwrap();
-        let case = Case { config: &config, reach: &reach, remote, age, evidence };
+        let case = Case { config: &config, reach: &reach, remote, age, came };
         let ending = ending.into();
         let (stage, Words { cause, setting }) = (case.stage(&ending), case.words(&ending));
         let told = format!("{stage}: {cause}");
@@ -307,12 +323,36 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_that_is_not_in_the_list() {
+        let cases = [
+            (BadOrigin::Absent, "no Origin header", "Config::originless"),
+            (BadOrigin::Several, "several Origin headers", ""),
+            (BadOrigin::Foreign("null".into()), "the origin null is not allowed", "over http"),
+            (
+                BadOrigin::Foreign("http://a".into()),
+                "the origin http://a is not allowed",
+                "origins",
+            ),
+        ];
+        for (bad, cause, setting) in cases {
+            assert_says(said(SECOND, None, bad), Stage::Accept, cause, setting);
+        }
+        said(SECOND, None, BadOrigin::Foreign("x".repeat(64)));
+    }
+
+    #[test]
     fn what_is_full_names_its_bound() {
-        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers);
+        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers(Scope::All));
         assert_says(peers, Stage::Accept, "the server is full: 1024 peers", "Config::peers");
-        let half = said(Duration::ZERO, None, Full::HalfOpen);
+        let peers = said(SECOND, None, Full::Peers(Scope::Address));
+        let cause = "64 peers have this address already";
+        assert_says(peers, Stage::Accept, cause, "Config::peers_per_address");
+        let half = said(Duration::ZERO, None, Full::HalfOpen(Scope::All));
         let cause = "1024 others are on their way to open";
         assert_says(half, Stage::Accept, cause, "Config::half_open");
+        let half = said(SECOND, None, Full::GaveWay(Scope::LocalAddress));
+        let cause = "gave way to a newer one: 32 others of this address are on their way to open";
+        assert_says(half, Stage::Accept, cause, "Config::trusted_proxies");
         let early = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Early);
         let cause = "too many messages before the answer";
         assert_says(early, Stage::Answer, cause, "Config::early_bytes");
@@ -332,6 +372,22 @@ mod tests {
         assert_says(unanswered, Stage::Answer, cause, "");
         let before = said(SECOND, None, Ws::Gone);
         assert_says(before, Stage::Upgrade, "the client left before its request was whole", "");
+    }
+
+    #[test]
+    fn what_becomes_of_a_question() {
+        let asked = |ending: Ending| said_at(SECOND, Came::Asked, ending);
+        let unwanted = Ending::Unwanted { status: 403, reason: "no ticket".into() };
+        assert_says(asked(unwanted), Stage::Accept, "no ticket", "");
+        let cause = "no verdict of Config::accept within 5 s";
+        assert_says(asked(Ws::UpgradeTimeout.into()), Stage::Accept, cause, "accept_threads");
+        let cause = "256 others wait for a verdict of Config::accept";
+        assert_says(asked(NoVerdict::Busy.into()), Stage::Accept, cause, "accept_queue");
+        let cause = "Config::accept panicked";
+        assert_says(asked(NoVerdict::Panicked.into()), Stage::Accept, cause, "Verdict::refuse");
+        let cause = "the client left after 1 s: no verdict of Config::accept";
+        assert_says(asked(Ws::Gone.into()), Stage::Accept, cause, "");
+        assert_says(asked(CloseReason::Shutdown.into()), Stage::Accept, "the server stopped", "");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What ended a connection, as the part that noticed says it.
 
-use crate::CloseReason;
+use super::origins::BadOrigin;
+use crate::accept::NoVerdict;
+use crate::{CloseReason, Config};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -12,6 +14,12 @@ pub(super) enum Ending {
     WebRtc(net_rtc::CloseReason),
     /// There is no room.
     Full(Full),
+    /// Its page may not.
+    Origin(BadOrigin),
+    /// The application says no.
+    Unwanted { status: u16, reason: String },
+    /// The application does not say.
+    NoVerdict(NoVerdict),
     /// The application, or the hub itself.
     Other(CloseReason),
 }
@@ -19,12 +27,42 @@ pub(super) enum Ending {
 /// Which bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// `Config::peers`.
-    Peers,
-    /// `Config::half_open`.
-    HalfOpen,
+    /// That of peers.
+    Peers(Scope),
+    /// That of connections on their way, and none of them can give way.
+    HalfOpen(Scope),
+    /// The same, and this is the one that gives way.
+    GaveWay(Scope),
     /// `Config::early_bytes` or `Config::early_messages`.
     Early,
+}
+
+/// Of whom a bound counts the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    /// Those of one address.
+    Address,
+    /// Those of one address of this machine or of a private network.
+    LocalAddress,
+}
+
+impl Scope {
+    pub(super) fn peers(self, config: &Config) -> usize {
+        match self {
+            Scope::All => config.peers,
+            Scope::Address => config.peers_per_address,
+            Scope::LocalAddress => config.peers_per_local,
+        }
+    }
+
+    pub(super) fn half_open(self, config: &Config) -> usize {
+        match self {
+            Scope::All => config.half_open,
+            Scope::Address => config.half_open_per_address,
+            Scope::LocalAddress => config.half_open_per_local,
+        }
+    }
 }
 
 impl Ending {
@@ -34,7 +72,29 @@ impl Ending {
             Ending::Signalling(refusal) => refusal.into(),
             Ending::WebRtc(reason) => reason.into(),
             Ending::Full(full) => CloseReason::Limit(full.name().into()),
+            Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
+            Ending::Unwanted { reason, .. } => CloseReason::Refused(reason),
+            Ending::NoVerdict(NoVerdict::Busy) => CloseReason::Limit("open questions".into()),
+            Ending::NoVerdict(NoVerdict::Panicked) => CloseReason::AcceptPanicked,
             Ending::Other(reason) => reason,
+        }
+    }
+
+    /// The websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
+    pub(super) fn code(&self) -> u16 {
+        match self {
+            Ending::Full(Full::HalfOpen(_) | Full::GaveWay(_)) => 1013,
+            other => other.reason().code(),
+        }
+    }
+
+    /// The HTTP status that answers a request which waits for an answer; 503 if it is not said.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Ending::Origin(_) => Some(403),
+            Ending::Unwanted { status, .. } => Some(*status),
+            Ending::NoVerdict(NoVerdict::Panicked) => Some(500),
+            _ => None,
         }
     }
 }
@@ -42,9 +102,19 @@ impl Ending {
 impl Full {
     fn name(self) -> &'static str {
         match self {
-            Full::Peers => "peers",
-            Full::HalfOpen => "half-open connections",
+            Full::Peers(_) => "peers",
+            Full::HalfOpen(_) | Full::GaveWay(_) => "half-open connections",
             Full::Early => "messages before the answer",
+        }
+    }
+}
+
+impl BadOrigin {
+    fn name(&self) -> &'static str {
+        match self {
+            BadOrigin::Absent => "no origin",
+            BadOrigin::Several => "several origins",
+            BadOrigin::Foreign(_) => "origin",
         }
     }
 }
@@ -70,6 +140,18 @@ impl From<net_rtc::CloseReason> for Ending {
 impl From<Full> for Ending {
     fn from(full: Full) -> Ending {
         Ending::Full(full)
+    }
+}
+
+impl From<NoVerdict> for Ending {
+    fn from(none: NoVerdict) -> Ending {
+        Ending::NoVerdict(none)
+    }
+}
+
+impl From<BadOrigin> for Ending {
+    fn from(origin: BadOrigin) -> Ending {
+        Ending::Origin(origin)
     }
 }
 

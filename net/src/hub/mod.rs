@@ -5,12 +5,16 @@
 //! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
 //! This module may change in any version.
 
+mod asked;
+mod census;
 mod connection;
 mod core;
 mod diagnosis;
 mod ending;
 mod form;
+mod forwarded;
 mod lines;
+mod origins;
 mod reach;
 mod setup;
 mod words;
@@ -22,11 +26,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
+use self::census::{GivesWay, Place};
 use self::connection::Connection;
 use self::core::Core;
-use self::ending::{Ending, Full};
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal};
+use self::diagnosis::Came;
+use self::ending::{Full, Scope};
+use self::forwarded::Client;
+use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 
+pub use self::asked::Question;
+pub use crate::accept::NoVerdict;
 pub use net_rtc::Transmit;
 
 /// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
@@ -49,6 +58,9 @@ pub enum Input<'a> {
         /// Its payload.
         contents: &'a [u8],
     },
+    /// The application's answer to [`Output::Ask`] about this connection; nothing happens if it
+    /// is gone.
+    Verdict(ConnectionId, &'a Result<Verdict, NoVerdict>),
     /// The time of the last [`Output::Timeout`] has come.
     Timeout,
 }
@@ -81,6 +93,9 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// Ask [`Config::accept`], which is there: [`Input::Verdict`] is the answer. Without one the
+    /// connection ends after [`Config::upgrade_timeout`].
+    Ask(Question),
     /// A connection will not become a peer.
     Refused(Refusal),
     /// Send this datagram.
@@ -124,17 +139,19 @@ impl Hub {
         }
     }
 
-    /// Takes a new connection, or `None` if there are too many.
+    /// Takes a new connection, for which an older one may have to give way; `None` if there are
+    /// too many and none gives way.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.now = Some(now);
-        if self.connections.len() - self.core.open.len() >= self.core.config.half_open {
-            let ending = Ending::Full(Full::HalfOpen);
-            self.core.refuse(now, remote, Duration::ZERO, None, &ending);
+        let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
+        if let Err(full) = self.make_room(place) {
+            self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full.into());
             return None;
         }
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(id, Connection::new(now, id, remote, &self.core.config));
+        let connection = Connection::new(now, id, remote, place, &mut self.core);
+        self.connections.insert(id, connection);
         self.with(id, |connection, core| connection.handle_timeout(now, core));
         Some(id)
     }
@@ -148,6 +165,9 @@ impl Hub {
             }
             Input::End(id) => self.with(id, |connection, core| connection.handle_end(now, core)),
             Input::Timeout => self.handle_timeout(now),
+            Input::Verdict(id, verdict) => {
+                self.with(id, |connection, core| connection.on_verdict(now, verdict, core));
+            }
             Input::Datagram { source, destination, contents } => {
                 let datagram = net_rtc::Input::Datagram { source, destination, contents };
                 self.core.endpoint.handle_input(now, datagram);
@@ -210,6 +230,7 @@ impl Hub {
 
     /// The first `written` bytes of [`outgoing`](Hub::outgoing) are written.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
+        self.now = Some(now);
         self.with(id, |connection, core| connection.advance(now, written, core));
     }
 
@@ -274,9 +295,29 @@ impl Hub {
         self.with(id, |connection, core| connection.on_channel(now, event, core));
     }
 
-    /// The only way to change a connection: what it has to write, when it wants to be woken
-    /// and whether it is over is looked at afterwards.
+    /// Makes room for a new connection. Those that are saying goodbye count on their own.
+    fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
+        let not_open = self.connections.len() - self.core.open.len();
+        if not_open >= self.core.config.half_open.saturating_mul(2) {
+            return Err(Full::HalfOpen(Scope::All));
+        }
+        self.core.make_room(place)
+    }
+
+    /// The way to change a connection: who has to give way for it ends afterwards.
     fn with(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
+        self.with_one(id, change);
+        while let Some(GivesWay { id, scope }) = self.core.giving_way.pop() {
+            let now = self.now.expect("nothing happens before the first call");
+            self.with_one(id, |connection, core| {
+                connection.finish(now, Full::GaveWay(scope), core);
+            });
+        }
+    }
+
+    /// Changes one: what it has to write, when it wants to be woken and whether it is over is
+    /// looked at afterwards.
+    fn with_one(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let before = connection.wake();
         change(connection, &mut self.core);

@@ -84,7 +84,7 @@ fn is_loopback(ip: IpAddr) -> bool {
 }
 
 /// Not to be reached over the internet: RFC 1918, RFC 6598, RFC 4193, and this machine.
-fn is_private(ip: IpAddr) -> bool {
+pub(super) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let carrier = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;

@@ -1,0 +1,60 @@
+//! The threads on which the application is asked who may become a peer.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::queue::SegQueue;
+
+use crate::hub::{ConnectionId, NoVerdict, Question};
+use crate::shared::Shared;
+use crate::{Accept, Config, Verdict};
+
+/// Asks the application, away from the loop. The threads end when this is dropped; one that
+/// waits for the application ends when that is done, and nobody waits for it.
+#[derive(Debug)]
+pub(super) struct Clerks {
+    questions: Sender<Question>,
+    /// At most one for each question that was in line: the loop takes them in each turn.
+    verdicts: Arc<Verdicts>,
+}
+
+type Verdicts = SegQueue<(ConnectionId, Result<Verdict, NoVerdict>)>;
+
+impl Clerks {
+    /// Starts the threads, if the application wants to be asked.
+    pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> io::Result<Option<Clerks>> {
+        let Some(accept) = &config.accept else { return Ok(None) };
+        let (questions, receiver) = bounded(config.accept_queue);
+        let verdicts = Arc::new(Verdicts::new());
+        for number in 0..config.accept_threads.max(1) {
+            let (accept, receiver) = (accept.clone(), receiver.clone());
+            let (verdicts, shared) = (verdicts.clone(), shared.clone());
+            thread::Builder::new()
+                .name(format!("net accept {number}"))
+                .spawn(move || work(&accept, &receiver, &verdicts, &shared))?;
+        }
+        Ok(Some(Clerks { questions, verdicts }))
+    }
+
+    /// Puts a question in line; the verdict comes by [`Clerks::next`], after a wake-up.
+    pub(super) fn ask(&self, question: Question) -> Result<(), NoVerdict> {
+        self.questions.try_send(question).map_err(|_| NoVerdict::Busy)
+    }
+
+    /// A verdict that has come.
+    pub(super) fn next(&self) -> Option<(ConnectionId, Result<Verdict, NoVerdict>)> {
+        self.verdicts.pop()
+    }
+}
+
+/// What each thread does.
+fn work(accept: &Accept, questions: &Receiver<Question>, verdicts: &Verdicts, shared: &Shared) {
+    for question in questions {
+        if question.is_waiting() {
+            verdicts.push((question.connection, accept.ask(&question.request)));
+            shared.wake();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a request was not let in, in words.
+
+use net_ws::BadRequest;
+
+use super::{Case, Words};
+use crate::accept::NoVerdict;
+use crate::hub::ending::{Full, Scope};
+use crate::hub::origins::BadOrigin;
+
+impl Case<'_> {
+    pub(super) fn full(&self, full: Full) -> Words {
+        match full {
+            Full::Peers(Scope::All) => {
+                Words::new(format!("the server is full: {} peers", self.config.peers))
+                    .set("raise Config::peers")
+            }
+            Full::Peers(scope) => {
+                let peers = scope.peers(self.config);
+                Words::new(format!("{peers} peers have this address already"))
+                    .set(raise("peers", scope))
+            }
+            Full::HalfOpen(scope) => Words::new(self.others(scope)).set(raise("half_open", scope)),
+            Full::GaveWay(scope) => {
+                Words::new(format!("gave way to a newer one: {}", self.others(scope)))
+                    .set(raise("half_open", scope))
+            }
+            Full::Early => Words::new("too many messages before the answer")
+                .set("wait for the open channel, or raise Config::early_bytes or early_messages"),
+        }
+    }
+
+    pub(super) fn no_verdict(&self, none: NoVerdict) -> Words {
+        match none {
+            NoVerdict::Busy => {
+                let queue = self.config.accept_queue;
+                Words::new(format!("{queue} others wait for a verdict of Config::accept"))
+                    .set("is what it asks slow? Config::accept_threads, accept_queue")
+            }
+            NoVerdict::Panicked => Words::new("Config::accept panicked")
+                .set("the panic's message says where; refuse with Verdict::refuse instead"),
+        }
+    }
+
+    fn others(&self, scope: Scope) -> String {
+        let half_open = scope.half_open(self.config);
+        match scope {
+            Scope::All => format!("{half_open} others are on their way to open"),
+            _ => format!("{half_open} others of this address are on their way to open"),
+        }
+    }
+}
+
+/// A request that is no websocket's.
+pub(super) fn request(why: &BadRequest) -> Words {
+    match why {
+        BadRequest::Tls => Words::new("a TLS hello (https or wss) on a port without TLS")
+            .set("use ws://, or put a TLS proxy in front and connect to that"),
+        BadRequest::Upgrade | BadRequest::Version => {
+            Words::new("a plain HTTP request, not a websocket's")
+                .set("serve pages elsewhere; a proxy must pass Upgrade and Connection headers on")
+        }
+        BadRequest::HttpVersion => Words::new("HTTP/1.0, which has no websockets")
+            .set("a proxy must speak HTTP/1.1 (nginx: proxy_http_version 1.1)"),
+        BadRequest::HeadBytes | BadRequest::HeadHeaders => {
+            Words::new(why.to_string()).set("has the page's site very large cookies?")
+        }
+        other => Words::new(other.to_string()),
+    }
+}
+
+/// A page that is not in the list.
+pub(super) fn origin(bad: &BadOrigin) -> Words {
+    match bad {
+        BadOrigin::Absent => {
+            Words::new("no Origin header").set("a program? Config::originless lets those in")
+        }
+        BadOrigin::Several => Words::new("several Origin headers"),
+        BadOrigin::Foreign(origin) => {
+            let words = Words::new(format!("the origin {origin} is not allowed"));
+            match origin.as_str() {
+                "null" => words.set("a page from a file, or in a sandbox? Serve it over http"),
+                _ => words.set("if it is a page of yours, add it to Config::origins"),
+            }
+        }
+    }
+}
+
+/// Which bound to raise, of `peers` or of `half_open`.
+fn raise(what: &str, scope: Scope) -> String {
+    match scope {
+        Scope::All => format!("raise Config::{what}"),
+        Scope::Address => format!("raise Config::{what}_per_address"),
+        Scope::LocalAddress => format!(
+            "do they come through a proxy? Then set Config::trusted_proxies; or raise \
+             Config::{what}_per_local"
+        ),
+    }
+}

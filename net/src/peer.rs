@@ -1,0 +1,63 @@
+//! What is known of a peer.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::{Admission, Path, Request};
+
+/// Where an open peer is, what it asked for, and how the way to it is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The address of its websocket. Behind one of
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies) it is what that says, with
+    /// port 0 where it says none.
+    pub remote: SocketAddr,
+    /// The path that it asked for, as in `/room/7`.
+    pub path: String,
+    /// What stood behind the `?`, if there was one; without the item `net=compatible`, by
+    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE).
+    pub query: Option<String>,
+    /// The subprotocol that [`Config::accept`](crate::Config::accept) chose.
+    pub protocol: Option<String>,
+    /// Round trip, loss, rate and drops of its unreliable path, as they were at the call.
+    pub link: Path,
+    value: Value,
+}
+
+impl PeerInfo {
+    pub(crate) fn new(request: &Request, admission: Admission) -> PeerInfo {
+        PeerInfo {
+            remote: request.remote(),
+            path: request.path().to_owned(),
+            query: request.query().map(str::to_owned),
+            protocol: admission.protocol,
+            link: Path::default(),
+            value: Value(admission.value),
+        }
+    }
+
+    /// What [`Config::accept`](crate::Config::accept) accepted it with, if that is a `T`.
+    pub fn value<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.value.0.clone().downcast().ok()
+    }
+}
+
+/// What the application knows of a peer.
+#[derive(Clone)]
+struct Value(Arc<dyn Any + Send + Sync>);
+
+impl PartialEq for Value {
+    /// Whether it is the same one.
+    fn eq(&self, other: &Value) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}

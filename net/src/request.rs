@@ -1,0 +1,114 @@
+//! What a client asks for.
+
+use std::net::SocketAddr;
+
+/// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
+/// websocket's request (RFC 6455 §4.1), which has at most 8 KiB.
+#[derive(Clone, Debug)]
+pub struct Request {
+    remote: SocketAddr,
+    query: Option<String>,
+    head: net_ws::Request,
+}
+
+impl Request {
+    pub(crate) fn new(remote: SocketAddr, query: Option<String>, head: net_ws::Request) -> Request {
+        Request { remote, query, head }
+    }
+
+    /// The client's address, as in [`PeerInfo::remote`](crate::PeerInfo::remote).
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The path, as it was sent (percent-encoded), as in `/room/7`.
+    pub fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// What stood behind the `?`, as in [`PeerInfo::query`](crate::PeerInfo::query).
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The first header of that name, in any case; `None` also where its value is not visible
+    /// ASCII. A program may send any, a page only its cookies, its origin and its subprotocols.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
+
+    /// Names (lower case) and values of all headers whose value is visible ASCII.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.head.headers()
+    }
+
+    /// The origin of the page that asks (RFC 6454 §7), as in `https://game.example`.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// The subprotocols that the client offers, most wanted first (RFC 6455 §4.1, the second
+    /// argument of a page's `new WebSocket`).
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        let lists = self.all("sec-websocket-protocol");
+        lists.flat_map(|list| list.split(',')).map(str::trim).filter(|one| !one.is_empty())
+    }
+
+    /// The value of the first cookie of that name (RFC 6265 §4.2), as it was sent.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies().find(|(cookie, _)| *cookie == name).map(|(_, value)| value)
+    }
+
+    /// Names and values of all cookies.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.all("cookie").flat_map(|list| list.split(';'));
+        pairs.filter_map(|pair| pair.trim().split_once('='))
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers().filter(move |(header, _)| *header == name).map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use net_ws::{Config, Input, Output, Socket};
+
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> Request {
+        let now = Instant::now();
+        let client = Socket::connect_with(now, Config::default(), "a", "/r?x", headers).unwrap();
+        let mut server = Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(client.outgoing()));
+        let Output::Upgraded(head) = server.poll_output() else { panic!("not upgraded") };
+        Request::new(([198, 51, 100, 7], 1).into(), None, head)
+    }
+
+    #[test]
+    fn cookies_are_read_as_they_are() {
+        let request = request(&[("Cookie", "a=1; ticket=x=y; flag;  b=\"2\""), ("Cookie", "a=3")]);
+        let cookies: Vec<_> = request.cookies().collect();
+        assert_eq!(cookies, [("a", "1"), ("ticket", "x=y"), ("b", "\"2\""), ("a", "3")]);
+        assert_eq!(request.cookie("ticket"), Some("x=y"));
+        assert_eq!((request.cookie("a"), request.cookie("flag")), (Some("1"), None));
+    }
+
+    #[test]
+    fn subprotocols_come_in_order() {
+        let name = "Sec-WebSocket-Protocol";
+        let offered = request(&[(name, "chat, v2 ,"), (name, "v1")]);
+        assert_eq!(offered.protocols().collect::<Vec<_>>(), ["chat", "v2", "v1"]);
+        assert_eq!(request(&[]).protocols().count(), 0);
+    }
+
+    #[test]
+    fn the_rest_is_as_it_was_sent() {
+        let request = request(&[("Origin", "https://o"), ("X-Game", "7")]);
+        assert_eq!((request.path(), request.query()), ("/r", None));
+        assert_eq!((request.origin(), request.header("x-game")), (Some("https://o"), Some("7")));
+        assert!(request.headers().any(|header| header == ("host", "a")));
+    }
+}

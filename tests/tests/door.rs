@@ -1,0 +1,354 @@
+//! Who is let in: the hub without IO, and raw requests to a server.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use net::hub::{ConnectionId, Hub, Input, Output};
+use net::{CloseReason, Config, Event, PeerId, Refusal, Server, Stage};
+use net_tests::agent::Manners;
+use net_tests::client::Client;
+use net_tests::plane::Plane;
+use net_tests::world::{Heard, Seen, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A hub whose clients speak HTTP by hand.
+struct Door {
+    hub: Hub,
+    now: Instant,
+}
+
+impl Door {
+    fn new(config: Config) -> Door {
+        let local = vec![([192, 0, 2, 1], 3000).into()];
+        Door { hub: Hub::new(config, local, Vec::new(), Some(1)), now: Instant::now() }
+    }
+
+    /// A client connects and asks with these header lines; what it is answered comes later.
+    fn knock(&mut self, remote: &str, headers: &str) -> ConnectionId {
+        let remote: SocketAddr = remote.parse().unwrap();
+        let id = self.hub.accept(self.now, remote).expect("room");
+        self.hub.handle_input(self.now, Input::Bytes(id, request(headers).as_bytes()));
+        id
+    }
+
+    /// What was answered, and what the server told.
+    fn heard(&mut self, id: ConnectionId) -> (String, Vec<Refusal>) {
+        let (mut answer, mut refusals) = (Vec::new(), Vec::new());
+        loop {
+            match self.hub.poll_output() {
+                Output::Timeout(_) => break,
+                Output::Refused(refusal) => refusals.push(refusal),
+                _ => {}
+            }
+            while !self.hub.outgoing(id).is_empty() {
+                let part = self.hub.outgoing(id).to_vec();
+                self.hub.advance(self.now, id, part.len());
+                answer.extend(part);
+            }
+        }
+        (String::from_utf8_lossy(&answer).into_owned(), refusals)
+    }
+
+    /// The answer's status line to one request.
+    fn ask(&mut self, headers: &str) -> (String, Vec<Refusal>) {
+        let id = self.knock("198.51.100.7:5000", headers);
+        let (answer, refusals) = self.heard(id);
+        (answer.lines().next().unwrap_or_default().to_owned(), refusals)
+    }
+}
+
+/// A good request with these header lines more.
+fn request(headers: &str) -> String {
+    format!(
+        "GET /room?7 HTTP/1.1\r\nHost: game.example\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    )
+}
+
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols";
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
+
+fn listed() -> Config {
+    let origins = ["https://game.example", "http://localhost:8080/"];
+    Config { origins: Some(origins.map(String::from).to_vec()), ..Config::default() }
+}
+
+/// The status of the answer to raw bytes, after which the connection ends.
+fn answer(server: &Server, bytes: &[u8]) -> String {
+    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+    tcp.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    tcp.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn t04_what_is_no_good_request_is_told_what_would_be() {
+    let (server, _queue) = Server::bind("127.0.0.1:0", Config::default()).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(request("").contains(from));
+        request("").replacen(from, to, 1).into_bytes()
+    };
+    let cases = [
+        (changed("GET", "POST"), "405 "),
+        (changed("HTTP/1.1", "HTTP/1.0"), "400 "),
+        (changed("Upgrade: websocket\r\n", ""), "400 "),
+        (changed("Version: 13", "Version: 8"), "426 "),
+        (changed("ZQ==", "ZQ="), "400 "),
+        (changed("Host: game.example\r\n", ""), "400 "),
+        (changed("Host: ", &("A: b\r\n".repeat(70) + "Host: ")), "431 "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), "400 "),
+    ];
+    for (number, (bytes, status)) in cases.iter().enumerate() {
+        let answer = answer(&server, bytes);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{number}: {answer}");
+        let names_version = answer.contains("\r\nSec-WebSocket-Version: 13\r\n");
+        assert_eq!(names_version, *status == "426 ", "{answer}");
+    }
+    let stages = server.refusals().stages;
+    assert_eq!(stages.into_iter().collect::<Vec<_>>(), [(Stage::Upgrade, cases.len() as u64)]);
+}
+
+#[test]
+fn without_a_list_everyone_is_let_in() {
+    let mut door = Door::new(Config::default());
+    for headers in ["", "Origin: https://evil.example\r\n", "Origin: null\r\n"] {
+        assert_eq!(door.ask(headers), (SWITCHING.into(), vec![]));
+    }
+}
+
+#[test]
+fn t06_an_origin_is_in_the_list_or_refused() {
+    let mut door = Door::new(listed());
+    for origin in ["https://game.example", "http://localhost:8080"] {
+        let (status, refusals) = door.ask(&format!("Origin: {origin}\r\n"));
+        assert_eq!((status.as_str(), refusals), (SWITCHING, vec![]), "{origin}");
+    }
+    let mut door = Door::new(listed());
+    for origin in [
+        "https://evil.example",
+        "null",
+        "https://game.example.evil.example",
+        "https://evilgame.example",
+        "https://game.example:8443",
+        "https://game.example/",
+        "https://game.example@evil.example",
+        "http://game.example",
+        "http://localhost",
+        "game.example",
+        "https://game.example https://evil.example",
+        "https://game.ex\u{430}mple",
+        "*",
+        "",
+    ] {
+        let (status, refusals) = door.ask(&format!("Origin: {origin}\r\n"));
+        let [refusal] = &refusals[..] else { panic!("{origin}: {refusals:?}") };
+        assert_eq!((status.as_str(), refusal.stage), (FORBIDDEN, Stage::Accept), "{origin}");
+        assert!(matches!(refusal.reason, CloseReason::Refused(_)), "{refusal:?}");
+        assert!(refusal.cause.contains("origin"), "{refusal}");
+    }
+    assert!(door.hub.is_empty(), "who was refused is forgotten");
+}
+
+#[test]
+fn t06_several_origins_are_none() {
+    let mut door = Door::new(Config { originless: true, ..listed() });
+    let twice = "Origin: https://game.example\r\n".repeat(2);
+    assert_eq!(door.ask(&twice).0, FORBIDDEN);
+}
+
+#[test]
+fn t06_who_names_no_origin_is_let_in_where_that_is_said() {
+    let (status, refusals) = Door::new(listed()).ask("");
+    assert_eq!((status.as_str(), refusals[0].cause.as_str()), (FORBIDDEN, "no Origin header"));
+    let mut door = Door::new(Config { originless: true, ..listed() });
+    assert_eq!(door.ask(""), (SWITCHING.into(), vec![]));
+    assert_eq!(door.ask("Origin: null\r\n").0, FORBIDDEN);
+}
+
+#[test]
+fn t06_a_foreign_page_is_answered_before_the_upgrade() {
+    let (server, queue) = Server::bind("127.0.0.1:0", listed()).unwrap();
+    let answer = answer(&server, request("Origin: https://evil.example\r\n").as_bytes());
+    assert!(answer.starts_with(FORBIDDEN), "{answer}");
+    assert!(answer.ends_with("accept: the origin https://evil.example is not allowed\n"));
+    drop(server);
+    while !queue.is_finished() {
+        assert_eq!(queue.wait(2 * SECOND), []);
+    }
+}
+
+/// Configures one proxy, at 10.0.0.1.
+fn proxied() -> Config {
+    Config { trusted_proxies: vec!["10.0.0.1".parse().unwrap()], ..Config::default() }
+}
+
+const PROXY: ([u8; 4], u16) = ([10, 0, 0, 1], 40_000);
+
+/// How long a client takes to open whose websocket comes from there, with these headers.
+fn opens_in(config: Config, proxy: Option<([u8; 4], u16)>, named: &str) -> (World, Duration) {
+    let mut world = World::new(1, config);
+    let proxy = proxy.map_or(world.next_address(), SocketAddr::from);
+    let headers = [("X-Forwarded-For", named)];
+    world.join_through(proxy, "/", &headers, Manners::Good, Plane::Stock);
+    let began = world.now;
+    while world.seen.is_empty() && world.turn(began + 5 * SECOND) {}
+    assert_eq!(world.take_seen(), [Seen::Open(PeerId::from(0))]);
+    let took = world.now - began;
+    (world, took)
+}
+
+fn remote(world: &World) -> SocketAddr {
+    world.infos[&PeerId::from(0)].remote
+}
+
+#[test]
+fn t22_a_forwarded_address_counts_from_a_trusted_proxy_only() {
+    let (world, _) = opens_in(proxied(), Some(PROXY), "1.1.1.1, 198.51.100.1, 10.0.0.1");
+    assert_eq!(remote(&world), "198.51.100.1:0".parse().unwrap());
+    let stranger = ([10, 0, 0, 2], 40_000);
+    let (world, _) = opens_in(proxied(), Some(stranger), "198.51.100.1");
+    assert_eq!(remote(&world), stranger.into());
+    let (world, _) = opens_in(Config::default(), Some(PROXY), "198.51.100.1");
+    assert_eq!(remote(&world), PROXY.into());
+}
+
+/// A check from the address that the websocket comes from is as good as a nomination, and a
+/// trusted proxy vouches for that address.
+#[test]
+fn through_a_trusted_proxy_it_opens_as_soon_as_directly() {
+    let (_, direct) = opens_in(Config::default(), None, "");
+    let (_, through) = opens_in(proxied(), Some(PROXY), "198.51.100.1");
+    let (_, elsewhere) = opens_in(proxied(), Some(PROXY), "203.0.113.9");
+    assert_eq!(through, direct);
+    assert!(elsewhere > direct, "{elsewhere:?} {direct:?}");
+}
+
+/// How many of so many silent clients from there are on their way, and of which kind the
+/// refusals are.
+fn crowd(config: Config, remote: &str, headers: &str, clients: usize) -> (usize, Vec<Refusal>) {
+    let mut door = Door::new(config);
+    let (mut refusals, mut alive) = (Vec::new(), 0_usize);
+    for _ in 0..clients {
+        let id = door.knock(remote, headers);
+        refusals.extend(door.heard(id).1);
+        alive += 1;
+    }
+    alive -= refusals.len();
+    assert!(refusals.iter().all(|refusal| refusal.stage == Stage::Accept), "{refusals:?}");
+    (alive, refusals)
+}
+
+#[test]
+fn t19_two_thousand_from_one_address_keep_nobody_else_out() {
+    let (alive, refusals) = crowd(Config::default(), "198.51.100.7:1", "", 2_000);
+    assert_eq!((alive, refusals.len()), (8, 1_992));
+    let mut world = World::new(1, Config { half_open: 16, ..Config::default() });
+    for client in 0..2_000 {
+        let attacker = ([203, 0, 113, 5], client);
+        world.join_through(attacker.into(), "/", &[], Manners::Silent, Plane::Stock);
+        if client == 1_000 {
+            world.join(Manners::Good);
+        }
+        world.turn(world.now + SECOND / 1_000);
+    }
+    assert_eq!(world.heard(1_001), [Heard::Open]);
+    let ended = |line: &usize| matches!(world.heard(*line), [Heard::Closed(..)]);
+    assert!((0..2_000).filter(ended).count() > 1_900);
+    world.run(20 * SECOND);
+    assert_eq!((0..2_001).filter(|line| matches!(world.heard(*line), [Heard::Open])).count(), 1);
+}
+
+#[test]
+fn an_address_is_an_ipv4_one_or_64_bits_of_ipv6() {
+    let mut door = Door::new(Config { half_open_per_address: 1, ..Config::default() });
+    let mut refused = |remote: &str| {
+        let id = door.knock(remote, "");
+        door.heard(id).1.len()
+    };
+    assert_eq!(refused("[2001:db8::1]:1"), 0);
+    assert_eq!(refused("[2001:db8:0:1::1]:1"), 0);
+    assert_eq!(refused("[2001:db8::2]:1"), 1);
+    assert_eq!(refused("198.51.100.7:1"), 0);
+    assert_eq!(refused("198.51.100.8:1"), 0);
+    assert_eq!(refused("[::ffff:198.51.100.8]:1"), 1);
+}
+
+#[test]
+fn private_addresses_have_more_room_and_none_behind_a_trusted_proxy() {
+    for private in ["127.0.0.1:1", "[::1]:1", "192.168.1.5:1", "[fd00::1]:1"] {
+        assert_eq!(crowd(Config::default(), private, "", 40).0, 32, "{private}");
+    }
+    // Whom a trusted proxy names is a client like any other.
+    for named in ["203.0.113.9", "192.168.1.5", "127.0.0.1"] {
+        let header = format!("X-Forwarded-For: {named}\r\n");
+        let (alive, refusals) = crowd(proxied(), "10.0.0.1:1", &header, 40);
+        assert_eq!((alive, refusals[0].remote.ip()), (8, named.parse().unwrap()), "{named}");
+    }
+    // The proxy itself has room for all its clients.
+    let mut door = Door::new(proxied());
+    for client in 0..200 {
+        let header = format!("X-Forwarded-For: 203.0.113.{client}\r\n");
+        let id = door.knock("10.0.0.1:1", &header);
+        assert_eq!(door.heard(id).1, []);
+    }
+}
+
+#[test]
+fn an_address_has_so_many_peers() {
+    let mut world = World::new(1, Config { peers_per_address: 2, ..Config::default() });
+    let clients: Vec<_> = (0..3).map(|_| world.join(Manners::Good)).collect();
+    world.run(3 * SECOND);
+    let late = world.join(Manners::Good);
+    world.run(3 * SECOND);
+    let words = "accept: 2 peers have this address already".to_owned();
+    let heard: Vec<_> = clients.iter().map(|line| world.take_heard(*line)).collect();
+    assert_eq!(heard.iter().filter(|heard| **heard == [Heard::Open]).count(), 2, "{heard:?}");
+    assert_eq!(world.take_heard(late), [Heard::Closed(1008, words)]);
+    // One leaves, one comes.
+    let leaving = heard.iter().position(|heard| *heard == [Heard::Open]).unwrap();
+    world.act(clients[leaving], |agent, now| agent.close_websocket(now));
+    world.run(SECOND);
+    let next = world.join(Manners::Good);
+    world.run(3 * SECOND);
+    assert_eq!(world.heard(next), [Heard::Open]);
+}
+
+#[test]
+fn t19_two_thousand_connects_to_a_real_server() {
+    let (server, queue) = Server::bind("127.0.0.1:0", Config::default()).unwrap();
+    let mut idle = VecDeque::new();
+    for _ in 0..2_000 {
+        idle.push_back(TcpStream::connect(server.local_addr()).unwrap());
+        if idle.len() > 200 {
+            idle.pop_front();
+        }
+    }
+    let client = Client::connect(server.local_addr()).unwrap();
+    assert_eq!(queue.wait(SECOND), [Event::Open(PeerId::from(0))]);
+    let stats = server.stats();
+    assert!(stats.accepted == 2_001 && stats.refused >= 2_000 - 32, "{stats:?}");
+    drop(client);
+}
+
+#[test]
+fn who_takes_no_goodbye_has_no_endless_company() {
+    let config = Config { half_open: 2, ..Config::default() };
+    let wait = config.upgrade_timeout;
+    let mut door = Door::new(config);
+    // Nothing that is written to them is taken: those that give way stay, for a while.
+    for client in 1..=4 {
+        door.knock(&format!("203.0.113.{client}:1"), "");
+        while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
+    }
+    assert_eq!(door.hub.accept(door.now, ([203, 0, 113, 5], 1).into()), None);
+    door.now += wait;
+    door.hub.handle_input(door.now, Input::Timeout);
+    assert!(door.hub.accept(door.now, ([203, 0, 113, 5], 1).into()).is_some());
+}
