@@ -8,11 +8,12 @@ mod signalling;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use log::{debug, warn};
+use log::{debug, error, warn};
 use slab::Slab;
 
 use crate::Config;
@@ -26,7 +27,7 @@ use crate::options::SendOptions;
 use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
-use crate::seek::Seek;
+use crate::seek::{Findable, Seek};
 use crate::stats::Stats;
 use crate::way::Way;
 
@@ -206,15 +207,20 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// The only way to change a peer: what it gives and when it wants to be woken is taken
-    /// over at once, and a closed peer is forgotten.
+    /// over at once, and a closed peer is forgotten. `None` if it panicked.
     fn with_peer<R>(
         &mut self,
         slot: usize,
         change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
-    ) -> R {
+    ) -> Option<R> {
         let (key, peer) = &mut self.peers[slot];
         let (wake, dropped, found) = (peer.wake(), peer.dropped(), peer.findable());
-        let result = change(peer, &mut self.scratch);
+        // What may be left half done is the peer and what it gave, and neither is used again.
+        let changed = AssertUnwindSafe(|| change(peer, &mut self.scratch));
+        let Ok(result) = panic::catch_unwind(changed) else {
+            self.give_up(slot, wake, found);
+            return None;
+        };
         self.seek.replace(slot, found, peer.findable());
         self.deadlines.replace(slot, wake, peer.wake().filter(|_| !peer.is_closed()));
         let dropped = peer.dropped() - dropped;
@@ -234,7 +240,18 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         if peer.is_closed() {
             self.remove(slot);
         }
-        result
+        Some(result)
+    }
+
+    /// Ends a peer whose machine has panicked: without a word to the other side.
+    fn give_up(&mut self, slot: usize, wake: Option<Instant>, found: Findable) {
+        self.scratch.clear();
+        self.seek.replace(slot, found, Findable::default());
+        self.deadlines.replace(slot, wake, None);
+        let key = self.peers[slot].0.clone();
+        error!("{key:?}: its machine has panicked, which ends it and nobody else");
+        self.outputs.push_back(Output::Event(key, Event::Closed(CloseReason::Panicked)));
+        self.remove(slot);
     }
 
     fn remove(&mut self, slot: usize) {

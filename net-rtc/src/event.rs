@@ -72,6 +72,8 @@ pub enum CloseReason {
     Failed(Stage, String),
     /// The other side asked for more than it may have.
     Limit(&'static str),
+    /// The machine of this peer has panicked: a fault of this library, which hurts nobody else.
+    Panicked,
 }
 
 impl fmt::Display for CloseReason {
@@ -83,6 +85,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Timeout(stage) => write!(f, "{stage} took too long"),
             CloseReason::Failed(stage, cause) => write!(f, "{stage} failed: {cause}"),
             CloseReason::Limit(what) => write!(f, "limit: {what}"),
+            CloseReason::Panicked => f.write_str("a fault of this side"),
         }
     }
 }

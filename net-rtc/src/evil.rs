@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pair::{CLIENT, Pair, SERVER, config};
 use crate::plane::packet::{Builder, Data, flag, kind, protocol};
 use crate::plane::tsn::Tsn;
-use crate::{CloseReason, Config, DataPlane, Event};
+use crate::{CloseReason, Config, DataPlane, Event, Stage};
 
 const FAR: u32 = 1 << 20;
 
@@ -128,4 +128,17 @@ fn t50_a_peer_that_never_acknowledges_is_sent_to_and_costs_little() {
     // Everything left at once: nothing waits, nothing was dropped here.
     assert_eq!(pair.server.endpoint.stats().dropped.total(), 0);
     assert_eq!(pair.server.events, []);
+}
+
+#[test]
+fn t68_a_panic_in_one_peers_machine_ends_that_peer_only() {
+    let mut pair = Pair::open();
+    pair.server.endpoint.offer(pair.now, 2).unwrap();
+    pair.server.endpoint.inject(pair.now, &1, |_| panic!("as this test wants it"));
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Panicked)]);
+    assert_eq!(pair.server.endpoint.stage(&1), None);
+    assert_eq!(pair.server.endpoint.stage(&2), Some(Stage::Answer));
+    assert_eq!(pair.server.endpoint.len(), 1);
+    pair.server.endpoint.offer(pair.now, 1).expect("the key is free again");
 }

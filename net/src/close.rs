@@ -33,6 +33,8 @@ pub enum CloseReason {
     Refused(String),
     /// `Config::accept` panicked at its request.
     AcceptPanicked,
+    /// The machine of this peer panicked: a fault of the library, which hurts no other peer.
+    PeerPanicked,
     /// The server was dropped.
     Shutdown,
 }
@@ -52,6 +54,7 @@ impl CloseReason {
             CloseReason::Limit(_) => "limit",
             CloseReason::Refused(_) => "refused",
             CloseReason::AcceptPanicked => "accept panicked",
+            CloseReason::PeerPanicked => "peer panicked",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -68,7 +71,7 @@ impl CloseReason {
             | CloseReason::WebRtcFailed(..)
             | CloseReason::Limit(_)
             | CloseReason::Refused(_) => 1008,
-            CloseReason::AcceptPanicked => 1011,
+            CloseReason::AcceptPanicked | CloseReason::PeerPanicked => 1011,
         }
     }
 }
@@ -95,6 +98,7 @@ impl From<net_rtc::CloseReason> for CloseReason {
             Rtc::Timeout(stage) => CloseReason::WebRtcFailed(stage, "took too long".into()),
             Rtc::Failed(stage, cause) => CloseReason::WebRtcFailed(stage, cause),
             Rtc::Limit(what) => CloseReason::Limit(what.into()),
+            Rtc::Panicked => CloseReason::PeerPanicked,
             other => CloseReason::Protocol(other.to_string()),
         }
     }

@@ -42,6 +42,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
         let check = Sign::Check;
         let learnt = self.with_peer(slot, |peer, out| peer.learn(now, source, check, out));
+        let learnt = learnt.unwrap_or(false);
         if learnt && owner.is_none() {
             self.routes.insert(source, slot);
         }
@@ -83,9 +84,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     fn deliver(&mut self, now: Instant, slot: usize, way: Way, contents: &[u8]) -> bool {
         let taken = self.with_peer(slot, |peer, out| peer.handle_datagram(now, way, contents, out));
         match taken {
-            Taken::Nothing => return false,
-            Taken::Heard if self.routes.find(way.remote).is_some() => {}
-            Taken::Heard | Taken::Proven => self.own(slot, way.remote),
+            None | Some(Taken::Nothing) => return false,
+            Some(Taken::Heard) if self.routes.find(way.remote).is_some() => {}
+            Some(Taken::Heard | Taken::Proven) => self.own(slot, way.remote),
         }
         true
     }

@@ -9,6 +9,7 @@ use str0m::IceCreds;
 use super::Endpoint;
 use crate::OfferOptions;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError};
+use crate::event::CloseReason;
 use crate::peer::Peer;
 use crate::sdp::{Offer, candidate_addresses, checked};
 
@@ -108,6 +109,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
         let config = self.config.clone();
         self.with_peer(slot, |peer, out| peer.accept_answer(now, &config, sdp, negotiated, out))
+            .unwrap_or_else(|| Err(CloseReason::Panicked.to_string()))
             .map_err(AcceptAnswerError::Refused)
     }
 
