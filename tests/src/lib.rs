@@ -1,5 +1,6 @@
 //! The harness of the workspace's tests.
 pub mod agent;
+pub mod attack;
 pub mod bottleneck;
 pub mod browser;
 pub mod client;

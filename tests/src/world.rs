@@ -1,4 +1,6 @@
-//! A whole server and its clients in virtual time, with a seeded network between them.
+//! A whole server, its clients and attackers in virtual time, with a seeded network between them.
+
+mod raid;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +15,9 @@ use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verd
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::raid::{Blow, Raider};
 use crate::agent::{Agent, Input, Manners, Output};
+use crate::attack;
 use crate::bottleneck::Bottleneck;
 use crate::link::{Conditions, Direction, Fate, Link};
 use crate::plane::Plane;
@@ -66,6 +70,7 @@ enum Parcel {
     DownEnd(usize),
     DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Rc<[u8]> },
     DatagramDown { line: usize, transmit: Rc<Transmit> },
+    Blow(usize, Blow),
 }
 
 /// See the [module's page](self).
@@ -82,6 +87,7 @@ pub struct World {
     hub: Hub,
     accept: Option<Accept>,
     lines: Vec<Line>,
+    raiders: Vec<Raider>,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
     seed: u64,
@@ -118,6 +124,7 @@ impl World {
             accept: config.accept.clone(),
             hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
             lines: Vec::new(),
+            raiders: Vec::new(),
             parcels: BTreeMap::new(),
             posted: 0,
             seed,
@@ -290,7 +297,8 @@ impl World {
     fn next(&self) -> Option<Instant> {
         let parcel = self.parcels.first_key_value().map(|((at, _), _)| *at);
         let lines = self.lines.iter().filter(|line| !line.cut).filter_map(|line| line.wake);
-        lines.chain(parcel).chain(self.wake).min()
+        let raiders = self.raiders.iter().filter_map(|raider| raider.wake);
+        lines.chain(raiders).chain(parcel).chain(self.wake).min()
     }
 
     fn step(&mut self) {
@@ -305,6 +313,9 @@ impl World {
         self.hub.handle_input(now, HubInput::Timeout);
         for line in self.lines.iter_mut().filter(|line| line.wake.is_some_and(|at| at <= now)) {
             line.agent.handle_input(now, Input::Timeout);
+        }
+        for raider in self.raiders.iter_mut().filter(|r| r.wake.is_some_and(|at| at <= now)) {
+            raider.attacker.handle_input(now, attack::Input::Timeout);
         }
         self.collect();
     }
@@ -328,6 +339,7 @@ impl World {
                     self.down(line, Input::Datagram(transmit.source, &transmit.contents));
                 }
             }
+            Parcel::Blow(raider, blow) => self.strike(raider, blow),
         }
     }
 
@@ -348,6 +360,9 @@ impl World {
         self.collect_hub();
         for line in 0..self.lines.len() {
             self.collect_line(line);
+        }
+        for raider in 0..self.raiders.len() {
+            self.collect_raider(raider);
         }
     }
 
@@ -411,6 +426,9 @@ impl World {
     }
 
     fn write_down(&mut self, id: ConnectionId) {
+        if self.write_to_raider(id) {
+            return;
+        }
         let mut all = Vec::new();
         while !self.hub.outgoing(id).is_empty() {
             let part = self.hub.outgoing(id).to_vec();
@@ -423,7 +441,9 @@ impl World {
     }
 
     fn hang_up(&mut self, id: ConnectionId) {
-        self.post_down(id, Parcel::DownEnd);
+        if !self.hang_up_raider(id) {
+            self.post_down(id, Parcel::DownEnd);
+        }
     }
 
     fn post_down(&mut self, id: ConnectionId, parcel: impl FnOnce(usize) -> Parcel) {
@@ -435,7 +455,8 @@ impl World {
 
     fn transmit_down(&mut self, transmit: Transmit) {
         let to = self.lines.iter().position(|line| line.address == transmit.destination);
-        let Some(line) = to else { return };
+        let Some(line) = to else { return self.transmit_to_raider(transmit) };
+        self.overhear(transmit.source, transmit.destination, &transmit.contents);
         let fate = self.cross(line, Direction::Down, transmit.contents.len());
         let transmit = Rc::new(transmit);
         for at in fate.arrivals() {
@@ -446,6 +467,7 @@ impl World {
     fn transmit_up(&mut self, number: usize, transmit: Transmit) {
         let fate = self.cross(number, Direction::Up, transmit.contents.len());
         let (source, destination) = (self.lines[number].address, transmit.destination);
+        self.overhear(source, destination, &transmit.contents);
         let contents: Rc<[u8]> = transmit.contents.into();
         for at in fate.arrivals() {
             let contents = contents.clone();
