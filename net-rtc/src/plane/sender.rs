@@ -105,7 +105,7 @@ impl Sender {
         self.last_left = Some(now);
         self.asked = if asks { Some(now) } else { self.asked };
         if let Some(flight) = self.flights.back_mut() {
-            (flight.leads, flight.prompt) = (leads, asks);
+            (flight.last, flight.leads, flight.prompt) = (true, leads, asks);
         }
         asks
     }
@@ -156,7 +156,7 @@ impl Sender {
         Ok(told)
     }
 
-    /// Gives up what is too old; tells which chunks were lost on the way for sure, because later
+    /// Gives up what is too old; tells which packets were lost on the way for sure, because later
     /// ones arrived.
     pub(crate) fn give_up(&mut self, now: Instant, told: &mut Told) {
         for index in self.settled..self.flights.len() {
@@ -169,7 +169,7 @@ impl Sender {
                 flight.fate = Fate::GivenUp;
                 if passed {
                     flight.first = First::Lost;
-                    told.lose(flight.left);
+                    told.count(flight);
                 }
             }
         }
@@ -277,11 +277,7 @@ impl Sender {
             if flight.fate == Fate::Unknown {
                 let came_twice = || sack.duplicates().any(|tsn| tsn == base.plus(step as u32));
                 flight.first = self.witness.judge(flight.care, newest, came_twice);
-                match flight.first {
-                    First::Arrived => told.arrived += 1,
-                    First::Lost => told.lose(flight.left),
-                    First::Unknown | First::Doubtful => {}
-                }
+                told.count(flight);
                 told.bytes += usize::from(flight.bytes);
             }
             flight.fate = Fate::Arrived;
@@ -458,6 +454,20 @@ mod tests {
         assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)), "until it is heard");
         assert_eq!(bench.sack(10, &[]), told(0, 0));
         assert_eq!(bench.sender.forward(bench.now + FORWARD_PAUSE, true), None);
+    }
+
+    #[test]
+    fn a_packet_counts_once_whatever_is_in_it() {
+        let mut bench = sent(1);
+        for _ in 0..2 {
+            (0..5).for_each(|_| _ = bench.sender.send(bench.now, 80, false));
+            bench.sender.end_packet(bench.now, 500, false);
+            bench.now += MS;
+        }
+        bench.send(false);
+        assert_eq!(bench.sack(6, &[(6, 6)]), told(3, 0));
+        bench.now += 500 * MS;
+        assert_eq!(bench.give_up(), 1);
     }
 
     #[test]
