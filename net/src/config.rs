@@ -1,11 +1,13 @@
 //! Every setting and every bound, with its unit and default.
 
-use std::net::{AddrParseError, IpAddr, SocketAddr};
-use std::str::FromStr;
+mod parts;
+mod public_addr;
+
 use std::time::Duration;
 
 use crate::{Accept, Prefix};
 
+pub use self::public_addr::PublicAddr;
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
@@ -220,109 +222,5 @@ impl Default for Config {
             events: 65_536,
             event_bytes: 64 * 1024 * 1024,
         }
-    }
-}
-
-impl Config {
-    pub(crate) fn websocket(&self) -> net_ws::Config {
-        net_ws::Config {
-            upgrade_timeout: self.upgrade_timeout,
-            // Whether it may is decided here.
-            hold_upgrade: true,
-            message_bytes: self.message_bytes.max(self.signal_bytes),
-            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
-            // headers and pongs, must not turn an accepted message away.
-            backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
-            ping_after: self.ping_after,
-            dead_after: self.dead_after,
-            ..net_ws::Config::default()
-        }
-    }
-
-    pub(crate) fn signalling(&self) -> net_signal::Limits {
-        net_signal::Limits {
-            text_bytes: self.signal_bytes,
-            answer_timeout: self.answer_timeout,
-            ..net_signal::Limits::default()
-        }
-    }
-
-    pub(crate) fn webrtc(
-        &self,
-        local: Vec<SocketAddr>,
-        announce: Vec<SocketAddr>,
-    ) -> net_rtc::Config {
-        net_rtc::Config {
-            announce,
-            message_bytes: self.message_bytes,
-            fresh_bytes: self.fresh_bytes,
-            fresh_time: self.fresh_time,
-            data_plane: self.data_plane,
-            congestion: self.congestion,
-            least_rate: self.least_rate,
-            most_rate: self.most_rate,
-            repair: self.repair,
-            sctp_bytes: self.sctp_bytes,
-            first_tsn: self.first_tsn,
-            early_bytes: self.early_bytes,
-            connecting: self.connecting,
-            connect_timeout: self.connect_timeout,
-            silent_timeout: self.silent_timeout,
-            pause_after: self.pause_after,
-            trials: self.trials,
-            sdp_bytes: self.signal_bytes,
-            ..net_rtc::Config::new(local)
-        }
-    }
-}
-
-/// An address that browsers are told: an IP address, with the bound port unless it has its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublicAddr {
-    /// The address.
-    pub ip: IpAddr,
-    /// The UDP port; `None` is the one that is bound.
-    pub port: Option<u16>,
-}
-
-impl PublicAddr {
-    pub(crate) fn with_port(self, bound: u16) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.unwrap_or(bound))
-    }
-}
-
-impl From<IpAddr> for PublicAddr {
-    fn from(ip: IpAddr) -> PublicAddr {
-        PublicAddr { ip, port: None }
-    }
-}
-
-impl From<SocketAddr> for PublicAddr {
-    fn from(addr: SocketAddr) -> PublicAddr {
-        PublicAddr { ip: addr.ip(), port: Some(addr.port()) }
-    }
-}
-
-impl FromStr for PublicAddr {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<PublicAddr, AddrParseError> {
-        text.parse::<SocketAddr>()
-            .map(PublicAddr::from)
-            .or_else(|_| text.parse::<IpAddr>().map(PublicAddr::from))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_public_address_has_a_port_or_takes_the_bound_one() {
-        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.with_port(3000));
-        assert_eq!(told("203.0.113.5"), Ok("203.0.113.5:3000".parse().unwrap()));
-        assert_eq!(told("203.0.113.5:4000"), Ok("203.0.113.5:4000".parse().unwrap()));
-        assert_eq!(told("2001:db8::1"), Ok("[2001:db8::1]:3000".parse().unwrap()));
-        assert!(told("example.org").is_err());
     }
 }
