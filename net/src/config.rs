@@ -162,14 +162,46 @@ pub struct Config {
     /// The same, in messages. Default 64.
     pub early_messages: usize,
 
-    /// Longest signalling text, in bytes. Default 16 KiB.
+    /// Longest signalling text, in bytes. Default 16 KiB. A longer one is refused unread.
     pub signal_bytes: usize,
+
+    /// Signalling texts that a connection may send in all, those that look like candidates not
+    /// counted. Default 8; one more is refused.
+    pub signal_texts: usize,
+
+    /// Texts of a connection that look like candidates and are read. Default 256; more are
+    /// dropped unread, and are no offence.
+    pub signal_candidates: usize,
+
+    /// Texts of any kind that a connection may send in one second. Default 50; one more is
+    /// refused.
+    pub signal_texts_per_second: usize,
+
+    /// Longest head of a websocket's request, in bytes. Default 8 KiB. A longer one is answered
+    /// 431.
+    pub head_bytes: usize,
+
+    /// Header lines of such a head. Default 64, at most 124. One more is answered 431.
+    pub head_headers: usize,
 
     /// Silence on the websocket after which a ping is sent. Default 15 s.
     pub ping_after: Duration,
 
     /// Silence on the websocket after which the peer is `Lost`. Default 35 s.
     pub dead_after: Duration,
+
+    /// From the beginning of a goodbye on the websocket to its end, whatever the peer does: time
+    /// to write what was accepted, and to hear the answer. Default 2 s.
+    pub close_timeout: Duration,
+
+    /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
+    /// the place of one that has been silent for 30 s, or of any but the current once what comes
+    /// from there decrypts; else it is not heard.
+    pub sources: usize,
+
+    /// Lines of one kind that are written to the log in one second. Default 10. The rest is
+    /// counted, and the number written with the next one.
+    pub log_lines: u32,
 
     /// Events that wait for the application. Default 65,536. Past it unreliable messages are
     /// dropped, the oldest first, and websockets are not read, so that their senders wait.
@@ -217,8 +249,16 @@ impl Default for Config {
             early_bytes: 64 * 1024,
             early_messages: 64,
             signal_bytes: 16 * 1024,
+            signal_texts: 8,
+            signal_candidates: 256,
+            signal_texts_per_second: 50,
+            head_bytes: 8 * 1024,
+            head_headers: 64,
             ping_after: Duration::from_secs(15),
             dead_after: Duration::from_secs(35),
+            close_timeout: Duration::from_secs(2),
+            sources: 16,
+            log_lines: 10,
             events: 65_536,
             event_bytes: 64 * 1024 * 1024,
         }

@@ -8,6 +8,8 @@ impl Config {
     pub(crate) fn websocket(&self) -> net_ws::Config {
         net_ws::Config {
             upgrade_timeout: self.upgrade_timeout,
+            head_bytes: self.head_bytes,
+            head_headers: self.head_headers,
             // Whether it may is decided here.
             hold_upgrade: true,
             message_bytes: self.message_bytes.max(self.signal_bytes),
@@ -16,6 +18,7 @@ impl Config {
             backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
             ping_after: self.ping_after,
             dead_after: self.dead_after,
+            close_timeout: self.close_timeout,
             ..net_ws::Config::default()
         }
     }
@@ -23,8 +26,10 @@ impl Config {
     pub(crate) fn signalling(&self) -> net_signal::Limits {
         net_signal::Limits {
             text_bytes: self.signal_bytes,
+            texts: self.signal_texts,
+            candidate_texts: self.signal_candidates,
+            texts_per_second: self.signal_texts_per_second,
             answer_timeout: self.answer_timeout,
-            ..net_signal::Limits::default()
         }
     }
 
@@ -50,6 +55,7 @@ impl Config {
             connect_timeout: self.connect_timeout,
             silent_timeout: self.silent_timeout,
             pause_after: self.pause_after,
+            sources: self.sources,
             trials: self.trials,
             sdp_bytes: self.signal_bytes,
             ..net_rtc::Config::new(local)
