@@ -62,6 +62,7 @@ mod pipe;
 mod reply;
 mod request;
 mod response;
+mod segment;
 mod socket;
 mod stream;
 

@@ -4,7 +4,7 @@ mod farewell;
 mod state;
 mod upgrade;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::{
@@ -14,8 +14,14 @@ use tungstenite::protocol::frame::{
 
 use self::state::{Live, State};
 use crate::{
-    CloseReason, Config, ConnectError, Message, Request, SendError, config::later, decoder::Event,
-    head::Head, mask::Masks, outbox::Outbox, response,
+    CloseReason, Config, ConnectError, Message, Request, SendError,
+    config::later,
+    decoder::Event,
+    head::Head,
+    mask::Masks,
+    outbox::{Outbox, SHARED},
+    response,
+    segment::FrameHead,
 };
 
 /// Capacity of the queue of outputs that is kept when it is empty.
@@ -183,8 +189,17 @@ impl Socket {
         self.outbox.front()
     }
 
-    /// The first `written` bytes of [`Socket::outgoing`] are written. More than there were
-    /// counts as all of them.
+    /// Fills `slices` with bytes to write to the stream now, in order and none of them empty, and
+    /// gives how many it has filled; 0 only if there are no bytes. For streams with vectored
+    /// writes ([`io::Write::write_vectored`](std::io::Write::write_vectored)): a large message is
+    /// not copied behind the head of its frame, and so [`Socket::outgoing`] alone takes two
+    /// writes for it.
+    pub fn outgoing_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.outbox.fill(slices)
+    }
+
+    /// The first `written` of all unsent bytes are written. More than there were counts as all
+    /// of them.
     pub fn advance(&mut self, _now: Instant, written: usize) {
         self.outbox.advance(written);
         self.pay_pong();
@@ -290,10 +305,15 @@ impl Socket {
         self.write(Frame::from_payload(head, payload));
     }
 
-    /// Appends a frame: one copy, and one more for a client, whose frames are masked.
+    /// Appends a frame. A server shares a large payload; all else is copied, for a client masks.
     fn write(&mut self, mut frame: Frame) {
-        if let Role::Client(masks) = &mut self.role {
-            frame.header_mut().mask = Some(masks.draw());
+        match &mut self.role {
+            Role::Client(masks) => frame.header_mut().mask = Some(masks.draw()),
+            Role::Server if frame.payload().len() >= SHARED => {
+                let head = FrameHead::new(frame.header().opcode, frame.payload().len());
+                return self.outbox.share(head, frame.into_payload());
+            }
+            Role::Server => {}
         }
         frame.format(&mut self.outbox).expect("an outbox takes everything");
     }
