@@ -47,7 +47,7 @@
 //! ```
 //!
 //! Without an event loop of one's own, [`Stream`] moves the bytes between a socket and anything
-//! that is `Read + Write`; `examples/echo.rs` is a server and a client on it.
+//! that is `Read + Write`; `examples/echo.rs` is a server on it.
 
 mod close;
 mod config;

@@ -97,6 +97,53 @@ fn nothing_that_follows_a_close_frame_counts() {
 }
 
 #[test]
+fn what_came_before_the_last_word_can_still_be_answered() {
+    let now = Instant::now();
+    let lasts =
+        [(close_frame(1000, ""), 1000), (frame(0x83, b""), 1002), (frame(0x89, &[0; 126]), 1002)];
+    for (last, code) in lasts {
+        let mut server = open_server(now, Config::default());
+        let bytes = [frame(0x81, b"one"), frame(0x81, b"two"), last, frame(0x81, b"late")].concat();
+        server.handle_input(now, Input::Bytes(&bytes));
+        server.handle_input(now, Input::Timeout);
+        for question in ["one", "two"] {
+            assert_eq!(server.poll_output(), Output::Message(text(question)));
+            server.send(now, text(question)).unwrap();
+        }
+        assert!(matches!(server.poll_output(), Output::Closed(_)));
+        server.send(now, text("late")).unwrap_err();
+        let said = frames(&written(now, &mut server, 99));
+        let words: Vec<_> = said.iter().map(|(first, payload)| (*first, &payload[..])).collect();
+        assert_eq!(words[..2], [(0x81, &b"one"[..]), (0x81, b"two")]);
+        assert_eq!((words.len(), words[2].0), (3, 0x88));
+        assert_eq!(words[2].1[..2], u16::to_be_bytes(code));
+    }
+}
+
+#[test]
+fn a_last_word_that_is_not_polled_yet_counts() {
+    let now = Instant::now();
+    type Next = fn(&mut net_ws::Socket, Instant);
+    let nexts: [Next; 4] = [
+        |server, now| server.handle_input(now, Input::Timeout),
+        |server, now| server.handle_input(now, Input::Bytes(&frame(0x81, b"late"))),
+        |server, now| server.handle_input(now, Input::End),
+        |server, now| server.close(now, 1001, "too late"),
+    ];
+    for next in nexts {
+        let mut server = open_server(now, Config::default());
+        let bytes = [frame(0x81, b"one"), close_frame(3000, "bye")].concat();
+        server.handle_input(now, Input::Bytes(&bytes));
+        next(&mut server, now + secs(1.0));
+        let (outputs, at) = drain(&mut server);
+        assert_eq!(reason(&outputs), by_peer(3000, "bye"));
+        assert!(!outputs.contains(&Output::Message(text("late"))));
+        // The time to say goodbye began with the peer's.
+        assert!(at.is_none_or(|at| at == now + secs(2.0)));
+    }
+}
+
+#[test]
 fn no_message_comes_after_close() {
     let now = Instant::now();
     let mut server = open_server(now, Config::default());
