@@ -36,7 +36,7 @@ fn config(bytes: &str) -> Result<Config, std::num::ParseIntError> {
 }
 
 /// Takes connections for ever, or until the system gives none.
-fn serve(listener: &TcpListener, config: &Config) {
+pub(crate) fn serve(listener: &TcpListener, config: &Config) {
     match listener.local_addr() {
         Ok(address) => println!("listening on ws://{address}"),
         Err(error) => return eprintln!("the listener has no address: {error}"),
