@@ -41,7 +41,7 @@ fn both_at_once() {
 }
 
 #[test]
-fn a_peer_that_never_answers_or_never_reads() {
+fn t18_a_peer_that_never_answers_or_never_reads_is_gone_in_two_seconds() {
     for reads in [true, false] {
         let now = Instant::now();
         let mut server = open_server(now, Config::default());
@@ -62,7 +62,7 @@ fn a_peer_that_never_answers_or_never_reads() {
 }
 
 #[test]
-fn a_peer_that_says_goodbye_and_never_reads() {
+fn t18_a_peer_that_says_goodbye_and_never_reads_is_gone_too() {
     let now = Instant::now();
     let mut server = open_server(now, Config::default());
     server.handle_input(now, Input::Bytes(&close_frame(1000, "")));
@@ -195,7 +195,7 @@ fn after_a_fault_the_peer_may_still_say_goodbye() {
 }
 
 #[test]
-fn the_streams_end_at_any_time() {
+fn t15_the_stream_may_end_at_any_byte() {
     let now = Instant::now();
     let head = request();
     let whole = [head.as_bytes(), &frame(0x81, b"abc")].concat();
