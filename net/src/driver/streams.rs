@@ -149,3 +149,25 @@ impl Streams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use mio::Poll;
+
+    use super::*;
+
+    #[test]
+    fn every_connection_sends_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let _client = std::net::TcpStream::connect(listener.local_addr().expect("bound"));
+        let (accepted, _) = listener.accept().expect("the client above");
+        accepted.set_nonblocking(true).expect("a socket");
+        let (poll, mut streams) = (Poll::new().expect("a poll"), Streams::new());
+        let (id, tcp) = (ConnectionId(0), TcpStream::from_std(accepted));
+        assert!(!tcp.nodelay().expect("a socket"), "the system's default");
+        streams.insert(poll.registry(), id, tcp).expect("a socket");
+        assert!(streams.by_id[&id].tcp.nodelay().expect("a socket"));
+    }
+}
