@@ -13,6 +13,9 @@ use net_tests::client::{Client, News};
 use socket2::SockRef;
 
 const SOON: Duration = Duration::from_secs(10);
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// The head of a masked binary frame of 1,024 bytes, and too little behind it.
 const HALF_A_FRAME: &[u8] = b"\x82\xfe\x04\x00\x01\x02\x03\x04half";
 
@@ -80,6 +83,26 @@ fn t01_who_connects_and_stays_silent_is_hung_up_on() {
 }
 
 #[test]
+fn t07_the_goodbye_is_not_lost_while_the_frame_is_on_its_way() {
+    let (server, _queue) = served(Config::default());
+    let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.write_all(REQUEST.as_bytes()).unwrap();
+    // 16 MiB are announced, and a part of them comes.
+    tcp.write_all(b"\x82\xff\0\0\0\0\x01\0\0\0\x01\x02\x03\x04").unwrap();
+    for _ in 0..64 {
+        tcp.write_all(&[0; 65_536]).unwrap();
+    }
+    let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
+    while !heard.windows(4).any(|four| matches!(four, [0x88, _, 0x03, 0xf1])) {
+        match tcp.read(&mut buffer).unwrap() {
+            0 => panic!("no goodbye: {:?}", String::from_utf8_lossy(&heard)),
+            count => heard.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+#[test]
 fn t14_half_a_close_is_a_whole_one() {
     let (server, queue) = served(Config::default());
     for (id, last_words) in [b"".as_slice(), HALF_A_FRAME].into_iter().enumerate() {
@@ -97,14 +120,12 @@ fn t14_half_a_close_is_a_whole_one() {
 #[test]
 fn t14_half_a_close_before_the_end_of_the_upgrade() {
     let (server, queue) = served(Config::default());
-    let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    for length in [0, 20, request.len()] {
+    for length in [0, 20, REQUEST.len()] {
         let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
-        tcp.write_all(&request.as_bytes()[..length]).unwrap();
+        tcp.write_all(&REQUEST.as_bytes()[..length]).unwrap();
         tcp.shutdown(Shutdown::Write).unwrap();
         let answer = read_to_the_end(&mut tcp);
-        assert!(answer.is_empty() || length == request.len());
+        assert!(answer.is_empty() || length == REQUEST.len());
     }
     eventually("three are refused", || server.stats().refused == 3);
     assert_eq!(queue.pop_all(), []);
