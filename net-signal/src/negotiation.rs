@@ -1,7 +1,7 @@
 //! The server's side.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::gate::{Gate, Look};
 use crate::{Candidate, Limits, Message, Refusal};
@@ -146,6 +146,13 @@ impl Negotiation {
         }
     }
 
+    /// The answer has so much longer: for a server that was stopped, and cannot blame the client.
+    pub fn excuse(&mut self, stopped: Duration) {
+        if let State::Offered { answer_by } = &mut self.state {
+            *answer_by = answer_by.and_then(|at| at.checked_add(stopped));
+        }
+    }
+
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
     pub fn poll_output(&mut self) -> Output {
         let answer_by = self.answer_by();
@@ -209,8 +216,6 @@ impl Negotiation {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::ParseError;
 
