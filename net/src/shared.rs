@@ -12,7 +12,7 @@ use net_rtc::{DroppedCounter, Gauge};
 
 use crate::event::Way;
 use crate::events::Events;
-use crate::mailbox::{Mailbox, Posted};
+use crate::mailbox::{Mailbox, Posted, Unposted};
 use crate::stats::{Counters, Refusals, add};
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
@@ -128,6 +128,16 @@ impl Shared {
         self.posts.pop()
     }
 
+    /// Puts a mailbox back in line that has more than was taken.
+    pub(crate) fn post_again(&self, id: PeerId) {
+        self.posts.push(id);
+    }
+
+    /// Whether a mailbox is not empty.
+    pub(crate) fn has_posts(&self) -> bool {
+        !self.posts.is_empty()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(SeqCst)
     }
@@ -152,9 +162,11 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
     }
 
-    /// The loop has ended and everything it had is free.
+    /// The loop has ended and everything it had is free. A loop that had to stop before its time
+    /// has left peers behind, and their lives end here.
     pub(crate) fn stopped(&self) {
         self.stopped.store(true, SeqCst);
+        self.ids().into_iter().for_each(|id| self.closed(id, CloseReason::Shutdown));
         self.events.finish();
     }
 
@@ -168,7 +180,10 @@ impl Shared {
                 false => SendError::NoSuchPeer(message),
             });
         };
-        let posted = entry.mailbox.post(way, message).map_err(SendError::Full)?;
+        let posted = entry.mailbox.post(way, message).map_err(|unposted| match unposted {
+            Unposted::Full(message) => SendError::Full(message),
+            Unposted::Closing(message) => SendError::NoSuchPeer(message),
+        })?;
         self.posted(id, &entry, posted);
         Ok(())
     }

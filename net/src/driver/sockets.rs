@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, Type};
+use mio::net::{TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Type};
 
 use super::addresses;
+use super::udp::Socket;
 use crate::{BindError, Config};
 
 /// How often another number is tried when any port will do and the UDP side of it is taken.
@@ -31,8 +35,8 @@ pub(crate) struct Sockets {
 
 /// A UDP socket, and who may use it.
 #[derive(Debug)]
-pub(crate) struct Udp {
-    pub(crate) socket: UdpSocket,
+pub(crate) struct Udp<S = Socket> {
+    pub(crate) socket: S,
     pub(crate) local: SocketAddr,
     pub(crate) admits: Admits,
 }
@@ -136,7 +140,8 @@ impl Sockets {
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server must not wait for the old one's connections to be forgotten. On
     // Windows the same option would let two servers share a port.
     #[cfg(unix)]
@@ -150,6 +155,18 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = std::net::TcpListener::from(socket);
     let local = listener.local_addr()?;
     Ok((TcpListener::from_std(listener), local))
+}
+
+/// Has the system give up a connection that does not acknowledge what was sent for so long
+/// (RFC 5482), also one that we have closed, which it would otherwise try to deliver for minutes.
+/// Does nothing where the system knows no such setting.
+pub(super) fn give_up_after(tcp: &TcpStream, time: Duration) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(tcp).set_tcp_user_timeout(Some(time)) {
+        log::debug!("TCP_USER_TIMEOUT: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (tcp, time);
 }
 
 /// The addresses that one address to listen on stands for.
@@ -182,7 +199,8 @@ fn beside_loopback(port: u16) -> Option<Udp> {
 
 impl Udp {
     fn bind(address: SocketAddr, admits: Admits) -> io::Result<Udp> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -193,6 +211,6 @@ impl Udp {
         socket.bind(&address.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let local = socket.local_addr()?;
-        Ok(Udp { socket: UdpSocket::from_std(socket), local, admits })
+        Ok(Udp { socket: Socket::new(socket), local, admits })
     }
 }
