@@ -157,16 +157,19 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((TcpListener::from_std(listener), local))
 }
 
-/// Has the system give up a connection that does not acknowledge what was sent for so long
-/// (RFC 5482), also one that we have closed, which it would otherwise try to deliver for minutes.
-/// Does nothing where the system knows no such setting.
-pub(super) fn give_up_after(tcp: &TcpStream, time: Duration) {
+/// Sets what a connection needs that was just accepted.
+///
+/// Messages leave at once. And the system gives up a connection that does not acknowledge what
+/// was sent for so long (`TCP_USER_TIMEOUT`, RFC 5482), also one that we have closed, which it
+/// would otherwise try to deliver for minutes: only Linux knows that.
+pub(super) fn prepare(tcp: &TcpStream, dead_after: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    if let Err(error) = SockRef::from(tcp).set_tcp_user_timeout(Some(time)) {
+    if let Err(error) = SockRef::from(tcp).set_tcp_user_timeout(Some(dead_after)) {
         log::debug!("TCP_USER_TIMEOUT: {error}");
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (tcp, time);
+    let _ = dead_after;
+    tcp.set_nodelay(true)
 }
 
 /// The addresses that one address to listen on stands for.
@@ -212,5 +215,21 @@ impl Udp {
         let socket = std::net::UdpSocket::from(socket);
         let local = socket.local_addr()?;
         Ok(Udp { socket: Socket::new(socket), local, admits })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t16_the_system_gives_up_what_is_not_acknowledged() {
+        let (listener, address) = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (tcp, _) = listener.accept().unwrap();
+        prepare(&tcp, Duration::from_secs(35)).unwrap();
+        let told = SockRef::from(&tcp).tcp_user_timeout().unwrap();
+        assert_eq!(told, Some(Duration::from_secs(35)));
+        assert!(tcp.nodelay().unwrap());
     }
 }

@@ -194,3 +194,160 @@ impl<T: Write> Stream<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::ErrorKind::{ConnectionReset, Interrupted, WouldBlock};
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::Config;
+    use crate::hub::Output;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    /// A connection that is as slow as can be: it gives and takes a byte at a time, and two
+    /// errors before each.
+    #[derive(Clone, Default)]
+    struct Slow(Rc<RefCell<Script>>);
+
+    #[derive(Default)]
+    struct Script {
+        gives: VecDeque<u8>,
+        taken: Vec<u8>,
+        reads: usize,
+        writes: usize,
+        ends: bool,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut script = self.0.borrow_mut();
+            script.reads += 1;
+            match (script.reads % 3, script.gives.is_empty(), script.ends) {
+                (_, true, true) => Err(ConnectionReset.into()),
+                (1, ..) => Err(Interrupted.into()),
+                (2, ..) | (_, true, _) => Err(WouldBlock.into()),
+                _ => {
+                    buffer[0] = script.gives.pop_front().expect("it is not empty");
+                    Ok(1)
+                }
+            }
+        }
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut script = self.0.borrow_mut();
+            script.writes += 1;
+            match script.writes % 3 {
+                1 => Err(Interrupted.into()),
+                2 => Err(WouldBlock.into()),
+                _ => {
+                    script.taken.push(bytes[0]);
+                    Ok(1)
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A hub with one connection over such a stream.
+    struct Bench {
+        now: Instant,
+        hub: Hub,
+        streams: Streams<Slow>,
+        id: ConnectionId,
+        slow: Slow,
+        dropped: bool,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let now = Instant::now();
+            let local = vec![([192, 0, 2, 1], 3000).into()];
+            let mut hub = Hub::new(Config::default(), local.clone(), local, Some(70));
+            let id = hub.accept(now, ([198, 51, 100, 1], 5000).into()).expect("there is room");
+            let (mut streams, slow) = (Streams::new(), Slow::default());
+            streams.insert(id, slow.clone());
+            Bench { now, hub, streams, id, slow, dropped: false }
+        }
+
+        /// Everything that can be done without another word of the system.
+        fn work(&mut self) {
+            loop {
+                while let Some(output) = self.output() {
+                    match output {
+                        Output::Write(id) => self.streams.write(self.now, &mut self.hub, id),
+                        Output::Drop(id) => self.dropped = self.streams.remove(id).is_some(),
+                        _ => {}
+                    }
+                }
+                let wrote = self.streams.write_next(self.now, &mut self.hub);
+                if !self.streams.read_next(self.now, &mut self.hub) && !wrote {
+                    return;
+                }
+            }
+        }
+
+        fn output(&mut self) -> Option<Output> {
+            Some(self.hub.poll_output()).filter(|output| !matches!(output, Output::Timeout(_)))
+        }
+
+        fn answer(&self) -> String {
+            String::from_utf8_lossy(&self.slow.0.borrow().taken).into_owned()
+        }
+    }
+
+    #[test]
+    fn t70_one_byte_at_a_time_with_errors_between_gets_through() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().gives.extend(REQUEST);
+        for _ in 0..10_000 {
+            bench.streams.readable(bench.id);
+            bench.streams.writable(bench.id);
+            bench.work();
+        }
+        let answer = bench.answer();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.contains(r#""type":"offer""#), "the offer came behind it");
+        assert!(bench.hub.outgoing(bench.id).is_empty());
+        assert!(!bench.dropped);
+    }
+
+    #[test]
+    fn t70_a_wake_up_for_nothing_does_nothing() {
+        let mut bench = Bench::new();
+        bench.work();
+        assert_eq!(bench.slow.0.borrow().reads, 0, "nobody said that it can be read");
+        for _ in 0..1_000 {
+            bench.streams.readable(bench.id);
+            bench.streams.readable(bench.id);
+            bench.streams.writable(bench.id);
+            bench.work();
+        }
+        let script = bench.slow.0.borrow();
+        assert!(script.reads <= 2_000, "{} reads", script.reads);
+        assert_eq!(script.writes, 0);
+        drop(script);
+        // What mio says of a connection that is gone means nothing.
+        bench.streams.remove(bench.id);
+        bench.streams.readable(bench.id);
+        bench.streams.writable(bench.id);
+        bench.work();
+        assert!(!bench.streams.awaits_reading() && !bench.streams.awaits_writing());
+    }
+
+    #[test]
+    fn t70_an_error_is_the_end() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().ends = true;
+        bench.streams.readable(bench.id);
+        bench.work();
+        assert!(bench.dropped && bench.hub.is_empty());
+    }
+}

@@ -15,7 +15,7 @@ use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
 use super::datagrams::{Datagram, Datagrams, Received};
 use super::patience::Patience;
-use super::sockets::{Sockets, give_up_after};
+use super::sockets::{Sockets, prepare};
 use super::streams::Streams;
 use super::udp::Socket;
 use crate::hub::{ConnectionId, Hub, Input, Output, Question};
@@ -273,8 +273,7 @@ impl Driver {
     }
 
     fn admit(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
-        tcp.set_nodelay(true)?;
-        give_up_after(&tcp, self.config.dead_after);
+        prepare(&tcp, self.config.dead_after)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut tcp, token(id), interest)?;
         self.streams.insert(id, tcp);
