@@ -6,7 +6,7 @@ mod moves;
 mod odd;
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
@@ -164,6 +164,16 @@ impl Peer {
     /// Sends what waits, as far as the path takes it.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.step(now, out);
+        self.settle(now);
+    }
+
+    /// This program was stopped for so long.
+    pub(crate) fn excuse(&mut self, now: Instant, stopped: Duration) {
+        match &mut self.state {
+            State::Connecting(progress) => progress.deadline += stopped,
+            State::Open(_) => self.silence.excuse(now),
+            State::Offered(..) | State::Closed => {}
+        }
         self.settle(now);
     }
 

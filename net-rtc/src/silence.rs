@@ -34,6 +34,11 @@ impl Silence {
         }
     }
 
+    /// Nobody listened: the silence begins now.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.checked = now;
+    }
+
     /// Whether nothing is sent now to a peer that DTLS heard last at `heard`, but probes.
     pub(crate) fn is_pause(&self, now: Instant, heard: Instant) -> bool {
         now >= self.pause(heard)
