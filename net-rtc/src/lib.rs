@@ -56,6 +56,7 @@
 //! that has moved ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what
 //! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which).
 
+mod allowance;
 mod answer;
 mod config;
 mod connecting;
