@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::crypto::FLIGHT;
 use crate::event::Transmit;
 
 /// Datagrams that go to an address because one authenticated check came from there, and their
 /// bytes: a ClientHello of ours, three times.
 const DATAGRAMS: u32 = 3;
 const BYTES: usize = 3 * 1024;
-/// What comes from an address pays for so many times its bytes (as in RFC 9000 §8.1), and each
-/// datagram for one.
-const FACTOR: usize = 3;
 /// Datagrams that wait until they are paid for.
 const HELD: usize = 3;
 
@@ -25,10 +23,12 @@ const HELD: usize = 3;
 /// ```
 #[derive(Debug)]
 pub(crate) enum Allowance {
-    /// DTLS is not up: what there is no leave for waits for the next datagram from there.
+    /// DTLS is not up. Each further datagram from there pays for one of ours, and what there is
+    /// no leave for waits for it: of a browser whose DTLS is lost on the way only checks come.
+    /// DTLS makes few datagrams, whoever asks: it doubles its pauses, and gives up.
     Handshake(Accounts, VecDeque<Transmit>),
     /// Who completes DTLS has read what we sent, so it has proved the address, if all of it went
-    /// to one. What goes elsewhere, and there is no leave for, is lost.
+    /// to one. Elsewhere goes what is paid for byte by byte, and the rest is lost.
     Up { proven: Option<SocketAddr>, accounts: Accounts },
     /// Nothing is in question.
     Free,
@@ -61,7 +61,7 @@ impl Allowance {
     pub(crate) fn earn(&mut self, from: SocketAddr, bytes: usize) -> Option<Transmit> {
         match self {
             Allowance::Handshake(accounts, held) => {
-                accounts.earn(from, bytes);
+                accounts.earn(from, bytes.max(FLIGHT));
                 let next = held.iter().position(|transmit| accounts.spend(transmit))?;
                 held.remove(next)
             }
@@ -120,12 +120,11 @@ impl Allowance {
 
 impl Accounts {
     fn earn(&mut self, from: SocketAddr, bytes: usize) {
-        let paid = bytes.saturating_mul(FACTOR);
         let has_room = self.all.len() < self.most;
         match self.all.iter_mut().find(|account| account.address == from) {
             Some(account) => {
                 account.datagrams = account.datagrams.saturating_add(1);
-                account.bytes = account.bytes.saturating_add(paid);
+                account.bytes = account.bytes.saturating_add(bytes);
             }
             None if has_room => {
                 let (datagrams, bytes) = (DATAGRAMS, BYTES);
@@ -178,10 +177,10 @@ mod tests {
         };
         allowance.earn(address(1), 120);
         assert_eq!(allowed(&mut allowance), 3);
-        // What waits comes first, as soon as its bytes are paid for.
-        let released: Vec<_> = (0..8).map(|_| allowance.earn(address(1), 120).is_some()).collect();
-        assert_eq!(released, [false, false, true, false, false, true, false, false]);
-        assert_eq!(allowance.earn(address(1), 1_000).map(|t| t.contents.len()), Some(1_000));
+        // What waits comes first.
+        let released = (0..5).map(|_| allowance.earn(address(1), 120).is_some());
+        assert_eq!(released.collect::<Vec<_>>(), [true, true, true, false, false]);
+        assert_eq!(allowed(&mut allowance), 2);
     }
 
     #[test]
@@ -222,6 +221,8 @@ mod tests {
             (0..10).filter(|_| allowance.spend(flight(port, 1_000)).is_some()).count()
         };
         assert_eq!((sent(&mut allowance, 1), sent(&mut allowance, 2)), (10, 3));
+        (0..25).for_each(|_| _ = allowance.earn(address(2), 120));
+        assert_eq!(sent(&mut allowance, 2), 3, "72 bytes were left");
         allowance.settle(address(2));
         assert!(!allowance.is_free(), "nothing says that the peer is there");
         allowance.settle(address(1));

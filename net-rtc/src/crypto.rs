@@ -16,7 +16,7 @@ use crate::tap::{SharedPlane, Tap};
 const RETRIES: usize = 20;
 /// Longest datagram of a handshake, in bytes. A ClientHello is filled up to it, and three of them
 /// are what an unproven address gets ([`Allowance`](crate::allowance::Allowance)).
-const FLIGHT: usize = 1_000;
+pub(crate) const FLIGHT: usize = 1_000;
 /// Between these dimpl takes times.
 const TIMES: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(3_600)];
 

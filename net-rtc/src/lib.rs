@@ -83,6 +83,8 @@ mod lost;
 #[cfg(test)]
 mod moving;
 mod nomination;
+#[cfg(test)]
+mod odd_dtls;
 mod offer;
 mod options;
 mod outbox;
@@ -104,6 +106,8 @@ mod stack;
 mod state;
 mod stats;
 mod tap;
+#[cfg(test)]
+mod unproven;
 mod way;
 mod whereabouts;
 

@@ -125,9 +125,7 @@ impl Peer {
             return out.push(PeerOutput::Transmit(way.carry(contents)));
         }
         let way = self.whereabouts.lead(way);
-        if let Some(here) = self.whereabouts.here() {
-            self.allowance.settle(here.remote);
-        }
+        self.settle_allowance();
         let allowed = self.allowance.spend(way.carry(contents));
         out.extend(allowed.map(PeerOutput::Transmit));
     }
@@ -185,6 +183,7 @@ impl Peer {
         if nonce.is_some_and(|nonce| self.proves(nonce, way)) {
             return Taken::Proven;
         }
+        self.settle_allowance();
         let is_proven = self.allowance.is_free() && !self.whereabouts.is_elsewhere(way);
         let is_open = matches!(self.state, State::Open(_));
         if is_open && !is_proven && self.sources.probe(now, way.remote, Sign::Record) {
@@ -205,6 +204,13 @@ impl Peer {
             debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
         }
         proven
+    }
+
+    /// Once the channel is open, the peer may be where DTLS went.
+    fn settle_allowance(&mut self) {
+        if let Some(here) = self.whereabouts.here() {
+            self.allowance.settle(here.remote);
+        }
     }
 
     /// Sends a probe this way, and nothing else.
