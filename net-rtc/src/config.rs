@@ -49,12 +49,13 @@ pub struct Config {
     pub connect_timeout: Duration,
 
     /// Silence of an open peer, in datagrams that prove to be its own, after which it is `Lost`.
-    /// Default 20 s. Connectivity checks count, and so does everything that DTLS decrypts.
+    /// Default 20 s. Everything that DTLS decrypts counts; connectivity checks do not, for they
+    /// may be replayed.
     pub silent_timeout: Duration,
 
-    /// The same silence after which nothing more is sent to the peer but four probes a second,
-    /// so that its return is noticed at once. Default 10 s. What would be sent is dropped as too
-    /// old.
+    /// The same silence after which the peer is probed four times a second, so that its return is
+    /// noticed at once; other stacks answer by themselves. Default 10 s. If no connectivity check
+    /// has come for as long either, nothing else is sent, and what would be is dropped as too old.
     pub pause_after: Duration,
 
     /// Addresses that one peer is heard from. Default 16. A further one takes the place of one
