@@ -39,7 +39,8 @@ pub struct Config {
     pub sctp_bytes: usize,
 
     /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
-    /// 64 KiB. They are delivered after `Open`; past the bound they are dropped.
+    /// 64 KiB. They are delivered after `Open`; past the bound they are dropped. A message counts
+    /// as 64 bytes at least.
     pub early_bytes: usize,
 
     /// What makes a connection open sooner. Default: everything.

@@ -305,6 +305,10 @@ impl Peer {
                 self.finish(CloseReason::Limit(what), out);
                 self.drain(out);
             }
+            Some(Fault::Shutdown) => {
+                self.finish(CloseReason::ByPeer, out);
+                self.drain(out);
+            }
             Some(Fault::Dtls(error)) => self.broken(error, out),
         }
     }

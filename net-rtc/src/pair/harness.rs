@@ -27,6 +27,8 @@ pub(crate) struct Pair {
     pub(super) flying: VecDeque<(Instant, Transmit)>,
     sent: usize,
     pub(crate) loss: Loss,
+    /// Whether nothing reaches the client any more.
+    pub(crate) is_deaf: bool,
     /// What either side has sent, lost or not.
     pub(crate) log: Vec<Transmit>,
 }
@@ -51,7 +53,16 @@ impl Pair {
     pub(crate) fn with(server: Config, client: Config) -> Pair {
         let (server, client) = (side(server), side(client));
         let (flying, loss): (_, Loss) = (VecDeque::new(), |_, _| false);
-        Pair { now: Instant::now(), server, client, flying, sent: 0, loss, log: Vec::new() }
+        Pair {
+            now: Instant::now(),
+            server,
+            client,
+            flying,
+            sent: 0,
+            loss,
+            is_deaf: false,
+            log: Vec::new(),
+        }
     }
 
     /// Exchanges offer and answer, no more.
@@ -145,7 +156,8 @@ impl Pair {
                         self.log.push(transmit.clone());
                         let is_known =
                             [SERVER, CLIENT].map(address).contains(&transmit.destination);
-                        if is_known && !(self.loss)(self.sent, &transmit.contents) {
+                        let is_lost = self.is_deaf && transmit.destination == address(CLIENT);
+                        if is_known && !is_lost && !(self.loss)(self.sent, &transmit.contents) {
                             self.flying.push_back((self.now + ONE_WAY, transmit));
                         }
                     }

@@ -172,6 +172,11 @@ impl Engaged {
         }
     }
 
+    /// The last TSN that the peer has sent.
+    pub(super) fn heard(&self) -> Tsn {
+        self.receiver.highest()
+    }
+
     /// What must be said for SCTP to go on.
     pub(super) fn catch_up(&self, now: Instant) -> CatchUp {
         CatchUp::new(now, self.header, self.sender.next().minus(1))
