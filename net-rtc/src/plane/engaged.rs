@@ -131,6 +131,7 @@ impl Engaged {
             self.control(now, &mut draft.builder, false);
         }
         self.finish(now, draft);
+        self.copies.rest(now);
         !self.packets.is_empty()
     }
 

@@ -8,11 +8,11 @@ use crate::{Config, DataPlane};
 
 /// Where SCTP only opens the channel, and for peers that the plane does not fit, none of which
 /// is a browser: bytes, if two messages are no more, and chunks.
-const LITTLE: Room = Room { bytes: 256 * 1024, chunks: 1_024 };
+const LITTLE: Room = Room { bytes: 128 * 1024, chunks: 512 };
 /// Where it carries the data: what its window promises.
 const PROMISED: Room = Room { bytes: 1024 * 1024, chunks: 4_096 };
-/// What a chunk costs beside its bytes, in sctp-proto and here.
-const CHUNK: usize = 320;
+/// What a chunk costs beside its bytes, in sctp-proto and here (333 measured).
+const CHUNK: usize = 384;
 
 /// How much may be held.
 #[derive(Clone, Copy, Debug)]

@@ -40,7 +40,7 @@ use log::{debug, warn};
 
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
-pub(crate) use self::held::Room;
+use self::held::Room;
 use self::opening::Opening;
 use self::packet::kind;
 pub(crate) use self::passage::Passage;
@@ -50,6 +50,15 @@ use self::watch::Watch;
 use crate::path::Gauge;
 use crate::snap::Inits;
 use crate::{Config, DataPlane};
+
+/// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
+/// plane, or by the SCTP that a peer may have carry it instead.
+pub(crate) fn most_memory(config: &Config) -> usize {
+    let engaged = [assembly::most_memory(config.message_bytes), sender::MEMORY, repair::MEMORY];
+    let plain = [Room::of(config).memory(), config.sctp_bytes, config.message_bytes];
+    let sum = |parts: [usize; 3]| parts.into_iter().fold(0, usize::saturating_add);
+    sum(engaged).max(sum(plain))
+}
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
 #[derive(Debug)]
