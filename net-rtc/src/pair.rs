@@ -226,7 +226,7 @@ fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
 }
 
 #[test]
-fn a_second_channel_ends_the_peer_unless_several_are_asked_for() {
+fn t29_a_second_channel_ends_the_peer_unless_several_are_asked_for() {
     for channels in [Channels::One, Channels::Several] {
         let server = Config { channels, ..config(SERVER) };
         let client = Config { channels: Channels::Several, ..config(CLIENT) };

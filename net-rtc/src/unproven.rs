@@ -87,6 +87,22 @@ fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
     }
 }
 
+/// Each session has a password of its own.
+#[test]
+fn t32_the_ufrag_of_another_session() {
+    let mut scene = Scene::new(Connecting::default());
+    let offer = scene.pair.server.endpoint.offer(scene.pair.now, 2).unwrap();
+    let theirs = offer.sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap();
+    let crossed = [scene.forged_as(&offer.ufrag, None), scene.forged_as("", Some(theirs))];
+    for check in crossed {
+        scene.pair.inject(address(STRANGER), &check);
+        scene.pair.run(MS);
+    }
+    assert_eq!(scene.bytes_to(address(STRANGER)), 0);
+    assert_eq!(scene.pair.server.endpoint.stats().forged, 2);
+    scene.pair.opened();
+}
+
 /// What its websocket says of where it is makes us nominate, or it does so itself: then it is
 /// sent a handshake's flights, and there may be nobody.
 #[test]

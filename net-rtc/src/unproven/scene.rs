@@ -73,6 +73,12 @@ impl Scene {
         self.signed(&self.ours, "not the password that it is", true)
     }
 
+    /// A check with this ufrag of ours, if any is given, or the right one; and so the password.
+    pub(crate) fn forged_as(&self, ufrag: &str, password: Option<&str>) -> Vec<u8> {
+        let ufrag = if ufrag.is_empty() { &self.ours } else { ufrag };
+        self.signed(ufrag, password.unwrap_or(&self.password), true)
+    }
+
     /// Lengths of what went there, but answers to checks.
     pub(crate) fn flights_to(&self, to: SocketAddr) -> Vec<usize> {
         self.pair.sent_to(to, |contents| !is_check(contents))
