@@ -48,7 +48,7 @@ fn t27_another_answer_from_a_peer_ends_it() {
     world.act(0, |agent, now| agent.send_text(now, ANSWER));
     world.run(SECOND);
     let seen = world.take_seen();
-    let [Seen::Closed(closed, CloseReason::WebRtcFailed(Stage::Answer, cause))] = &seen[..] else {
+    let [Seen::Closed(closed, CloseReason::WebRtcFailed(_, cause))] = &seen[..] else {
         panic!("{seen:?}")
     };
     assert!(*closed == id && cause.starts_with("second answer"), "{cause}");
