@@ -230,11 +230,11 @@ impl Watch {
     }
 
     fn skips(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
-        match (forward_tsn(chunk), &mut self.receiver) {
-            (Some(tsn), Some(receiver)) => receiver.on_forward(tsn).map_err(Offence::words)?,
-            _ => {}
+        let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
+        if let Some(receiver) = &mut self.receiver {
+            receiver.on_forward(tsn).map_err(Offence::words)?;
         }
-        if let (Some(tsn), Some(held)) = (forward_tsn(chunk), &mut self.held) {
+        if let Some(held) = &mut self.held {
             held.forward(tsn);
         }
         Ok(())
