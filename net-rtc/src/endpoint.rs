@@ -51,7 +51,8 @@ pub struct Endpoint<K> {
     config: Arc<Config>,
     dtls: Dtls,
     credentials: Credentials,
-    peers: Slab<(K, Peer)>,
+    /// In boxes, because a peer is large and a slab moves all it has when it grows.
+    peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
     seek: Seek,

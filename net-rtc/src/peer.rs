@@ -14,8 +14,8 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelData;
 use str0m::{IceCreds, Rtc, RtcError};
 
+use crate::allowance::Allowance;
 use crate::crypto::Dtls;
-use crate::datagram::is_check;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::evidence::Evidence;
@@ -64,6 +64,7 @@ pub(crate) struct Peer {
     whereabouts: Whereabouts,
     evidence: Evidence,
     nomination: Nomination,
+    allowance: Allowance,
     wake: Option<Instant>,
 }
 
@@ -132,6 +133,11 @@ impl Peer {
             silence: Silence::new(now, config.pause_after, config.silent_timeout),
             whereabouts: Whereabouts::new(role, config.seed),
             nomination: Nomination::default(),
+            allowance: match role {
+                Role::Offerer => Allowance::new(config.sources),
+                // An offer says where to send.
+                Role::Answerer => Allowance::Free,
+            },
             wake: None,
         }
     }
@@ -258,9 +264,7 @@ impl Peer {
                 Ok(str0m::Output::Transmit(transmit)) => {
                     let way = Way { local: transmit.source, remote: transmit.destination };
                     let contents: Vec<u8> = transmit.contents.into();
-                    // A check is answered where it came from; all else goes where the peer is.
-                    let way = if is_check(&contents) { way } else { self.whereabouts.lead(way) };
-                    out.push(PeerOutput::Transmit(way.carry(contents)));
+                    self.emit(way, contents, out);
                 }
                 Ok(str0m::Output::Event(event)) => self.on_event(event, out),
                 Err(error) => return self.fail(error, out),
@@ -274,6 +278,7 @@ impl Peer {
             E::IceConnectionStateChange(state) if state.is_connected() => self.path_found(out),
             E::Connected => {
                 self.reach(Stage::Channel);
+                self.allowance.connected();
                 self.plane.lock().greet();
             }
             E::ChannelOpen(channel, _) => self.channel_open(channel, out),
@@ -310,6 +315,10 @@ impl Peer {
             None => {}
             Some(Fault::Offence(what)) => {
                 self.finish(CloseReason::Limit(what), out);
+                self.drain(out);
+            }
+            Some(Fault::Shutdown) => {
+                self.finish(CloseReason::ByPeer, out);
                 self.drain(out);
             }
             Some(Fault::Dtls(error)) => self.broken(error, out),

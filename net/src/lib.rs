@@ -33,6 +33,7 @@ mod event;
 mod events;
 pub mod hub;
 mod mailbox;
+mod memory;
 mod peer;
 mod prefix;
 mod queue;
