@@ -37,11 +37,17 @@ pub(super) trait Plan: Debug {
 pub(super) struct Kit {
     pub(super) random: StdRng,
     pub(super) means: Means,
+    server: Option<SocketAddr>,
     connections: u32,
     outputs: VecDeque<Output>,
 }
 
 impl Kit {
+    /// Where the server is.
+    pub(super) fn server(&self) -> SocketAddr {
+        self.server.expect("it is told first")
+    }
+
     /// Connects from the next of the attacker's addresses.
     pub(super) fn connect(&mut self) -> Tcp {
         let from = self.means.tcp(self.connections);
@@ -88,27 +94,29 @@ pub(super) struct Raid<P> {
 impl<P: Plan + 'static> Raid<P> {
     pub(super) fn start(name: &'static str, seed: u64, means: Means, plan: P) -> Box<dyn Attacker> {
         let random = StdRng::seed_from_u64(seed);
-        let kit = Kit { random, means, connections: 0, outputs: VecDeque::new() };
+        let kit = Kit { random, means, server: None, connections: 0, outputs: VecDeque::new() };
         Box::new(Raid { name, plan, kit, next: None })
     }
+}
 
+impl<P: Plan> Raid<P> {
     fn act(&mut self, now: Instant) {
         self.plan.act(now, &mut self.kit);
         self.next = Some(now + self.plan.pause());
     }
 }
 
-impl<P: Plan> Attacker for Raid<P>
-where
-    P: 'static,
-{
+impl<P: Plan> Attacker for Raid<P> {
     fn name(&self) -> &'static str {
         self.name
     }
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Begin { .. } => self.act(now),
+            Input::Begin { server } => {
+                self.kit.server = Some(server);
+                self.act(now);
+            }
             Input::Timeout if self.next.is_some_and(|next| next <= now) => self.act(now),
             _ => {}
         }

@@ -9,15 +9,20 @@
 //! a TCP connection line by line, and `insider` is a peer of its own that got in honestly; the
 //! other files are what is played, each for one part of the server.
 
+mod chunk;
+mod crowding;
 mod datagrams;
 mod door;
 mod frames;
 mod hello;
 mod http;
+mod insider;
 mod kind;
 mod kit;
 mod means;
+mod roaming;
 mod script;
+mod sctp;
 mod signals;
 mod spy;
 mod stun;

@@ -73,8 +73,8 @@ impl Scripts {
         Scripts { draw, most, crowd: Crowd::Everywhere, lines, again }
     }
 
-    pub(super) fn from_one_address(self) -> Scripts {
-        Scripts { crowd: Crowd::OneAddress, ..self }
+    pub(super) fn of_one_address(most: usize, draw: fn(&mut StdRng) -> Vec<Step>) -> Scripts {
+        Scripts { crowd: Crowd::OneAddress, ..Scripts::new(most, draw) }
     }
 
     fn begin(&mut self, now: Instant, kit: &mut Kit) {

@@ -26,7 +26,6 @@ pub(super) struct Spy {
 /// What it has heard.
 #[derive(Debug, Default)]
 pub(super) struct Ears {
-    server: Option<SocketAddr>,
     /// The last datagrams of honest clients, and where they came from.
     up: VecDeque<(SocketAddr, Vec<u8>)>,
     /// The last of the server, and where they went.
@@ -52,12 +51,11 @@ impl Plan for Spy {
 
     fn hear(&mut self, now: Instant, input: &Input<'_>, kit: &mut Kit) {
         match *input {
-            Input::Begin { server } => {
-                self.ears.server = Some(server);
+            Input::Begin { .. } => {
                 self.ears.hello = client_hello(now, kit.random.random());
             }
             Input::Overheard { source, destination, contents } => {
-                let from_server = Some(source) == self.ears.server;
+                let from_server = source == kit.server();
                 let ears = &mut self.ears;
                 let (heard, whose) = if from_server {
                     (&mut ears.down, destination)
