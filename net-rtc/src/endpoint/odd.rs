@@ -29,6 +29,14 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
+    /// A peer is never ended for an offence from now on: whoever attacks must expect some.
+    #[doc(hidden)]
+    pub fn forgive(&mut self, key: &K) {
+        if let Some(slot) = self.slots.get(key).copied() {
+            self.peers[slot].1.forgive();
+        }
+    }
+
     /// The TSN that is next to be sent to a peer, and the highest that came of it; `None` unless
     /// the plane of our own carries the data.
     #[doc(hidden)]

@@ -29,6 +29,10 @@ impl Peer {
         self.plane.lock().odd.muted.push(kind);
     }
 
+    pub(crate) fn forgive(&mut self) {
+        self.plane.lock().odd.forgives = true;
+    }
+
     pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
         self.plane.lock().tsns()
     }

@@ -13,6 +13,8 @@ pub(crate) struct Odd {
     pub(crate) lose: Option<u8>,
     /// Chunks that this side never sends.
     pub(crate) muted: Vec<u8>,
+    /// Whether this side ends nobody for an offence.
+    pub(crate) forgives: bool,
     packets: VecDeque<Vec<u8>>,
 }
 

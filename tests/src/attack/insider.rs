@@ -53,6 +53,8 @@ pub(super) struct Insider {
     pub(super) said: Vec<Vec<u8>>,
     /// Which address is next, for who changes it.
     pub(super) number: u32,
+    /// The TSN that is next, and the server's highest, as far as known.
+    pub(super) tsns: (u32, u32),
     state: State,
     wake: Option<Instant>,
 }
@@ -86,8 +88,18 @@ impl Insider {
         let rtc = Plane::Ours.client(udp, Some(seed));
         let agent = Agent::with(now, conduct.path, Manners::Good, rtc);
         let (state, said) = (State::Opening, Vec::new());
-        let mut insider =
-            Insider { agent, tcp, udp, plugged: true, round: 0, said, number, state, wake: None };
+        let mut insider = Insider {
+            agent,
+            tcp,
+            udp,
+            plugged: true,
+            round: 0,
+            said,
+            number,
+            tsns: (0, 0),
+            state,
+            wake: None,
+        };
         insider.flush(now, conduct, kit);
         insider
     }
@@ -118,7 +130,10 @@ impl Insider {
         loop {
             match self.agent.poll_output() {
                 agent::Output::Timeout(wake) => return self.wake = wake,
-                agent::Output::Open => self.state = State::Open,
+                agent::Output::Open => {
+                    self.state = State::Open;
+                    self.agent.meddle(now, |endpoint| endpoint.forgive(&()));
+                }
                 agent::Output::Closed(..) => self.state = State::Over,
                 agent::Output::Received(..) => {}
                 agent::Output::Transmit(transmit) => self.transmit(transmit.contents, conduct, kit),

@@ -26,6 +26,7 @@ mod sctp;
 mod signals;
 mod spy;
 mod stun;
+mod watched;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use std::time::Instant;
 
 pub use self::kind::Kind;
 pub use self::means::Means;
+pub use self::watched::{Observer, Tally, Traffic, Watched};
 
 /// One of an attacker's TCP connections, by a number of its own choice that it never uses again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
