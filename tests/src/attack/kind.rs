@@ -83,7 +83,7 @@ kinds! {
     /// 27: two answers, answers before the offer, offers.
     OutOfTurn "out of turn" => Scripts::new(8, signals::out_of_turn),
     /// 28: answers that lack something, or want what cannot be.
-    BadAnswers "bad answers" => Scripts::new(8, signals::bad_answer),
+    BadAnswers "bad answers" => Scripts::new(32, signals::bad_answer),
     /// 30: never answers the offer.
     NeverAnswers "never answers" => Scripts::new(8, signals::never_answers),
     /// 31: answers, and sends no datagram.

@@ -208,6 +208,15 @@ impl Outcome {
         self.assert_no_amplification(|_| true);
     }
 
+    /// Each of these is how some cause begins.
+    #[track_caller]
+    pub(crate) fn assert_causes(&self, words: &[&str]) {
+        for word in words {
+            let named = self.refusals.iter().any(|refusal| refusal.cause.starts_with(word));
+            assert!(named, "nobody was told: {word}");
+        }
+    }
+
     /// Nobody was refused, many got in, and each was closed for this reason.
     #[track_caller]
     pub(crate) fn assert_closed(&self, reason: &str) {
