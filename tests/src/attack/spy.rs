@@ -130,9 +130,9 @@ pub(super) fn forged_checks(ears: &mut Ears, kit: &mut Kit) {
     kit.send(from, forged);
 }
 
-/// Everything once more, from elsewhere.
+/// Everything once more, from one address after the other.
 pub(super) fn replay_elsewhere(ears: &mut Ears, kit: &mut Kit) {
-    let from = kit.means.udp(ears.next() % 64);
+    let from = kit.means.udp(ears.next());
     if let Some((_, contents)) = ears.any(&mut kit.random) {
         kit.send(from, contents.clone());
     }
