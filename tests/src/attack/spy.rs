@@ -28,6 +28,8 @@ pub(super) struct Spy {
 pub(super) struct Ears {
     /// The last datagrams of honest clients, and where they came from.
     up: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The last connectivity check of one: they are rare.
+    check: Option<(SocketAddr, Vec<u8>)>,
     /// The last of the server, and where they went.
     down: VecDeque<(SocketAddr, Vec<u8>)>,
     hello: Vec<u8>,
@@ -55,6 +57,9 @@ impl Plan for Spy {
                 self.ears.hello = client_hello(now, kit.random.random());
             }
             Input::Overheard { source, destination, contents } => {
+                if stun::is_request(contents) {
+                    self.ears.check = Some((source, contents.to_vec()));
+                }
                 let from_server = source == kit.server();
                 let ears = &mut self.ears;
                 let (heard, whose) = if from_server {
@@ -84,17 +89,13 @@ impl Ears {
     fn any(&self, random: &mut StdRng) -> Option<&(SocketAddr, Vec<u8>)> {
         (!self.up.is_empty()).then(|| &self.up[random.random_range(0..self.up.len())])
     }
-
-    fn check(&self) -> Option<&(SocketAddr, Vec<u8>)> {
-        self.up.iter().find(|(_, contents)| stun::is_request(contents))
-    }
 }
 
 /// A ClientHello from addresses of its own, some of which have shown a replayed check.
 pub(super) fn foreign_hello(ears: &mut Ears, kit: &mut Kit) {
     let from = kit.means.udp(ears.next() % 8);
     if kit.random.random()
-        && let Some((_, check)) = ears.check()
+        && let Some((_, check)) = &ears.check
     {
         kit.send(from, check.clone());
     }
@@ -124,7 +125,7 @@ pub(super) fn impostor(ears: &mut Ears, kit: &mut Kit) {
 /// elsewhere.
 pub(super) fn forged_checks(ears: &mut Ears, kit: &mut Kit) {
     let nth = ears.next();
-    let Some((client, check)) = ears.check() else { return };
+    let Some((client, check)) = &ears.check else { return };
     let Some(forged) = stun::forged(check) else { return };
     let from = if kit.random.random() { *client } else { kit.means.udp(nth % 64) };
     kit.send(from, forged);
@@ -132,8 +133,10 @@ pub(super) fn forged_checks(ears: &mut Ears, kit: &mut Kit) {
 
 /// Everything once more, from one address after the other.
 pub(super) fn replay_elsewhere(ears: &mut Ears, kit: &mut Kit) {
-    let from = kit.means.udp(ears.next());
-    if let Some((_, contents)) = ears.any(&mut kit.random) {
+    let nth = ears.next();
+    let from = kit.means.udp(nth);
+    let check = ears.check.as_ref().filter(|_| nth.is_multiple_of(8));
+    if let Some((_, contents)) = check.or(ears.any(&mut kit.random)) {
         kit.send(from, contents.clone());
     }
 }
