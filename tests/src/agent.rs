@@ -182,6 +182,13 @@ impl Agent {
         self.drain(now);
     }
 
+    /// Does with the WebRTC side what an honest client does not.
+    pub fn meddle<T>(&mut self, now: Instant, meddle: impl FnOnce(&mut Endpoint<()>) -> T) -> T {
+        let result = meddle(&mut self.endpoint);
+        self.drain(now);
+        result
+    }
+
     /// Bytes to write to the TCP connection.
     pub fn outgoing(&self) -> &[u8] {
         self.websocket.outgoing()

@@ -2,31 +2,52 @@
 
 use std::time::Instant;
 
+#[cfg(test)]
 use str0m::crypto::dtls::ProtocolVersion;
 
 use super::{Peer, PeerOutput};
 use crate::plane::packet::Builder;
+use crate::plane::tsn::Tsn;
+#[cfg(test)]
 use crate::stack::unreliable;
+#[cfg(test)]
 use crate::state::State;
 
 impl Peer {
-    pub(crate) fn lose(&mut self, kind: u8) {
-        self.plane.lock().lose = Some(kind);
-    }
-
-    pub(crate) fn fall_back(&mut self) {
-        self.plane.lock().fall_back();
-    }
-
+    /// Whether SCTP has begun, so that it could be sent.
     pub(crate) fn inject(
         &mut self,
         now: Instant,
         write: impl FnOnce(&mut Builder),
         out: &mut Vec<PeerOutput>,
-    ) {
-        self.plane.lock().inject(write);
+    ) -> bool {
+        let injected = self.plane.lock().inject(write);
         self.step(now, out);
         self.settle(now);
+        injected
+    }
+
+    pub(crate) fn mute(&mut self, kind: u8) {
+        self.plane.lock().odd.muted.push(kind);
+    }
+
+    pub(crate) fn forgive(&mut self) {
+        self.plane.lock().odd.forgives = true;
+    }
+
+    pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
+        self.plane.lock().tsns()
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().odd.lose = Some(kind);
+    }
+
+    pub(crate) fn fall_back(&mut self) {
+        self.plane.lock().fall_back();
     }
 
     pub(crate) fn dtls_version(&mut self) -> Option<u8> {
@@ -43,6 +64,7 @@ impl Peer {
             self.rtc.direct_api().close_data_channel(channel);
         }
         self.step(now, out);
+        self.settle(now);
     }
 
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {

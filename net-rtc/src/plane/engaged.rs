@@ -325,11 +325,10 @@ impl Engaged {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn inject(&mut self, write: impl FnOnce(&mut Builder)) {
-        let mut builder = Builder::new(self.header);
-        write(&mut builder);
-        self.packets.push_back(builder.finish());
+    /// The TSN that we would give next, and the peer's highest that arrived.
+    #[cfg(any(test, feature = "odd"))]
+    pub(super) fn tsns(&self) -> (Tsn, Tsn) {
+        (self.sender.next(), self.receiver.highest())
     }
 
     fn finish(&mut self, now: Instant, mut draft: Draft) {

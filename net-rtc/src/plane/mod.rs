@@ -13,6 +13,8 @@ mod draft;
 mod engaged;
 mod flight;
 mod held;
+#[cfg(any(test, feature = "odd"))]
+pub(crate) mod odd;
 mod opening;
 mod pace;
 pub(crate) mod packet;
@@ -72,9 +74,8 @@ pub(crate) struct Plane {
     first_tsn: Option<u32>,
     fault: Option<Fault>,
     gauge: Gauge,
-    /// The network loses the peer's next packet that ends with this chunk.
-    #[cfg(test)]
-    pub(crate) lose: Option<u8>,
+    #[cfg(any(test, feature = "odd"))]
+    pub(crate) odd: odd::Odd,
 }
 
 /// What DTLS has decrypted.
@@ -124,8 +125,8 @@ impl Plane {
             first_tsn: config.first_tsn,
             fault: None,
             gauge: Gauge::default(),
-            #[cfg(test)]
-            lose: None,
+            #[cfg(any(test, feature = "odd"))]
+            odd: odd::Odd::default(),
         }
     }
 
@@ -263,13 +264,15 @@ impl Plane {
         let moved = Passage::from(self.shift.outbound(packet));
         let passage = moved.then(packet, |packet| self.send_on(packet));
         self.remember(packet, &passage);
+        #[cfg(any(test, feature = "odd"))]
+        let passage = passage.then(packet, |packet| self.odd.mute(packet));
         passage
     }
 
     /// A packet on its way from DTLS.
     pub(crate) fn inbound(&mut self, packet: &[u8]) -> Passage {
-        #[cfg(test)]
-        if self.loses(packet) {
+        #[cfg(any(test, feature = "odd"))]
+        if self.odd.loses(packet) {
             return Passage::Swallow;
         }
         self.heard = Heard { last: self.now, packets: self.heard.packets + 1 };
@@ -295,6 +298,10 @@ impl Plane {
 
     fn understand(&mut self, packet: &[u8]) -> Passage {
         let passage = self.take_in(packet).unwrap_or_else(|offence| {
+            #[cfg(any(test, feature = "odd"))]
+            if self.odd.forgives {
+                return Passage::Swallow;
+            }
             self.fault.get_or_insert(Fault::Offence(offence));
             Passage::Swallow
         });
@@ -303,6 +310,17 @@ impl Plane {
 
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+        #[cfg(any(test, feature = "odd"))]
+        if let Some(packet) = self.odd.packet() {
+            return Some(packet);
+        }
+        let packet = self.own_packet()?;
+        #[cfg(any(test, feature = "odd"))]
+        let packet = self.odd.mute(&packet).rest(&packet).map(<[u8]>::to_vec)?;
+        Some(packet)
+    }
+
+    fn own_packet(&mut self) -> Option<Vec<u8>> {
         if let Some(probe) = self.probes.packet() {
             return Some(probe);
         }
@@ -334,18 +352,6 @@ impl Plane {
     /// DTLS did not take a packet.
     pub(crate) fn failed(&mut self, error: String) {
         self.fault.get_or_insert(Fault::Dtls(error));
-    }
-
-    /// Sends a packet that an honest peer would not.
-    #[cfg(test)]
-    pub(crate) fn inject(&mut self, write: impl FnOnce(&mut packet::Builder)) {
-        self.engaged().expect("an engaged plane").inject(write);
-    }
-
-    #[cfg(test)]
-    fn loses(&mut self, packet: &[u8]) -> bool {
-        let last = packet::chunks(packet).last().map(|chunk| chunk.kind);
-        self.lose.is_some() && self.lose.take_if(|lose| Some(*lose) == last).is_some()
     }
 
     fn engaged(&mut self) -> Option<&mut Engaged> {

@@ -224,6 +224,12 @@ impl Builder {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
+    /// Bytes that may be no chunks at all.
+    #[cfg(any(test, feature = "odd"))]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// The chunk as it is.
     pub(crate) fn copy(&mut self, chunk: &Chunk<'_>) {
         self.chunk(chunk.kind, chunk.flags, &[chunk.value]);

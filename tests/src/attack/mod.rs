@@ -4,10 +4,37 @@
 //! An attacker has as many TCP connections as it likes, from any address, sends datagrams with
 //! any source, hears what is sent to its own addresses, and may overhear what honest clients and
 //! the server say to each other on UDP.
+//!
+//! [`Kind`] names them all. Inside, `kit` is what each works with, `script` plays what is done to
+//! a TCP connection line by line, and `insider` is a peer of its own that got in honestly; the
+//! other files are what is played, each for one part of the server.
+
+mod chunk;
+mod crowding;
+mod datagrams;
+mod door;
+mod frames;
+mod hello;
+mod http;
+mod insider;
+mod kind;
+mod kit;
+mod means;
+mod roaming;
+mod script;
+mod sctp;
+mod signals;
+mod spy;
+mod stun;
+mod watched;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+pub use self::kind::Kind;
+pub use self::means::Means;
+pub use self::watched::{Observer, Tally, Traffic, Watched};
 
 /// One of an attacker's TCP connections, by a number of its own choice that it never uses again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
