@@ -12,7 +12,7 @@ use super::{Attacker, Input, Means, Output, Tcp};
 
 /// What one kind of attacker does, again and again.
 pub(super) trait Plan: Debug {
-    /// Does the next thing: at the beginning, and whenever [`Plan::pause`] is over.
+    /// Does the next thing: at the beginning, and whenever its pause is over.
     fn act(&mut self, now: Instant, kit: &mut Kit);
 
     /// From one thing to the next.

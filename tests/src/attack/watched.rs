@@ -27,7 +27,7 @@ pub struct Traffic {
     pub heard: usize,
 }
 
-/// See the [module's page](self).
+/// An attacker whose doings are counted, and which can be called off by its [`Observer`].
 #[derive(Debug)]
 pub struct Watched {
     inner: Box<dyn Attacker>,
