@@ -155,9 +155,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         while self.outputs.is_empty()
             && let (Some(slot), Some(now)) = (self.unflushed.pop(), self.now)
         {
-            if self.peers.contains(slot) {
-                self.with_peer(slot, |peer, out| peer.flush(now, out));
-            }
+            self.with_peer(slot, |peer, out| peer.flush(now, out));
         }
         let output = self.outputs.pop_front();
         if let Some(Output::Event(_, Event::Closed(_))) = output {
@@ -221,13 +219,13 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// The only way to change a peer: what it gives and when it wants to be woken is taken
-    /// over at once, and a closed peer is forgotten. `None` if it panicked.
+    /// over at once, and a closed peer is forgotten. `None` if it panicked or is gone already.
     fn with_peer<R>(
         &mut self,
         slot: usize,
         change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
     ) -> Option<R> {
-        let (key, peer) = &mut self.peers[slot];
+        let (key, peer) = self.peers.get_mut(slot)?;
         let (wake, dropped, found) = (peer.wake(), peer.dropped(), peer.findable());
         // What may be left half done is the peer and what it gave, and neither is used again.
         let changed = AssertUnwindSafe(|| change(peer, &mut self.scratch));
@@ -257,9 +255,14 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         Some(result)
     }
 
-    /// Ends a peer whose machine has panicked: without a word to the other side.
+    /// Ends a peer whose machine has panicked: without a word to the other side. What it gave
+    /// last goes nowhere, but what it forgot is forgotten.
     fn give_up(&mut self, slot: usize, wake: Option<Instant>, found: Findable) {
-        self.scratch.clear();
+        for output in self.scratch.drain(..) {
+            if let PeerOutput::Forgot(source) = output {
+                self.routes.remove(slot, source);
+            }
+        }
         self.seek.replace(slot, found, Findable::default());
         self.deadlines.replace(slot, wake, None);
         let key = self.peers[slot].0.clone();

@@ -142,3 +142,15 @@ fn t68_a_panic_in_one_peers_machine_ends_that_peer_only() {
     assert_eq!(pair.server.endpoint.len(), 1);
     pair.server.endpoint.offer(pair.now, 1).expect("the key is free again");
 }
+
+#[test]
+fn t68_nothing_is_routed_to_who_has_panicked() {
+    let mut pair = Pair::open();
+    pair.server.endpoint.forget_and_panic(&1);
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Panicked)]);
+    let unrouted = pair.server.endpoint.stats().unrouted;
+    pair.client.endpoint.send(pair.now, &1, "to nobody").unwrap();
+    pair.run(Duration::from_secs(1));
+    assert!(pair.server.endpoint.stats().unrouted > unrouted);
+}

@@ -48,7 +48,8 @@ pub(crate) enum PeerOutput {
 }
 
 /// str0m wants to be drained after every single change, so each method that changes something
-/// drains it before it returns; the rule cannot be broken from outside.
+/// drains it before it returns; the rule cannot be broken from outside. So it is with when to
+/// be woken: each ends with `settle`.
 #[derive(Debug)]
 pub(crate) struct Peer {
     rtc: Rtc,
@@ -163,12 +164,14 @@ impl Peer {
     /// Sends what waits, as far as the path takes it.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.step(now, out);
+        self.settle(now);
     }
 
     /// Says goodbye.
     pub(crate) fn close(&mut self, now: Instant, reason: CloseReason, out: &mut Vec<PeerOutput>) {
         self.finish(reason, out);
         self.step(now, out);
+        self.settle(now);
     }
 
     /// Notes a check with a wrong password.
@@ -228,7 +231,6 @@ impl Peer {
             self.whereabouts.settle();
         }
         self.write(now, out);
-        self.settle(now);
     }
 
     /// Takes everything that str0m has to give.

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::time::Instant;
 
 use super::Endpoint;
+use crate::peer::PeerOutput;
 use crate::plane::packet::Builder;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
@@ -22,6 +23,17 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(crate) fn inject(&mut self, now: Instant, key: &K, write: impl FnOnce(&mut Builder)) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.inject(now, write, out));
+    }
+
+    /// Has a peer's machine panic just after it forgot where the peer was.
+    pub(crate) fn forget_and_panic(&mut self, key: &K) {
+        let slot = self.slots[key];
+        self.with_peer(slot, |peer, out| -> () {
+            let source = peer.sources().next().expect("it was heard");
+            peer.forget(source);
+            out.push(PeerOutput::Forgot(source));
+            panic!("as this test wants it");
+        });
     }
 
     /// 12 or 13, once DTLS is up.

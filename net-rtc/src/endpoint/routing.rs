@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         let candidates = self.seek.candidates(now, way.remote.ip());
         candidates.into_iter().filter(|slot| Some(*slot) != but).any(|slot| {
             self.stats.trials += 1;
-            self.peers.contains(slot) && self.deliver(now, slot, way, contents)
+            self.deliver(now, slot, way, contents)
         })
     }
 

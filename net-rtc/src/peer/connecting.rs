@@ -39,6 +39,7 @@ impl Peer {
             self.step(now, out);
             self.nominate(now, out);
         }
+        self.settle(now);
         Ok(())
     }
 
@@ -85,15 +86,12 @@ impl Peer {
     }
 
     pub(super) fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
-        let heard = self.plane.lock().has_heard();
-        if let State::Connecting(progress) = &mut self.state
-            && let Some(channel) = progress.opened(heard)
-        {
-            let early = std::mem::take(&mut progress.early);
-            self.set_state(State::Open(channel));
-            out.push(PeerOutput::Event(Event::Open));
-            out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
-        }
+        let State::Connecting(progress) = &mut self.state else { return };
+        let Some(channel) = progress.opened(self.plane.lock().has_heard()) else { return };
+        let early = std::mem::take(&mut progress.early);
+        self.set_state(State::Open(channel));
+        out.push(PeerOutput::Event(Event::Open));
+        out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
     }
 
     fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {

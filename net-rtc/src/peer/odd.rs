@@ -25,6 +25,7 @@ impl Peer {
     ) {
         self.plane.lock().inject(write);
         self.step(now, out);
+        self.settle(now);
     }
 
     pub(crate) fn dtls_version(&mut self) -> Option<u8> {
@@ -38,5 +39,6 @@ impl Peer {
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.rtc.direct_api().create_data_channel(unreliable(false));
         self.step(now, out);
+        self.settle(now);
     }
 }

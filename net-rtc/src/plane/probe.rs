@@ -39,7 +39,7 @@ impl Probes {
 
     /// Takes answers out of a packet. SCTP did not ask, so it must not see them.
     pub(super) fn inbound(&mut self, packet: &[u8]) -> Passage {
-        if !chunks(packet).any(|chunk| self.takes(&chunk).is_some()) {
+        if self.sent.is_empty() || !chunks(packet).any(|chunk| self.takes(&chunk).is_some()) {
             return Passage::Pass;
         }
         Passage::rewrite(packet, |builder, chunk| match self.takes(chunk) {
@@ -50,7 +50,7 @@ impl Probes {
 
     /// The nonce of ours that a chunk brings back.
     fn takes(&self, chunk: &Chunk<'_>) -> Option<u64> {
-        if chunk.kind != kind::HEARTBEAT_ACK || self.sent.is_empty() {
+        if chunk.kind != kind::HEARTBEAT_ACK {
             return None;
         }
         let info = chunk.value.strip_prefix(&HEARTBEAT_INFO)?;
