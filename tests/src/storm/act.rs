@@ -306,8 +306,9 @@ impl Storm {
     }
 
     fn attack(&mut self, number: usize) {
-        let attacker = raids::draw(self.plan.attackers[number].seed);
+        let attacker = raids::draw(self.plan.attackers[number].seed, number);
         self.fault(attacker.name(), None);
+        self.spies |= attacker.listens();
         let raider = self.world.attack(attacker);
         self.raiders.insert(number, raider);
     }

@@ -115,10 +115,15 @@ impl Storm {
         self.note(Entry::Refused(client, refusal.to_string()));
         self.tally.reason(format!("refused {}", refusal.reason.name()));
         self.check_reason(&refusal.reason, client)?;
-        // Attackers may fill the places of those who are on their way.
-        let is_full = matches!(refusal.reason, CloseReason::Limit(_)) && !self.raiders.is_empty();
+        // Attackers may fill the places of those who are on their way, and whoever is on their
+        // path may break a handshake that nothing protects yet.
+        let is_hurt = match refusal.reason {
+            CloseReason::Limit(_) => !self.plan.attackers.is_empty(),
+            CloseReason::WebRtcFailed(..) => self.spies,
+            _ => false,
+        };
         match client {
-            Some(number) if !self.clients[number].may_end() && !is_full => {
+            Some(number) if !self.clients[number].may_end() && !is_hurt => {
                 let what = format!("refused for nothing: {refusal}");
                 Err(self.violation(Invariant::Honest, client, what))
             }
@@ -165,6 +170,7 @@ impl Storm {
         self.note(Entry::Ended(number, code));
         let client = &mut self.clients[number];
         let (missing, may_end) = (client.down.reliable.missing(), client.may_end());
+        let may_be_hurt = client.stage == Stage::Coming && !self.plan.attackers.is_empty();
         if client.stage != Stage::Leaving(End::Websocket) {
             client.stage = Stage::Gone;
         }
@@ -173,8 +179,7 @@ impl Storm {
             let what = format!("close code {code}, and {missing} reliable messages did not come");
             return Err(self.violation(Invariant::Messages, Some(number), what));
         }
-        let is_full = code == 1013 && !self.raiders.is_empty();
-        if !may_end && !is_full {
+        if !may_end && !may_be_hurt {
             let what = format!("heard its end for nothing: {code} {words}");
             return Err(self.violation(Invariant::Honest, Some(number), what));
         }

@@ -134,6 +134,8 @@ struct Storm {
     planned: u64,
     /// Attackers by their number in the plan, those that are there.
     raiders: BTreeMap<usize, usize>,
+    /// Whether one that overhears the honest has come.
+    spies: bool,
     /// What the memory held before.
     memory: i64,
     /// The last time that the server stood still.
@@ -161,6 +163,7 @@ impl Storm {
             agenda: BTreeMap::new(),
             planned: 0,
             raiders: BTreeMap::new(),
+            spies: false,
             memory,
             paused: None,
             refused: 0,

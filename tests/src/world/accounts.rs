@@ -44,7 +44,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// A datagram came; `genuine` if its source is where its sender is.
+    /// A datagram came; `genuine` if somebody is there who may have sent it.
     pub(super) fn receive(&mut self, source: SocketAddr, contents: &[u8], genuine: bool) {
         let account = self.by_address.entry(source).or_default();
         account.received += contents.len() as u64;

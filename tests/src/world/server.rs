@@ -48,17 +48,15 @@ impl Server {
     /// Calls the machine and drains it. Its last output is kept like the others.
     pub(super) fn call<T>(&mut self, act: impl FnOnce(&mut Hub) -> T) -> T {
         let began = self.cost.is_some().then(ThreadTime::now);
-        let result = memory::within(|| {
-            let result = act(&mut self.hub);
-            loop {
-                let output = self.hub.poll_output();
-                let is_last = matches!(output, Output::Timeout(_));
-                self.said.push_back(output);
-                if is_last {
-                    return result;
-                }
+        let result = memory::within(|| act(&mut self.hub));
+        loop {
+            let output = memory::within(|| self.hub.poll_output());
+            let is_last = matches!(output, Output::Timeout(_));
+            self.said.push_back(output);
+            if is_last {
+                break;
             }
-        });
+        }
         if let (Some(cost), Some(began)) = (&mut self.cost, began) {
             cost.note(began.elapsed());
         }
