@@ -49,7 +49,9 @@ pub struct Endpoint<K> {
     config: Arc<Config>,
     dtls: Dtls,
     credentials: Credentials,
-    peers: Slab<(K, Peer)>,
+    /// Each in a place of its own: a `Peer` has some 12 KiB, which a table would keep for as many
+    /// as there ever were at once, and move whenever it grows.
+    peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
     seek: Seek,
