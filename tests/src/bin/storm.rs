@@ -12,6 +12,7 @@
 //! | `--minutes M` | stops after so long; without `--seeds` it goes on that long |
 //! | `--threads T` | seeds at a time, default 1 |
 //! | `--compare` | each seed again without attackers: the honest must not notice |
+//! | `--peaceful` | without attackers |
 //! | `--trace` | says everything that happens |
 //!
 //! The exit code is 1 if an invariant broke; the seed and the command that replays it are
@@ -29,7 +30,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use net_tests::memory::{self, Allocator};
-use net_tests::storm::{self, Options, Price, Scale, Tally, Violation};
+use net_tests::storm::{self, Options, Plan, Price, Scale, Tally, Violation};
 
 #[global_allocator]
 static GLOBAL: Allocator<System> = Allocator::system();
@@ -59,6 +60,7 @@ struct Run {
     until: Option<Instant>,
     threads: usize,
     compare: bool,
+    peaceful: bool,
     options: Options,
 }
 
@@ -74,13 +76,14 @@ struct Results {
 impl Run {
     fn parse(words: &[String]) -> Result<Run, Box<dyn Error>> {
         let (mut seeds, mut until, mut scale) = (None, None, Scale::Small);
-        let (mut threads, mut compare, mut trace) = (1, false, false);
+        let (mut threads, mut compare, mut trace, mut peaceful) = (1, false, false, false);
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} wants a value"));
             match word.as_str() {
                 "--full" => scale = Scale::Full,
                 "--trace" => trace = true,
+                "--peaceful" => peaceful = true,
                 "--compare" => compare = true,
                 "--seed" => seeds = Some(one(value()?.parse()?)),
                 "--seeds" => seeds = Some(range(value()?)?),
@@ -96,7 +99,8 @@ impl Run {
         let bound = scale == Scale::Full && !cfg!(debug_assertions);
         let longest_call = bound.then_some(LONGEST_CALL);
         let options = Options { trace, longest_call };
-        Ok(Run { seeds: seeds.unwrap_or(all), scale, until, threads, compare, options })
+        let seeds = seeds.unwrap_or(all);
+        Ok(Run { seeds, scale, until, threads, compare, peaceful, options })
     }
 
     fn run(&self) -> Results {
@@ -118,9 +122,10 @@ impl Run {
             if seed >= self.seeds.end {
                 return;
             }
-            let outcome = match self.compare {
-                true => storm::compare(seed, self.scale, self.options),
-                false => storm::run(seed, self.scale, self.options),
+            let outcome = match (self.compare, self.peaceful) {
+                (true, _) => storm::compare(seed, self.scale, self.options),
+                (_, true) => storm::run_plan(Plan::draw(seed, self.scale).peaceful(), self.options),
+                _ => storm::run(seed, self.scale, self.options),
             };
             let mut result = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             result.tally.add(&outcome.tally);

@@ -33,7 +33,7 @@ type Checked = Result<(), Violation>;
 impl Storm {
     /// Looks at everything that has happened since the last time.
     pub(super) fn check(&mut self) -> Checked {
-        self.tally.steps += 1;
+        self.steps += 1;
         for seen in self.world.take_seen() {
             self.on_seen(seen)?;
         }
@@ -208,7 +208,10 @@ impl Storm {
                 self.check_age(number, direction, arrived)?;
             }
         }
-        self.latencies.extend(arrived.age(self.world.now));
+        if let (Some(age), Some(message)) = (arrived.age(self.world.now), arrived.number) {
+            let (is_up, is_reliable) = (direction == Direction::Up, delivery == Delivery::Reliable);
+            self.latencies.insert((number, is_up, is_reliable, message), age);
+        }
         Ok(arrived)
     }
 
@@ -222,7 +225,8 @@ impl Storm {
             return Ok(());
         };
         let is_small = arrived.size <= ONE_PACKET;
-        if !is_fresh || !is_small || self.was_paused_since(sent) {
+        // Who overhears may send on later what was lost.
+        if !is_fresh || !is_small || self.spies || self.was_paused_since(sent) {
             return Ok(());
         }
         let most = self.slowest(number, direction) + FRESH;
@@ -339,7 +343,7 @@ impl Storm {
             invariant,
             seed: self.plan.seed,
             full: self.plan.scale == super::Scale::Full,
-            step: self.tally.steps,
+            step: self.steps,
             at: self.world.now - self.began,
             who,
             what,

@@ -7,6 +7,7 @@
 mod act;
 mod check;
 mod client;
+mod compare;
 mod flow;
 mod letter;
 mod lives;
@@ -27,6 +28,7 @@ use self::lives::Lives;
 use crate::memory;
 use crate::world::World;
 
+pub use self::compare::compare;
 pub use self::plan::{Attack, End, Life, Mishap, Plan, Scale};
 pub use self::tally::{Price, Tally};
 pub use self::violation::{Invariant, Violation};
@@ -52,9 +54,15 @@ pub struct Outcome {
     pub price: Price,
     /// Everything that anybody saw, and when.
     pub log: Vec<(Duration, Entry)>,
-    /// How long honest messages took, in order.
-    pub latencies: Vec<Duration>,
+    /// Whether somebody overheard the honest, and spoke in their names.
+    pub spied: bool,
+    /// How long honest messages took.
+    pub latencies: BTreeMap<Message, Duration>,
 }
+
+/// Names a message of the honest: the client, whether it went up, whether it was reliable, and
+/// its number.
+pub type Message = (usize, bool, bool, u32);
 
 /// What somebody saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,15 +87,6 @@ pub enum Entry {
     Fault(&'static str, Option<usize>),
 }
 
-impl Outcome {
-    /// The latency that one of a hundred honest messages exceeds.
-    pub fn p99(&self) -> Option<Duration> {
-        let mut all = self.latencies.clone();
-        all.sort_unstable();
-        all.get((all.len() * 99).checked_div(100)?).copied()
-    }
-}
-
 /// Runs the storm of a seed.
 pub fn run(seed: u64, scale: Scale, options: Options) -> Outcome {
     run_plan(Plan::draw(seed, scale), options)
@@ -100,26 +99,6 @@ pub fn run_plan(plan: Plan, options: Options) -> Outcome {
     let violation = ran.unwrap_or_else(|panic| Err(storm.panicked(&*panic))).err();
     storm.conclude(violation)
 }
-
-/// Runs the storm of a seed with and without its attackers: what the honest say to each other
-/// must take as long.
-pub fn compare(seed: u64, scale: Scale, options: Options) -> Outcome {
-    let mut outcome = run(seed, scale, options);
-    let peaceful =
-        run_plan(Plan::draw(seed, scale).peaceful(), Options { trace: false, ..options });
-    let (Some(attacked), Some(quiet)) = (outcome.p99(), peaceful.p99()) else { return outcome };
-    if outcome.violation.is_none() && attacked > quiet + TICK {
-        let what = format!("p99 {attacked:?} under attack, {quiet:?} without");
-        let (step, at) = (outcome.tally.steps, Duration::ZERO);
-        let (invariant, full, who) = (Invariant::Latency, scale == Scale::Full, "all".into());
-        outcome.violation = Some(Violation { invariant, seed, full, step, at, who, what });
-    }
-    outcome.violation = outcome.violation.or(peaceful.violation);
-    outcome
-}
-
-/// By how much chance may differ.
-const TICK: Duration = Duration::from_millis(1);
 
 /// A storm that rages.
 #[derive(Debug)]
@@ -141,9 +120,10 @@ struct Storm {
     /// The last time that the server stood still.
     paused: Option<(Instant, Instant)>,
     refused: u64,
+    steps: u64,
     tally: Tally,
     log: Vec<(Duration, Entry)>,
-    latencies: Vec<Duration>,
+    latencies: BTreeMap<Message, Duration>,
 }
 
 impl Storm {
@@ -167,9 +147,10 @@ impl Storm {
             memory,
             paused: None,
             refused: 0,
+            steps: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
             log: Vec::new(),
-            latencies: Vec::new(),
+            latencies: BTreeMap::new(),
         }
     }
 
@@ -206,9 +187,10 @@ impl Storm {
         let price = Price {
             longest: (cost.longest.0, self.plan.seed),
             calls: cost.calls,
+            steps: self.steps,
             most_bytes: cost.most_bytes - self.memory,
         };
-        let Storm { tally, log, latencies, .. } = self;
-        Outcome { violation, tally, price, log, latencies }
+        let Storm { tally, log, spies: spied, latencies, .. } = self;
+        Outcome { violation, tally, price, log, spied, latencies }
     }
 }

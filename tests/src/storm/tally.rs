@@ -9,8 +9,6 @@ use std::time::Duration;
 pub struct Tally {
     /// Storms.
     pub seeds: u64,
-    /// Steps that were checked.
-    pub steps: u64,
     /// Connections that came to the server.
     pub accepted: u64,
     /// Those that became peers.
@@ -32,7 +30,9 @@ pub struct Tally {
 pub struct Price {
     /// Processor time of the longest call of the server's machine, and the seed.
     pub longest: (Duration, u64),
-    /// Calls.
+    /// Steps that were checked. Chance inside DTLS and ICE decides when they look at the time.
+    pub steps: u64,
+    /// Calls of the server's machine.
     pub calls: u64,
     /// Most bytes that the server's machine held; 0 if nobody counted.
     pub most_bytes: i64,
@@ -51,7 +51,6 @@ impl Tally {
     /// Adds what another has counted.
     pub fn add(&mut self, other: &Tally) {
         self.seeds += other.seeds;
-        self.steps += other.steps;
         self.accepted += other.accepted;
         self.opened += other.opened;
         self.reliable += other.reliable;
@@ -73,6 +72,7 @@ impl Price {
     pub fn add(&mut self, other: Price) {
         self.longest = self.longest.max(other.longest);
         self.calls += other.calls;
+        self.steps += other.steps;
         self.most_bytes = self.most_bytes.max(other.most_bytes);
     }
 }
@@ -82,9 +82,8 @@ impl fmt::Display for Tally {
         let [sent, arrived] = self.unreliable;
         write!(
             f,
-            "{} steps, {} connections, {} peers, honest messages lost {}, reliable {}, \
+            "{} connections, {} peers, honest messages lost {}, reliable {}, \
              unreliable {arrived} of {sent}; faults seen by kind: {}; ends: {}",
-            self.steps,
             self.accepted,
             self.opened,
             self.lost,
@@ -99,7 +98,8 @@ impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (longest, seed) = self.longest;
         let kib = self.most_bytes / 1024;
-        write!(f, "longest call {} us (seed {seed}), most memory {kib} KiB", longest.as_micros())
+        let (longest, steps) = (longest.as_micros(), self.steps);
+        write!(f, "longest call {longest} us (seed {seed}), most memory {kib} KiB, {steps} steps")
     }
 }
 
