@@ -10,6 +10,7 @@
 //! | `--seed N` | this one |
 //! | `--full` | up to 64 clients for 60 s, in place of up to 8 for 10 s; a release build then bounds the longest call |
 //! | `--minutes M` | stops after so long; without `--seeds` it goes on that long |
+//! | `--longest-call MS` | bounds the processor time of each call of the server, in ms |
 //! | `--threads T` | seeds at a time, default 1 |
 //! | `--compare` | each seed again without attackers: the honest must not notice |
 //! | `--peaceful` | without attackers |
@@ -75,7 +76,7 @@ struct Results {
 
 impl Run {
     fn parse(words: &[String]) -> Result<Run, Box<dyn Error>> {
-        let (mut seeds, mut until, mut scale) = (None, None, Scale::Small);
+        let (mut seeds, mut until, mut scale, mut longest) = (None, None, Scale::Small, None);
         let (mut threads, mut compare, mut trace, mut peaceful) = (1, false, false, false);
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -87,6 +88,7 @@ impl Run {
                 "--compare" => compare = true,
                 "--seed" => seeds = Some(one(value()?.parse()?)),
                 "--seeds" => seeds = Some(range(value()?)?),
+                "--longest-call" => longest = Some(Duration::from_millis(value()?.parse()?)),
                 "--threads" => threads = value()?.parse()?,
                 "--minutes" => {
                     let minutes = Duration::from_secs_f64(60.0 * value()?.parse::<f64>()?);
@@ -97,7 +99,7 @@ impl Run {
         }
         let all = if until.is_some() { 0..u64::MAX } else { 0..200 };
         let bound = scale == Scale::Full && !cfg!(debug_assertions);
-        let longest_call = bound.then_some(LONGEST_CALL);
+        let longest_call = longest.or(bound.then_some(LONGEST_CALL));
         let options = Options { trace, longest_call };
         let seeds = seeds.unwrap_or(all);
         Ok(Run { seeds, scale, until, threads, compare, peaceful, options })
