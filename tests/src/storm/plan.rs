@@ -324,10 +324,8 @@ mod tests {
             plans.iter().flat_map(|plan| &plan.mishaps).map(|(_, mishap)| mishap.name()).collect();
         let lives = || plans.iter().flat_map(|plan| &plan.clients);
         let mut ends: Vec<End> = lives().filter_map(|life| Some(life.ends?.1)).collect();
-        for list in [&mut mishaps] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        mishaps.sort_unstable();
+        mishaps.dedup();
         ends.sort_unstable();
         ends.dedup();
         assert_eq!((mishaps.len(), ends.len()), (9, 6));
