@@ -21,7 +21,7 @@ const MEMORY: i64 = 16 * 1024 * 1024;
 /// And for each of those.
 const MEMORY_EACH: i64 = 2_355 * 1024;
 /// What may be left when all are gone: tables keep the places of as many as there were.
-const MEMORY_LEFT: i64 = 2 * 1024 * 1024;
+const MEMORY_LEFT: i64 = 5 * 1024 * 1024;
 /// How old an unreliable message may be that has not waited in the network: 100 ms in its
 /// queue, as long again until its last copy, and what the pace of a large one takes.
 const FRESH: Duration = Duration::from_millis(400);
