@@ -28,6 +28,7 @@ use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::seek::{Findable, Seek};
+use crate::sizes::Sizes;
 use crate::stats::Stats;
 use crate::way::Way;
 
@@ -51,7 +52,8 @@ pub struct Endpoint<K> {
     config: Arc<Config>,
     dtls: Dtls,
     credentials: Credentials,
-    /// In boxes, because a peer is large and a slab moves all it has when it grows.
+    /// Each in a place of its own: a `Peer` has some 12 KiB, which a table would keep for as many
+    /// as there ever were at once, and move whenever it grows.
     peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
@@ -209,6 +211,19 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Counters over all peers.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How much is held now.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            peers: self.peers.len(),
+            keys: self.slots.len(),
+            routes: self.routes.len(),
+            deadlines: self.deadlines.len(),
+            findable: self.seek.len(),
+            outputs: self.outputs.len() + self.ended.len(),
+            unflushed: self.unflushed.len(),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -35,6 +35,8 @@ struct Source {
     /// When something authenticated came from there.
     heard: Instant,
     probed: Option<Instant>,
+    /// Bytes of records that came from there, less those of the probes that answered them.
+    credit: usize,
     /// Whether an answer to a probe came from there: what is sent there reaches the peer.
     proven: bool,
 }
@@ -76,7 +78,7 @@ impl Sources {
             source.heard = source.heard.max(now);
             return Learnt::Kept;
         }
-        let source = Source { address, heard: now, probed: None, proven: false };
+        let source = Source { address, heard: now, probed: None, credit: 0, proven: false };
         if self.known.len() < self.most {
             self.known.push(source);
             return Learnt::Kept;
@@ -108,6 +110,24 @@ impl Sources {
         let due = source.probed.is_none_or(|probed| now >= probed + pause);
         source.probed = if due { Some(now) } else { source.probed };
         due
+    }
+
+    /// A record of so many bytes came from there.
+    pub(crate) fn earn(&mut self, address: SocketAddr, bytes: usize) {
+        if let Some(source) = self.find(address) {
+            source.credit = source.credit.saturating_add(bytes);
+        }
+    }
+
+    /// Whether a probe of so many bytes may answer the records of an address: until it is proven
+    /// it gets no more than came. If not, the next record is looked at as if none had been sent.
+    pub(crate) fn spend(&mut self, address: SocketAddr, bytes: usize) -> bool {
+        let Some(source) = self.find(address).filter(|source| !source.proven) else { return true };
+        match source.credit.checked_sub(bytes) {
+            Some(left) => source.credit = left,
+            None => source.probed = None,
+        }
+        source.probed.is_some()
     }
 
     /// When the peer was last heard from an address.
@@ -203,5 +223,19 @@ mod tests {
         assert!(sources.probe(now, address(1), Sign::Check));
         assert!(!sources.probe(now + PROBE_PAUSE, address(1), Sign::Check));
         assert!(sources.probe(now + PROBE_PAUSE, address(1), Sign::Record));
+    }
+
+    #[test]
+    fn t42_an_unproven_source_gets_no_more_than_it_has_paid_for() {
+        let (now, mut sources) = (Instant::now(), Sources::new(2));
+        sources.learn(now, address(1), Sign::Record, None);
+        sources.earn(address(1), 42);
+        assert!(sources.probe(now, address(1), Sign::Record));
+        assert!(!sources.spend(address(1), 50), "too long");
+        sources.earn(address(1), 42);
+        assert!(sources.probe(now, address(1), Sign::Record), "as if none had been sent");
+        assert!(sources.spend(address(1), 50));
+        sources.prove(address(1));
+        assert!(sources.spend(address(1), 9_000));
     }
 }

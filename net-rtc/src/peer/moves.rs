@@ -1,6 +1,7 @@
 //! A peer moves, or falls silent: what it is heard from, and where its data goes.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -52,7 +53,7 @@ impl Peer {
         self.nominate(now, out);
         let taken = match is_check(contents) {
             true => self.after_check(now, way, contents, begin, out),
-            false => self.after_record(now, way, before, out),
+            false => self.after_record(now, way, contents.len(), before, out),
         };
         self.settle(now);
         taken
@@ -169,6 +170,7 @@ impl Peer {
         &mut self,
         now: Instant,
         way: Way,
+        size: usize,
         before: Heard,
         out: &mut Vec<PeerOutput>,
     ) -> Taken {
@@ -184,10 +186,16 @@ impl Peer {
             return Taken::Proven;
         }
         self.settle_allowance();
+        self.sources.earn(way.remote, size);
         let is_proven = self.allowance.is_free() && !self.whereabouts.is_elsewhere(way);
         let is_open = matches!(self.state, State::Open(_));
         if is_open && !is_proven && self.sources.probe(now, way.remote, Sign::Record) {
+            let begin = out.len();
             self.probe(now, way, out);
+            let bytes = out[begin..].iter().map(|output| length(way, output)).sum();
+            if !self.sources.spend(way.remote, bytes) {
+                forget(way, begin..out.len(), out);
+            }
         }
         Taken::Heard
     }
@@ -241,18 +249,26 @@ impl Peer {
 /// probe is worth more than an answer, which the next check gets; if it is too long for this
 /// check, it is forgotten. In `out` are answers from `begin` and probes from `probes` on.
 fn answer_or_probe(way: Way, size: usize, begin: usize, probes: usize, out: &mut Vec<PeerOutput>) {
-    let length = |output: &PeerOutput| match output {
+    let probe: usize = out[probes..].iter().map(|output| length(way, output)).sum();
+    forget(way, if probe <= size { begin..probes } else { probes..out.len() }, out);
+}
+
+/// Leaves out what would go this way, of these outputs.
+fn forget(way: Way, gone: Range<usize>, out: &mut Vec<PeerOutput>) {
+    let mut index = 0;
+    out.retain(|output| {
+        let keep = !gone.contains(&index) || length(way, output) == 0;
+        index += 1;
+        keep
+    });
+}
+
+/// Bytes of a datagram that goes this way.
+fn length(way: Way, output: &PeerOutput) -> usize {
+    match output {
         PeerOutput::Transmit(transmit) if transmit.destination == way.remote => {
             transmit.contents.len()
         }
         _ => 0,
-    };
-    let probe: usize = out[probes..].iter().map(length).sum();
-    let gone = if probe <= size { begin..probes } else { probes..out.len() };
-    let mut index = 0;
-    out.retain(|output| {
-        let keep = !gone.contains(&index) || length(output) == 0;
-        index += 1;
-        keep
-    });
+    }
 }

@@ -19,6 +19,7 @@ mod lines;
 mod origins;
 mod reach;
 mod setup;
+mod sizes;
 mod words;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ use self::forwarded::Client;
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 
 pub use self::asked::Question;
+pub use self::sizes::Sizes;
 pub use crate::accept::NoVerdict;
 pub use net_rtc::Transmit;
 
@@ -233,6 +235,8 @@ impl Hub {
     pub fn shutdown(&mut self, now: Instant) {
         self.arrive(now);
         self.leaving = self.connections.keys().copied().collect();
+        // Whoever came first goes first: a table's order changes from run to run.
+        self.leaving.sort_unstable_by(|a, b| b.cmp(a));
         self.leave(now);
     }
 
@@ -286,6 +290,19 @@ impl Hub {
     /// Whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// How much is held now.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            connections: self.connections.len(),
+            waiting: self.core.census.waiting(),
+            peers: self.core.open.len(),
+            addresses: self.core.census.addresses(),
+            deadlines: self.deadlines.len(),
+            outputs: self.core.outputs.len() + self.core.giving_way.len(),
+            endpoint: self.core.endpoint.sizes(),
+        }
     }
 
     /// Unreliable messages that were dropped before they were sent, to all peers.
