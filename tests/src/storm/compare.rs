@@ -15,8 +15,7 @@ pub fn compare(seed: u64, scale: Scale, options: Options) -> Outcome {
     let peaceful = Plan::draw(seed, scale).peaceful();
     let quiet = run_plan(peaceful, Options { trace: false, ..options });
     let [with, without] = p99s(&attacked, &quiet);
-    // What spies send and cause makes other datagrams of the honest meet with bad luck.
-    let most = if attacked.spied { without * 2 + 3 * TICK } else { without + TICK };
+    let most = if attacked.meddled { without * 2 + 3 * TICK } else { without + TICK };
     if attacked.violation.is_none() && with > most {
         attacked.violation = Some(Violation {
             invariant: Invariant::Latency,

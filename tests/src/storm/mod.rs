@@ -54,8 +54,9 @@ pub struct Outcome {
     pub price: Price,
     /// Everything that anybody saw, and when.
     pub log: Vec<(Duration, Entry)>,
-    /// Whether somebody overheard the honest, and spoke in their names.
-    pub spied: bool,
+    /// Whether attackers could change which datagrams of the honest are lost: by speaking in their
+    /// names, or by taking room in the sockets of a server that stood still.
+    pub meddled: bool,
     /// How long honest messages took.
     pub latencies: BTreeMap<Message, Duration>,
 }
@@ -190,7 +191,8 @@ impl Storm {
             steps: self.steps,
             most_bytes: cost.most_bytes - self.memory,
         };
-        let Storm { tally, log, spies: spied, latencies, .. } = self;
-        Outcome { violation, tally, price, log, spied, latencies }
+        let meddled = self.spies || self.paused.is_some();
+        let Storm { tally, log, latencies, .. } = self;
+        Outcome { violation, tally, price, log, meddled, latencies }
     }
 }

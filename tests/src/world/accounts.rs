@@ -10,6 +10,11 @@ pub struct Account {
     pub received: u64,
     /// Bytes that were sent there.
     pub sent: u64,
+    /// Datagrams that came from there.
+    came: u32,
+    /// Datagrams that went there but for answers to checks; counted once a check from there was
+    /// answered with success, by whomever it was sent.
+    flights: Option<u32>,
     /// How far it is shown that what is sent there reaches whoever sends from there.
     proof: Proof,
 }
@@ -25,6 +30,18 @@ enum Proof {
     /// The check was answered with success: its password is right. Or something came back from
     /// there after something had arrived there: it may answer a nonce.
     Shown,
+}
+
+/// What one authenticated check is good for until DTLS is up, in datagrams; each further one that
+/// comes is good for one more.
+const FLIGHTS: u32 = 3;
+
+impl Account {
+    /// Whether no more was sent than may be.
+    fn is_even(&self) -> bool {
+        let paid = |flights| flights <= FLIGHTS + self.came;
+        self.proof == Proof::Shown || self.flights.map_or(self.sent <= self.received, paid)
+    }
 }
 
 /// More was sent somewhere than may be.
@@ -48,6 +65,7 @@ impl Accounts {
     pub(super) fn receive(&mut self, source: SocketAddr, contents: &[u8], genuine: bool) {
         let account = self.by_address.entry(source).or_default();
         account.received += contents.len() as u64;
+        account.came += 1;
         let is_check = is_binding(contents, REQUEST);
         match account.proof {
             Proof::None if genuine && is_check => account.proof = Proof::Checked,
@@ -68,10 +86,12 @@ impl Accounts {
     pub(super) fn send(&mut self, address: SocketAddr, contents: &[u8]) {
         let account = self.by_address.entry(address).or_default();
         account.sent += contents.len() as u64;
-        if is_binding(contents, SUCCESS) && account.proof == Proof::Checked {
-            account.proof = Proof::Shown;
+        match is_binding(contents, SUCCESS) {
+            true if account.proof == Proof::Checked => account.proof = Proof::Shown,
+            true => _ = account.flights.get_or_insert(0),
+            false => account.flights.iter_mut().for_each(|flights| *flights += 1),
         }
-        if account.proof != Proof::Shown && account.sent > account.received {
+        if !account.is_even() {
             self.excess.push(Excess { address, account: *account });
         }
     }
@@ -98,7 +118,7 @@ mod tests {
         let here = ([192, 0, 2, 7], 7).into();
         let mut accounts = Accounts::default();
         accounts.receive(here, &[0, 1, 0, 0], false);
-        accounts.send(here, &[1, 1, 0, 0]);
+        accounts.send(here, &[22; 4]);
         assert_eq!(accounts.take_excess(), []);
         accounts.send(here, &[22]);
         assert_eq!(accounts.take_excess().len(), 1, "a forged source proves nothing");
@@ -108,6 +128,21 @@ mod tests {
         accounts.send(here, &[1, 1, 0, 0, 0, 0, 0, 0]);
         accounts.send(here, &[22; 9_000]);
         assert_eq!(accounts.take_excess(), [], "it has the password");
+    }
+
+    #[test]
+    fn a_forged_check_with_the_password_is_good_for_three_flights_and_one_for_each_more() {
+        let here = ([192, 0, 2, 7], 7).into();
+        let mut accounts = Accounts::default();
+        accounts.receive(here, &[0, 1, 0, 0], false);
+        accounts.send(here, &[1, 1, 0, 0]);
+        (0..4).for_each(|_| accounts.send(here, &[22; 1_000]));
+        assert_eq!(accounts.take_excess(), []);
+        accounts.send(here, &[22]);
+        assert_eq!(accounts.take_excess().len(), 1);
+        accounts.receive(here, &[0, 1, 0, 0], false);
+        accounts.send(here, &[1, 1, 0, 0]);
+        assert_eq!(accounts.take_excess(), []);
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl World {
                 self.blow_down(number, Input::End(tcp));
             }
             Blow::Datagram(destination, contents) => {
+                self.accounts.reach(destination);
                 let contents = &contents;
                 self.blow_down(number, Input::Datagram { destination, contents });
             }
