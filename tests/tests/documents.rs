@@ -13,10 +13,16 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
         if path.is_dir() && !path.ends_with("target") {
             sources(&path, found);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            found.push((name, fs::read_to_string(&path).expect("a text")));
+            found.push((name(&path), fs::read_to_string(&path).expect("a text")));
         }
     }
+}
+
+/// What a file is called on the page: `x` for `x.rs` and for `x/tests.rs`.
+fn name(path: &Path) -> String {
+    let own = path.file_stem().filter(|stem| *stem != "tests");
+    let name = own.or(path.parent().and_then(Path::file_name));
+    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// `file::test` names in backticks.

@@ -10,6 +10,8 @@ pub(super) struct Flight {
     pub(super) packet: u32,
     /// What it takes of its packet.
     pub(super) bytes: u16,
+    /// Whether it is the last of its packet, and so speaks for it.
+    pub(super) last: bool,
     /// Whether its packet left after a pause, and so met no queue of the one before.
     pub(super) leads: bool,
     /// Whether the peer was asked to acknowledge it at once.
@@ -53,9 +55,9 @@ pub(super) enum First {
 /// What a SACK told.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Told {
-    /// Chunks that arrived at the first try.
+    /// Packets that arrived. Chunks of one packet share its fate, so it counts once.
     pub(crate) arrived: u32,
-    /// Chunks that did not, and when the last of them left.
+    /// Packets that did not, and when the last of them left.
     pub(crate) lost: u32,
     pub(crate) lost_left: Option<Instant>,
     /// What arrived, in bytes of packets.
@@ -67,6 +69,15 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Takes what is known of a chunk now.
+    pub(super) fn count(&mut self, flight: &Flight) {
+        match flight.first {
+            First::Arrived if flight.last => self.arrived += 1,
+            First::Lost if flight.last => self.lose(flight.left),
+            _ => {}
+        }
+    }
+
     pub(super) fn lose(&mut self, left: Instant) {
         self.lost += 1;
         self.lost_left = self.lost_left.max(Some(left));
@@ -79,6 +90,7 @@ impl Flight {
             left,
             packet,
             bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
+            last: false,
             leads: false,
             prompt: false,
             care: if kept { Care::Kept } else { Care::Once },

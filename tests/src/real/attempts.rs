@@ -8,9 +8,8 @@ use crate::browser::Kind;
 pub const BROWSERS: [Kind; 2] = [Kind::Chromium, Kind::Firefox];
 
 /// How often a run that missed is taken again. A busy machine makes latency worse, never
-/// better, and now and then; a path that stalls does so in every run. Bursts miss most often: up
-/// to two runs of five, when the rate takes one of them for a standing queue.
-const AGAIN: usize = 5;
+/// better, and now and then; a path that stalls does so in every run.
+const AGAIN: usize = 2;
 
 /// Both browsers side by side.
 ///

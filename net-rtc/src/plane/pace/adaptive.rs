@@ -14,7 +14,7 @@ use super::losses::{Losses, Rule, Verdict};
 use super::{Limits, bucket};
 
 /// Constant loss of up to a quarter is nobody's fault; three windows of more are no chance.
-const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
+pub(super) const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
 /// A standing queue over this is too much.
 const TOO_MUCH: Duration = Duration::from_millis(50);
 /// Beside such a loss less is enough: who comes to a full queue does not see all of it.

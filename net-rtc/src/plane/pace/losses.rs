@@ -1,15 +1,18 @@
 //! Whether loss is ours.
 
-use super::super::flight::Told;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::super::flight::Told;
+
+/// Loss is judged over so long at least: a rate over less says where in a burst one is.
+const SHORTEST: Duration = Duration::from_millis(250);
 /// By how much a rate must differ for loss to be compared.
 const FASTER: f64 = 1.1;
 
 /// When loss is ours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
-    /// Chunks whose fate is known before loss is judged.
+    /// Packets whose fate is known before loss is judged.
     pub(super) judged: u32,
     /// Loss that rises by this share while the rate rises is ours, ...
     pub(super) rise: f64,
@@ -21,7 +24,7 @@ pub(super) struct Rule {
     pub(super) times: u32,
 }
 
-/// Judges loss by windows of chunks. Loss that is there whatever we send, as on a bad radio
+/// Judges loss by windows of packets. Loss that is there whatever we send, as on a bad radio
 /// link, is not ours.
 #[derive(Debug)]
 pub(super) struct Losses {
@@ -57,11 +60,12 @@ impl Losses {
         self.sent += bytes as f64;
     }
 
-    /// Takes the fate of some chunks, and judges if enough is known.
+    /// Takes the fate of some packets, and judges if enough is known.
     pub(super) fn told(&mut self, now: Instant, told: &Told) -> Option<Verdict> {
         self.arrived += told.arrived;
         self.lost += told.lost;
-        if self.arrived + self.lost < self.rule.judged {
+        let short = now < self.began + SHORTEST;
+        if short || self.arrived + self.lost < self.rule.judged {
             return None;
         }
         // Without a word from the peer nothing is known: an outage is not our doing.
@@ -89,5 +93,53 @@ impl Losses {
         });
         let always = self.before.filter(|_| rises).map_or(0.0, |before| before.loss);
         Verdict { rate, loss, always, ours: rises || self.heavy >= self.rule.times }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::super::adaptive::RULE;
+    use super::*;
+
+    const OFTEN: Duration = Duration::from_millis(100);
+    const SELDOM: Duration = Duration::from_millis(500);
+
+    /// The first burst whose loss is said to be ours, of 60 s of bursts of so many packets.
+    fn blamed(seed: u64, packets: u32, every: Duration, loss: impl Fn(u32) -> f64) -> Option<u32> {
+        let (begin, mut random) = (Instant::now(), StdRng::seed_from_u64(seed));
+        let mut losses = Losses::new(begin, RULE);
+        let count = Duration::from_secs(60).div_duration_f64(every) as u32;
+        (0..count).find(|burst| {
+            losses.sent(packets as usize * 1_000);
+            let late = Duration::from_micros(random.random_range(0..5_000));
+            let mut ours = false;
+            for packet in 0..packets {
+                let lost = u32::from(random.random_bool(loss(*burst)));
+                let told = Told { arrived: 1 - lost, lost, spread: 1.05, ..Told::default() };
+                let now = begin + every * *burst + late + packet * Duration::from_millis(1);
+                ours |= losses.told(now, &told).is_some_and(|verdict| verdict.ours);
+            }
+            ours
+        })
+    }
+
+    #[test]
+    fn what_is_lost_of_bursts_by_chance_is_not_ours() {
+        for seed in 0..100 {
+            for (packets, every) in [(18, OFTEN), (250, SELDOM)] {
+                assert_eq!(blamed(seed, packets, every, |_| 0.2), None, "seed {seed}, {packets}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_lost_of_bursts_because_they_are_too_much_is() {
+        for seed in 0..100 {
+            let found = blamed(seed, 18, OFTEN, |burst| if burst < 100 { 0.0 } else { 0.5 });
+            assert!(found.is_some_and(|burst| (100..120).contains(&burst)), "{found:?}");
+        }
     }
 }
