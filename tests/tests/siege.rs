@@ -1,0 +1,79 @@
+//! A server process alone on its processor, attacked over real sockets.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use net_tests::agent::Manners;
+use net_tests::client::{Client, News};
+use net_tests::soak::{Assault, Host, Latency, Place};
+
+/// Honest clients that come while the flood goes on, one after the other.
+const TRIES: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+#[ignore = "for 20 seconds it wants both processors, see tests/all"]
+fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
+    Place::Honest.enter();
+    for words in [&[][..], &["--public"]] {
+        let mut host = Host::start(soak(), words).unwrap();
+        let quiet = openings(&host);
+        let flood = Assault::start(soak(), "half open", host.address(), 1).unwrap();
+        wait_for_a_crowd(&mut host);
+        let under = openings(&host);
+        let report = host.report().unwrap();
+        println!("half-open flood, server {words:?}:");
+        println!("  quiet: opening {}", quiet.latency);
+        println!("  under: opening {}; refused {:?}", under.latency, under.refused);
+        println!("  {}; {report:?}", flood.end().unwrap());
+        let share = under.latency.share_within(Duration::from_secs(1)) * under.share();
+        println!("  opened within 1 s: {:.1} % of {TRIES}", share * 100.0);
+        assert!(share >= 0.99, "{share}");
+    }
+}
+
+/// What came of all tries.
+#[derive(Default)]
+struct Openings {
+    latency: Latency,
+    refused: Vec<String>,
+}
+
+impl Openings {
+    /// Of those that opened.
+    fn share(&self) -> f64 {
+        self.latency.len() as f64 / TRIES as f64
+    }
+}
+
+fn openings(host: &Host) -> Openings {
+    let mut openings = Openings::default();
+    for _ in 0..TRIES {
+        let began = Instant::now();
+        match open(host) {
+            Ok(_client) => openings.latency.push(began.elapsed()),
+            Err(words) => openings.refused.push(words),
+        }
+    }
+    openings
+}
+
+fn open(host: &Host) -> Result<Client, String> {
+    let mut client = Client::begin(host.address(), Manners::Good).map_err(|e| e.to_string())?;
+    match client.next(PATIENCE) {
+        Some(News::Open) => Ok(client),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// Until connections give way for others.
+fn wait_for_a_crowd(host: &mut Host) {
+    let end = Instant::now() + PATIENCE;
+    while host.report().unwrap().refused < 1_000 {
+        assert!(Instant::now() < end, "{:?}", host.report());
+    }
+}
+
+fn soak() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_soak"))
+}
