@@ -7,6 +7,7 @@
 
 mod assault;
 mod crowd;
+mod cycles;
 mod half_open;
 mod host;
 mod latency;
@@ -17,6 +18,7 @@ mod slope;
 
 pub use assault::{Assault, attack, enemies};
 pub use crowd::{Crowd, Habits, Manifest};
+pub use cycles::Cycles;
 pub use half_open::HalfOpen;
 pub use host::{Host, serve};
 pub use latency::Latency;
