@@ -106,8 +106,9 @@ pub struct Config {
     #[doc(hidden)]
     pub witness: bool,
 
-    /// Seed for ICE credentials. `None`, the default, takes the system's randomness; anything
-    /// else is for tests, for whoever knows it can speak for every peer.
+    /// Seed for ICE credentials, and for what DTLS draws beside its keys. `None`, the default,
+    /// takes the system's randomness; anything else is for tests, for whoever knows it can speak
+    /// for every peer.
     pub seed: Option<u64>,
 }
 

@@ -44,7 +44,8 @@ pub(crate) struct Dtls {
 impl Dtls {
     /// Makes a self-signed certificate, which takes more than a millisecond.
     pub(crate) fn new(config: &Config) -> Dtls {
-        let times = Times { resend: config.connecting.resend, all: config.connect_timeout };
+        let Config { connecting, connect_timeout: all, seed, .. } = *config;
+        let times = Times { resend: connecting.resend, all, seed };
         let certificate = STOCK.dtls_provider.generate_certificate();
         Dtls {
             certificate: certificate.expect("the aws-lc provider makes certificates"),
@@ -72,12 +73,18 @@ impl Dtls {
 struct Times {
     resend: Option<Duration>,
     all: Duration,
+    /// So that a test repeats itself: dimpl draws by how much each repetition is early or late.
+    seed: Option<u64>,
 }
 
 impl Times {
     /// Without cookies: ICE has shown that the other side is where it says.
     fn configuration(self) -> Arc<dimpl::Config> {
         let builder = dimpl::Config::builder().use_server_cookie(false).mtu(DATAGRAM_MTU_TARGET);
+        let builder = match self.seed {
+            None => builder,
+            Some(seed) => builder.dangerously_set_rng_seed(seed),
+        };
         let [least, most] = TIMES;
         let builder = match self.resend {
             None => builder,

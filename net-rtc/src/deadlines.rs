@@ -29,6 +29,16 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
     }
 
+    /// How many keys have one.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none has.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// The earliest deadline.
     pub fn next(&self) -> Option<Instant> {
         self.order.first().map(|(deadline, _)| *deadline)

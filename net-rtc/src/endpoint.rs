@@ -28,6 +28,7 @@ use crate::path::Gauge;
 use crate::peer::{Peer, PeerOutput};
 use crate::routes::Routes;
 use crate::seek::{Findable, Seek};
+use crate::sizes::Sizes;
 use crate::stats::Stats;
 use crate::way::Way;
 
@@ -196,6 +197,19 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Counters over all peers.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How much is held now.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            peers: self.peers.len(),
+            keys: self.slots.len(),
+            routes: self.routes.len(),
+            deadlines: self.deadlines.len(),
+            findable: self.seek.len(),
+            outputs: self.outputs.len() + self.ended.len(),
+            unflushed: self.unflushed.len(),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {

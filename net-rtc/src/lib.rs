@@ -97,6 +97,7 @@ mod seek;
 #[cfg(test)]
 mod sends;
 mod silence;
+mod sizes;
 mod snap;
 mod sources;
 mod stack;
@@ -118,6 +119,7 @@ pub use latest::Latest;
 pub use options::SendOptions;
 pub use path::{Gauge, Path};
 pub use sdp::Offer;
+pub use sizes::Sizes;
 pub use stats::Stats;
 
 #[doc = include_str!("../DATA-PLANE.md")]

@@ -15,6 +15,10 @@ impl Routes {
         self.by_source.get(&source).copied()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_source.len()
+    }
+
     pub(crate) fn insert(&mut self, source: SocketAddr, slot: usize) {
         self.by_source.insert(source, slot);
     }

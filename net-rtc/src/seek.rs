@@ -60,6 +60,11 @@ impl Seek {
         }
     }
 
+    /// How many can be found, counted for each way of finding them.
+    pub(crate) fn len(&self) -> usize {
+        self.by_ip.values().map(Vec::len).sum::<usize>() + self.silent.len()
+    }
+
     /// Peers that a record from this IP may be of, the likelier first. Each is paid for.
     pub(crate) fn candidates(&mut self, now: Instant, ip: IpAddr) -> Vec<usize> {
         self.turn = self.turn.wrapping_add(TRIES);

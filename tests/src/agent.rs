@@ -206,7 +206,8 @@ impl Agent {
                     self.outputs.push_back(Output::Received(Delivery::Reliable, message));
                 }
                 net_ws::Output::Closed(reason) => self.finish(now, reason),
-                net_ws::Output::Upgraded(_) | net_ws::Output::Finished => {}
+                net_ws::Output::Finished => self.endpoint.close(now, &()),
+                net_ws::Output::Upgraded(_) => {}
             }
         }
     }
@@ -252,12 +253,15 @@ impl Agent {
 
     fn finish(&mut self, now: Instant, reason: net_ws::CloseReason) {
         if !std::mem::replace(&mut self.over, true) {
+            // A page that closes its websocket waits for the other's goodbye.
+            if reason != net_ws::CloseReason::ByUs {
+                self.endpoint.close(now, &());
+            }
             let (code, words) = match reason {
                 net_ws::CloseReason::ByPeer { code, reason } => (code, reason),
                 other => (0, other.to_string()),
             };
             self.outputs.push_back(Output::Closed(code, words));
-            self.endpoint.close(now, &());
         }
     }
 }

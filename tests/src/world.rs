@@ -1,6 +1,11 @@
 //! A whole server, its clients and attackers in virtual time, with a seeded network between them.
 
+mod accounts;
+mod line;
+mod pause;
 mod raid;
+mod server;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,18 +14,28 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net::hub::{
-    ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Transmit,
+    ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Sizes, Transmit,
 };
 use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
+use net_rtc::Deadlines;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::accounts::Accounts;
+use self::line::Line;
+use self::pause::Pause;
 use self::raid::{Blow, Raider};
-use crate::agent::{Agent, Input, Manners, Output};
+use self::server::Server;
+use self::wire::Unread;
+use crate::agent::{Agent, Input, Manners};
 use crate::attack;
 use crate::bottleneck::Bottleneck;
-use crate::link::{Conditions, Direction, Fate, Link};
+use crate::link::{Conditions, Direction, Link};
 use crate::plane::Plane;
+
+pub use self::accounts::{Account, Excess};
+pub use self::server::Cost;
+pub use self::wire::Wire;
 
 /// What the application would have seen, or the log told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,20 +61,6 @@ pub enum Heard {
     Closed(u16, String),
 }
 
-/// One client's end of the network.
-#[derive(Debug)]
-struct Line {
-    agent: Agent,
-    connection: Option<ConnectionId>,
-    /// Where its datagrams come from, as the server sees it.
-    address: SocketAddr,
-    up: Link,
-    down: Link,
-    cut: bool,
-    heard: Vec<Heard>,
-    wake: Option<Instant>,
-}
-
 /// Something on its way.
 #[derive(Debug)]
 enum Parcel {
@@ -68,8 +69,18 @@ enum Parcel {
     Verdict(ConnectionId, Result<Verdict, NoVerdict>),
     Down(usize, Vec<u8>),
     DownEnd(usize),
-    DatagramUp { source: SocketAddr, destination: SocketAddr, contents: Rc<[u8]> },
-    DatagramDown { line: usize, transmit: Rc<Transmit> },
+    DatagramUp {
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: Rc<[u8]>,
+        genuine: bool,
+    },
+    /// The system takes again what the server has for this client.
+    Unblock(usize),
+    DatagramDown {
+        line: usize,
+        transmit: Rc<Transmit>,
+    },
     Blow(usize, Blow),
 }
 
@@ -84,10 +95,17 @@ pub struct World {
     pub infos: BTreeMap<PeerId, PeerInfo>,
     /// How long the application thinks about who may become a peer.
     pub thinks: Duration,
-    hub: Hub,
+    server: Server,
     accept: Option<Accept>,
+    /// Connections that came to the server, whatever became of them.
+    accepted: u64,
+    connections: BTreeMap<PeerId, ConnectionId>,
     lines: Vec<Line>,
+    /// When lines want to be woken.
+    wakes: Deadlines<usize>,
     raiders: Vec<Raider>,
+    pause: Option<Pause>,
+    accounts: Accounts,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     posted: u64,
     seed: u64,
@@ -122,9 +140,14 @@ impl World {
             infos: BTreeMap::new(),
             thinks: Duration::ZERO,
             accept: config.accept.clone(),
-            hub: Hub::new(config, vec![server_address()], announced, Some(seed)),
+            server: Server::new(|| Hub::new(config, vec![server_address()], announced, Some(seed))),
+            accepted: 0,
+            connections: BTreeMap::new(),
             lines: Vec::new(),
+            wakes: Deadlines::new(),
             raiders: Vec::new(),
+            pause: None,
+            accounts: Accounts::default(),
             parcels: BTreeMap::new(),
             posted: 0,
             seed,
@@ -162,21 +185,28 @@ impl World {
         manners: Manners,
         plane: Plane,
     ) -> usize {
+        let (address, seed) = (self.next_address(), self.random.random());
+        let rtc = plane.client(address, Some(seed));
+        let agent = Agent::asking(self.now, path, headers, manners, rtc);
+        self.join_with(proxy, address, agent)
+    }
+
+    /// This client, whose websocket comes from `remote` and its datagrams from `address`, which
+    /// nobody else has.
+    pub fn join_with(&mut self, remote: SocketAddr, address: SocketAddr, agent: Agent) -> usize {
         let number = self.lines.len();
-        let address = self.next_address();
-        let rtc = plane.client(address, Some(self.random.random()));
-        self.lines.push(Line {
-            agent: Agent::asking(self.now, path, headers, manners, rtc),
-            connection: self.hub.accept(self.now, proxy),
-            address,
-            up: self.new_link(number, Direction::Up),
-            down: self.new_link(number, Direction::Down),
-            cut: false,
-            heard: Vec::new(),
-            wake: None,
-        });
+        let links = [Direction::Up, Direction::Down].map(|way| self.new_link(number, way));
+        let connection = self.accept(remote);
+        self.lines.push(Line::new(agent, connection, address, links));
+        self.collect_line(number);
         self.collect();
         number
+    }
+
+    fn accept(&mut self, remote: SocketAddr) -> Option<ConnectionId> {
+        let now = self.now;
+        self.accepted += 1;
+        self.server.call(|hub| hub.accept(now, remote))
     }
 
     fn new_link(&self, number: usize, direction: Direction) -> Link {
@@ -196,11 +226,19 @@ impl World {
 
     /// One direction of a client's network.
     pub fn link(&mut self, line: usize, direction: Direction) -> &mut Link {
-        let line = &mut self.lines[line];
-        match direction {
-            Direction::Up => &mut line.up,
-            Direction::Down => &mut line.down,
-        }
+        self.lines[line].link(direction)
+    }
+
+    /// A client's TCP connection.
+    pub fn wire(&mut self, line: usize) -> &mut Wire {
+        &mut self.lines[line].wire
+    }
+
+    /// For so long the system takes nothing that the server has to write to a client.
+    pub fn block(&mut self, line: usize, time: Duration) {
+        let until = self.now + time;
+        self.lines[line].wire.block(until);
+        self.post(until, Parcel::Unblock(line));
     }
 
     /// Leads the datagrams of all clients in one direction through one bottleneck from now on,
@@ -224,13 +262,14 @@ impl World {
     /// Lets a client do something.
     pub fn act<T>(&mut self, line: usize, act: impl FnOnce(&mut Agent, Instant) -> T) -> T {
         let result = act(&mut self.lines[line].agent, self.now);
-        self.collect();
+        self.collect_line(line);
         result
     }
 
     /// Lets the server do something.
     pub fn serve<T>(&mut self, act: impl FnOnce(&mut Hub, Instant) -> T) -> T {
-        let result = act(&mut self.hub, self.now);
+        let now = self.now;
+        let result = self.server.call(|hub| act(hub, now));
         self.collect();
         result
     }
@@ -239,12 +278,20 @@ impl World {
     pub fn kill(&mut self, line: usize) {
         let at = self.lines[line].up.stream(self.now);
         self.post(at, Parcel::UpEnd(line));
-        self.lines[line].cut = true;
+        self.cut(line);
+    }
+
+    /// A client's TCP connection breaks for both ends at once, as on a reset.
+    pub fn reset(&mut self, line: usize) {
+        self.up(line, Unread::End);
+        self.collect();
+        self.down(line, Input::End);
     }
 
     /// The client's cable is pulled: nothing arrives any more, either way.
     pub fn cut(&mut self, line: usize) {
         self.lines[line].cut = true;
+        self.collect_line(line);
     }
 
     /// Takes what the server has told since the last time.
@@ -264,7 +311,61 @@ impl World {
 
     /// Whether the server has no connections left.
     pub fn is_empty(&self) -> bool {
-        self.hub.is_empty()
+        self.server.hub().is_empty()
+    }
+
+    /// How much the server holds.
+    pub fn sizes(&self) -> Sizes {
+        self.server.hub().sizes()
+    }
+
+    /// When the server wants to be woken.
+    pub fn server_wake(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Connections that came to the server since the beginning, whatever became of them.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// The client that is, or was, this peer; `None` for an attacker.
+    pub fn client_of(&self, id: PeerId) -> Option<usize> {
+        self.line_of(*self.connections.get(&id)?)
+    }
+
+    /// Bytes that a peer's websocket has still to write.
+    pub fn unwritten(&self, id: PeerId) -> usize {
+        self.server.hub().unwritten(id)
+    }
+
+    /// Wakes the server for nothing.
+    pub fn wake(&mut self) {
+        if !self.is_paused() {
+            self.serve(|hub, now| hub.handle_input(now, HubInput::Timeout));
+        }
+    }
+
+    /// A datagram comes to the server that says to be from there.
+    pub fn datagram(&mut self, source: SocketAddr, contents: &[u8]) {
+        let (destination, contents) = (server_address(), contents.into());
+        let parcel = Parcel::DatagramUp { source, destination, contents, genuine: false };
+        self.deliver(parcel);
+    }
+
+    /// From now on it is counted what the server's calls cost.
+    pub fn measure(&mut self) {
+        self.server.measure();
+    }
+
+    /// What the server's calls have cost since then.
+    pub fn cost(&self) -> Cost {
+        self.server.cost()
+    }
+
+    /// Where more was sent than may be since the last time.
+    pub fn take_excess(&mut self) -> Vec<Excess> {
+        self.accounts.take_excess()
     }
 
     /// Something between 0 and `below`, by the seed.
@@ -296,9 +397,9 @@ impl World {
 
     fn next(&self) -> Option<Instant> {
         let parcel = self.parcels.first_key_value().map(|((at, _), _)| *at);
-        let lines = self.lines.iter().filter(|line| !line.cut).filter_map(|line| line.wake);
         let raiders = self.raiders.iter().filter_map(|raider| raider.wake);
-        lines.chain(raiders).chain(parcel).chain(self.wake).min()
+        let server = self.pause.as_ref().map_or(self.wake, |pause| Some(pause.until()));
+        raiders.chain(self.wakes.next()).chain(parcel).chain(server).min()
     }
 
     fn step(&mut self) {
@@ -308,82 +409,85 @@ impl World {
         {
             let parcel = first.remove();
             self.deliver(parcel);
-            self.collect();
         }
-        self.hub.handle_input(now, HubInput::Timeout);
-        for line in self.lines.iter_mut().filter(|line| line.wake.is_some_and(|at| at <= now)) {
-            line.agent.handle_input(now, Input::Timeout);
+        self.wake_server();
+        for line in self.wakes.due(now) {
+            self.lines[line].agent.handle_input(now, Input::Timeout);
+            self.collect_line(line);
         }
-        for raider in self.raiders.iter_mut().filter(|r| r.wake.is_some_and(|at| at <= now)) {
-            raider.attacker.handle_input(now, attack::Input::Timeout);
+        for number in 0..self.raiders.len() {
+            if self.raiders[number].wake.is_some_and(|at| at <= now) {
+                self.blow_down(number, attack::Input::Timeout);
+            }
         }
         self.collect();
     }
 
     fn deliver(&mut self, parcel: Parcel) {
+        let Some(parcel) = self.keep_for_later(parcel) else { return };
         let now = self.now;
         match parcel {
-            Parcel::Up(line, bytes) => self.up(line, |id| HubInput::Bytes(id, &bytes)),
-            Parcel::UpEnd(line) => self.up(line, HubInput::End),
+            Parcel::Up(line, bytes) => self.up(line, Unread::Bytes(bytes)),
+            Parcel::UpEnd(line) => self.up(line, Unread::End),
             Parcel::Verdict(id, verdict) => {
-                self.hub.handle_input(now, HubInput::Verdict(id, &verdict));
+                self.server.call(|hub| hub.handle_input(now, HubInput::Verdict(id, &verdict)));
             }
             Parcel::Down(line, bytes) => self.down(line, Input::Bytes(&bytes)),
             Parcel::DownEnd(line) => self.down(line, Input::End),
-            Parcel::DatagramUp { source, destination, contents } => {
-                let contents = &*contents;
-                self.hub.handle_input(now, HubInput::Datagram { source, destination, contents });
+            Parcel::DatagramUp { source, destination, contents, genuine } => {
+                self.accounts.receive(source, &contents, genuine);
+                let datagram = HubInput::Datagram { source, destination, contents: &contents };
+                self.server.call(|hub| hub.handle_input(now, datagram));
             }
             Parcel::DatagramDown { line, transmit } => {
-                if self.lines[line].address == transmit.destination {
+                if self.lines[line].address == transmit.destination && !self.lines[line].cut {
+                    self.accounts.reach(transmit.destination);
                     self.down(line, Input::Datagram(transmit.source, &transmit.contents));
                 }
             }
+            Parcel::Unblock(line) => self.write_down(line),
             Parcel::Blow(raider, blow) => self.strike(raider, blow),
         }
+        self.collect();
     }
 
-    fn up<'a>(&mut self, line: usize, input: impl FnOnce(ConnectionId) -> HubInput<'a>) {
-        if let Some(id) = self.lines[line].connection {
-            self.hub.handle_input(self.now, input(id));
-        }
-    }
-
-    fn down(&mut self, line: usize, input: Input<'_>) {
-        if !self.lines[line].cut {
-            self.lines[line].agent.handle_input(self.now, input);
-        }
-    }
-
-    /// Takes what everyone has to say and puts it on its way.
+    /// Takes what the server has to say and puts it on its way.
     fn collect(&mut self) {
-        self.collect_hub();
-        for line in 0..self.lines.len() {
-            self.collect_line(line);
-        }
-        for raider in 0..self.raiders.len() {
-            self.collect_raider(raider);
-        }
-    }
-
-    fn collect_hub(&mut self) {
-        loop {
-            match self.hub.poll_output() {
-                HubOutput::Timeout(wake) => return self.wake = wake,
-                HubOutput::Open { id, info, .. } => {
+        while let Some(output) = self.server.next() {
+            match output {
+                HubOutput::Timeout(wake) => self.wake = wake,
+                HubOutput::Open { connection, id, info } => {
                     self.seen.push(Seen::Open(id));
                     self.infos.insert(id, info);
+                    self.connections.insert(id, connection);
+                    self.read_again(connection);
                 }
                 HubOutput::Received { id, delivery, message } => {
+                    // A copy: what the server has allocated is counted.
+                    let message = Bytes::copy_from_slice(&message);
                     self.seen.push(Seen::Received(id, delivery, message));
                 }
                 HubOutput::Closed { id, reason } => self.seen.push(Seen::Closed(id, reason)),
                 HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
                 HubOutput::Ask(question) => self.ask(&question),
-                HubOutput::Write(id) => self.write_down(id),
-                HubOutput::Drop(id) => self.hang_up(id),
+                HubOutput::Write(id) => match self.line_of(id) {
+                    Some(line) => self.write_down(line),
+                    None => self.write_to_raider(id),
+                },
+                HubOutput::Drop(id) => match self.line_of(id) {
+                    Some(line) => self.hang_up_line(line),
+                    None => self.hang_up_raider(id),
+                },
                 HubOutput::Transmit(transmit) => self.transmit_down(transmit),
             }
+        }
+    }
+
+    /// It is open, and so its bytes are wanted again.
+    fn read_again(&mut self, connection: ConnectionId) {
+        match self.line_of(connection) {
+            Some(line) => self.read(line),
+            None => self.read_raider(connection),
         }
     }
 
@@ -391,100 +495,6 @@ impl World {
         let accept = self.accept.as_ref().expect("only who wants to be asked is");
         let verdict = accept.ask(&question.request);
         self.post(self.now + self.thinks, Parcel::Verdict(question.connection, verdict));
-    }
-
-    fn collect_line(&mut self, number: usize) {
-        self.write_up(number);
-        loop {
-            let line = &mut self.lines[number];
-            match line.agent.poll_output() {
-                Output::Timeout(wake) => return line.wake = wake,
-                Output::Open => line.heard.push(Heard::Open),
-                Output::Received(delivery, message) => {
-                    line.heard.push(Heard::Received(delivery, message));
-                }
-                Output::Closed(code, words) => line.heard.push(Heard::Closed(code, words)),
-                Output::Transmit(_) if line.cut => {}
-                Output::Transmit(transmit) => self.transmit_up(number, transmit),
-            }
-        }
-    }
-
-    fn write_up(&mut self, number: usize) {
-        let now = self.now;
-        let line = &mut self.lines[number];
-        let mut all = Vec::new();
-        while !line.agent.outgoing().is_empty() {
-            let part = line.agent.outgoing().to_vec();
-            line.agent.advance(now, part.len());
-            all.extend(part);
-        }
-        if !all.is_empty() && !line.cut {
-            let at = line.up.stream(now);
-            self.post(at, Parcel::Up(number, all));
-        }
-    }
-
-    fn write_down(&mut self, id: ConnectionId) {
-        if self.write_to_raider(id) {
-            return;
-        }
-        let mut all = Vec::new();
-        while !self.hub.outgoing(id).is_empty() {
-            let part = self.hub.outgoing(id).to_vec();
-            self.hub.advance(self.now, id, part.len());
-            all.extend(part);
-        }
-        if !all.is_empty() {
-            self.post_down(id, |number| Parcel::Down(number, all));
-        }
-    }
-
-    fn hang_up(&mut self, id: ConnectionId) {
-        if !self.hang_up_raider(id) {
-            self.post_down(id, Parcel::DownEnd);
-        }
-    }
-
-    fn post_down(&mut self, id: ConnectionId, parcel: impl FnOnce(usize) -> Parcel) {
-        let number = self.lines.iter().position(|line| line.connection == Some(id));
-        let Some(number) = number else { return };
-        let at = self.lines[number].down.stream(self.now);
-        self.post(at, parcel(number));
-    }
-
-    fn transmit_down(&mut self, transmit: Transmit) {
-        let to = self.lines.iter().position(|line| line.address == transmit.destination);
-        let Some(line) = to else { return self.transmit_to_raider(transmit) };
-        self.overhear(transmit.source, transmit.destination, &transmit.contents);
-        let fate = self.cross(line, Direction::Down, transmit.contents.len());
-        let transmit = Rc::new(transmit);
-        for at in fate.arrivals() {
-            self.post(at, Parcel::DatagramDown { line, transmit: transmit.clone() });
-        }
-    }
-
-    fn transmit_up(&mut self, number: usize, transmit: Transmit) {
-        let fate = self.cross(number, Direction::Up, transmit.contents.len());
-        let (source, destination) = (self.lines[number].address, transmit.destination);
-        self.overhear(source, destination, &transmit.contents);
-        let contents: Rc<[u8]> = transmit.contents.into();
-        for at in fate.arrivals() {
-            let contents = contents.clone();
-            self.post(at, Parcel::DatagramUp { source, destination, contents });
-        }
-    }
-
-    fn cross(&mut self, number: usize, direction: Direction, size: usize) -> Fate {
-        let line = &mut self.lines[number];
-        let link = match direction {
-            Direction::Up => &mut line.up,
-            Direction::Down => &mut line.down,
-        };
-        match &mut self.bottlenecks[direction as usize] {
-            Some(shared) => link.send_through(self.now, size, shared),
-            None => link.send(self.now, size),
-        }
     }
 
     fn post(&mut self, at: Instant, parcel: Parcel) {

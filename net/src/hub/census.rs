@@ -143,6 +143,16 @@ impl Census {
         }
     }
 
+    /// Connections on their way to open.
+    pub(super) fn waiting(&self) -> usize {
+        self.all.count
+    }
+
+    /// Addresses of which somebody is here.
+    pub(super) fn addresses(&self) -> usize {
+        self.places.len()
+    }
+
     /// A connection came.
     pub(super) fn arrive(&mut self, id: ConnectionId) {
         self.all.push(id);

@@ -17,6 +17,7 @@ mod lines;
 mod origins;
 mod reach;
 mod setup;
+mod sizes;
 mod words;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use self::forwarded::Client;
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
 
 pub use self::asked::Question;
+pub use self::sizes::Sizes;
 pub use crate::accept::NoVerdict;
 pub use net_rtc::Transmit;
 
@@ -217,7 +219,9 @@ impl Hub {
     /// Ends every connection. The hub is empty once all have said goodbye, or given up.
     pub fn shutdown(&mut self, now: Instant) {
         self.now = Some(now);
-        let all: Vec<_> = self.connections.keys().copied().collect();
+        let mut all: Vec<_> = self.connections.keys().copied().collect();
+        // Whoever came first goes first: a table's order changes from run to run.
+        all.sort_unstable();
         for id in all {
             self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
         }
@@ -265,6 +269,19 @@ impl Hub {
     /// Whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// How much is held now.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            connections: self.connections.len(),
+            waiting: self.core.census.waiting(),
+            peers: self.core.open.len(),
+            addresses: self.core.census.addresses(),
+            deadlines: self.deadlines.len(),
+            outputs: self.core.outputs.len() + self.core.giving_way.len(),
+            endpoint: self.core.endpoint.sizes(),
+        }
     }
 
     /// Unreliable messages that were dropped before they were sent, to all peers.

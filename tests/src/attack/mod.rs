@@ -4,10 +4,30 @@
 //! An attacker has as many TCP connections as it likes, from any address, sends datagrams with
 //! any source, hears what is sent to its own addresses, and may overhear what honest clients and
 //! the server say to each other on UDP.
+//!
+//! [`Kind`] names them all. Inside, `kit` is what each works with, `script` plays what is done to
+//! a TCP connection line by line, and `insider` is a peer of its own that got in honestly; the
+//! other files are what is played, each for one part of the server.
+
+mod datagrams;
+mod door;
+mod frames;
+mod hello;
+mod http;
+mod kind;
+mod kit;
+mod means;
+mod script;
+mod signals;
+mod spy;
+mod stun;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+pub use self::kind::Kind;
+pub use self::means::Means;
 
 /// One of an attacker's TCP connections, by a number of its own choice that it never uses again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,11 +1,12 @@
 //! The attackers of a world: their network delays as the clients' does and loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use net::hub::{ConnectionId, Input as HubInput, Transmit};
 
+use super::wire::Unread;
 use super::{Parcel, World, server_address};
 use crate::attack::{Attacker, Input, Output, Tcp};
 
@@ -26,6 +27,8 @@ struct Line {
     id: ConnectionId,
     /// What the systems between take while nobody reads; `None` while somebody does.
     room: Option<usize>,
+    /// What has come and the server did not want to read.
+    unread: VecDeque<Unread>,
 }
 
 /// Something of an attacker's on its way.
@@ -52,9 +55,17 @@ impl World {
         let number = self.raiders.len();
         self.raiders.push(Raider { attacker, connections: BTreeMap::new(), wake: None });
         let begin = Input::Begin { server: server_address() };
-        self.raiders[number].attacker.handle_input(self.now, begin);
+        self.blow_down(number, begin);
         self.collect();
         number
+    }
+
+    /// An attacker's machine is switched off: its connections end, and nothing comes any more.
+    pub fn dismiss(&mut self, number: usize) {
+        let tcps: Vec<Tcp> = self.raiders[number].connections.keys().copied().collect();
+        tcps.into_iter().for_each(|tcp| self.post_blow(number, Blow::UpEnd(tcp)));
+        self.raiders[number].attacker = Box::new(Nobody);
+        self.raiders[number].wake = None;
     }
 
     /// An attacker, to ask it how it went.
@@ -62,7 +73,7 @@ impl World {
         &*self.raiders[number].attacker
     }
 
-    pub(super) fn collect_raider(&mut self, number: usize) {
+    fn collect_raider(&mut self, number: usize) {
         loop {
             let blow = match self.raiders[number].attacker.poll_output() {
                 Output::Timeout(wake) => return self.raiders[number].wake = wake,
@@ -70,11 +81,11 @@ impl World {
                 Output::Write(tcp, bytes) => Blow::Up(tcp, bytes),
                 Output::End(tcp) | Output::Reset(tcp) => Blow::UpEnd(tcp),
                 Output::Read(tcp, reads) => {
-                    self.read(number, tcp, reads);
+                    self.turn_reader(number, tcp, reads);
                     continue;
                 }
                 Output::Datagram { source, contents } => {
-                    self.post_forged(source, contents);
+                    self.post_forged(number, source, contents);
                     continue;
                 }
             };
@@ -83,64 +94,86 @@ impl World {
     }
 
     pub(super) fn strike(&mut self, number: usize, blow: Blow) {
-        let now = self.now;
         match blow {
             Blow::Connect(tcp, from) => self.connect(number, tcp, from),
-            Blow::Up(tcp, bytes) => self.blow_up(number, tcp, |id| HubInput::Bytes(id, &bytes)),
-            Blow::UpEnd(tcp) => self.blow_up(number, tcp, HubInput::End),
-            Blow::Down(tcp, bytes) => self.blow_down(now, number, Input::Bytes(tcp, &bytes)),
+            Blow::Up(tcp, bytes) => self.blow_up(number, tcp, Unread::Bytes(bytes)),
+            Blow::UpEnd(tcp) => self.blow_up(number, tcp, Unread::End),
+            Blow::Down(tcp, bytes) => self.blow_down(number, Input::Bytes(tcp, &bytes)),
             Blow::DownEnd(tcp) => {
                 self.raiders[number].connections.remove(&tcp);
-                self.blow_down(now, number, Input::End(tcp));
+                self.blow_down(number, Input::End(tcp));
             }
             Blow::Datagram(destination, contents) => {
                 let contents = &contents;
-                self.blow_down(now, number, Input::Datagram { destination, contents });
+                self.blow_down(number, Input::Datagram { destination, contents });
             }
             Blow::Overheard(source, destination, contents) => {
                 let contents = &contents;
-                self.blow_down(now, number, Input::Overheard { source, destination, contents });
+                self.blow_down(number, Input::Overheard { source, destination, contents });
             }
         }
     }
 
     fn connect(&mut self, number: usize, tcp: Tcp, from: SocketAddr) {
-        match self.hub.accept(self.now, from) {
+        match self.accept(from) {
             Some(id) => {
-                self.raiders[number].connections.insert(tcp, Line { id, room: None });
+                let line = Line { id, room: None, unread: VecDeque::new() };
+                self.raiders[number].connections.insert(tcp, line);
+                // The system of who was switched off meanwhile wants nothing of it.
+                if self.raiders[number].attacker.name() == NOBODY {
+                    self.blow_up(number, tcp, Unread::End);
+                }
             }
             None => self.post_blow(number, Blow::DownEnd(tcp)),
         }
     }
 
-    fn blow_up<'a>(
-        &mut self,
-        number: usize,
-        tcp: Tcp,
-        input: impl FnOnce(ConnectionId) -> HubInput<'a>,
-    ) {
-        if let Some(id) = self.raiders[number].connections.get(&tcp).map(|line| line.id) {
-            self.hub.handle_input(self.now, input(id));
+    fn blow_up(&mut self, number: usize, tcp: Tcp, unread: Unread) {
+        if let Some(line) = self.raiders[number].connections.get_mut(&tcp) {
+            line.unread.push_back(unread);
+            self.read_blows(number, tcp);
         }
     }
 
-    fn blow_down(&mut self, now: Instant, number: usize, input: Input<'_>) {
-        self.raiders[number].attacker.handle_input(now, input);
+    /// An attacker's connection is wanted to be read again.
+    pub(super) fn read_raider(&mut self, id: ConnectionId) {
+        if let Some((number, tcp)) = self.raider_of(id) {
+            self.read_blows(number, tcp);
+        }
     }
 
-    fn read(&mut self, number: usize, tcp: Tcp, reads: bool) {
+    fn read_blows(&mut self, number: usize, tcp: Tcp) {
+        let now = self.now;
+        let Some(line) = self.raiders[number].connections.get_mut(&tcp) else { return };
+        let id = line.id;
+        while self.server.hub().wants_read(id)
+            && let Some(unread) = line.unread.pop_front()
+        {
+            self.server.call(|hub| match &unread {
+                Unread::Bytes(bytes) => hub.handle_input(now, HubInput::Bytes(id, bytes)),
+                Unread::End => hub.handle_input(now, HubInput::End(id)),
+            });
+        }
+    }
+
+    pub(super) fn blow_down(&mut self, number: usize, input: Input<'_>) {
+        self.raiders[number].attacker.handle_input(self.now, input);
+        self.collect_raider(number);
+    }
+
+    fn turn_reader(&mut self, number: usize, tcp: Tcp, reads: bool) {
         let Some(line) = self.raiders[number].connections.get_mut(&tcp) else { return };
         line.room = (!reads).then_some(SYSTEM_BUFFERS);
         let id = line.id;
         self.write_to_raider(id);
     }
 
-    /// Writes to an attacker's connection what its system takes; false if it is nobody's here.
-    pub(super) fn write_to_raider(&mut self, id: ConnectionId) -> bool {
-        let Some((number, tcp)) = self.raider_of(id) else { return false };
-        while !self.hub.outgoing(id).is_empty() {
+    /// Writes to an attacker's connection what its system takes.
+    pub(super) fn write_to_raider(&mut self, id: ConnectionId) {
+        let (now, Some((number, tcp))) = (self.now, self.raider_of(id)) else { return };
+        while !self.server.hub().outgoing(id).is_empty() {
             let line = self.raiders[number].connections.get_mut(&tcp).expect("it was found");
-            let mut bytes = self.hub.outgoing(id).to_vec();
+            let mut bytes = self.server.hub().outgoing(id).to_vec();
             if let Some(room) = &mut line.room {
                 bytes.truncate(*room);
                 *room -= bytes.len();
@@ -148,17 +181,16 @@ impl World {
             if bytes.is_empty() {
                 break;
             }
-            self.hub.advance(self.now, id, bytes.len());
+            self.server.call(|hub| hub.advance(now, id, bytes.len()));
             self.post_blow(number, Blow::Down(tcp, bytes));
         }
-        true
     }
 
-    /// The server has ended a connection; false if it is no attacker's.
-    pub(super) fn hang_up_raider(&mut self, id: ConnectionId) -> bool {
-        let Some((number, tcp)) = self.raider_of(id) else { return false };
-        self.post_blow(number, Blow::DownEnd(tcp));
-        true
+    /// The server has ended an attacker's connection.
+    pub(super) fn hang_up_raider(&mut self, id: ConnectionId) {
+        if let Some((number, tcp)) = self.raider_of(id) {
+            self.post_blow(number, Blow::DownEnd(tcp));
+        }
     }
 
     /// The attacker to whom datagrams to this address come.
@@ -175,10 +207,13 @@ impl World {
         }
     }
 
-    fn post_forged(&mut self, source: SocketAddr, contents: Vec<u8>) {
-        let destination = server_address();
+    /// Who repeats what others said proves nothing by it, wherever he is.
+    fn post_forged(&mut self, number: usize, source: SocketAddr, contents: Vec<u8>) {
+        let attacker = &self.raiders[number].attacker;
+        let genuine = attacker.is_at(source) && !attacker.listens();
+        let (destination, contents) = (server_address(), contents.into());
         let at = self.now + self.conditions.delay;
-        self.post(at, Parcel::DatagramUp { source, destination, contents: contents.into() });
+        self.post(at, Parcel::DatagramUp { source, destination, contents, genuine });
     }
 
     /// Sends what is for no client to the attacker that is there, if one is.
@@ -196,5 +231,23 @@ impl World {
     fn post_blow(&mut self, number: usize, blow: Blow) {
         let at = self.now + self.conditions.delay;
         self.post(at, Parcel::Blow(number, blow));
+    }
+}
+
+const NOBODY: &str = "nobody";
+
+/// What is left of an attacker who was dismissed.
+#[derive(Debug)]
+struct Nobody;
+
+impl Attacker for Nobody {
+    fn name(&self) -> &'static str {
+        NOBODY
+    }
+
+    fn handle_input(&mut self, _now: Instant, _input: Input<'_>) {}
+
+    fn poll_output(&mut self) -> Output {
+        Output::Timeout(None)
     }
 }
