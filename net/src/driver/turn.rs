@@ -111,7 +111,9 @@ impl Driver {
         let mut events = Events::with_capacity(EVENTS);
         while self.lives(Instant::now()) {
             self.wait(&mut events);
+            let turn = self.shared.inspector.begin_turn();
             self.turn(&events, Instant::now());
+            self.shared.inspector.end_turn(turn, || self.hub.sizes());
         }
         log::info!("the server has stopped");
         // The port is free before the queue says that all is over.

@@ -1,7 +1,9 @@
 //! The attackers' process.
 
 use std::io;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,30 +11,38 @@ use std::thread;
 use std::time::Duration;
 
 use super::{HalfOpen, Place};
-use crate::attack::Attacker;
+use crate::attack::{Attacker, Kind, Means};
 use crate::raid::Raid;
 use crate::real::Lines;
 
 /// For the process to begin, and to say what it did.
 const SOON: Duration = Duration::from_secs(20);
+const HALF_OPEN: &str = "half open";
+/// How many times faster than in the simulator: about as fast as one processor goes.
+const PACE: u32 = 50;
 /// Addresses of an attacker.
 const ADDRESSES: u32 = 64;
 /// The first of them; the honest are at 127.0.0.1.
 const FIRST: u32 = u32::from_be_bytes([127, 10, 0, 1]);
 
-/// Who can be sent, by name.
+/// The ports of its datagrams: above those that the system gives away.
+const PORTS: Range<u16> = 61_000..65_000;
+
+/// Who can be sent, by name: everybody of [`Kind`], and the half open.
 #[must_use]
 pub fn enemies() -> Vec<&'static str> {
-    vec!["half open"]
+    let kinds = Kind::all().iter().map(|kind| kind.name());
+    iter::once(HALF_OPEN).chain(kinds).collect()
 }
 
-fn start(name: &str, _seed: u64) -> Option<Box<dyn Attacker>> {
+fn start(name: &str, seed: u64) -> Option<Box<dyn Attacker>> {
     let addresses: Vec<IpAddr> =
         (FIRST..FIRST + ADDRESSES).map(|ip| Ipv4Addr::from(ip).into()).collect();
-    match name {
-        "half open" => Some(Box::new(HalfOpen::new(addresses, 2_000))),
-        _ => None,
+    if name == HALF_OPEN {
+        return Some(Box::new(HalfOpen::new(addresses, 2_000)));
     }
+    let means = Means { addresses, ports: PORTS, pace: PACE };
+    Some(Kind::named(name)?.start(seed, means))
 }
 
 /// Attacks until its input ends or has a line, then prints what it did.

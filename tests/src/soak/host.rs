@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use net::{Config, Event, Server};
 
 use super::{Place, Report};
@@ -30,6 +31,7 @@ pub(super) const UNRELIABLE: u8 = b'u';
 /// The address cannot be bound.
 pub fn serve(address: &str, config: Config) -> io::Result<()> {
     let (server, queue) = Server::bind(address, config).map_err(io::Error::other)?;
+    server.measure_turns(|| ThreadTime::now().as_duration());
     println!("listening {}", server.local_addr());
     let asked = questions();
     let mut reasons = BTreeMap::new();
@@ -38,7 +40,7 @@ pub fn serve(address: &str, config: Config) -> io::Result<()> {
             handle(&server, event, &mut reasons);
         }
         match asked.try_recv() {
-            Ok(_) => println!("{}", Report::of(&server.stats(), &reasons).to_json()),
+            Ok(_) => println!("{}", Report::of(&server, &reasons).to_json()),
             Err(std::sync::mpsc::TryRecvError::Empty) => {}
             Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(()),
         }
@@ -106,7 +108,7 @@ impl Host {
         Report::parse(&self.lines.next(SOON)?)
     }
 
-    /// Waits until nobody is open or on the way, for so long at most; the last report.
+    /// Waits until nobody is left, for so long at most; the last report.
     ///
     /// # Errors
     /// It is gone.
@@ -114,7 +116,7 @@ impl Host {
         let mut left = patience;
         loop {
             let report = self.report()?;
-            if report.peers + report.pending() == 0 || left.is_zero() {
+            if report.is_empty() || left.is_zero() {
                 return Ok(report);
             }
             thread::sleep(LOOK * 5);

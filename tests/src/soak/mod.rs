@@ -6,6 +6,7 @@
 //! leave. [`Host`] and [`Assault`] start the other two.
 
 mod assault;
+mod campaign;
 mod crowd;
 mod cycles;
 mod half_open;
@@ -17,6 +18,7 @@ mod report;
 mod slope;
 
 pub use assault::{Assault, attack, enemies};
+pub use campaign::{Campaign, Plan};
 pub use crowd::{Crowd, Habits, Manifest};
 pub use cycles::Cycles;
 pub use half_open::HalfOpen;

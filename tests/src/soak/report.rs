@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use net::Stats;
+use net::Server;
+use net::hub::Sizes;
 use serde_json::{Value, json};
 
 /// Bytes of a page; the same on every machine that this was written for.
@@ -28,13 +29,19 @@ pub struct Report {
     pub opened: u64,
     /// Those that did not.
     pub refused: u64,
+    /// What all tables of its loop hold together.
+    pub entries: u64,
+    /// The longest turn of its loop since the last report, in time on a processor.
+    pub longest_turn: Duration,
     /// Why peers were closed, and how many.
     pub reasons: BTreeMap<String, u64>,
 }
 
 impl Report {
     /// Of this process, whose server has these counters.
-    pub(super) fn of(stats: &Stats, reasons: &BTreeMap<String, u64>) -> Report {
+    pub(super) fn of(server: &Server, reasons: &BTreeMap<String, u64>) -> Report {
+        let stats = server.stats();
+        let longest_turn = server.take_longest_turn();
         Report {
             resident_kib: resident_kib(),
             descriptors: fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64),
@@ -43,6 +50,8 @@ impl Report {
             accepted: stats.accepted,
             opened: stats.opened,
             refused: stats.refused,
+            entries: server.sizes().map_or(u64::MAX, entries),
+            longest_turn: Duration::from_micros(longest_turn.as_micros() as u64),
             reasons: reasons.clone(),
         }
     }
@@ -51,6 +60,25 @@ impl Report {
     #[must_use]
     pub fn pending(&self) -> u64 {
         self.accepted - self.opened - self.refused
+    }
+
+    /// Whether nobody is left, and nothing of anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.peers + self.pending() + self.entries == 0
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Report { resident_kib, descriptors, entries, cpu, peers, .. } = self;
+        let Report { accepted, opened, refused, longest_turn, .. } = self;
+        let pending = self.pending();
+        format!(
+            "{resident_kib} KiB, {descriptors} descriptors, {entries} entries, {peers} peers, \
+             {pending} on the way, {accepted} accepted = {opened} opened + {refused} refused, \
+             longest turn {longest_turn:.1?}, {cpu:.1?} of CPU"
+        )
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -62,6 +90,8 @@ impl Report {
             "accepted": self.accepted,
             "opened": self.opened,
             "refused": self.refused,
+            "entries": self.entries,
+            "longestTurnUs": self.longest_turn.as_micros() as u64,
             "reasons": self.reasons,
         })
     }
@@ -80,9 +110,25 @@ impl Report {
             accepted: number("accepted")?,
             opened: number("opened")?,
             refused: number("refused")?,
+            entries: number("entries")?,
+            longest_turn: Duration::from_micros(number("longestTurnUs")?),
             reasons: counted.collect(),
         })
     }
+}
+
+fn entries(sizes: Sizes) -> u64 {
+    let Sizes { connections, waiting, peers, addresses, deadlines, outputs, endpoint } = sizes;
+    let net_rtc::Sizes { keys, routes, findable, unflushed, .. } = endpoint;
+    let hub = connections + waiting + peers + addresses + deadlines + outputs;
+    let endpoint = endpoint.peers
+        + keys
+        + routes
+        + endpoint.deadlines
+        + findable
+        + endpoint.outputs
+        + unflushed;
+    (hub + endpoint) as u64
 }
 
 fn resident_kib() -> u64 {
@@ -108,9 +154,11 @@ mod tests {
     #[test]
     fn a_report_can_be_read_again() {
         let reasons = BTreeMap::from([("Lost".to_owned(), 3)]);
-        let report = Report { opened: 7, ..Report::of(&Stats::default(), &reasons) };
+        let (server, _queue) = Server::new("127.0.0.1:0");
+        let report = Report { opened: 7, accepted: 9, ..Report::of(&server, &reasons) };
         assert_eq!(Report::parse(&report.to_json().to_string()).unwrap(), report);
         assert!(report.resident_kib > 0 && report.descriptors > 0);
+        assert_eq!((report.entries, report.pending()), (0, 2));
         assert!(Report::parse("{}").is_err());
     }
 }
