@@ -1,11 +1,13 @@
 //! Every setting and every bound, with its unit and default.
 
-use std::net::{AddrParseError, IpAddr, SocketAddr};
-use std::str::FromStr;
+mod parts;
+mod public_addr;
+
 use std::time::Duration;
 
 use crate::{Accept, Prefix};
 
+pub use self::public_addr::PublicAddr;
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
@@ -160,14 +162,46 @@ pub struct Config {
     /// The same, in messages. Default 64.
     pub early_messages: usize,
 
-    /// Longest signalling text, in bytes. Default 16 KiB.
+    /// Longest signalling text, in bytes. Default 16 KiB. A longer one is refused unread.
     pub signal_bytes: usize,
+
+    /// Signalling texts that a connection may send in all, those that look like candidates not
+    /// counted. Default 8; one more is refused.
+    pub signal_texts: usize,
+
+    /// Texts of a connection that look like candidates and are read. Default 256; more are
+    /// dropped unread, and are no offence.
+    pub signal_candidates: usize,
+
+    /// Texts of any kind that a connection may send in one second. Default 50; one more is
+    /// refused.
+    pub signal_texts_per_second: usize,
+
+    /// Longest head of a websocket's request, in bytes. Default 8 KiB. A longer one is answered
+    /// 431.
+    pub head_bytes: usize,
+
+    /// Header lines of such a head. Default 64, at most 124. One more is answered 431.
+    pub head_headers: usize,
 
     /// Silence on the websocket after which a ping is sent. Default 15 s.
     pub ping_after: Duration,
 
     /// Silence on the websocket after which the peer is `Lost`. Default 35 s.
     pub dead_after: Duration,
+
+    /// From the beginning of a goodbye on the websocket to its end, whatever the peer does: time
+    /// to write what was accepted, and to hear the answer. Default 2 s.
+    pub close_timeout: Duration,
+
+    /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
+    /// the place of one that has been silent for 30 s, or of any but the current once what comes
+    /// from there decrypts; else it is not heard.
+    pub sources: usize,
+
+    /// Lines of one kind that are written to the log in one second. Default 10. The rest is
+    /// counted, and the number written with the next one.
+    pub log_lines: u32,
 
     /// Events that wait for the application. Default 65,536. Past it unreliable messages are
     /// dropped, the oldest first, and websockets are not read, so that their senders wait.
@@ -215,114 +249,18 @@ impl Default for Config {
             early_bytes: 64 * 1024,
             early_messages: 64,
             signal_bytes: 16 * 1024,
+            signal_texts: 8,
+            signal_candidates: 256,
+            signal_texts_per_second: 50,
+            head_bytes: 8 * 1024,
+            head_headers: 64,
             ping_after: Duration::from_secs(15),
             dead_after: Duration::from_secs(35),
+            close_timeout: Duration::from_secs(2),
+            sources: 16,
+            log_lines: 10,
             events: 65_536,
             event_bytes: 64 * 1024 * 1024,
         }
-    }
-}
-
-impl Config {
-    pub(crate) fn websocket(&self) -> net_ws::Config {
-        net_ws::Config {
-            upgrade_timeout: self.upgrade_timeout,
-            // Whether it may is decided here.
-            hold_upgrade: true,
-            message_bytes: self.message_bytes.max(self.signal_bytes),
-            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
-            // headers and pongs, must not turn an accepted message away.
-            backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
-            ping_after: self.ping_after,
-            dead_after: self.dead_after,
-            ..net_ws::Config::default()
-        }
-    }
-
-    pub(crate) fn signalling(&self) -> net_signal::Limits {
-        net_signal::Limits {
-            text_bytes: self.signal_bytes,
-            answer_timeout: self.answer_timeout,
-            ..net_signal::Limits::default()
-        }
-    }
-
-    pub(crate) fn webrtc(
-        &self,
-        local: Vec<SocketAddr>,
-        announce: Vec<SocketAddr>,
-    ) -> net_rtc::Config {
-        net_rtc::Config {
-            announce,
-            message_bytes: self.message_bytes,
-            fresh_bytes: self.fresh_bytes,
-            fresh_time: self.fresh_time,
-            data_plane: self.data_plane,
-            congestion: self.congestion,
-            least_rate: self.least_rate,
-            most_rate: self.most_rate,
-            repair: self.repair,
-            sctp_bytes: self.sctp_bytes,
-            first_tsn: self.first_tsn,
-            early_bytes: self.early_bytes,
-            connecting: self.connecting,
-            connect_timeout: self.connect_timeout,
-            silent_timeout: self.silent_timeout,
-            pause_after: self.pause_after,
-            trials: self.trials,
-            sdp_bytes: self.signal_bytes,
-            ..net_rtc::Config::new(local)
-        }
-    }
-}
-
-/// An address that browsers are told: an IP address, with the bound port unless it has its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublicAddr {
-    /// The address.
-    pub ip: IpAddr,
-    /// The UDP port; `None` is the one that is bound.
-    pub port: Option<u16>,
-}
-
-impl PublicAddr {
-    pub(crate) fn with_port(self, bound: u16) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.unwrap_or(bound))
-    }
-}
-
-impl From<IpAddr> for PublicAddr {
-    fn from(ip: IpAddr) -> PublicAddr {
-        PublicAddr { ip, port: None }
-    }
-}
-
-impl From<SocketAddr> for PublicAddr {
-    fn from(addr: SocketAddr) -> PublicAddr {
-        PublicAddr { ip: addr.ip(), port: Some(addr.port()) }
-    }
-}
-
-impl FromStr for PublicAddr {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<PublicAddr, AddrParseError> {
-        text.parse::<SocketAddr>()
-            .map(PublicAddr::from)
-            .or_else(|_| text.parse::<IpAddr>().map(PublicAddr::from))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_public_address_has_a_port_or_takes_the_bound_one() {
-        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.with_port(3000));
-        assert_eq!(told("203.0.113.5"), Ok("203.0.113.5:3000".parse().unwrap()));
-        assert_eq!(told("203.0.113.5:4000"), Ok("203.0.113.5:4000".parse().unwrap()));
-        assert_eq!(told("2001:db8::1"), Ok("[2001:db8::1]:3000".parse().unwrap()));
-        assert!(told("example.org").is_err());
     }
 }

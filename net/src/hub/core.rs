@@ -43,6 +43,7 @@ impl Core {
         Core {
             endpoint: Endpoint::new(webrtc),
             origins: Origins::new(&config),
+            lines: Lines::new(config.log_lines),
             config,
             census: Census::default(),
             giving_way: Vec::new(),
@@ -50,7 +51,6 @@ impl Core {
             outputs: VecDeque::new(),
             next_peer: 0,
             reach,
-            lines: Lines::default(),
         }
     }
 

@@ -1,0 +1,64 @@
+//! What each of the crates below takes of the settings.
+
+use std::net::SocketAddr;
+
+use super::Config;
+
+impl Config {
+    pub(crate) fn websocket(&self) -> net_ws::Config {
+        net_ws::Config {
+            upgrade_timeout: self.upgrade_timeout,
+            head_bytes: self.head_bytes,
+            head_headers: self.head_headers,
+            // Whether it may is decided here.
+            hold_upgrade: true,
+            message_bytes: self.message_bytes.max(self.signal_bytes),
+            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
+            // headers and pongs, must not turn an accepted message away.
+            backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
+            ping_after: self.ping_after,
+            dead_after: self.dead_after,
+            close_timeout: self.close_timeout,
+            ..net_ws::Config::default()
+        }
+    }
+
+    pub(crate) fn signalling(&self) -> net_signal::Limits {
+        net_signal::Limits {
+            text_bytes: self.signal_bytes,
+            texts: self.signal_texts,
+            candidate_texts: self.signal_candidates,
+            texts_per_second: self.signal_texts_per_second,
+            answer_timeout: self.answer_timeout,
+        }
+    }
+
+    pub(crate) fn webrtc(
+        &self,
+        local: Vec<SocketAddr>,
+        announce: Vec<SocketAddr>,
+    ) -> net_rtc::Config {
+        net_rtc::Config {
+            announce,
+            message_bytes: self.message_bytes,
+            fresh_bytes: self.fresh_bytes,
+            fresh_time: self.fresh_time,
+            data_plane: self.data_plane,
+            congestion: self.congestion,
+            least_rate: self.least_rate,
+            most_rate: self.most_rate,
+            repair: self.repair,
+            sctp_bytes: self.sctp_bytes,
+            first_tsn: self.first_tsn,
+            early_bytes: self.early_bytes,
+            connecting: self.connecting,
+            connect_timeout: self.connect_timeout,
+            silent_timeout: self.silent_timeout,
+            pause_after: self.pause_after,
+            sources: self.sources,
+            trials: self.trials,
+            sdp_bytes: self.signal_bytes,
+            ..net_rtc::Config::new(local)
+        }
+    }
+}
