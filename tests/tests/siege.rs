@@ -1,6 +1,7 @@
 //! A server process alone on its processor, attacked over real sockets.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use net_tests::agent::Manners;
@@ -30,6 +31,16 @@ fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
         println!("  opened within 1 s: {:.1} % of {TRIES}", share * 100.0);
         assert!(share >= 0.99, "{share}");
     }
+}
+
+/// Every attacker in its turn, and what stays: see the program `soak`.
+#[test]
+#[ignore = "for 3 minutes it wants both processors, see tests/all"]
+fn t12_the_honest_notice_no_attack() {
+    let output = Command::new(soak()).args(["--minutes", "1", "--phase", "2"]).output().unwrap();
+    let (told, errors) = (&output.stdout, &output.stderr);
+    print!("{}{}", String::from_utf8_lossy(told), String::from_utf8_lossy(errors));
+    assert!(output.status.success());
 }
 
 /// What came of all tries.

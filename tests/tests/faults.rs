@@ -1,0 +1,59 @@
+//! Which of the numbered faults have a test. A test of fault 7 has `t07_` at the beginning of its
+//! name, wherever it is; `net/SECURITY.md` says what the numbers are for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The numbers go up to here,
+const LAST: u32 = 72;
+/// and these are not used.
+const UNUSED: [u32; 2] = [54, 61];
+
+/// Numbers that may be without a test still. It only gets shorter, and is empty in the end.
+const MISSING: &[u32] = &[
+    1, 2, 3, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 20, 21, 27, 28, 29, 30, 31, 32, 33, 36,
+    37, 41, 42, 43, 44, 45, 51, 58, 59, 60, 62, 63, 64, 65, 66, 67, 69, 70, 72,
+];
+
+#[test]
+fn every_fault_has_a_test() {
+    let mut tested = BTreeSet::new();
+    search(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut tested);
+    let all = || (1..=LAST).filter(|number| !UNUSED.contains(number));
+    let missing: Vec<u32> = all().filter(|number| !tested.contains(number)).collect();
+    println!("faults with a test: {} of {}", all().count() - missing.len(), all().count());
+    println!("without: {missing:?}");
+    assert!(missing.iter().all(|number| MISSING.contains(number)), "{missing:?} have no test");
+    let strange: Vec<_> = tested.iter().filter(|n| !all().any(|number| number == **n)).collect();
+    assert!(strange.is_empty(), "no such faults: {strange:?}");
+}
+
+/// Looks through the sources under this folder.
+fn search(folder: &Path, tested: &mut BTreeSet<u32>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+            search(&path, tested);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            let text = fs::read_to_string(&path).expect("a text");
+            tested.extend(text.lines().filter_map(number));
+        }
+    }
+}
+
+/// The fault that this line begins a test of.
+fn number(line: &str) -> Option<u32> {
+    let name = line.trim_start().strip_prefix("fn t")?;
+    let (digits, _) = name.split_once('_')?;
+    (digits.len() == 2).then(|| digits.parse().ok())?
+}
+
+#[test]
+fn a_number_is_two_digits_at_the_beginning_of_a_test() {
+    assert_eq!(number("    fn t07_a_test() {"), Some(7));
+    assert_eq!(number("fn t7_a_test() {"), None);
+    assert_eq!(number("fn the_t07_test() {"), None);
+    assert_eq!(number("// fn t07_a_test"), None);
+}
