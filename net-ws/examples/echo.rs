@@ -1,79 +1,90 @@
-//! An echo server and a client that talks to it, on blocking TCP streams.
+//! A server that sends back what it receives, on blocking TCP streams with a thread for each:
+//! `cargo run -p net-ws --example echo -- 127.0.0.1:9001`. Ctrl-C ends it.
+//!
+//! A second argument is the longest message in bytes.
 
 use std::{
-    error::Error,
-    net::{TcpListener, TcpStream},
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
 use net_ws::{Config, Message, Output, Socket, Stream};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    let server = thread::spawn(move || {
-        let (stream, peer) = listener.accept().expect("one client comes");
-        println!("server: {peer} connected");
-        echo(Stream::new(Socket::accept(Instant::now(), Config::default()), patient(stream)));
-    });
+/// Longest wait for a stream that neither gives nor takes bytes.
+const WAIT: Duration = Duration::from_secs(1);
 
-    let socket = Socket::connect(Instant::now(), Config::default(), &address.to_string(), "/")?;
-    talk(Stream::new(socket, patient(TcpStream::connect(address)?)));
-    server.join().expect("the server does not panic");
-    Ok(())
-}
-
-/// Sends back what comes, until the client says goodbye.
-fn echo(mut stream: Stream<TcpStream>) {
-    loop {
-        match next(&mut stream) {
-            Output::Message(message) => {
-                // Full means that the client does not read what it asked for.
-                if stream.socket_mut().send(Instant::now(), message).is_err() {
-                    stream.socket_mut().close(Instant::now(), 1008, "read faster");
-                }
-            }
-            Output::Finished => return,
-            output => println!("server: {output:?}"),
-        }
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let Ok(config) = arguments.next().map_or(Ok(Config::default()), |bytes| config(&bytes)) else {
+        eprintln!("usage: echo [ADDRESS:PORT [BYTES OF THE LONGEST MESSAGE]]");
+        return ExitCode::from(2);
+    };
+    match TcpListener::bind(&address) {
+        Ok(listener) => serve(&listener, &config),
+        Err(error) => eprintln!("cannot listen on {address}: {error}"),
     }
+    ExitCode::FAILURE
 }
 
-/// Says three things, hears them again, and says goodbye.
-fn talk(mut stream: Stream<TcpStream>) {
-    let mut left = vec!["three", "two", "one"];
+fn config(bytes: &str) -> Result<Config, std::num::ParseIntError> {
+    let message_bytes = bytes.parse()?;
+    Ok(Config { message_bytes, ..Config::default() })
+}
+
+/// Takes connections for ever, or until the system gives none.
+pub(crate) fn serve(listener: &TcpListener, config: &Config) {
+    match listener.local_addr() {
+        Ok(address) => println!("listening on ws://{address}"),
+        Err(error) => return eprintln!("the listener has no address: {error}"),
+    }
     loop {
-        match next(&mut stream) {
-            Output::Finished => return,
-            Output::Closed(reason) => println!("client: {reason}"),
-            output => {
-                println!("client: {output:?}");
-                match left.pop() {
-                    Some(word) => stream
-                        .socket_mut()
-                        .send(Instant::now(), Message::Text(word.to_owned()))
-                        .expect("a word is small"),
-                    None => stream.socket_mut().close(Instant::now(), 1000, "done"),
-                }
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                let config = config.clone();
+                thread::spawn(move || match echo(stream, peer, config) {
+                    Ok(()) => {}
+                    Err(error) => eprintln!("{peer}: {error}"),
+                });
+            }
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                thread::sleep(WAIT);
             }
         }
     }
 }
 
-/// Moves bytes until something comes of it.
-fn next(stream: &mut Stream<TcpStream>) -> Output {
+/// Sends back what comes until one side says goodbye.
+fn echo(stream: TcpStream, peer: SocketAddr, config: Config) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(WAIT))?;
+    let mut stream = Stream::new(Socket::accept(Instant::now(), config), stream);
     loop {
         match stream.socket_mut().poll_output() {
-            // An error shows as Closed and Finished.
-            Output::Timeout(_) => drop(stream.exchange(Instant::now())),
-            output => return output,
+            Output::Upgraded(request) => println!("{peer} asked for {}", request.path()),
+            Output::Message(message) => send_back(stream.socket_mut(), message),
+            Output::Closed(reason) => println!("{peer}: {reason}"),
+            Output::Finished => return Ok(()),
+            Output::Timeout(at) => {
+                stream.stream().set_read_timeout(Some(until(at)))?;
+                stream.exchange(Instant::now())?;
+            }
         }
     }
 }
 
-/// A stream whose reads return now and then, so that deadlines are kept.
-fn patient(stream: TcpStream) -> TcpStream {
-    stream.set_read_timeout(Some(Duration::from_millis(20))).expect("the timeout is not zero");
-    stream
+fn send_back(socket: &mut Socket, message: Message) {
+    if let Err(net_ws::SendError::Full(_)) = socket.send(Instant::now(), message) {
+        socket.close(Instant::now(), 1008, "read what you asked for");
+    }
+}
+
+/// How long to wait for bytes; a stream takes no wait of zero.
+fn until(at: Option<Instant>) -> Duration {
+    let wait = at.map_or(WAIT, |at| at.saturating_duration_since(Instant::now()));
+    wait.clamp(Duration::from_millis(1), WAIT)
 }

@@ -31,7 +31,9 @@ pub struct Config {
     /// Unsent bytes, frame heads included. Default 1 MiB. A message that would pass it is
     /// `SendError::Full`, but one whole message always fits into an empty backlog. Over it pings
     /// wait for their pong, the newest replacing older ones. Our own control frames may pass it
-    /// by up to 512 bytes.
+    /// by up to 512 bytes. A server holds payloads from 4 KiB on by reference: the same `Bytes`
+    /// sent to a thousand sockets counts for each and is there once, and a part of a larger
+    /// `Bytes` keeps all of that.
     pub backlog_bytes: usize,
     /// Time without a byte received after which a ping is sent, and then again each such time.
     /// Default 15 s.

@@ -47,7 +47,44 @@
 //! ```
 //!
 //! Without an event loop of one's own, [`Stream`] moves the bytes between a socket and anything
-//! that is `Read + Write`; `examples/echo.rs` is a server and a client on it.
+//! that is `Read + Write`; `examples/echo.rs` is a server on it.
+//!
+//! # With an event loop of one's own
+//! After each input and each call: drain `poll_output`, write, and note the time. For writing,
+//! [`Socket::outgoing_vectored`] gives all there is in few pieces; [`Socket::outgoing`] gives the
+//! first piece. A partial write is an [`advance`](Socket::advance) by as much. Switch Nagle's
+//! algorithm off (`TCP_NODELAY`), or small messages wait for the peer's acknowledgements.
+//!
+//! A server that asks the application who may connect sets [`Config::hold_upgrade`]: the request
+//! is shown by [`Output::Upgraded`] before it is answered, and [`Socket::admit`] or
+//! [`Socket::refuse`] answers it. `Origin`, cookies and subprotocols are in the [`Request`];
+//! this crate does not judge them.
+//!
+//! A loop that stopped reading, or was stopped itself, says so with [`Socket::excuse_silence`], or
+//! its peers count as dead.
+//!
+//! # One message to many
+//! [`Message::Binary`] holds [`Bytes`](bytes::Bytes). A server's frames are not masked, so large
+//! payloads are not copied: a thousand sockets to which the same `Bytes` is sent hold it once,
+//! however long it waits. It counts in the backlog of each.
+//!
+//! # What the other side can do
+//! Nothing beyond the bounds in [`Config`], be it a client or a server, and whatever its bytes:
+//! the upgrade has a deadline and a largest head, a message has a largest size and is refused by
+//! what its head announces, fragments without payload are counted, and so are our own answers to
+//! pings that it does not read. What breaks RFC 6455 ends the socket with the close code that
+//! belongs to it ([`Violation`]), and no input panics. Silence is asked about with pings and ends
+//! after `dead_after`; closing waits for the peer for `close_timeout`, and no longer.
+//!
+//! With the defaults an idle socket holds less than 8 KiB. A peer can make it hold up to about
+//! three times [`Config::message_bytes`] while a message arrives, and [`Config::backlog_bytes`]
+//! while it does not read.
+//!
+//! # What it does not do
+//! TLS (put it between stream and socket), compression (RFC 7692; none is ever agreed on), other
+//! HTTP than the upgrade, and HTTP/2 (RFC 8441). Text is judged when its frame is whole, not at
+//! the byte that spoils it; the Autobahn suite calls that "non-strict", and the rest of it, but
+//! for compression, passes.
 
 mod close;
 mod config;
@@ -62,6 +99,7 @@ mod pipe;
 mod reply;
 mod request;
 mod response;
+mod segment;
 mod socket;
 mod stream;
 

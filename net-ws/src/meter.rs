@@ -6,7 +6,7 @@ const CLOSE: u8 = 8;
 /// Walks over the frame heads in the bytes on their way to the decoder. It bounds empty fragments,
 /// remembers the true code of a close frame (the decoder replaces a forbidden one), and finds the
 /// peer's goodbye when nothing else in the stream matters any more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Meter {
     /// The head of a frame so far: 14 bytes at most, and 2 of a close code.
     head: [u8; 16],

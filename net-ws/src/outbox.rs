@@ -1,20 +1,36 @@
 //! Bytes that wait to be written.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
 
-/// Capacity of the first chunk, kept for the next frame when all was written.
-const SMALL: usize = 4 * 1024;
-/// Capacity of each further chunk: large enough for few writes, small enough that memory stays
-/// close to the bytes waiting.
-const LARGE: usize = 16 * 1024;
+use bytes::Bytes;
 
-/// Unsent bytes in chunks of fixed capacity, so that neither growing nor writing moves them.
+use crate::segment::{FrameHead, Segment};
+
+/// Payloads from here on are shared, not copied. Copying less is cheaper than one more piece to
+/// write; and what is shared may keep alive what it was cut from, which for a peer's own message
+/// on its way back is at most about this much more.
+pub(crate) const SHARED: usize = 4 * 1024;
+/// Most bytes of our own that lie together: enough for few writes, and the most that is moved
+/// when they grow.
+const OWN: usize = 16 * 1024;
+/// Most bytes that are kept allocated for the next frame when all was written.
+const KEPT: usize = 4 * 1024;
+/// The same for the line of segments.
+const KEPT_SEGMENTS: usize = 8;
+
+/// Unsent bytes: small frames are copied one behind the other, so that one write takes many;
+/// large payloads are held by reference, so that a broadcast holds its message once.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the first chunk that are written already.
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that are written already, never all.
     written: usize,
     len: usize,
+    /// What was allocated for an earlier frame; always empty.
+    spare: Vec<u8>,
 }
 
 impl Outbox {
@@ -22,19 +38,27 @@ impl Outbox {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
-            let chunk = self.chunk_with_room(bytes.len());
-            let (now, rest) = bytes.split_at(bytes.len().min(chunk.capacity() - chunk.len()));
-            chunk.extend_from_slice(now);
+            let own = self.own_with_room();
+            let (now, rest) = bytes.split_at(bytes.len().min(OWN - own.len()));
+            grow(own, now.len());
+            own.extend_from_slice(now);
             bytes = rest;
         }
     }
 
-    /// Forgets the first `count` bytes of [`Outbox::front`], or all of it where it is shorter.
+    /// Appends a frame without copying its payload.
+    pub(crate) fn share(&mut self, head: FrameHead, payload: Bytes) {
+        let segment = Segment::Shared(head, payload);
+        self.len += segment.len();
+        self.segments.push_back(segment);
+    }
+
+    /// Forgets the first `count` bytes, or all where there are fewer.
     pub(crate) fn advance(&mut self, count: usize) {
-        let count = count.min(self.front().len());
-        self.written += count;
+        let count = count.min(self.len);
         self.len -= count;
-        if self.front().is_empty() {
+        self.written += count;
+        while self.segments.front().is_some_and(|first| first.len() <= self.written) {
             self.drop_front();
         }
     }
@@ -46,7 +70,16 @@ impl Outbox {
 
     /// The bytes to write next; empty only if there are none.
     pub(crate) fn front(&self) -> &[u8] {
-        self.chunks.front().map_or(&[], |chunk| &chunk[self.written..])
+        self.segments.front().map_or(&[], |first| first.behind(self.written)[0])
+    }
+
+    /// Fills `slices` with the bytes to write next; gives how many it has filled.
+    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let written = std::iter::once(self.written).chain(std::iter::repeat(0));
+        let parts = self.segments.iter().zip(written);
+        let parts = parts.flat_map(|(segment, written)| segment.behind(written));
+        let parts = parts.filter(|part| !part.is_empty());
+        slices.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count()
     }
 
     /// All unsent bytes.
@@ -54,25 +87,40 @@ impl Outbox {
         self.len
     }
 
-    /// The last chunk, or a new one where that is full.
-    fn chunk_with_room(&mut self, wanted: usize) -> &mut Vec<u8> {
-        if self.chunks.back().is_none_or(|chunk| chunk.len() == chunk.capacity()) {
-            let capacity = if self.chunks.is_empty() { wanted.clamp(SMALL, LARGE) } else { LARGE };
-            self.chunks.push_back(Vec::with_capacity(capacity));
+    /// The last segment, if it is our own and not full, or a new one.
+    fn own_with_room(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.segments.back(), Some(Segment::Own(bytes)) if bytes.len() < OWN) {
+            self.segments.push_back(Segment::Own(std::mem::take(&mut self.spare)));
         }
-        self.chunks.back_mut().expect("pushed above where there was none")
+        match self.segments.back_mut() {
+            Some(Segment::Own(bytes)) => bytes,
+            _ => unreachable!("pushed above where there was none"),
+        }
     }
 
-    /// Lets go of the first chunk, but keeps a last small one for the next frame.
+    /// Lets go of the first segment, which is written, but keeps a little for the next frame.
     fn drop_front(&mut self) {
-        self.written = 0;
-        if let Some(mut chunk) = self.chunks.pop_front()
-            && self.chunks.is_empty()
-            && chunk.capacity() <= SMALL
+        let Some(first) = self.segments.pop_front() else { return };
+        self.written -= first.len();
+        if let Segment::Own(mut bytes) = first
+            && bytes.capacity() <= KEPT
         {
-            chunk.clear();
-            self.chunks.push_back(chunk);
+            bytes.clear();
+            self.spare = bytes;
         }
+        if self.segments.is_empty() && self.segments.capacity() > KEPT_SEGMENTS {
+            self.segments = VecDeque::new();
+        }
+    }
+}
+
+/// Makes room for `more` bytes: twice as much as there was, so that few are moved, and never over
+/// [`OWN`], so that memory stays close to what waits.
+fn grow(own: &mut Vec<u8>, more: usize) {
+    let needed = own.len() + more;
+    if needed > own.capacity() {
+        let capacity = needed.max(own.capacity() * 2).min(OWN);
+        own.reserve_exact(capacity - own.len());
     }
 }
 
@@ -89,6 +137,11 @@ impl io::Write for Outbox {
 
 #[cfg(test)]
 mod tests {
+    use tungstenite::protocol::frame::{
+        FrameHeader,
+        coding::{Data, OpCode},
+    };
+
     use super::*;
 
     /// Everything, taken out in steps of `step`.
@@ -115,20 +168,99 @@ mod tests {
         }
     }
 
-    #[test]
-    fn memory_follows_the_bytes_waiting() {
-        let mut outbox = Outbox::default();
-        for _ in 0..1000 {
-            outbox.push(&[0; 1000]);
-        }
-        let held: usize = outbox.chunks.iter().map(Vec::capacity).sum();
-        assert!(held < 1_000_000 + 2 * LARGE, "{held}");
-        drain(&mut outbox, usize::MAX);
-        assert!(outbox.chunks.is_empty());
+    /// What lies allocated, shared payloads apart.
+    fn allocated(outbox: &Outbox) -> usize {
+        let own = outbox.segments.iter().map(|segment| match segment {
+            Segment::Own(bytes) => bytes.capacity(),
+            Segment::Shared(..) => 0,
+        });
+        own.sum::<usize>()
+            + outbox.spare.capacity()
+            + outbox.segments.capacity() * size_of::<Segment>()
+    }
+
+    fn head(payload: usize) -> FrameHead {
+        FrameHead::new(OpCode::Data(Data::Binary), payload)
     }
 
     #[test]
-    fn a_small_chunk_is_used_again() {
+    fn small_and_shared_come_out_in_order_however_they_are_written() {
+        let payload = Bytes::from((0..70_000u32).map(|i| (i % 251) as u8).collect::<Vec<_>>());
+        let fill = |outbox: &mut Outbox| {
+            let mut all = Vec::new();
+            for size in [SHARED, 65_535, 65_536, SHARED] {
+                outbox.push(b"small");
+                outbox.push(b"and small");
+                outbox.share(head(size), payload.slice(..size));
+                let header =
+                    FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+                all.extend_from_slice(b"smalland small");
+                header.format(size as u64, &mut all).unwrap();
+                all.extend_from_slice(&payload[..size]);
+            }
+            assert_eq!(outbox.len(), all.len());
+            all
+        };
+        for step in [1, 4, 5, 18, 4096, usize::MAX] {
+            let mut outbox = Outbox::default();
+            let expected = fill(&mut outbox);
+            assert!(drain(&mut outbox, step) == expected, "{step}");
+            let expected = fill(&mut outbox);
+            assert!(drain_vectored(&mut outbox, step) == expected, "{step}");
+        }
+    }
+
+    /// Everything, taken out in vectored writes of at most `most` bytes.
+    fn drain_vectored(outbox: &mut Outbox, most: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while outbox.len() > 0 {
+            let mut slices = [IoSlice::new(&[]); 5];
+            let count = outbox.fill(&mut slices);
+            assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
+            assert_eq!(slices[0][..], *outbox.front());
+            let before = all.len();
+            let bytes = slices[..count].iter().flat_map(|slice| slice.iter());
+            all.extend(bytes.take(most));
+            outbox.advance(all.len() - before);
+        }
+        assert_eq!(outbox.fill(&mut [IoSlice::new(&[])]), 0);
+        all
+    }
+
+    #[test]
+    fn one_vectored_write_takes_many_frames() {
+        let mut outbox = Outbox::default();
+        outbox.share(head(SHARED), vec![1; SHARED].into());
+        (0..100).for_each(|_| outbox.push(&[2; 100]));
+        outbox.share(head(SHARED), vec![3; SHARED].into());
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = outbox.fill(&mut slices);
+        let lengths: Vec<_> = slices[..count].iter().map(|slice| slice.len()).collect();
+        assert_eq!(lengths, [4, SHARED, 10_000, 4, SHARED]);
+    }
+
+    #[test]
+    fn memory_follows_the_bytes_waiting() {
+        for (small, shared) in [(1000, false), (1020, false), (204, true), (6, true)] {
+            let mut outbox = Outbox::default();
+            let payload = Bytes::from(vec![0; SHARED]);
+            for _ in 0..1000 {
+                outbox.push(&vec![0; small]);
+                if shared {
+                    outbox.share(head(SHARED), payload.clone());
+                }
+            }
+            let copied = 1000 * small;
+            let segments = outbox.segments.len() * 2 * size_of::<Segment>();
+            let most = copied + copied / 4 + 2 * OWN + segments;
+            assert!(allocated(&outbox) < most, "{} of {most}", allocated(&outbox));
+            drain(&mut outbox, usize::MAX);
+            assert!(allocated(&outbox) <= KEPT + 1024, "{small}: {}", allocated(&outbox));
+        }
+    }
+
+    #[test]
+    fn a_small_segment_is_used_again() {
         let mut outbox = Outbox::default();
         outbox.push(&[1; 100]);
         let at = outbox.front().as_ptr();

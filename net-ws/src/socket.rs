@@ -4,7 +4,7 @@ mod farewell;
 mod state;
 mod upgrade;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::{
@@ -12,10 +12,16 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use self::state::{Live, State};
+use self::state::{Last, Live, State};
 use crate::{
-    CloseReason, Config, ConnectError, Message, Request, SendError, config::later, decoder::Event,
-    head::Head, mask::Masks, outbox::Outbox, response,
+    CloseReason, Config, ConnectError, Message, Request, SendError,
+    config::later,
+    decoder::Event,
+    head::Head,
+    mask::Masks,
+    outbox::{Outbox, SHARED},
+    response,
+    segment::FrameHead,
 };
 
 /// Capacity of the queue of outputs that is kept when it is empty.
@@ -55,7 +61,8 @@ pub enum Output {
     Upgraded(Request),
     /// A whole message of the peer.
     Message(Message),
-    /// No message will come and none can be sent any more. Comes once.
+    /// No message will come and none can be sent any more. Comes once. Until it is polled, what
+    /// the peer said before its goodbye, or before its fault, can still be answered.
     Closed(CloseReason),
     /// Nothing is left to write or to wait for, the stream may be dropped. Comes once, after
     /// `Closed`.
@@ -120,6 +127,9 @@ impl Socket {
             Input::End => self.end(),
             Input::Timeout => {}
         }
+        if self.outputs.is_empty() {
+            self.act_on_last();
+        }
         self.expire(now);
         self.settle();
     }
@@ -132,7 +142,7 @@ impl Socket {
     /// message always fits into an empty backlog), [`SendError::Closed`] where the socket is not
     /// open.
     pub fn send(&mut self, _now: Instant, message: Message) -> Result<(), SendError> {
-        if !matches!(self.state, State::Open(_)) {
+        if !matches!(self.state, State::Open(_) | State::Ending { .. }) {
             return Err(SendError::Closed(message));
         }
         if message.len() > self.config.message_bytes {
@@ -158,14 +168,21 @@ impl Socket {
     /// between characters. Before the upgrade is done a server answers 503 with the reason as
     /// body instead, and a client goes without a word. Does nothing if closing has begun.
     pub fn close(&mut self, now: Instant, code: u16, reason: &str) {
+        self.act_on_last();
         self.outputs.retain(|output| !matches!(output, Output::Message(_)));
         match self.state {
             State::Upgrading { .. } | State::Held { .. } => {
                 self.refuse_upgrade(now, CloseReason::ByUs, 503, reason);
             }
             State::Asking { .. } => self.abort(CloseReason::ByUs),
-            State::Open(_) => self.say_goodbye(now, CloseReason::ByUs, code, reason, &[]),
-            State::Closing { .. } | State::Flushing { .. } | State::Finished => {}
+            State::Open(ref mut live) => {
+                let meter = live.decoder.take_meter();
+                self.say_goodbye(now, meter, CloseReason::ByUs, code, reason);
+            }
+            State::Ending { .. }
+            | State::Closing { .. }
+            | State::Flushing { .. }
+            | State::Finished => {}
         }
         self.settle();
     }
@@ -183,8 +200,17 @@ impl Socket {
         self.outbox.front()
     }
 
-    /// The first `written` bytes of [`Socket::outgoing`] are written. More than there were
-    /// counts as all of them.
+    /// Fills `slices` with bytes to write to the stream now, in order and none of them empty, and
+    /// gives how many it has filled; 0 only if there are no bytes. For streams with vectored
+    /// writes ([`io::Write::write_vectored`](std::io::Write::write_vectored)): a large message is
+    /// not copied behind the head of its frame, and so [`Socket::outgoing`] alone takes two
+    /// writes for it.
+    pub fn outgoing_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.outbox.fill(slices)
+    }
+
+    /// The first `written` of all unsent bytes are written. More than there were counts as all
+    /// of them.
     pub fn advance(&mut self, _now: Instant, written: usize) {
         self.outbox.advance(written);
         self.pay_pong();
@@ -203,6 +229,9 @@ impl Socket {
 
     /// What came of inputs and calls, in order; at the end [`Output::Timeout`].
     pub fn poll_output(&mut self) -> Output {
+        if self.outputs.is_empty() {
+            self.act_on_last();
+        }
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
@@ -223,6 +252,7 @@ impl Socket {
             State::Held { .. } => self.read_early(now, bytes),
             State::Asking { .. } => self.read_answer(now, bytes),
             State::Open(_) => self.read_frames(now, bytes),
+            State::Ending { meter, .. } => meter.look_for_close(bytes),
             State::Closing { meter, .. } => {
                 meter.look_for_close(bytes);
                 self.look_whether_closed();
@@ -240,8 +270,8 @@ impl Socket {
                     self.outputs.push_back(Output::Message(message))
                 }
                 Some(Ok(Event::Ping(data))) => self.answer_ping(&data),
-                Some(Ok(Event::Close(frame))) => self.answer_close(now, frame),
-                Some(Err(reason)) => self.fail(now, reason, bytes),
+                Some(Ok(Event::Close(frame))) => self.read_last(now, Last::Goodbye(frame), &[]),
+                Some(Err(reason)) => self.read_last(now, Last::Fault(reason), bytes),
             }
         }
     }
@@ -264,7 +294,7 @@ impl Socket {
                 }
             }
             State::Closing { .. } | State::Flushing { .. } => self.finish(),
-            State::Finished => {}
+            State::Ending { .. } | State::Finished => {}
         }
     }
 
@@ -290,10 +320,15 @@ impl Socket {
         self.write(Frame::from_payload(head, payload));
     }
 
-    /// Appends a frame: one copy, and one more for a client, whose frames are masked.
+    /// Appends a frame. A server shares a large payload; all else is copied, for a client masks.
     fn write(&mut self, mut frame: Frame) {
-        if let Role::Client(masks) = &mut self.role {
-            frame.header_mut().mask = Some(masks.draw());
+        match &mut self.role {
+            Role::Client(masks) => frame.header_mut().mask = Some(masks.draw()),
+            Role::Server if frame.payload().len() >= SHARED => {
+                let head = FrameHead::new(frame.header().opcode, frame.payload().len());
+                return self.outbox.share(head, frame.into_payload());
+            }
+            Role::Server => {}
         }
         frame.format(&mut self.outbox).expect("an outbox takes everything");
     }

@@ -1,7 +1,7 @@
 //! A socket on a stream of bytes.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, IoSlice, Read, Write},
     time::Instant,
 };
 
@@ -9,6 +9,8 @@ use crate::{Input, Socket};
 
 /// Bytes read by one exchange.
 const READ_BYTES: usize = 16 * 1024;
+/// Pieces written at once.
+const WRITE_SLICES: usize = 16;
 
 /// Moves bytes between a [`Socket`] and a blocking or non-blocking stream, for use without an
 /// event loop of one's own.
@@ -62,8 +64,14 @@ impl<S: Read + Write> Stream<S> {
     }
 
     fn write(&mut self, now: Instant) -> io::Result<()> {
-        while !self.socket.outgoing().is_empty() {
-            match self.stream.write(self.socket.outgoing()) {
+        while self.socket.backlog() > 0 {
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let count = self.socket.outgoing_vectored(&mut slices);
+            let written = match &slices[..count] {
+                [one] => self.stream.write(one), // a vectored write costs more
+                many => self.stream.write_vectored(many),
+            };
+            match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => self.socket.advance(now, count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -4,33 +4,48 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Output, Role, Socket, State};
-use crate::{CloseReason, close::close_payload, config::later};
+use super::{Last, Output, Role, Socket, State};
+use crate::{CloseReason, close::close_payload, config::later, meter::Meter};
 
 impl Socket {
-    /// The peer broke a rule; `rest` is what came behind it. It is told so, and may answer.
-    pub(super) fn fail(&mut self, now: Instant, reason: CloseReason, rest: &[u8]) {
+    /// The peer said its last word; `rest` is what came behind it.
+    pub(super) fn read_last(&mut self, now: Instant, last: Last, rest: &[u8]) {
+        let State::Open(live) = &mut self.state else { return };
+        let mut meter = live.decoder.take_meter();
+        meter.look_for_close(rest);
+        self.set_state(State::Ending { last, meter, since: now });
+    }
+
+    /// Acts on the peer's last word, if it was said.
+    pub(super) fn act_on_last(&mut self) {
+        let State::Ending { last, meter, since } = &self.state else { return };
+        let (meter, since) = (meter.clone(), *since);
+        match last.clone() {
+            Last::Goodbye(frame) => self.answer_close(since, frame),
+            Last::Fault(reason) => self.fail(since, meter, reason),
+        }
+    }
+
+    /// The peer broke a rule. It is told so, and may answer.
+    fn fail(&mut self, now: Instant, meter: Meter, reason: CloseReason) {
         let code = match &reason {
             CloseReason::TooLarge => 1009,
             CloseReason::Protocol(violation) => violation.code(),
             _ => 1002,
         };
         let text = reason.to_string();
-        self.say_goodbye(now, reason, code, &text, rest);
+        self.say_goodbye(now, meter, reason, code, &text);
     }
 
-    /// Queues our close frame; the peer's may be in `rest`, or come later.
+    /// Queues our close frame; the peer's may have passed the `meter`, or come later.
     pub(super) fn say_goodbye(
         &mut self,
         now: Instant,
+        meter: Meter,
         reason: CloseReason,
         code: u16,
         text: &str,
-        rest: &[u8],
     ) {
-        let State::Open(live) = &mut self.state else { return };
-        let mut meter = live.decoder.take_meter();
-        meter.look_for_close(rest);
         self.write_close(close_payload(code, text));
         self.closed(reason);
         let deadline = later(now, self.config.close_timeout);
@@ -39,7 +54,7 @@ impl Socket {
     }
 
     /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
-    pub(super) fn answer_close(&mut self, now: Instant, frame: Option<(u16, String)>) {
+    fn answer_close(&mut self, now: Instant, frame: Option<(u16, String)>) {
         self.write_close(frame.as_ref().map_or(Bytes::new(), |(code, _)| close_payload(*code, "")));
         let (code, reason) = frame.unwrap_or((1005, String::new()));
         self.closed(CloseReason::ByPeer { code, reason });
@@ -59,13 +74,14 @@ impl Socket {
 
     /// The stream is gone.
     pub(super) fn end(&mut self) {
+        self.act_on_last();
         match self.state {
             State::Upgrading { .. }
             | State::Held { .. }
             | State::Asking { .. }
             | State::Open(_) => self.abort(CloseReason::Gone),
             State::Closing { .. } | State::Flushing { .. } => self.finish(),
-            State::Finished => {}
+            State::Ending { .. } | State::Finished => {}
         }
     }
 

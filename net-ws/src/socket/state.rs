@@ -5,7 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use tungstenite::handshake::server::Response;
 
-use crate::{Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked};
+use crate::{
+    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked,
+};
 
 /// Where a socket is in its life; each arrow is a method of the socket.
 ///
@@ -18,7 +20,8 @@ use crate::{Config, config::later, decoder::Decoder, head::Head, meter::Meter, r
 /// client  connect --> Asking --read_answer--> Open
 ///
 /// both    Open --say_goodbye--> Closing --look_whether_closed--> Flushing --settle--> Finished
-///          '---------------answer_close--------------------------^
+///          '-read_last-> Ending -fail-^                            ^
+///                          '-------------answer_close-------------'
 /// ```
 ///
 /// `abort` leads to `Finished` from every state before `Closing`: the stream ended, the peer is
@@ -34,6 +37,9 @@ pub(super) enum State {
     Asking { head: Head, asked: Asked, deadline: Instant },
     /// Messages go both ways.
     Open(Box<Live>),
+    /// The peer's last word is read. It is acted on when the messages before it have come out, so
+    /// that they can still be answered.
+    Ending { last: Last, meter: Meter, since: Instant },
     /// Our close frame is queued or sent, the peer's has not come yet.
     Closing { meter: Meter, deadline: Instant },
     /// Nothing is read any more; what is queued goes out. A client then waits for the server to
@@ -41,6 +47,15 @@ pub(super) enum State {
     Flushing { await_end: bool, deadline: Instant },
     /// Nothing is left to do.
     Finished,
+}
+
+/// What no message of the peer comes after.
+#[derive(Clone, Debug)]
+pub(super) enum Last {
+    /// Its close frame: code and reason, where there was a payload.
+    Goodbye(Option<(u16, String)>),
+    /// It broke a rule.
+    Fault(CloseReason),
 }
 
 /// What an open socket needs.
@@ -76,7 +91,7 @@ impl State {
             | State::Closing { deadline, .. }
             | State::Flushing { deadline, .. } => Some(*deadline),
             State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
-            State::Finished => None,
+            State::Ending { .. } | State::Finished => None,
         }
     }
 
@@ -86,6 +101,7 @@ impl State {
             State::Held { .. } => "Held",
             State::Asking { .. } => "Asking",
             State::Open(_) => "Open",
+            State::Ending { .. } => "Ending",
             State::Closing { .. } => "Closing",
             State::Flushing { .. } => "Flushing",
             State::Finished => "Finished",

@@ -41,7 +41,7 @@ fn both_at_once() {
 }
 
 #[test]
-fn a_peer_that_never_answers_or_never_reads() {
+fn t18_a_peer_that_never_answers_or_never_reads_is_gone_in_two_seconds() {
     for reads in [true, false] {
         let now = Instant::now();
         let mut server = open_server(now, Config::default());
@@ -62,7 +62,7 @@ fn a_peer_that_never_answers_or_never_reads() {
 }
 
 #[test]
-fn a_peer_that_says_goodbye_and_never_reads() {
+fn t18_a_peer_that_says_goodbye_and_never_reads_is_gone_too() {
     let now = Instant::now();
     let mut server = open_server(now, Config::default());
     server.handle_input(now, Input::Bytes(&close_frame(1000, "")));
@@ -94,6 +94,53 @@ fn nothing_that_follows_a_close_frame_counts() {
     server.handle_input(now, Input::Bytes(&bytes.concat()));
     assert_eq!(goodbye(&written(now, &mut server, 99)).0, 1000);
     assert_eq!(drain(&mut server).0, [Output::Closed(by_peer(1000, "")), Output::Finished]);
+}
+
+#[test]
+fn what_came_before_the_last_word_can_still_be_answered() {
+    let now = Instant::now();
+    let lasts =
+        [(close_frame(1000, ""), 1000), (frame(0x83, b""), 1002), (frame(0x89, &[0; 126]), 1002)];
+    for (last, code) in lasts {
+        let mut server = open_server(now, Config::default());
+        let bytes = [frame(0x81, b"one"), frame(0x81, b"two"), last, frame(0x81, b"late")].concat();
+        server.handle_input(now, Input::Bytes(&bytes));
+        server.handle_input(now, Input::Timeout);
+        for question in ["one", "two"] {
+            assert_eq!(server.poll_output(), Output::Message(text(question)));
+            server.send(now, text(question)).unwrap();
+        }
+        assert!(matches!(server.poll_output(), Output::Closed(_)));
+        server.send(now, text("late")).unwrap_err();
+        let said = frames(&written(now, &mut server, 99));
+        let words: Vec<_> = said.iter().map(|(first, payload)| (*first, &payload[..])).collect();
+        assert_eq!(words[..2], [(0x81, &b"one"[..]), (0x81, b"two")]);
+        assert_eq!((words.len(), words[2].0), (3, 0x88));
+        assert_eq!(words[2].1[..2], u16::to_be_bytes(code));
+    }
+}
+
+#[test]
+fn a_last_word_that_is_not_polled_yet_counts() {
+    let now = Instant::now();
+    type Next = fn(&mut net_ws::Socket, Instant);
+    let nexts: [Next; 4] = [
+        |server, now| server.handle_input(now, Input::Timeout),
+        |server, now| server.handle_input(now, Input::Bytes(&frame(0x81, b"late"))),
+        |server, now| server.handle_input(now, Input::End),
+        |server, now| server.close(now, 1001, "too late"),
+    ];
+    for next in nexts {
+        let mut server = open_server(now, Config::default());
+        let bytes = [frame(0x81, b"one"), close_frame(3000, "bye")].concat();
+        server.handle_input(now, Input::Bytes(&bytes));
+        next(&mut server, now + secs(1.0));
+        let (outputs, at) = drain(&mut server);
+        assert_eq!(reason(&outputs), by_peer(3000, "bye"));
+        assert!(!outputs.contains(&Output::Message(text("late"))));
+        // The time to say goodbye began with the peer's.
+        assert!(at.is_none_or(|at| at == now + secs(2.0)));
+    }
 }
 
 #[test]
@@ -148,7 +195,7 @@ fn after_a_fault_the_peer_may_still_say_goodbye() {
 }
 
 #[test]
-fn the_streams_end_at_any_time() {
+fn t15_the_stream_may_end_at_any_byte() {
     let now = Instant::now();
     let head = request();
     let whole = [head.as_bytes(), &frame(0x81, b"abc")].concat();

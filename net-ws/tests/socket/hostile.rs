@@ -17,9 +17,10 @@ fn goodbye_to(bytes: &[u8]) -> (CloseReason, u16) {
 }
 
 #[test]
-fn bad_frames_are_1002() {
-    let cases: [(&str, Vec<u8>); 12] = [
+fn t10_bad_frames_are_1002() {
+    let cases: [(&str, Vec<u8>); 13] = [
         ("unmasked", vec![0x81, 1, b'a']),
+        ("unmasked ping", vec![0x89, 0]),
         ("rsv1", frame(0xc1, b"a")),
         ("rsv2", frame(0xa1, b"a")),
         ("rsv3", frame(0x91, b"a")),
@@ -40,7 +41,7 @@ fn bad_frames_are_1002() {
 }
 
 #[test]
-fn close_codes_that_must_not_be_sent() {
+fn t10_close_codes_that_must_not_be_sent() {
     for sent in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
         let (reason, code) = goodbye_to(&close_frame(sent, "why"));
         assert_eq!(reason, CloseReason::Protocol(Violation::CloseCode(sent)));
@@ -49,7 +50,7 @@ fn close_codes_that_must_not_be_sent() {
 }
 
 #[test]
-fn bad_text_is_1007() {
+fn t10_bad_text_is_1007() {
     for bytes in [
         frame(0x81, b"\xff"),
         frame(0x81, b"\xc3"),
@@ -59,6 +60,17 @@ fn bad_text_is_1007() {
         frame(0x88, b"\x03\xe8\xff"),
     ] {
         assert_eq!(goodbye_to(&bytes), (CloseReason::Protocol(Violation::Utf8), 1007));
+    }
+}
+
+#[test]
+fn t10_bad_text_fails_at_its_fragment_and_not_at_the_messages_end() {
+    for bytes in [
+        frame(0x01, b"\xff"),
+        [frame(0x01, b"a\xce"), frame(0x00, b"\xba\xed\xa0")].concat(),
+        [frame(0x01, b"\xf4"), frame(0x00, b"\x90")].concat(),
+    ] {
+        assert_eq!(goodbye_to(&bytes), (CloseReason::Protocol(Violation::Utf8), 1007), "{bytes:?}");
     }
 }
 

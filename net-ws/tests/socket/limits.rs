@@ -12,15 +12,27 @@ fn fatal(config: Config, bytes: &[u8]) -> (CloseReason, u16) {
 }
 
 #[test]
-fn announced_size_is_enough_to_be_refused() {
-    for len in [65_537, 16 << 20, 1 << 63, u64::MAX] {
+fn t07_an_announced_size_is_enough_to_be_refused() {
+    for len in [65_537, 16 << 20] {
         let head = frame_announcing(0x82, len, b"");
         assert_eq!(fatal(Config::default(), &head), (CloseReason::TooLarge, 1009), "{len}");
     }
 }
 
 #[test]
-fn fragments_count_together() {
+fn t08_so_is_an_absurd_one() {
+    for len in [1 << 32, (1 << 63) - 1, 1 << 63, u64::MAX] {
+        for first in [0x82, 0x81, 0x02, 0x01] {
+            let head = frame_announcing(first, len, b"");
+            assert_eq!(fatal(Config::default(), &head), (CloseReason::TooLarge, 1009), "{len}");
+        }
+        let continued = [frame(0x02, b"a"), frame_announcing(0x00, len, b"")].concat();
+        assert_eq!(fatal(Config::default(), &continued), (CloseReason::TooLarge, 1009), "{len}");
+    }
+}
+
+#[test]
+fn t09_fragments_count_together() {
     let config = Config { message_bytes: 100, ..Config::default() };
     let whole = [frame(0x02, &[0; 60]), frame(0x80, &[0; 40])].concat();
     let over = [frame(0x02, &[0; 60]), frame(0x00, &[0; 41])].concat();
@@ -34,7 +46,7 @@ fn fragments_count_together() {
 }
 
 #[test]
-fn empty_fragments_end() {
+fn t09_empty_fragments_end() {
     let config = Config { empty_fragments: 3, ..Config::default() };
     let expected = (CloseReason::Protocol(Violation::EmptyFragments), 1008);
     let endless = [frame(0x01, b""), frame(0x00, b"").repeat(100_000)].concat();
@@ -96,7 +108,7 @@ fn open_client(now: Instant, config: Config) -> Socket {
 }
 
 #[test]
-fn a_ping_flood_of_a_client_that_never_reads() {
+fn t11_a_ping_flood_of_a_client_that_never_reads() {
     let config = Config { backlog_bytes: 10_000, ..Config::default() };
     let now = Instant::now();
     let mut server = open_server(now, config);

@@ -9,6 +9,7 @@ mod fuzz;
 mod hostile;
 mod limits;
 mod messages;
+mod servers;
 mod stream;
 mod timers;
 mod upgrade;

@@ -3,7 +3,7 @@ use net_ws::{CloseReason, Config, Input, Output, Socket};
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_silent_stranger_goes_without_a_word() {
+fn t01_a_silent_stranger_goes_without_a_word() {
     let now = Instant::now();
     let mut server = Socket::accept(now, Config::default());
     assert_eq!(drain(&mut server), (vec![], Some(now + secs(5.0))));
@@ -16,7 +16,7 @@ fn a_silent_stranger_goes_without_a_word() {
 }
 
 #[test]
-fn a_slow_request_is_told_so() {
+fn t02_a_byte_every_100_ms_is_too_slow_and_told_so() {
     let start = Instant::now();
     let mut server = Socket::accept(start, Config::default());
     for (tick, byte) in request().bytes().enumerate().take(51) {

@@ -1,7 +1,7 @@
 //! The TCP connections: reading when there is room, writing when there is something.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,8 @@ use crate::shared::Entry;
 /// Bytes that are read at a time, and so the most that one connection can make the loop do
 /// before the others have their turn.
 const CHUNK: usize = 16 * 1024;
+/// Pieces that are written at a time: the head and the payload of 8 large messages.
+const SLICES: usize = 16;
 
 /// One TCP connection. mio tells only when something changes, so what it said last is kept.
 #[derive(Debug)]
@@ -124,7 +126,13 @@ impl Streams {
     pub(super) fn write(&mut self, now: Instant, hub: &mut Hub, id: ConnectionId) {
         let Some(stream) = self.by_id.get_mut(&id) else { return };
         while stream.writable && !hub.outgoing(id).is_empty() {
-            match stream.tcp.write(hub.outgoing(id)) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = hub.outgoing_vectored(id, &mut slices);
+            let written = match &slices[..count] {
+                [one] => stream.tcp.write(one), // a vectored write costs more
+                many => stream.tcp.write_vectored(many),
+            };
+            match written {
                 Ok(length) => hub.advance(now, id, length),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => stream.writable = false,
@@ -139,5 +147,27 @@ impl Streams {
         if let Some((peer, entry)) = &stream.peer {
             entry.mailbox.set_unwritten(hub.unwritten(*peer));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use mio::Poll;
+
+    use super::*;
+
+    #[test]
+    fn every_connection_sends_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let _client = std::net::TcpStream::connect(listener.local_addr().expect("bound"));
+        let (accepted, _) = listener.accept().expect("the client above");
+        accepted.set_nonblocking(true).expect("a socket");
+        let (poll, mut streams) = (Poll::new().expect("a poll"), Streams::new());
+        let (id, tcp) = (ConnectionId(0), TcpStream::from_std(accepted));
+        assert!(!tcp.nodelay().expect("a socket"), "the system's default");
+        streams.insert(poll.registry(), id, tcp).expect("a socket");
+        assert!(streams.by_id[&id].tcp.nodelay().expect("a socket"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -153,6 +154,10 @@ impl Connection {
 
     pub(super) fn outgoing(&self) -> &[u8] {
         self.websocket.outgoing()
+    }
+
+    pub(super) fn outgoing_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.websocket.outgoing_vectored(slices)
     }
 
     pub(super) fn advance(&mut self, now: Instant, written: usize, core: &mut Core) {

@@ -21,6 +21,7 @@ mod sizes;
 mod words;
 
 use std::collections::HashMap;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -232,7 +233,13 @@ impl Hub {
         self.connections.get(&id).map_or(&[], Connection::outgoing)
     }
 
-    /// The first `written` bytes of [`outgoing`](Hub::outgoing) are written.
+    /// The same for a vectored write, which takes large messages in fewer turns: fills `slices`,
+    /// and gives how many it has filled.
+    pub fn outgoing_vectored<'a>(&'a self, id: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
+        self.connections.get(&id).map_or(0, |connection| connection.outgoing_vectored(slices))
+    }
+
+    /// The first `written` of a connection's unsent bytes are written.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
         self.now = Some(now);
         self.with(id, |connection, core| connection.advance(now, written, core));
