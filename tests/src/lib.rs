@@ -11,6 +11,7 @@ pub mod link;
 pub mod memory;
 pub mod namespace;
 pub mod nat;
+pub mod numbers;
 pub mod plane;
 pub mod program;
 pub mod raid;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use net_tests::numbers::tell;
 use net_tests::soak::{Cycles, Host};
 
 /// What may be left of all cycles.
@@ -32,10 +33,15 @@ fn assert_nothing_is_left(warm_up: usize, count: usize) {
     cycles.run(count, || true).unwrap();
     let after = host.settled(PATIENCE).unwrap();
     let (manifest, took) = (cycles.manifest(), began.elapsed());
-    println!("{count} cycles in {took:.1?}, {} hung up", cycles.abandoned());
-    println!("  before {before:?}\n  after  {after:?}\n  opening {}", manifest.joining);
+    println!("before {before:?}\nafter  {after:?}\nopening {}", manifest.joining);
     let left = after.resident_kib as i64 - before.resident_kib as i64;
-    println!("  left behind: {left} KiB, {} entries of tables", after.entries);
+    tell(format_args!(
+        "{count} connects and disconnects, {} of them hung up at any time, in {took:.1?}: left \
+         behind {left} KiB, {} entries of tables, {} descriptors",
+        cycles.abandoned(),
+        after.entries,
+        after.descriptors as i64 - before.descriptors as i64,
+    ));
     assert_eq!((after.peers, after.pending(), after.entries), (0, 0, 0));
     assert_eq!(after.descriptors, before.descriptors);
     assert!(after.resident_kib <= before.resident_kib + LEFT_KIB);

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use net_tests::numbers::tell;
+
 /// The numbers go up to here,
 const LAST: u32 = 72;
 /// and these are not used.
@@ -22,8 +24,8 @@ fn every_fault_has_a_test() {
     search(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut tested);
     let all = || (1..=LAST).filter(|number| !UNUSED.contains(number));
     let missing: Vec<u32> = all().filter(|number| !tested.contains(number)).collect();
-    println!("faults with a test: {} of {}", all().count() - missing.len(), all().count());
-    println!("without: {missing:?}");
+    let survived = all().count() - missing.len();
+    tell(format_args!("faults with a test: {survived} of {}; without: {missing:?}", all().count()));
     assert!(missing.iter().all(|number| MISSING.contains(number)), "{missing:?} have no test");
     let strange: Vec<_> = tested.iter().filter(|n| !all().any(|number| number == **n)).collect();
     assert!(strange.is_empty(), "no such faults: {strange:?}");

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use net_tests::link::{Conditions, Loss};
+use net_tests::numbers::tell;
 use net_tests::real::{Lines, Wire};
 use serde_json::Value;
 
@@ -26,23 +27,23 @@ const LEAST_ARRIVED: f64 = 0.92;
 #[test]
 #[ignore = "needs root and Node with packages, see tests/all"]
 fn libwebrtc_echoes_and_flows() {
-    assert_serves(&mut node("wrtc"), "websocket");
+    assert_serves("libwebrtc", &mut node("wrtc"), "websocket");
 }
 
 #[test]
 #[ignore = "needs root and Node with packages, see tests/all"]
 fn libdatachannel_echoes_and_flows() {
-    assert_serves(&mut node("datachannel"), "channel");
+    assert_serves("libdatachannel", &mut node("datachannel"), "channel");
 }
 
 #[test]
 #[ignore = "needs root and the Go client, see tests/all"]
 fn pion_echoes_and_flows() {
-    assert_serves(&mut Command::new(installed("NET_TESTS_PION", "pion/client")), "channel");
+    assert_serves("Pion", &mut Command::new(installed("NET_TESTS_PION", "pion/client")), "channel");
 }
 
 #[track_caller]
-fn assert_serves(client: &mut Command, closes_first: &str) {
+fn assert_serves(who: &str, client: &mut Command, closes_first: &str) {
     let conditions = Conditions { delay: DELAY, loss: Loss::Random(LOSS), ..Conditions::default() };
     let link = Path::new(env!("CARGO_BIN_EXE_lossy-link"));
     let mut wire = Wire::new(link, conditions, 7).unwrap();
@@ -55,7 +56,7 @@ fn assert_serves(client: &mut Command, closes_first: &str) {
     assert_echoed(&part(&client, "echoed"));
     wire.worsen().unwrap();
     client.tell("go on").unwrap();
-    assert_flowed(&part(&client, "flowed"));
+    assert_flowed(who, &part(&client, "flowed"));
     println!("closed: {}", part(&client, "closed"));
     assert_lived(&line(&server));
 }
@@ -80,8 +81,8 @@ fn assert_echoed(result: &Value) {
     assert_eq!(reliable["inOrder"], true, "{result}");
 }
 
-fn assert_flowed(result: &Value) {
-    println!("flowed: {result}");
+fn assert_flowed(who: &str, result: &Value) {
+    tell(format_args!("{FLOW} messages each way at 5 % loss, {who}: {result}"));
     for way in ["up", "down"] {
         let [arrived, distinct] = ["arrived", "distinct"].map(|n| result[way][n].as_u64().unwrap());
         assert_eq!(arrived, distinct, "{way}, one came twice: {result}");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use net_tests::agent::Manners;
 use net_tests::client::{Client, News};
+use net_tests::numbers::tell;
 use net_tests::soak::{Assault, Host, Latency, Place};
 
 /// Honest clients that come while the flood goes on, one after the other.
@@ -23,12 +24,16 @@ fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
         wait_for_a_crowd(&mut host);
         let under = openings(&host);
         let report = host.report().unwrap();
-        println!("half-open flood, server {words:?}:");
-        println!("  quiet: opening {}", quiet.latency);
-        println!("  under: opening {}; refused {:?}", under.latency, under.refused);
-        println!("  {}; {report:?}", flood.end().unwrap());
+        println!("{}; {report:?}; refused {:?}", flood.end().unwrap(), under.refused);
         let share = under.latency.share_within(Duration::from_secs(1)) * under.share();
-        println!("  opened within 1 s: {:.1} % of {TRIES}", share * 100.0);
+        tell(format_args!(
+            "2,000 half-open connections from 64 addresses, {}: {:.1} % open within 1 s; quiet {}; \
+             under {}",
+            if words.is_empty() { "local" } else { "public" },
+            share * 100.0,
+            quiet.latency,
+            under.latency,
+        ));
         assert!(share >= 0.99, "{share}");
     }
 }

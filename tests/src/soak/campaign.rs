@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::numbers::tell;
+
 use super::{Assault, Crowd, Cycles, Habits, Host, Latency, Report, Slope};
 
 /// Time for the honest to come, and for the allocator to settle, before anything is measured.
@@ -200,18 +202,19 @@ impl Campaign<'_> {
         self.judge_honest();
         self.judge_rest(&last);
         match self.misses.is_empty() {
-            true => println!("VERDICT: all met"),
-            false => println!("VERDICT: MISSED: {}", self.misses.join("; ")),
+            true => tell(format_args!("VERDICT: all met")),
+            false => tell(format_args!("VERDICT: MISSED: {}", self.misses.join("; "))),
         }
         Ok(self.misses)
     }
 
     fn judge_latency(&mut self) {
-        println!("\nhonest messages there and back:");
-        println!("  {QUIET:24} {}", self.quiet);
+        println!();
+        tell("honest messages there and back:");
+        tell(format_args!("  {QUIET:24} {}", self.quiet));
         for (name, latency) in std::mem::take(&mut self.under) {
             let calm = latency.is_calm(&self.quiet);
-            println!("  {name:24} {latency}{}", if calm { "" } else { "  MISSED" });
+            tell(format_args!("  {name:24} {latency}{}", if calm { "" } else { "  MISSED" }));
             let (here, quiet) = (latency.at(0.99), self.quiet.at(0.99));
             self.expect(calm, || format!("{name}: p99 {here:.1?}, quiet {quiet:.1?}"));
         }
@@ -221,7 +224,7 @@ impl Campaign<'_> {
         let manifest = self.crowd.manifest().clone();
         let turned_away: u64 = manifest.turned_away.values().sum();
         let share = manifest.opened as f64 / (manifest.opened + turned_away).max(1) as f64;
-        println!(
+        tell(format_args!(
             "honest: {} opened ({:.2} %; {}), {} left, {} vanished, {turned_away} turned away {:?}",
             manifest.opened,
             share * 100.0,
@@ -229,15 +232,15 @@ impl Campaign<'_> {
             manifest.left,
             manifest.vanished,
             manifest.turned_away,
-        );
-        println!(
+        ));
+        tell(format_args!(
             "messages: reliable {} sent, {} echoed in order, {} lost; unreliable {} sent, {:.3} % echoed",
             manifest.reliable_sent,
             manifest.reliable_echoed,
             manifest.lost,
             manifest.unreliable_sent,
             manifest.unreliable_echoed as f64 * 100.0 / manifest.unreliable_sent.max(1) as f64,
-        );
+        ));
         self.misses.extend(manifest.harms());
         self.expect(share >= LET_IN, || format!("only {share:.3} of the honest got in"));
     }
@@ -245,10 +248,10 @@ impl Campaign<'_> {
     fn judge_rest(&mut self, last: &Report) {
         let left = last.resident_kib as i64 - self.idle.resident_kib as i64;
         let (turn, name) = self.longest_turn;
-        println!("longest turn of the loop: {turn:.1?} of a processor's time, {name}");
+        tell(format_args!("longest turn of the loop: {turn:.1?} of a processor's time, {name}"));
         self.expect(turn <= TURN, || format!("a turn of {turn:.1?}, {name}"));
-        println!("server, nobody left: {}", last.words());
-        println!("left behind: {left:+} KiB; closed: {:?}", last.reasons);
+        tell(format_args!("server, nobody left: {}", last.words()));
+        tell(format_args!("left behind: {left:+} KiB; closed: {:?}", last.reasons));
         self.expect(last.is_empty(), || format!("not empty: {}", last.words()));
         let before = self.idle.descriptors;
         self.expect(last.descriptors == before, || {
