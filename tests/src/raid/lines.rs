@@ -45,7 +45,7 @@ fn token(tcp: Tcp) -> Token {
 }
 
 fn named(token: Token) -> Option<Tcp> {
-    (token.0 % STRIDE == 1).then(|| Tcp((token.0 / STRIDE) as u32))
+    (token.0 % STRIDE == 1).then_some(Tcp((token.0 / STRIDE) as u32))
 }
 
 impl Lines {

@@ -85,7 +85,7 @@ impl Voices {
     }
 
     pub(super) fn note(&mut self, token: Token) {
-        if token.0 % STRIDE == 0 && token.0 > 0 {
+        if token.0.is_multiple_of(STRIDE) && token.0 > 0 {
             self.line.push_back(token.0 / STRIDE - 1);
         }
     }

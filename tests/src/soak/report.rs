@@ -42,6 +42,8 @@ impl Report {
     pub(super) fn of(server: &Server, reasons: &BTreeMap<String, u64>) -> Report {
         let stats = server.stats();
         let longest_turn = server.take_longest_turn();
+        // The loop's answer comes after what it has closed in the same turn.
+        let entries = server.sizes().map_or(u64::MAX, entries);
         Report {
             resident_kib: resident_kib(),
             descriptors: fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64),
@@ -50,7 +52,7 @@ impl Report {
             accepted: stats.accepted,
             opened: stats.opened,
             refused: stats.refused,
-            entries: server.sizes().map_or(u64::MAX, entries),
+            entries,
             longest_turn: Duration::from_micros(longest_turn.as_micros() as u64),
             reasons: reasons.clone(),
         }
