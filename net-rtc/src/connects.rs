@@ -143,7 +143,7 @@ fn dtls_1_2_costs_a_round_trip() {
 }
 
 #[test]
-fn dtls_is_of_the_version_that_both_know() {
+fn t45_dtls_is_of_the_version_that_both_know() {
     for (server, client, expected) in [
         (DtlsVersions::Auto, DtlsVersions::Auto, 13),
         (DtlsVersions::Auto, DtlsVersions::Only12, 12),

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use str0m::DATAGRAM_MTU_TARGET;
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
@@ -15,6 +14,9 @@ use crate::tap::{SharedPlane, Tap};
 
 /// More than fit into the time that a connection may take.
 const RETRIES: usize = 20;
+/// Longest datagram of a handshake, in bytes. A ClientHello is filled up to it, and three of them
+/// are what an unproven address gets ([`Allowance`](crate::allowance::Allowance)).
+pub(crate) const FLIGHT: usize = 1_000;
 /// Between these dimpl takes times.
 const TIMES: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(3_600)];
 
@@ -80,7 +82,7 @@ struct Times {
 impl Times {
     /// Without cookies: ICE has shown that the other side is where it says.
     fn configuration(self) -> Arc<dimpl::Config> {
-        let builder = dimpl::Config::builder().use_server_cookie(false).mtu(DATAGRAM_MTU_TARGET);
+        let builder = dimpl::Config::builder().use_server_cookie(false).mtu(FLIGHT);
         let builder = match self.seed {
             None => builder,
             Some(seed) => builder.dangerously_set_rng_seed(seed),

@@ -1,6 +1,6 @@
 //! Who wants to be woken when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 /// Keys by deadline: O(log n) to set, O(1) to see the next. Public because a caller that
@@ -8,12 +8,14 @@ use std::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Deadlines<K> {
     order: BTreeSet<(Instant, K)>,
+    /// Those that were due and have not had their turn, see [`Deadlines::some_due`].
+    line: VecDeque<K>,
 }
 
 impl<K: Copy + Ord> Deadlines<K> {
     /// No deadlines.
     pub fn new() -> Deadlines<K> {
-        Deadlines { order: BTreeSet::new() }
+        Deadlines { order: BTreeSet::new(), line: VecDeque::new() }
     }
 
     /// Moves a key from the deadline it had to the one it has now.
@@ -48,6 +50,15 @@ impl<K: Copy + Ord> Deadlines<K> {
     pub fn due(&self, now: Instant) -> Vec<K> {
         self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
     }
+
+    /// At most so many of them, so that no call takes long. Whoever is due has a turn before
+    /// anyone has a second one; a key may meanwhile be due no more, or gone.
+    pub fn some_due(&mut self, now: Instant, most: usize) -> Vec<K> {
+        if self.line.is_empty() {
+            self.line = self.due(now).into();
+        }
+        self.line.drain(..most.min(self.line.len())).collect()
+    }
 }
 
 impl<K: Copy + Ord> Default for Deadlines<K> {
@@ -76,5 +87,18 @@ mod tests {
         deadlines.replace(3, at(10), at(30));
         deadlines.replace(5, at(10), None);
         assert_eq!(deadlines.due(now + Duration::from_millis(30)), [7, 3]);
+    }
+
+    #[test]
+    fn some_at_a_time_and_everyone_before_anyone_again() {
+        let now = Instant::now();
+        let mut deadlines = Deadlines::new();
+        (0..5).for_each(|key| deadlines.replace(key, None, Some(now)));
+        // 0 wants to be woken at once whenever it was.
+        assert_eq!(deadlines.some_due(now, 2), [0, 1]);
+        deadlines.replace(1, Some(now), None);
+        assert_eq!(deadlines.some_due(now, 2), [2, 3]);
+        assert_eq!(deadlines.some_due(now, 2), [4]);
+        assert_eq!(deadlines.some_due(now, 9), [0, 2, 3, 4]);
     }
 }

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+/// What a message costs at least, in bytes: so many small ones are bounded too.
+const LEAST: usize = 64;
+
 /// A queue with a bound. On an unordered channel data can overtake the acknowledgement that
 /// opens it (RFC 8832 §6).
 #[derive(Debug, Default)]
@@ -17,8 +20,7 @@ impl Early {
 
     /// Keeps a message, or drops it if there is no room: the path is unreliable anyway.
     pub(crate) fn push(&mut self, message: Bytes) {
-        // An empty message takes room too.
-        let size = message.len().max(1);
+        let size = message.len().max(LEAST);
         if size <= self.room {
             self.room -= size;
             self.messages.push(message);
@@ -36,10 +38,11 @@ mod tests {
 
     #[test]
     fn keeps_what_there_is_room_for() {
-        let mut early = Early::new(3);
-        for message in ["a", "", "bcd", "e", "f", ""] {
-            early.push(Bytes::from(message));
+        let mut early = Early::new(3 * LEAST);
+        let long = "b".repeat(2 * LEAST);
+        for message in ["a", "", &long, "c", "d", ""] {
+            early.push(Bytes::copy_from_slice(message.as_bytes()));
         }
-        assert_eq!(early.into_messages().collect::<Vec<_>>(), ["a", "", "e"]);
+        assert_eq!(early.into_messages().collect::<Vec<_>>(), ["a", "", "c"]);
     }
 }

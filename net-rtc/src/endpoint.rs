@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::{debug, error, warn};
@@ -36,6 +36,9 @@ use crate::way::Way;
 /// bytes, str0m's default).
 const ONE_PACKET: usize = 1_062;
 
+/// Peers that one timeout looks at; if more are due, [`Output::Timeout`] asks for the present.
+const BATCH: usize = 32;
+
 /// WebRTC peers with one unreliable, unordered data channel each, keyed by the caller's `K`.
 ///
 /// An endpoint has no socket, clock or thread. Datagrams and time go in by [`handle_input`],
@@ -49,7 +52,8 @@ pub struct Endpoint<K> {
     config: Arc<Config>,
     dtls: Dtls,
     credentials: Credentials,
-    peers: Slab<(K, Peer)>,
+    /// In boxes, because a peer is large and a slab moves all it has when it grows.
+    peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
     seek: Seek,
@@ -150,6 +154,15 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
+    /// Nobody is blamed for a time in which this program was stopped: an open peer has
+    /// [`Config::silent_timeout`] from now on, one on its way so much longer.
+    pub fn excuse(&mut self, now: Instant, stopped: Duration) {
+        let slots: Vec<_> = self.peers.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.with_peer(slot, |peer, _| peer.excuse(now, stopped));
+        }
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Output<K> {
         while self.outputs.is_empty()
@@ -213,8 +226,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for slot in self.deadlines.due(now) {
-            self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
+        for slot in self.deadlines.some_due(now, BATCH) {
+            if self.peers.contains(slot) {
+                self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
+            }
         }
     }
 

@@ -5,11 +5,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::dropped::Dropped;
-use crate::latest::Latest;
+use crate::latest::{LEAST_COST, Latest};
 use crate::options::SendOptions;
 
 /// This part of the time that a message may wait is left to it while the queue stands.
 const HURRY: u32 = 5;
+
+/// What a message costs beside its bytes (226 measured).
+const MESSAGE: usize = 228;
+
+/// Most memory that the messages of a queue for so many bytes can take.
+pub(crate) fn most_memory(most_bytes: usize) -> usize {
+    most_bytes.saturating_add((most_bytes / LEAST_COST).saturating_mul(MESSAGE))
+}
 
 /// The queue in front of the path: bounded, the newest of a key in place of the older one, and
 /// nothing in it grows old.

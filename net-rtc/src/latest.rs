@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::dropped::Dropped;
 
 /// What a message costs at least, in bytes: so many empty ones are bounded too.
-const LEAST_COST: usize = 64;
+pub(crate) const LEAST_COST: usize = 64;
 
 /// A queue with a bound and keys. An item takes the place of one with its key that still
 /// waits, and so its turn; what does not fit pushes out the first in line. Both are told. Each

@@ -56,6 +56,7 @@
 //! that has moved ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what
 //! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which).
 
+mod allowance;
 mod answer;
 mod config;
 mod connecting;
@@ -82,6 +83,8 @@ mod lost;
 #[cfg(test)]
 mod moving;
 mod nomination;
+#[cfg(test)]
+mod odd_dtls;
 mod offer;
 mod options;
 mod outbox;
@@ -104,6 +107,8 @@ mod stack;
 mod state;
 mod stats;
 mod tap;
+#[cfg(test)]
+mod unproven;
 mod way;
 mod whereabouts;
 

@@ -184,3 +184,20 @@ fn t56_two_behind_one_nat_may_change_places() {
         }
     }
 }
+
+/// Whoever answers chooses its own ufrag, and may take another's.
+#[test]
+fn t32_two_clients_with_one_ufrag() {
+    let mut street = Street::new(config(SERVER));
+    for public in ["198.51.100.1:5000", "198.51.100.2:5000"] {
+        street.join(Browser::Chromium, address(public), |config| config.seed = Some(5));
+    }
+    talk(&mut street, Talk::Both, 60);
+    street.send_down(1, "to the second");
+    street.send_up(1, "from the second");
+    street.run(ONE_WAY * 2);
+    assert_eq!(street.houses[1].heard.last().map(|(_, m)| &m[..]), Some(&b"to the second"[..]));
+    let (_, from, message) = street.heard.last().expect("they talk");
+    assert_eq!((*from, &message[..]), (1, &b"from the second"[..]));
+    assert_eq!(street.events.len(), 2, "both are open");
+}

@@ -6,7 +6,7 @@ mod moves;
 mod odd;
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
@@ -14,8 +14,8 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelData;
 use str0m::{IceCreds, Rtc, RtcError};
 
+use crate::allowance::Allowance;
 use crate::crypto::Dtls;
-use crate::datagram::is_check;
 use crate::dropped::Dropped;
 use crate::event::{CloseReason, Event, Stage, Transmit};
 use crate::evidence::Evidence;
@@ -64,6 +64,7 @@ pub(crate) struct Peer {
     whereabouts: Whereabouts,
     evidence: Evidence,
     nomination: Nomination,
+    allowance: Allowance,
     wake: Option<Instant>,
 }
 
@@ -132,6 +133,11 @@ impl Peer {
             silence: Silence::new(now, config.pause_after, config.silent_timeout),
             whereabouts: Whereabouts::new(role, config.seed),
             nomination: Nomination::default(),
+            allowance: match role {
+                Role::Offerer => Allowance::new(config.sources),
+                // An offer says where to send.
+                Role::Answerer => Allowance::Free,
+            },
             wake: None,
         }
     }
@@ -164,6 +170,16 @@ impl Peer {
     /// Sends what waits, as far as the path takes it.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.step(now, out);
+        self.settle(now);
+    }
+
+    /// This program was stopped for so long.
+    pub(crate) fn excuse(&mut self, now: Instant, stopped: Duration) {
+        match &mut self.state {
+            State::Connecting(progress) => progress.deadline += stopped,
+            State::Open(_) => self.silence.excuse(now),
+            State::Offered(..) | State::Closed => {}
+        }
         self.settle(now);
     }
 
@@ -248,9 +264,7 @@ impl Peer {
                 Ok(str0m::Output::Transmit(transmit)) => {
                     let way = Way { local: transmit.source, remote: transmit.destination };
                     let contents: Vec<u8> = transmit.contents.into();
-                    // A check is answered where it came from; all else goes where the peer is.
-                    let way = if is_check(&contents) { way } else { self.whereabouts.lead(way) };
-                    out.push(PeerOutput::Transmit(way.carry(contents)));
+                    self.emit(way, contents, out);
                 }
                 Ok(str0m::Output::Event(event)) => self.on_event(event, out),
                 Err(error) => return self.fail(error, out),
@@ -264,6 +278,7 @@ impl Peer {
             E::IceConnectionStateChange(state) if state.is_connected() => self.path_found(out),
             E::Connected => {
                 self.reach(Stage::Channel);
+                self.allowance.connected();
                 self.plane.lock().greet();
             }
             E::ChannelOpen(channel, _) => self.channel_open(channel, out),
@@ -300,6 +315,10 @@ impl Peer {
             None => {}
             Some(Fault::Offence(what)) => {
                 self.finish(CloseReason::Limit(what), out);
+                self.drain(out);
+            }
+            Some(Fault::Shutdown) => {
+                self.finish(CloseReason::ByPeer, out);
                 self.drain(out);
             }
             Some(Fault::Dtls(error)) => self.broken(error, out),

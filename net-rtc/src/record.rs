@@ -7,7 +7,14 @@ const LEAST: usize = 17;
 
 /// Content types (RFC 5246 §6.2.1).
 const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
+/// Handshake messages (RFC 6347 §4.2.2): the one that begins, and those that answer it.
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const HELLO_VERIFY_REQUEST: u8 = 3;
+/// The header of a record in the clear, behind which its message begins.
+const CLEAR_HEADER: usize = 13;
 
 /// Whether a datagram consists of encrypted data of an established session and nothing else, by
 /// its headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3
@@ -25,6 +32,22 @@ pub(crate) fn is_protected(datagram: &[u8]) -> bool {
     false
 }
 
+/// Whether a datagram begins with a piece of a ClientHello.
+pub(crate) fn is_hello_of_client(datagram: &[u8]) -> bool {
+    message(datagram) == Some(CLIENT_HELLO)
+}
+
+/// Whether a datagram begins with a piece of what answers a ClientHello.
+pub(crate) fn is_hello_of_server(datagram: &[u8]) -> bool {
+    matches!(message(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
+}
+
+/// The kind of the handshake message in the clear with which a datagram begins.
+fn message(datagram: &[u8]) -> Option<u8> {
+    let is_clear = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
+    is_clear.then(|| datagram.get(CLEAR_HEADER).copied()).flatten()
+}
+
 /// What follows the first record, if that is encrypted.
 fn after_record(bytes: &[u8]) -> Option<&[u8]> {
     match *bytes.first()? {
@@ -35,11 +58,10 @@ fn after_record(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 fn after_dtls_12(bytes: &[u8]) -> Option<&[u8]> {
-    const HEADER: usize = 13;
-    let header = bytes.get(..HEADER)?;
+    let header = bytes.get(..CLEAR_HEADER)?;
     let is_first_epoch = header[1..5] == [0xfe, 0xfd, 0, 1];
     let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-    (is_first_epoch && length >= LEAST).then(|| bytes.get(HEADER + length..)).flatten()
+    (is_first_epoch && length >= LEAST).then(|| bytes.get(CLEAR_HEADER + length..)).flatten()
 }
 
 /// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).

@@ -9,12 +9,17 @@ const MISSING: Duration = Duration::from_millis(250);
 /// How often a peer is probed to which nothing else is sent.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
-/// When the peer was heard last, beside what DTLS decrypts, and for how long it may be silent.
+/// For how long a peer may be silent, and what is sent to it meanwhile.
+///
+/// What DTLS decrypts was never there before, so it is a sign of life. A connectivity check may
+/// be a replay: it keeps us sending, to a page that only listens and is told nothing, but of whom
+/// only checks come is asked through DTLS, which pages answer by themselves.
 #[derive(Debug)]
 pub(crate) struct Silence {
     /// When the last connectivity check came, or the answer to one.
     checked: Instant,
-    /// Silence after which nothing more is sent, and after which the peer is lost.
+    /// Silence after which the peer is probed, and, without checks, sent nothing else; and after
+    /// which it is lost.
     pause: Duration,
     timeout: Duration,
     probed: Option<Instant>,
@@ -34,6 +39,11 @@ impl Silence {
         }
     }
 
+    /// Nobody listened: the silence begins now.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        self.checked = now;
+    }
+
     /// Whether nothing is sent now to a peer that DTLS heard last at `heard`, but probes.
     pub(crate) fn is_pause(&self, now: Instant, heard: Instant) -> bool {
         now >= self.pause(heard)
@@ -41,7 +51,7 @@ impl Silence {
 
     /// Whether it is time for a probe; if so, not again too soon.
     pub(crate) fn probe(&mut self, now: Instant, heard: Instant) -> bool {
-        let due = self.is_pause(now, heard) && self.next_probe().is_none_or(|at| now >= at);
+        let due = now >= heard + self.pause && self.next_probe().is_none_or(|at| now >= at);
         self.probed = if due { Some(now) } else { self.probed };
         due
     }
@@ -64,13 +74,13 @@ impl Silence {
     /// shorter patience of its own, in connectivity checks alone, and goes on when it has run
     /// out; so do we.
     pub(crate) fn end(&self, heard: Instant) -> Instant {
-        self.checked.max(heard) + self.timeout
+        heard + self.timeout
     }
 
-    /// When to pause, to probe, or to end.
+    /// When to probe, or to end.
     fn wake(&self, heard: Instant) -> Instant {
-        let pause = self.pause(heard);
-        self.next_probe().map_or(pause, |probe| probe.max(pause)).min(self.end(heard))
+        let first = heard + self.pause;
+        self.next_probe().map_or(first, |probe| probe.max(first)).min(self.end(heard))
     }
 
     fn pause(&self, heard: Instant) -> Instant {
@@ -87,17 +97,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checks_and_what_dtls_heard_put_the_end_off() {
+    fn only_what_dtls_heard_puts_the_end_off() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
         let mut silence = Silence::new(now, 10 * second, 20 * second);
-        for first in [4, 20, 63, 255] {
-            silence.note(now + second, &[first, 0]);
+        for first in [0, 1, 4, 20, 63, 255] {
+            silence.note(now + 5 * second, &[first, 1]);
         }
-        silence.note(now + second, &[]);
-        assert_eq!(silence.end(now), now + 20 * second, "nothing of that proves anything");
-        silence.note(now + 2 * second, &[1, 1]);
-        assert_eq!(silence.end(now), now + 22 * second);
+        silence.note(now + 6 * second, &[]);
+        assert_eq!(silence.end(now), now + 20 * second);
         assert_eq!(silence.end(now + 5 * second), now + 25 * second);
+    }
+
+    #[test]
+    fn checks_keep_us_sending_and_probing() {
+        let (heard, second) = (Instant::now(), Duration::from_secs(1));
+        let mut silence = Silence::new(heard, 10 * second, 20 * second);
+        for first in [4, 20, 63, 255] {
+            silence.note(heard + 8 * second, &[first, 0]);
+        }
+        assert!(silence.is_pause(heard + 10 * second, heard), "nothing of that is a check");
+        silence.note(heard + 8 * second, &[0, 1]);
+        assert!(!silence.is_pause(heard + 10 * second, heard));
+        assert!(silence.probe(heard + 10 * second, heard));
+        assert!(silence.is_pause(heard + 18 * second, heard));
     }
 
     #[test]

@@ -13,6 +13,14 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 /// How often one is that sends checks. Between two, an unproven one is answered.
 const CHECK_PAUSE: Duration = Duration::from_secs(3);
 
+/// What one costs, mostly in str0m (346 measured).
+const ADDRESS: usize = 352;
+
+/// Most memory that the addresses of a peer can take, if so many are known at a time.
+pub(crate) fn most_memory(most: usize) -> usize {
+    most.saturating_add(FORGOTTEN as usize).saturating_mul(ADDRESS)
+}
+
 /// The addresses that a peer is heard from; few, for each is a route, and a place in str0m.
 #[derive(Debug)]
 pub(crate) struct Sources {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersion};
 
 use crate::plane::{Passage, Plane};
+use crate::record::{is_hello_of_client, is_hello_of_server};
 
 /// No DTLS record that str0m takes is longer.
 const RECORD: usize = 2_000;
@@ -15,6 +16,8 @@ const RECORD: usize = 2_000;
 pub(crate) struct Tap {
     inner: dimpl::Dtls,
     plane: SharedPlane,
+    /// Whether the other side has answered our ClientHello.
+    is_answered: bool,
 }
 
 /// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
@@ -35,7 +38,7 @@ impl SharedPlane {
 
 impl Tap {
     pub(crate) fn new(inner: dimpl::Dtls, plane: SharedPlane) -> Tap {
-        Tap { inner, plane }
+        Tap { inner, plane, is_answered: false }
     }
 
     /// Hands the plane's next packet to DTLS. One at a time: DTLS has room for 30, and more
@@ -100,7 +103,15 @@ impl DtlsInstance for Tap {
         self.inner.set_active(active);
     }
 
+    /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
+    /// ClientHello, or over what should have come behind the ServerHello and overtook it.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        if self.inner.is_active() {
+            self.is_answered |= is_hello_of_server(packet);
+            if !self.is_answered || is_hello_of_client(packet) {
+                return Ok(());
+            }
+        }
         self.inner.handle_packet(packet)
     }
 

@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::gate::{Gate, Look};
 use crate::{Candidate, Limits, Message, Refusal};
@@ -146,6 +146,13 @@ impl Negotiation {
         };
         if let Err(refusal) = result {
             self.refused(refusal);
+        }
+    }
+
+    /// The answer has so much longer: for a server that was stopped, and cannot blame the client.
+    pub fn excuse(&mut self, stopped: Duration) {
+        if let State::Offered { answer_by } = &mut self.state {
+            *answer_by = answer_by.and_then(|at| at.checked_add(stopped));
         }
     }
 

@@ -267,6 +267,10 @@ mod tests {
         outbox.advance(100);
         outbox.push(&[2; 100]);
         assert_eq!((outbox.front().as_ptr(), outbox.front()), (at, &[2; 100][..]));
+        // And a large one is not kept.
+        outbox.push(&[3; 10_000]);
+        outbox.advance(usize::MAX);
+        assert_eq!(allocated(&outbox), outbox.segments.capacity() * size_of::<Segment>());
     }
 
     #[test]

@@ -4,7 +4,11 @@ mod farewell;
 mod state;
 mod upgrade;
 
-use std::{collections::VecDeque, io::IoSlice, time::Instant};
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tungstenite::protocol::frame::{
@@ -187,12 +191,19 @@ impl Socket {
         self.settle();
     }
 
-    /// Counts `now` as life, as if a byte had come: for a loop that was stopped or did not read
-    /// for a while, and cannot blame the peer for the silence.
+    /// Counts `now` as life: for a loop that was stopped or did not read for a while, and cannot
+    /// blame the peer for the silence. Pings go out as ever, so that the peer hears something.
     pub fn excuse_silence(&mut self, now: Instant) {
         if let State::Open(live) = &mut self.state {
-            live.heard = now;
+            live.excused = now;
         }
+    }
+
+    /// The same for a loop that was stopped for so long: what had its deadline in the meantime,
+    /// such as the upgrade, has that much longer.
+    pub fn excuse(&mut self, now: Instant, stopped: Duration) {
+        self.excuse_silence(now);
+        self.state.put_off(stopped);
     }
 
     /// Bytes to write to the stream now: a part of all there is, empty only if there are none.

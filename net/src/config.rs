@@ -187,7 +187,9 @@ pub struct Config {
     /// Silence on the websocket after which a ping is sent. Default 15 s.
     pub ping_after: Duration,
 
-    /// Silence on the websocket after which the peer is `Lost`. Default 35 s.
+    /// Silence on the websocket after which the peer is `Lost`. Default 35 s. Linux gives up the
+    /// TCP connection after the same time without an acknowledgement of what was sent. Time in
+    /// which the websocket was not read, or the server was stopped, does not count.
     pub dead_after: Duration,
 
     /// From the beginning of a goodbye on the websocket to its end, whatever the peer does: time

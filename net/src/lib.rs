@@ -34,6 +34,7 @@ mod events;
 pub mod hub;
 mod inspector;
 mod mailbox;
+mod memory;
 mod peer;
 mod prefix;
 mod queue;

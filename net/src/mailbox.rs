@@ -11,6 +11,9 @@ use crate::{CloseReason, Config};
 
 /// What a message costs at least, in bytes: so many empty ones are bounded too.
 const LEAST_COST: usize = 64;
+/// Most messages of each kind that the loop takes at a time, before the other peers have their
+/// turn.
+const PART: usize = 64;
 
 /// The meeting point of the application's threads and the loop, one for each peer. Both ways
 /// of sending are bounded here: reliable pushes back, unreliable drops the first in line, and
@@ -24,10 +27,10 @@ pub(crate) struct Mailbox {
 
 /// What waits in a mailbox.
 #[derive(Debug)]
-pub(crate) struct Contents {
-    pub(crate) reliable: VecDeque<Bytes>,
-    pub(crate) fresh: Latest<(Bytes, SendOptions)>,
-    pub(crate) close: Option<CloseReason>,
+struct Contents {
+    reliable: VecDeque<Bytes>,
+    fresh: Latest<(Bytes, SendOptions)>,
+    close: Option<CloseReason>,
     reliable_cost: usize,
     /// Bytes that the loop took and the peer's websocket has not written yet.
     unwritten: usize,
@@ -44,6 +47,32 @@ pub(crate) struct Posted {
     pub(crate) dropped: Dropped,
 }
 
+/// What the loop takes at a time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) reliable: Vec<Bytes>,
+    pub(crate) fresh: Vec<(Bytes, SendOptions)>,
+    /// Behind all messages.
+    pub(crate) close: Option<CloseReason>,
+}
+
+/// What a mailbox still has after a part was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// It is for the loop to come again: nobody will announce it.
+    Something,
+}
+
+/// Why a message was not taken; it comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unposted {
+    /// Too much of its kind waits.
+    Full(Bytes),
+    /// The peer is being closed, and nothing comes behind that.
+    Closing(Bytes),
+}
+
 fn cost(message: &Bytes) -> usize {
     message.len().max(LEAST_COST)
 }
@@ -57,12 +86,13 @@ impl Mailbox {
         }
     }
 
-    /// Posts a message, or gives it back if too much of its kind waits.
-    pub(crate) fn post(&self, way: Way, message: Bytes) -> Result<Posted, Bytes> {
+    /// Posts a message, or gives it back.
+    pub(crate) fn post(&self, way: Way, message: Bytes) -> Result<Posted, Unposted> {
         let mut contents = self.lock();
         let dropped = match way {
+            _ if contents.close.is_some() => return Err(Unposted::Closing(message)),
             Way::Reliable if contents.is_full(cost(&message), self.backlog_bytes) => {
-                return Err(message);
+                return Err(Unposted::Full(message));
             }
             Way::Reliable => contents.push_reliable(message),
             Way::Unreliable(options) => contents.push_fresh(message, options),
@@ -77,12 +107,18 @@ impl Mailbox {
         Posted { announce: contents.announce(), dropped: Dropped::default() }
     }
 
-    /// Hands everything to the loop, which says how much of it the websocket has not written.
-    /// Under one lock, so that no sender sees the messages gone before they are counted there.
-    pub(crate) fn empty(&self, take: impl FnOnce(&mut Contents) -> usize) {
+    /// Hands a part to the loop, which says how much of it, and of those before, the websocket
+    /// has not written. Under one lock, so that no sender sees the messages gone before they are
+    /// counted there.
+    pub(crate) fn take_part(&self, take: impl FnOnce(Part) -> usize) -> Left {
         let mut contents = self.lock();
-        let unwritten = take(&mut contents);
-        *contents = Contents::new(self.fresh_bytes, unwritten);
+        let part = contents.part();
+        contents.unwritten = take(part);
+        if !contents.is_empty() {
+            return Left::Something;
+        }
+        *contents = Contents::new(self.fresh_bytes, contents.unwritten);
+        Left::Nothing
     }
 
     /// Notes how much the websocket has still to write.
@@ -106,6 +142,21 @@ impl Contents {
             unwritten,
             announced: false,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.reliable.is_empty() && self.fresh.is_empty() && self.close.is_none()
+    }
+
+    /// The first of what waits; the end, once nothing else does.
+    fn part(&mut self) -> Part {
+        let most = self.reliable.len().min(PART);
+        let reliable: Vec<_> = self.reliable.drain(..most).collect();
+        self.reliable_cost -= reliable.iter().map(cost).sum::<usize>();
+        let fresh = std::iter::from_fn(|| self.fresh.pop()).take(PART).collect();
+        let last = self.reliable.is_empty() && self.fresh.is_empty();
+        let close = if last { self.close.take() } else { None };
+        Part { reliable, fresh, close }
     }
 
     fn is_full(&self, cost: usize, most: usize) -> bool {
@@ -146,13 +197,14 @@ mod tests {
     fn reliable_pushes_back_and_changes_nothing() {
         let mailbox = mailbox();
         assert!(mailbox.post(Way::Reliable, bytes(600)).is_ok());
-        assert_eq!(mailbox.post(Way::Reliable, bytes(401)), Err(bytes(401)));
+        assert_eq!(mailbox.post(Way::Reliable, bytes(401)), Err(Unposted::Full(bytes(401))));
         assert!(mailbox.post(Way::Reliable, bytes(400)).is_ok());
-        mailbox.empty(|contents| {
-            assert_eq!(contents.reliable, [bytes(600), bytes(400)]);
+        mailbox.take_part(|part| {
+            assert_eq!(part.reliable, [bytes(600), bytes(400)]);
             1_000
         });
-        assert_eq!(mailbox.post(Way::Reliable, bytes(0)), Err(bytes(0)), "still unwritten");
+        let unwritten = mailbox.post(Way::Reliable, bytes(0));
+        assert_eq!(unwritten, Err(Unposted::Full(bytes(0))), "still unwritten");
         mailbox.set_unwritten(900);
         assert!(mailbox.post(Way::Reliable, bytes(0)).is_ok());
     }
@@ -172,10 +224,11 @@ mod tests {
 
     fn fresh(mailbox: &Mailbox) -> Vec<(Bytes, SendOptions)> {
         let mut taken = Vec::new();
-        mailbox.empty(|contents| {
-            taken.extend(std::iter::from_fn(|| contents.fresh.pop()));
+        while mailbox.take_part(|part| {
+            taken.extend(part.fresh);
             0
-        });
+        }) == Left::Something
+        {}
         taken
     }
 
@@ -256,8 +309,8 @@ mod tests {
         let announce = || mailbox.post(Way::Reliable, bytes(1)).unwrap().announce;
         assert_eq!([announce(), announce()], [true, false]);
         assert!(!mailbox.close(CloseReason::ClosedByServer).announce);
-        mailbox.empty(|contents| {
-            assert_eq!(contents.close, Some(CloseReason::ClosedByServer));
+        mailbox.take_part(|part| {
+            assert_eq!(part.close, Some(CloseReason::ClosedByServer));
             0
         });
         assert!(announce());
@@ -268,9 +321,58 @@ mod tests {
         let mailbox = mailbox();
         mailbox.close(CloseReason::SlowConsumer);
         mailbox.close(CloseReason::ClosedByServer);
-        mailbox.empty(|contents| {
-            assert_eq!(contents.close, Some(CloseReason::SlowConsumer));
+        mailbox.take_part(|part| {
+            assert_eq!(part.close, Some(CloseReason::SlowConsumer));
             0
         });
+    }
+
+    #[test]
+    fn a_mailbox_is_taken_in_parts_and_the_end_comes_last() {
+        let mailbox = Mailbox::new(&Config::default());
+        for _ in 0..PART + 1 {
+            assert!(mailbox.post(Way::Reliable, bytes(1)).is_ok());
+        }
+        for _ in 0..2 * PART {
+            assert!(mailbox.post(Delivery::Unreliable.into(), bytes(1)).is_ok());
+        }
+        mailbox.close(CloseReason::ClosedByServer);
+        let take = || {
+            let mut taken = None;
+            let left = mailbox.take_part(|part| {
+                taken = Some((part.reliable.len(), part.fresh.len(), part.close.is_some()));
+                0
+            });
+            (taken.unwrap(), left)
+        };
+        assert_eq!(take(), ((PART, PART, false), Left::Something));
+        assert!(!mailbox.close(CloseReason::Lost).announce, "it is in line");
+        assert_eq!(take(), ((1, PART, true), Left::Nothing));
+    }
+
+    #[test]
+    fn what_is_left_counts_as_much_as_before() {
+        let mailbox = mailbox();
+        for _ in 0..1_000 / LEAST_COST {
+            assert!(mailbox.post(Way::Reliable, bytes(0)).is_ok());
+        }
+        mailbox.take_part(|_| 0);
+        assert!(mailbox.post(Way::Reliable, bytes(1_000)).is_ok());
+        assert!(mailbox.post(Way::Reliable, bytes(1)).is_err());
+    }
+
+    /// The reliable stream has no gap: nothing follows what was refused and led to the end.
+    #[test]
+    fn t13_nothing_is_taken_behind_the_end() {
+        let mailbox = mailbox();
+        assert!(mailbox.post(Way::Reliable, bytes(900)).is_ok());
+        mailbox.take_part(|_| 900);
+        assert_eq!(mailbox.post(Way::Reliable, bytes(200)), Err(Unposted::Full(bytes(200))));
+        mailbox.close(CloseReason::SlowConsumer);
+        mailbox.set_unwritten(0);
+        for delivery in [Delivery::Reliable, Delivery::Unreliable] {
+            let posted = mailbox.post(delivery.into(), bytes(1));
+            assert_eq!(posted, Err(Unposted::Closing(bytes(1))));
+        }
     }
 }

@@ -13,7 +13,7 @@ use net_rtc::{DroppedCounter, Gauge};
 use crate::event::Way;
 use crate::events::Events;
 use crate::inspector::Inspector;
-use crate::mailbox::{Mailbox, Posted};
+use crate::mailbox::{Mailbox, Posted, Unposted};
 use crate::stats::{Counters, Refusals, add};
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
@@ -131,6 +131,16 @@ impl Shared {
         self.posts.pop()
     }
 
+    /// Puts a mailbox back in line that has more than was taken.
+    pub(crate) fn post_again(&self, id: PeerId) {
+        self.posts.push(id);
+    }
+
+    /// Whether a mailbox is not empty.
+    pub(crate) fn has_posts(&self) -> bool {
+        !self.posts.is_empty()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(SeqCst)
     }
@@ -155,9 +165,11 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
     }
 
-    /// The loop has ended and everything it had is free.
+    /// The loop has ended and everything it had is free. A loop that had to stop before its time
+    /// has left peers behind, and their lives end here.
     pub(crate) fn stopped(&self) {
         self.stopped.store(true, SeqCst);
+        self.ids().into_iter().for_each(|id| self.closed(id, CloseReason::Shutdown));
         self.events.finish();
     }
 
@@ -171,7 +183,10 @@ impl Shared {
                 false => SendError::NoSuchPeer(message),
             });
         };
-        let posted = entry.mailbox.post(way, message).map_err(SendError::Full)?;
+        let posted = entry.mailbox.post(way, message).map_err(|unposted| match unposted {
+            Unposted::Full(message) => SendError::Full(message),
+            Unposted::Closing(message) => SendError::NoSuchPeer(message),
+        })?;
         self.posted(id, &entry, posted);
         Ok(())
     }
@@ -193,5 +208,67 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("stats", &self.counters.snapshot()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::time::Instant;
+
+    use net_ws::{Input, Output, Socket};
+
+    use super::*;
+    use crate::{Admission, Delivery, Request};
+
+    fn info() -> PeerInfo {
+        let (now, config) = (Instant::now(), net_ws::Config::default());
+        let client = Socket::connect(now, config.clone(), "a", "/").unwrap();
+        let mut server = Socket::accept(now, config);
+        server.handle_input(now, Input::Bytes(client.outgoing()));
+        let Output::Upgraded(head) = server.poll_output() else { panic!("not upgraded") };
+        let request = Request::new(([198, 51, 100, 1], 5_000).into(), None, head);
+        PeerInfo::new(&request, Admission::default())
+    }
+
+    #[test]
+    fn t67_after_a_million_opens_a_stale_id_reaches_nobody() {
+        const OPENS: u64 = 1_000_000;
+        let config = Config::default();
+        let wakes = Arc::new(AtomicU32::new(0));
+        let counter = wakes.clone();
+        let shared = Shared::new(&config, move || _ = counter.fetch_add(1, SeqCst));
+        let entry = Arc::new(Entry::new(&config, info(), Gauge::default()));
+        for number in 0..OPENS {
+            let id = PeerId::from(number);
+            shared.opened(id, entry.clone());
+            if let Some(stale) = number.checked_sub(1 + number % 5_000) {
+                let sent = shared.send(Delivery::Reliable.into(), stale.into(), Bytes::new());
+                assert_eq!(sent, Err(SendError::NoSuchPeer(Bytes::new())));
+            }
+            shared.closed(id, CloseReason::Lost);
+            if number % 1_000 == 0 {
+                shared.events.pop_all();
+            }
+        }
+        shared.events.pop_all();
+        assert!(!shared.has_posts() && wakes.load(SeqCst) == 0, "the loop hears of none of it");
+        assert!(shared.ids().is_empty());
+        assert_eq!(shared.counters.snapshot().opened, OPENS);
+        let known = (0..OPENS).filter(|id| shared.events.close_reason((*id).into()).is_some());
+        assert_eq!(known.count(), 4_096);
+    }
+
+    #[test]
+    fn t64_a_loop_that_had_to_stop_ends_every_life() {
+        let shared = Shared::new(&Config::default(), || {});
+        let entry = Entry::new(&Config::default(), info(), Gauge::default());
+        shared.opened(7.into(), Arc::new(entry));
+        shared.stopped();
+        let events = shared.events.pop_all();
+        assert_eq!(events, [crate::Event::Open(7.into()), crate::Event::Closed(7.into())]);
+        assert!(shared.events.is_finished());
+        let sent = shared.send(Delivery::Reliable.into(), 7.into(), "who?".into());
+        assert_eq!(sent, Err(SendError::Stopped("who?".into())));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use net_rtc::{Dropped, DroppedCounter};
 
@@ -28,6 +29,13 @@ pub struct Stats {
     pub datagrams_sent: u64,
     /// Datagrams that the system did not take, for example because its buffer was full.
     pub datagrams_unsent: u64,
+    /// Datagrams that the system dropped on arrival, because the loop did not keep up and its
+    /// buffer was full. Known on Linux only, and with the next datagram after the loss, at most
+    /// once a second.
+    pub datagrams_overflowed: u64,
+    /// The longest turn of the loop, by the clock on the wall. It works for 4 ms at a time; a
+    /// much longer turn says that the machine has too little time for the server.
+    pub longest_turn: Duration,
     /// Unreliable messages to peers that were dropped before they were sent, by cause;
     /// [`Dropped::total`] is the sum.
     pub unreliable_dropped: Dropped,
@@ -51,6 +59,8 @@ pub(crate) struct Counters {
     pub(crate) datagrams_received: AtomicU64,
     pub(crate) datagrams_sent: AtomicU64,
     pub(crate) datagrams_unsent: AtomicU64,
+    pub(crate) datagrams_overflowed: AtomicU64,
+    longest_turn_ns: AtomicU64,
     pub(crate) unreliable_dropped: DroppedCounter,
     pub(crate) events_dropped: AtomicU64,
     pub(crate) no_such_peer: AtomicU64,
@@ -72,12 +82,20 @@ impl Counters {
             datagrams_received: self.datagrams_received.load(Relaxed),
             datagrams_sent: self.datagrams_sent.load(Relaxed),
             datagrams_unsent: self.datagrams_unsent.load(Relaxed),
+            datagrams_overflowed: self.datagrams_overflowed.load(Relaxed),
+            longest_turn: Duration::from_nanos(self.longest_turn_ns.load(Relaxed)),
             unreliable_dropped: self.unreliable_dropped.read(),
             events_dropped: self.events_dropped.load(Relaxed),
             no_such_peer: self.no_such_peer.load(Relaxed),
             too_large: self.too_large.load(Relaxed),
             full: self.full.load(Relaxed),
         }
+    }
+
+    /// Notes how long a turn of the loop took.
+    pub(crate) fn note_turn(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_turn_ns.fetch_max(ns, Relaxed);
     }
 
     /// Counts a message that was not taken.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net::Delivery;
@@ -172,6 +172,13 @@ impl Agent {
     /// Closes the peer connection, as `pc.close()` does.
     pub fn close_channel(&mut self, now: Instant) {
         self.endpoint.close(now, &());
+        self.drain(now);
+    }
+
+    /// Does not blame the server for a time in which both were asleep.
+    pub fn excuse(&mut self, now: Instant, away: Duration) {
+        self.websocket.excuse(now, away);
+        self.endpoint.excuse(now, away);
         self.drain(now);
     }
 

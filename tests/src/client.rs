@@ -41,7 +41,17 @@ impl Client {
     /// # Errors
     /// If the server cannot be reached or refuses.
     pub fn connect(server: SocketAddr) -> io::Result<Client> {
-        let mut client = Client::begin(server, Manners::Good)?;
+        Client::connect_to(server, "/")
+    }
+
+    /// The same, and asks for this path.
+    ///
+    /// # Errors
+    /// As of [`connect`](Client::connect).
+    pub fn connect_to(server: SocketAddr, path: &str) -> io::Result<Client> {
+        let tcp = TcpStream::connect(server)?;
+        let udp = UdpSocket::bind((tcp.local_addr()?.ip(), 0))?;
+        let mut client = Client::asking(tcp, udp, path, Manners::Good)?;
         match client.next(Duration::from_secs(10)) {
             Some(News::Open) => Ok(client),
             Some(News::Closed(code, words)) => Err(io::Error::other(format!("{code} {words}"))),
@@ -64,6 +74,10 @@ impl Client {
     /// # Errors
     /// If the sockets are not to be had.
     pub fn over(tcp: TcpStream, udp: UdpSocket, manners: Manners) -> io::Result<Client> {
+        Client::asking(tcp, udp, "/", manners)
+    }
+
+    fn asking(tcp: TcpStream, udp: UdpSocket, path: &str, manners: Manners) -> io::Result<Client> {
         tcp.set_nodelay(true)?;
         tcp.set_nonblocking(true)?;
         udp.set_nonblocking(true)?;
@@ -71,7 +85,7 @@ impl Client {
         watch(&poll, tcp.as_raw_fd(), Token(0))?;
         watch(&poll, udp.as_raw_fd(), Token(1))?;
         let local = udp.local_addr()?;
-        let agent = Agent::new(Instant::now(), local, "/", manners, None);
+        let agent = Agent::new(Instant::now(), local, path, manners, None);
         Ok(Client { agent, tcp, udp, local, poll, news: VecDeque::new() })
     }
 

@@ -37,6 +37,12 @@ impl Program {
         self.address
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -38,7 +38,7 @@ fn assert_says(refusal: &Refusal, stage: Stage, cause: &str, setting: &str) {
 }
 
 #[test]
-fn no_check_arrives() {
+fn t31_no_check_arrives() {
     let mut world = World::new(1, Config::default());
     world.join(Manners::Unreachable);
     world.run(20 * SECOND);
@@ -87,7 +87,7 @@ fn a_client_that_leaves_while_it_waits() {
 }
 
 #[test]
-fn no_answer() {
+fn t30_no_answer() {
     let mut world = World::new(1, Config::default());
     world.join(Manners::Silent);
     world.run(11 * SECOND);

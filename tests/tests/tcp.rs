@@ -88,11 +88,9 @@ fn t07_the_goodbye_is_not_lost_while_the_frame_is_on_its_way() {
     let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
     tcp.set_read_timeout(Some(SOON)).unwrap();
     tcp.write_all(REQUEST.as_bytes()).unwrap();
-    // 16 MiB are announced, and a part of them comes.
-    tcp.write_all(b"\x82\xff\0\0\0\0\x01\0\0\0\x01\x02\x03\x04").unwrap();
-    for _ in 0..64 {
-        tcp.write_all(&[0; 65_536]).unwrap();
-    }
+    let head = b"\x82\xff\0\0\0\0\0\x04\0\0\x01\x02\x03\x04"; // 256 KiB
+    tcp.write_all(head).unwrap();
+    tcp.write_all(&[0; 65_536]).unwrap();
     let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
     while !heard.windows(4).any(|four| matches!(four, [0x88, _, 0x03, 0xf1])) {
         match tcp.read(&mut buffer).unwrap() {
@@ -100,6 +98,11 @@ fn t07_the_goodbye_is_not_lost_while_the_frame_is_on_its_way() {
             count => heard.extend_from_slice(&buffer[..count]),
         }
     }
+    // The server goes on reading, up to our goodbye.
+    tcp.write_all(&[0; 3 * 65_536]).unwrap();
+    tcp.write_all(b"\x88\x82\0\0\0\0\x03\xf1").unwrap();
+    assert_eq!(tcp.read(&mut buffer).unwrap(), 0);
+    assert!(tcp.take_error().unwrap().is_none(), "no reset");
 }
 
 #[test]

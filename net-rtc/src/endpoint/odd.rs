@@ -41,6 +41,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.peers[self.slots[key]].1.dtls_version()
     }
 
+    /// Closes its channel, and nothing else.
+    pub(crate) fn close_channel(&mut self, now: Instant, key: &K) {
+        let slot = self.slots[key];
+        self.with_peer(slot, |peer, out| peer.close_channel(now, out));
+    }
+
     /// Opens another channel and sends on it, as only an odd peer does.
     pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];

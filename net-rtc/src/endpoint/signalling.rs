@@ -144,7 +144,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     fn insert(&mut self, now: Instant, key: K, peer: Peer) -> usize {
-        let slot = self.peers.insert((key.clone(), peer));
+        let slot = self.peers.insert((key.clone(), Box::new(peer)));
         self.slots.insert(key, slot);
         self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
         slot

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::street::{Browser, MS, ONE_WAY, Street, TICK};
 use super::{Talk, talk};
+use crate::datagram::is_check;
 use crate::{CloseReason, DataPlane, Event};
 
 /// Which ways are out.
@@ -74,6 +75,20 @@ fn t55_after_ten_seconds_only_probes_are_sent_and_the_return_is_noticed_at_once(
         let heard = street.houses[0].heard.iter().filter(|(at, _)| *at > back + 400 * MS);
         assert!(heard.count() > 90, "at the full rate again");
         assert_eq!(street.events.len(), 1);
+    }
+}
+
+/// Neither says a word, and the browser makes its checks.
+#[test]
+fn a_page_and_a_server_that_are_silent_live_on() {
+    for browser in [Browser::Chromium, Browser::Firefox] {
+        let mut street = Street::with(browser);
+        let sent = street.sent.len();
+        street.run(120_000 * MS);
+        assert_eq!(street.events.len(), 1, "{:?}", street.events);
+        let probes = street.sent[sent..].iter().filter(|(_, t)| !is_check(&t.contents)).count();
+        println!("{browser:?}: {probes} datagrams but answers to checks in two minutes");
+        assert!((10..40).contains(&probes), "{probes}");
     }
 }
 

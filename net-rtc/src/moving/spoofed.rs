@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::street::{Browser, MS, Street, TICK, address};
 use super::{Talk, silence, talk};
 use crate::record::is_protected;
+use crate::{CloseReason, Event};
 
 const ATTACKER: &str = "203.0.113.66:666";
 
@@ -53,6 +54,25 @@ fn t38_a_replayed_check_moves_nothing() {
             let down = silence(from, street.houses[0].heard.iter().map(|(at, _)| *at));
             assert!(down <= TICK + MS, "{down:?}");
         }
+    }
+}
+
+/// From where the peer was, and from elsewhere.
+#[test]
+fn t38_replayed_checks_do_not_put_off_the_end() {
+    for from in ["198.51.100.1:5000", ATTACKER] {
+        let mut street = Street::with(Browser::Chromium);
+        talk(&mut street, Talk::Both, 60);
+        let checks = captured(&street, is_request);
+        let gone = street.now;
+        street.houses[0].dark = [0, 1].map(|_| Some(gone..gone + 60_000 * MS));
+        for round in 0..60 {
+            street.inject(address(from), &checks[round % checks.len()]);
+            street.run(500 * MS);
+        }
+        let (at, _, event) = street.events.last().unwrap();
+        assert_eq!(*event, Event::Closed(CloseReason::Lost));
+        assert!(*at - gone <= 20_100 * MS, "{:?}", *at - gone);
     }
 }
 

@@ -27,9 +27,13 @@ pub(crate) struct Pair {
     pub(super) flying: VecDeque<(Instant, Transmit)>,
     sent: usize,
     pub(crate) loss: Loss,
+    /// Whether nothing reaches the client any more.
+    pub(crate) is_deaf: bool,
+    /// What either side has sent, lost or not.
+    pub(crate) log: Vec<Transmit>,
 }
 
-pub(super) fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
@@ -49,7 +53,16 @@ impl Pair {
     pub(crate) fn with(server: Config, client: Config) -> Pair {
         let (server, client) = (side(server), side(client));
         let (flying, loss): (_, Loss) = (VecDeque::new(), |_, _| false);
-        Pair { now: Instant::now(), server, client, flying, sent: 0, loss }
+        Pair {
+            now: Instant::now(),
+            server,
+            client,
+            flying,
+            sent: 0,
+            loss,
+            is_deaf: false,
+            log: Vec::new(),
+        }
     }
 
     /// Exchanges offer and answer, no more.
@@ -79,6 +92,20 @@ impl Pair {
         pair.server.events.clear();
         pair.client.events.clear();
         pair
+    }
+
+    /// Somebody sends the server a datagram, from wherever.
+    pub(crate) fn inject(&mut self, source: SocketAddr, contents: &[u8]) {
+        let destination = address(SERVER);
+        let datagram = Input::Datagram { source, destination, contents };
+        self.server.endpoint.handle_input(self.now, datagram);
+        self.poll();
+    }
+
+    /// Lengths of what was sent there.
+    pub(crate) fn sent_to(&self, to: SocketAddr, is: impl Fn(&[u8]) -> bool) -> Vec<usize> {
+        let there = self.log.iter().filter(|sent| sent.destination == to && is(&sent.contents));
+        there.map(|sent| sent.contents.len()).collect()
     }
 
     pub(crate) fn run(&mut self, time: Duration) {
@@ -126,7 +153,11 @@ impl Pair {
                     Output::Event(_, event) => side.events.push(event),
                     Output::Transmit(transmit) => {
                         self.sent += 1;
-                        if !(self.loss)(self.sent, &transmit.contents) {
+                        self.log.push(transmit.clone());
+                        let is_known =
+                            [SERVER, CLIENT].map(address).contains(&transmit.destination);
+                        let is_lost = self.is_deaf && transmit.destination == address(CLIENT);
+                        if is_known && !is_lost && !(self.loss)(self.sent, &transmit.contents) {
                             self.flying.push_back((self.now + ONE_WAY, transmit));
                         }
                     }

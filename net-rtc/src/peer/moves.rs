@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::{Peer, PeerOutput};
+use crate::allowance::Allowance;
 use crate::datagram::{is_check, is_request};
 use crate::plane::Heard;
 use crate::record::is_protected;
@@ -42,6 +43,8 @@ impl Peer {
             return Taken::Nothing;
         }
         self.silence.note(now, contents);
+        let paid = self.allowance.earn(way.remote, contents.len());
+        out.extend(paid.map(PeerOutput::Transmit));
         self.evidence.note(way.remote, contents);
         self.nomination.note(way, contents);
         let (before, begin) = (self.plane.lock().heard(), out.len());
@@ -115,6 +118,18 @@ impl Peer {
         }
     }
 
+    /// Sends what str0m wants to go this way, as far as there is leave. A check is answered where
+    /// it came from; all else goes where the peer is.
+    pub(super) fn emit(&mut self, way: Way, contents: Vec<u8>, out: &mut Vec<PeerOutput>) {
+        if is_check(&contents) {
+            return out.push(PeerOutput::Transmit(way.carry(contents)));
+        }
+        let way = self.whereabouts.lead(way);
+        self.settle_allowance();
+        let allowed = self.allowance.spend(way.carry(contents));
+        out.extend(allowed.map(PeerOutput::Transmit));
+    }
+
     /// Before the channel is open, a ClientHello from an address that no check has proved must
     /// not reach DTLS. Afterwards nothing must, from elsewhere, that is not encrypted.
     fn admits(&self, way: Way, input: &str0m::Input<'_>, contents: &[u8]) -> bool {
@@ -168,7 +183,10 @@ impl Peer {
         if nonce.is_some_and(|nonce| self.proves(nonce, way)) {
             return Taken::Proven;
         }
-        if self.whereabouts.is_elsewhere(way) && self.sources.probe(now, way.remote, Sign::Record) {
+        self.settle_allowance();
+        let is_proven = self.allowance.is_free() && !self.whereabouts.is_elsewhere(way);
+        let is_open = matches!(self.state, State::Open(_));
+        if is_open && !is_proven && self.sources.probe(now, way.remote, Sign::Record) {
             self.probe(now, way, out);
         }
         Taken::Heard
@@ -180,11 +198,19 @@ impl Peer {
         let proven = self.whereabouts.answered(nonce, way).is_some();
         if proven {
             self.sources.prove(way.remote);
+            self.allowance.prove();
         }
         if let Some(before) = before.filter(|before| proven && *before != way) {
             debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
         }
         proven
+    }
+
+    /// Once the channel is open, the peer may be where DTLS went.
+    fn settle_allowance(&mut self) {
+        if let Some(here) = self.whereabouts.here() {
+            self.allowance.settle(here.remote);
+        }
     }
 
     /// Sends a probe this way, and nothing else.
@@ -194,10 +220,13 @@ impl Peer {
             return;
         }
         let begin = out.len();
-        if let Err(error) = self.rtc.handle_input(str0m::Input::Timeout(now)) {
-            return self.fail(error, out);
+        // How much goes there is for `Sources` to say.
+        let allowance = std::mem::replace(&mut self.allowance, Allowance::Free);
+        match self.rtc.handle_input(str0m::Input::Timeout(now)) {
+            Ok(()) => self.drain(out),
+            Err(error) => self.fail(error, out),
         }
-        self.drain(out);
+        self.allowance = allowance;
         for output in &mut out[begin..] {
             if let PeerOutput::Transmit(transmit) = output
                 && !is_check(&transmit.contents)

@@ -7,6 +7,7 @@ use str0m::crypto::dtls::ProtocolVersion;
 use super::{Peer, PeerOutput};
 use crate::plane::packet::Builder;
 use crate::stack::unreliable;
+use crate::state::State;
 
 impl Peer {
     pub(crate) fn lose(&mut self, kind: u8) {
@@ -34,6 +35,14 @@ impl Peer {
             ProtocolVersion::DTLS1_3 => Some(13),
             _ => None,
         }
+    }
+
+    /// What a page does by `channel.close()`: RE-CONFIG (RFC 6525).
+    pub(crate) fn close_channel(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        if let State::Open(channel) = self.state {
+            self.rtc.direct_api().close_data_channel(channel);
+        }
+        self.step(now, out);
     }
 
     pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {

@@ -12,6 +12,15 @@ const MESSAGES: usize = 2;
 /// No honest peer cuts a message smaller than this, in bytes, but for its last piece.
 const SMALLEST: usize = 256;
 
+/// What a piece costs beside its bytes.
+const PIECE: usize = 2 * size_of::<Piece>() + 16;
+
+/// Most memory that pieces can take, where messages have so many bytes.
+pub(super) fn most_memory(message_bytes: usize) -> usize {
+    let each = message_bytes.saturating_add((message_bytes / SMALLEST + 2).saturating_mul(PIECE));
+    each.saturating_mul(MESSAGES)
+}
+
 /// Pieces in the order of their TSNs; those of one message have consecutive ones
 /// (RFC 9260 §6.9).
 #[derive(Debug)]

@@ -131,6 +131,7 @@ impl Engaged {
             self.control(now, &mut draft.builder, false);
         }
         self.finish(now, draft);
+        self.copies.rest(now);
         !self.packets.is_empty()
     }
 
@@ -170,6 +171,11 @@ impl Engaged {
             ours: self.sender.next().since(self.local.next) as u32,
             theirs: self.receiver.highest().since(self.local.cumulative) as u32,
         }
+    }
+
+    /// The last TSN that the peer has sent.
+    pub(super) fn heard(&self) -> Tsn {
+        self.receiver.highest()
     }
 
     /// What must be said for SCTP to go on.

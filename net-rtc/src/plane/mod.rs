@@ -12,6 +12,7 @@ mod catch_up;
 mod draft;
 mod engaged;
 mod flight;
+mod held;
 mod opening;
 mod pace;
 pub(crate) mod packet;
@@ -39,7 +40,9 @@ use log::{debug, warn};
 
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
+use self::held::Room;
 use self::opening::Opening;
+use self::packet::kind;
 pub(crate) use self::passage::Passage;
 use self::probe::Probes;
 use self::shift::Shift;
@@ -47,6 +50,15 @@ use self::watch::Watch;
 use crate::path::Gauge;
 use crate::snap::Inits;
 use crate::{Config, DataPlane};
+
+/// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
+/// plane, or by the SCTP that a peer may have carry it instead.
+pub(crate) fn most_memory(config: &Config) -> usize {
+    let engaged = [assembly::most_memory(config.message_bytes), sender::MEMORY, repair::MEMORY];
+    let plain = [Room::of(config).memory(), config.sctp_bytes, config.message_bytes];
+    let sum = |parts: [usize; 3]| parts.into_iter().fold(0, usize::saturating_add);
+    sum(engaged).max(sum(plain))
+}
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
 #[derive(Debug)]
@@ -94,6 +106,8 @@ enum Stage {
 pub(crate) enum Fault {
     /// The peer did what no honest one does.
     Offence(&'static str),
+    /// The peer ends the association in order (RFC 9260 §9.2).
+    Shutdown,
     /// DTLS did not take a packet.
     Dtls(String),
 }
@@ -272,6 +286,9 @@ impl Plane {
 
     fn inward(&mut self, packet: &[u8]) -> Passage {
         let passage = self.understand(packet);
+        if packet::chunks(packet).any(|chunk| chunk.kind == kind::SHUTDOWN) {
+            self.fault.get_or_insert(Fault::Shutdown);
+        }
         self.look_back();
         passage
     }
@@ -308,6 +325,7 @@ impl Plane {
             let ahead = engaged.ahead();
             self.shift.ours = self.shift.ours.wrapping_add(ahead.ours);
             self.shift.theirs = self.shift.theirs.wrapping_add(ahead.theirs);
+            self.watch.resume(engaged.heard());
             self.stage = Stage::Plain(Some(engaged.catch_up(self.now)));
             self.gauge.set_path(None, None, 0.0, 0, 0);
         }

@@ -14,6 +14,9 @@ const PACKETS: u32 = 8;
 /// Above this share of lost packets one copy is not enough.
 const HEAVY: f32 = 0.07;
 
+/// Most memory that all of it can take: what a packet holds, in small chunks.
+pub(super) const MEMORY: usize = PACKETS as usize * 4 * 1024;
+
 /// By how many packets a copy comes after its chunk. Against chance the next packet will do;
 /// against runs of loss the copy must be far enough away not to be in the same run.
 const NEXT: &[u32] = &[1];
@@ -55,6 +58,16 @@ impl Copies {
                 && (lossy || kept.piece.wish == Wish::Always)
         };
         self.kept.iter().filter(rides).map(|kept| (kept.tsn, &kept.piece))
+    }
+
+    /// Forgets what is too old to ride again, and the memory that it took.
+    pub(super) fn rest(&mut self, now: Instant) {
+        while self.kept.front().is_some_and(|kept| now > kept.left + KEPT) {
+            self.kept.pop_front();
+        }
+        if self.kept.is_empty() {
+            self.kept = VecDeque::new();
+        }
     }
 
     fn forget(&mut self, now: Instant, packet: u32) {

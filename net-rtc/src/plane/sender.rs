@@ -17,6 +17,8 @@ use super::witness::Witness;
 
 /// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
 const FLIGHTS: usize = 4_096;
+/// Most memory that they can take.
+pub(super) const MEMORY: usize = FLIGHTS * size_of::<Flight>();
 /// A TSN is given up when later ones have arrived and it is older than one and a half round
 /// trips and this.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -87,12 +89,12 @@ impl Sender {
     pub(crate) fn send(&mut self, now: Instant, bytes: usize, kept: bool) -> Tsn {
         let tsn = self.next;
         self.next = tsn.plus(1);
-        self.flights.push_back(Flight::new(now, self.packet, bytes, kept));
-        if self.flights.len() > FLIGHTS {
+        if self.flights.len() >= FLIGHTS {
             // A peer that never answers: what it does not know of is forgotten.
             self.flights.pop_front();
             self.settled = self.settled.saturating_sub(1);
         }
+        self.flights.push_back(Flight::new(now, self.packet, bytes, kept));
         tsn
     }
 

@@ -1,11 +1,14 @@
 //! What of the configuration the plane goes by.
 
+use super::held::Room;
 use crate::{Channels, Config, Congestion, Repair};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) channels: Channels,
     pub(super) message_bytes: usize,
+    /// What plain SCTP may have to hold.
+    pub(super) room: Room,
     pub(super) congestion: Congestion,
     /// In bits a second.
     pub(super) least_rate: u32,
@@ -35,6 +38,7 @@ impl Settings {
         Settings {
             channels,
             message_bytes,
+            room: Room::of(config),
             congestion,
             least_rate,
             most_rate,

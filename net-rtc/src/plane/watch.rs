@@ -13,6 +13,7 @@ use self::peer::Peer;
 use self::twice::Twice;
 use super::Passage;
 use super::engaged::{Engaged, Local};
+use super::held::Held;
 use super::packet::{
     Builder, Chunk, Data, HEADER, Header, Init, Sack, chunks, dcep, flag, forward_tsn, kind,
     protocol,
@@ -43,6 +44,7 @@ pub(super) struct Watch {
     stream: Option<u16>,
     peer: Peer,
     receiver: Option<Receiver>,
+    held: Option<Held>,
     handshakes: u32,
     greeting: Greeting,
     twice: Twice,
@@ -58,6 +60,7 @@ impl Watch {
             stream: None,
             peer: Peer::Unknown,
             receiver: None,
+            held: None,
             handshakes: 0,
             greeting: Greeting::default(),
             twice: Twice::default(),
@@ -72,6 +75,7 @@ impl Watch {
             return None;
         }
         let receiver = self.receiver.take()?;
+        self.held = None;
         let cumulative = receiver.contiguous_from(peer.first.minus(1));
         let local = Local::new(next, cumulative);
         Some(Engaged::new(now, self.settings, header, stream, receiver, local))
@@ -96,7 +100,7 @@ impl Watch {
     pub(super) fn introduce(&mut self, inits: &Inits) {
         let Some((ours, theirs)) = init_of(&inits.ours).zip(init_of(&inits.theirs)) else { return };
         self.next = Some(ours.first);
-        self.receiver = Some(Receiver::new(theirs.first.minus(1), self.settings.message_bytes));
+        self.begin(theirs.first);
         self.peer = Peer::Settled(theirs);
         let header = Header { source: PORT, destination: PORT, tag: theirs.tag };
         self.header = Some(header);
@@ -169,6 +173,18 @@ impl Watch {
         })
     }
 
+    /// The peer begins with this TSN.
+    fn begin(&mut self, first: Tsn) {
+        let before = first.minus(1);
+        self.receiver = Some(Receiver::new(before, self.settings.message_bytes));
+        self.resume(before);
+    }
+
+    /// SCTP has everything up to there.
+    pub(super) fn resume(&mut self, before: Tsn) {
+        self.held = Some(Held::new(self.settings.room, before));
+    }
+
     fn sends(&mut self, chunk: &Chunk<'_>) {
         let Some(data) = Data::parse(chunk) else { return };
         let after = data.tsn.plus(1);
@@ -184,7 +200,7 @@ impl Watch {
         };
         let Some(init) = Init::parse(chunk) else { return Ok(Passage::Pass) };
         if before != Some(init) {
-            self.receiver = Some(Receiver::new(init.first.minus(1), self.settings.message_bytes));
+            self.begin(init.first);
         }
         self.peer = match chunk.kind {
             kind::INIT_ACK => Peer::Settled(init),
@@ -210,14 +226,18 @@ impl Watch {
                 self.twice.note(data.tsn);
             }
         }
-        Ok(())
+        self.held.as_mut().map_or(Ok(()), |held| held.insert(&data))
     }
 
     fn skips(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
-        match (forward_tsn(chunk), &mut self.receiver) {
-            (Some(tsn), Some(receiver)) => receiver.on_forward(tsn).map_err(Offence::words),
-            _ => Ok(()),
+        let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
+        if let Some(receiver) = &mut self.receiver {
+            receiver.on_forward(tsn).map_err(Offence::words)?;
         }
+        if let Some(held) = &mut self.held {
+            held.forward(tsn);
+        }
+        Ok(())
     }
 
     fn count_handshake(&mut self) -> Result<(), &'static str> {

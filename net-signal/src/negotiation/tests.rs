@@ -1,7 +1,5 @@
 //! What a negotiation makes of what clients send.
 
-use std::time::Duration;
-
 use super::*;
 use crate::ParseError;
 

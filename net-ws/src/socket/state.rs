@@ -1,6 +1,6 @@
 //! The life of a socket.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tungstenite::handshake::server::Response;
@@ -64,6 +64,8 @@ pub(super) struct Live {
     pub(super) decoder: Decoder,
     /// When the last byte was received.
     pub(super) heard: Instant,
+    /// Until when silence is not the peer's fault.
+    pub(super) excused: Instant,
     /// When the last ping was sent.
     pub(super) pinged: Option<Instant>,
     /// The newest ping that could not be answered for want of room.
@@ -72,7 +74,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn dead_at(&self, config: &Config) -> Instant {
-        later(self.heard, config.dead_after)
+        later(self.heard.max(self.excused), config.dead_after)
     }
 
     fn ping_at(&self, config: &Config) -> Instant {
@@ -92,6 +94,18 @@ impl State {
             | State::Flushing { deadline, .. } => Some(*deadline),
             State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
             State::Ending { .. } | State::Finished => None,
+        }
+    }
+
+    /// Moves the deadline of a state that has one.
+    pub(super) fn put_off(&mut self, time: Duration) {
+        match self {
+            State::Upgrading { deadline, .. }
+            | State::Held { deadline, .. }
+            | State::Asking { deadline, .. }
+            | State::Closing { deadline, .. }
+            | State::Flushing { deadline, .. } => *deadline = later(*deadline, time),
+            State::Open(_) | State::Ending { .. } | State::Finished => {}
         }
     }
 

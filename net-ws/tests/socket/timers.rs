@@ -80,9 +80,31 @@ fn any_byte_is_life_and_so_is_an_excuse() {
     assert_eq!(frames(&written(start, &mut server, 100)), [(0x89, vec![])]);
     server.excuse_silence(start + secs(40.0));
     server.handle_input(start + secs(50.0), Input::Timeout);
-    assert_eq!(drain(&mut server), (vec![], Some(start + secs(55.0))));
+    assert_eq!(drain(&mut server), (vec![], Some(start + secs(65.0))));
+    assert_eq!(frames(&written(start, &mut server, 100)), [(0x89, vec![])], "it hears of us");
     server.handle_input(start + secs(50.0), Input::Bytes(b""));
-    assert_eq!(drain(&mut server).1, Some(start + secs(55.0)));
+    assert_eq!(drain(&mut server).1, Some(start + secs(65.0)));
+    server.handle_input(start + secs(74.0), Input::Timeout);
+    assert_eq!(drain(&mut server), (vec![], Some(start + secs(75.0))));
+}
+
+#[test]
+fn t69_a_stop_puts_every_deadline_off() {
+    let start = Instant::now();
+    let mut upgrading = Socket::accept(start, Config::default());
+    upgrading.excuse(start + secs(60.0), secs(60.0));
+    assert_eq!(drain(&mut upgrading), (vec![], Some(start + secs(65.0))));
+    let mut open = open_server(start, Config::default());
+    open.excuse(start + secs(60.0), secs(60.0));
+    open.handle_input(start + secs(94.0), Input::Timeout);
+    assert_eq!(drain(&mut open), (vec![], Some(start + secs(95.0))));
+    open.handle_input(start + secs(95.0), Input::Timeout);
+    assert_eq!(drain(&mut open).0, [Output::Closed(CloseReason::Dead), Output::Finished]);
+    let mut closing = open_server(start, Config::default());
+    closing.close(start, 1000, "");
+    drain(&mut closing);
+    closing.excuse(start + secs(60.0), secs(60.0));
+    assert_eq!(drain(&mut closing), (vec![], Some(start + secs(62.0))));
 }
 
 #[test]

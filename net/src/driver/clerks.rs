@@ -43,6 +43,11 @@ impl Clerks {
         self.questions.try_send(question).map_err(|_| NoVerdict::Busy)
     }
 
+    /// Whether a verdict has come.
+    pub(super) fn has_verdicts(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
     /// A verdict that has come.
     pub(super) fn next(&self) -> Option<(ConnectionId, Result<Verdict, NoVerdict>)> {
         self.verdicts.pop()

@@ -1,12 +1,17 @@
 //! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
 
 mod addresses;
+mod budget;
 mod clerks;
+mod datagrams;
+mod patience;
 mod sockets;
 mod streams;
 mod turn;
+mod udp;
 
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 
@@ -39,9 +44,21 @@ pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Started
         Driver::new(poll, sockets, config, shared.clone(), clerks).map_err(BindError::Loop)?;
     thread::Builder::new()
         .name(format!("net {local}"))
-        .spawn(move || driver.run())
+        .spawn(move || run(driver))
         .map_err(BindError::Loop)?;
     Ok(Started { shared, local, announced })
+}
+
+/// Runs the loop to its end. A panic in one connection ends that connection, see
+/// [`Hub`](crate::hub::Hub); any other ends the server, and the application hears so.
+fn run(driver: Driver) {
+    let shared = driver.shared().clone();
+    // What may be left half done is the driver's own, and that is gone afterwards; the port is
+    // free before the queue says that all is over.
+    if panic::catch_unwind(AssertUnwindSafe(|| driver.run())).is_err() {
+        log::error!("the loop has panicked, which ends the server and every connection");
+    }
+    shared.stopped();
 }
 
 fn wake(waker: &Waker) {

@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, Type};
+use mio::net::{TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+use socket2::{Domain, Protocol, Type};
 
 use super::addresses;
+use super::udp::Socket;
 use crate::{BindError, Config};
 
 /// How often another number is tried when any port will do and the UDP side of it is taken.
@@ -31,8 +35,8 @@ pub(crate) struct Sockets {
 
 /// A UDP socket, and who may use it.
 #[derive(Debug)]
-pub(crate) struct Udp {
-    pub(crate) socket: UdpSocket,
+pub(crate) struct Udp<S = Socket> {
+    pub(crate) socket: S,
     pub(crate) local: SocketAddr,
     pub(crate) admits: Admits,
 }
@@ -136,7 +140,8 @@ impl Sockets {
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server must not wait for the old one's connections to be forgotten. On
     // Windows the same option would let two servers share a port.
     #[cfg(unix)]
@@ -150,6 +155,21 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = std::net::TcpListener::from(socket);
     let local = listener.local_addr()?;
     Ok((TcpListener::from_std(listener), local))
+}
+
+/// Sets what a connection needs that was just accepted.
+///
+/// Messages leave at once. And the system gives up a connection that does not acknowledge what
+/// was sent for so long (`TCP_USER_TIMEOUT`, RFC 5482), also one that we have closed, which it
+/// would otherwise try to deliver for minutes: only Linux knows that.
+pub(super) fn prepare(tcp: &TcpStream, dead_after: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(tcp).set_tcp_user_timeout(Some(dead_after)) {
+        log::debug!("TCP_USER_TIMEOUT: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = dead_after;
+    tcp.set_nodelay(true)
 }
 
 /// The addresses that one address to listen on stands for.
@@ -182,7 +202,8 @@ fn beside_loopback(port: u16) -> Option<Udp> {
 
 impl Udp {
     fn bind(address: SocketAddr, admits: Admits) -> io::Result<Udp> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -193,6 +214,22 @@ impl Udp {
         socket.bind(&address.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let local = socket.local_addr()?;
-        Ok(Udp { socket: UdpSocket::from_std(socket), local, admits })
+        Ok(Udp { socket: Socket::new(socket), local, admits })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t16_the_system_gives_up_what_is_not_acknowledged() {
+        let (listener, address) = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (tcp, _) = listener.accept().unwrap();
+        prepare(&tcp, Duration::from_secs(35)).unwrap();
+        let told = SockRef::from(&tcp).tcp_user_timeout().unwrap();
+        assert_eq!(told, Some(Duration::from_secs(35)));
+        assert!(tcp.nodelay().unwrap());
     }
 }

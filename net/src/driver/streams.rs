@@ -2,15 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-
-use super::turn::FIRST_STREAM;
 use crate::PeerId;
 use crate::hub::{ConnectionId, Hub, Input};
 use crate::shared::Entry;
@@ -23,128 +17,187 @@ const SLICES: usize = 16;
 
 /// One TCP connection. mio tells only when something changes, so what it said last is kept.
 #[derive(Debug)]
-struct Stream {
-    tcp: TcpStream,
-    readable: bool,
-    writable: bool,
+struct Stream<T> {
+    tcp: T,
+    reading: Reading,
+    writing: Writing,
     peer: Option<(PeerId, Arc<Entry>)>,
 }
 
-/// All of them, and a line of those that can be read.
+/// ```text
+///   Empty --note--> InLine --no room--> PassedOver --opened--> InLine
+///     '<---read_next---'
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Nothing to read, until mio says so.
+    Empty,
+    /// It waits for its turn.
+    InLine,
+    /// There is something, and no room for it before it is open.
+    PassedOver,
+}
+
+/// ```text
+///   Free --part left--> InLine --write_next--> Free
+///     '--system full--> Blocked --note--> InLine
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    /// The system takes nothing, until mio says so.
+    Blocked,
+    /// The system takes something, as far as is known.
+    Free,
+    /// So it is, and a part waits for its turn.
+    InLine,
+}
+
+/// All of them, and lines of those that can be read and written.
 #[derive(Debug)]
-pub(super) struct Streams {
-    by_id: HashMap<ConnectionId, Stream>,
-    line: VecDeque<ConnectionId>,
+pub(super) struct Streams<T> {
+    by_id: HashMap<ConnectionId, Stream<T>>,
+    to_read: VecDeque<ConnectionId>,
+    to_write: VecDeque<ConnectionId>,
     buffer: Vec<u8>,
 }
 
-pub(super) fn token(id: ConnectionId) -> Token {
-    Token(id.0 as usize + FIRST_STREAM)
-}
-
-fn connection(token: Token) -> ConnectionId {
-    ConnectionId((token.0 - FIRST_STREAM) as u64)
-}
-
-impl Streams {
-    pub(super) fn new() -> Streams {
-        Streams { by_id: HashMap::new(), line: VecDeque::new(), buffer: vec![0; CHUNK] }
-    }
-
-    pub(super) fn insert(
-        &mut self,
-        registry: &Registry,
-        id: ConnectionId,
-        mut tcp: TcpStream,
-    ) -> io::Result<()> {
-        tcp.set_nodelay(true)?;
-        registry.register(&mut tcp, token(id), Interest::READABLE | Interest::WRITABLE)?;
-        self.by_id.insert(id, Stream { tcp, readable: false, writable: true, peer: None });
-        Ok(())
-    }
-
-    pub(super) fn remove(&mut self, registry: &Registry, id: ConnectionId) {
-        if let Some(mut stream) = self.by_id.remove(&id) {
-            // Both can fail only because the connection is gone, which is what is wanted.
-            _ = registry.deregister(&mut stream.tcp);
-            _ = stream.tcp.shutdown(Shutdown::Write);
+impl<T: Read + Write> Streams<T> {
+    pub(super) fn new() -> Streams<T> {
+        Streams {
+            by_id: HashMap::new(),
+            to_read: VecDeque::new(),
+            to_write: VecDeque::new(),
+            buffer: vec![0; CHUNK],
         }
+    }
+
+    pub(super) fn insert(&mut self, id: ConnectionId, tcp: T) {
+        let (reading, writing) = (Reading::Empty, Writing::Free);
+        self.by_id.insert(id, Stream { tcp, reading, writing, peer: None });
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        self.by_id.remove(&id).map(|stream| stream.tcp)
     }
 
     /// Ties a connection to its peer's mailbox, which wants to know what is unwritten.
     pub(super) fn opened(&mut self, connection: ConnectionId, id: PeerId, entry: Arc<Entry>) {
         if let Some(stream) = self.by_id.get_mut(&connection) {
             stream.peer = Some((id, entry));
-            // It may have been passed over while it was not open.
-            if stream.readable && !self.line.contains(&connection) {
-                self.line.push_back(connection);
+            if stream.reading == Reading::PassedOver {
+                stream.reading = Reading::InLine;
+                self.to_read.push_back(connection);
             }
         }
     }
 
-    /// Notes what mio says; what can be written now is written now.
-    pub(super) fn note(&mut self, event: &Event, now: Instant, hub: &mut Hub) {
-        let id = connection(event.token());
-        let Some(stream) = self.by_id.get_mut(&id) else { return };
-        if event.is_readable() && !stream.readable {
-            stream.readable = true;
-            self.line.push_back(id);
+    /// Notes that mio says something can be read.
+    pub(super) fn readable(&mut self, id: ConnectionId) {
+        if let Some(stream) = self.by_id.get_mut(&id)
+            && stream.reading == Reading::Empty
+        {
+            stream.reading = Reading::InLine;
+            self.to_read.push_back(id);
         }
-        if event.is_writable() {
-            stream.writable = true;
-            self.write(now, hub, id);
+    }
+
+    /// Notes that mio says something can be written.
+    pub(super) fn writable(&mut self, id: ConnectionId) {
+        if let Some(stream) = self.by_id.get_mut(&id)
+            && stream.writing == Writing::Blocked
+        {
+            stream.writing = Writing::InLine;
+            self.to_write.push_back(id);
         }
     }
 
     /// Whether a connection waits to be read.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.line.is_empty()
+    pub(super) fn awaits_reading(&self) -> bool {
+        !self.to_read.is_empty()
+    }
+
+    /// Whether a connection waits to be written.
+    pub(super) fn awaits_writing(&self) -> bool {
+        !self.to_write.is_empty()
     }
 
     /// Reads one chunk of the connection that has waited longest; false if none waits.
     pub(super) fn read_next(&mut self, now: Instant, hub: &mut Hub) -> bool {
-        let Some(id) = self.line.pop_front() else { return false };
-        let Some(stream) = self.by_id.get_mut(&id).filter(|_| hub.wants_read(id)) else {
+        let Some(id) = self.to_read.pop_front() else { return false };
+        let Some(stream) = self.by_id.get_mut(&id) else { return true };
+        if !hub.wants_read(id) {
+            stream.reading = Reading::PassedOver;
             return true;
-        };
+        }
+        stream.reading = Reading::Empty;
         match stream.tcp.read(&mut self.buffer) {
             Ok(0) => hub.handle_input(now, Input::End(id)),
             Ok(length) => {
-                self.line.push_back(id);
+                self.readable(id);
                 hub.handle_input(now, Input::Bytes(id, &self.buffer[..length]));
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => stream.readable = false,
-                io::ErrorKind::Interrupted => self.line.push_back(id),
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::Interrupted => self.readable(id),
                 _ => hub.handle_input(now, Input::End(id)),
             },
         }
         true
     }
 
-    /// Writes what a connection has to say, as far as the system takes it.
+    /// Writes a part of what a connection has to say; what is left waits in line.
     pub(super) fn write(&mut self, now: Instant, hub: &mut Hub, id: ConnectionId) {
-        let Some(stream) = self.by_id.get_mut(&id) else { return };
-        while stream.writable && !hub.outgoing(id).is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = hub.outgoing_vectored(id, &mut slices);
-            let written = match &slices[..count] {
-                [one] => stream.tcp.write(one), // a vectored write costs more
-                many => stream.tcp.write_vectored(many),
-            };
-            match written {
-                Ok(length) => hub.advance(now, id, length),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => stream.writable = false,
-                    io::ErrorKind::Interrupted => {}
-                    _ => {
-                        stream.writable = false;
-                        hub.handle_input(now, Input::End(id));
-                    }
-                },
+        if let Some(stream) = self.by_id.get_mut(&id)
+            && stream.writing == Writing::Free
+        {
+            let left = stream.write_part(now, hub, id);
+            stream.tell_unwritten(hub);
+            if left {
+                stream.writing = Writing::InLine;
+                self.to_write.push_back(id);
             }
         }
-        if let Some((peer, entry)) = &stream.peer {
+    }
+
+    /// Writes a part of the connection that has waited longest; false if none waits.
+    pub(super) fn write_next(&mut self, now: Instant, hub: &mut Hub) -> bool {
+        let Some(id) = self.to_write.pop_front() else { return false };
+        if let Some(stream) = self.by_id.get_mut(&id) {
+            stream.writing = Writing::Free;
+            self.write(now, hub, id);
+        }
+        true
+    }
+}
+
+impl<T: Write> Stream<T> {
+    /// Writes once; whether the system may take more of what is left.
+    fn write_part(&mut self, now: Instant, hub: &mut Hub, id: ConnectionId) -> bool {
+        if hub.outgoing(id).is_empty() {
+            return false;
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = hub.outgoing_vectored(id, &mut slices);
+        let written = match &slices[..count] {
+            [one] => self.tcp.write(one), // a vectored write costs more
+            many => self.tcp.write_vectored(many),
+        };
+        match written {
+            Ok(length @ 1..) => hub.advance(now, id, length),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writing = Writing::Blocked;
+            }
+            Ok(0) | Err(_) => {
+                self.writing = Writing::Blocked;
+                hub.handle_input(now, Input::End(id));
+            }
+        }
+        self.writing == Writing::Free && !hub.outgoing(id).is_empty()
+    }
+
+    fn tell_unwritten(&self, hub: &Hub) {
+        if let Some((peer, entry)) = &self.peer {
             entry.mailbox.set_unwritten(hub.unwritten(*peer));
         }
     }
@@ -152,22 +205,157 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
-    use mio::Poll;
+    use std::cell::RefCell;
+    use std::io::ErrorKind::{ConnectionReset, Interrupted, WouldBlock};
+    use std::rc::Rc;
 
     use super::*;
+    use crate::Config;
+    use crate::hub::Output;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    /// A connection that is as slow as can be: it gives and takes a byte at a time, and two
+    /// errors before each.
+    #[derive(Clone, Default)]
+    struct Slow(Rc<RefCell<Script>>);
+
+    #[derive(Default)]
+    struct Script {
+        gives: VecDeque<u8>,
+        taken: Vec<u8>,
+        reads: usize,
+        writes: usize,
+        ends: bool,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let mut script = self.0.borrow_mut();
+            script.reads += 1;
+            match (script.reads % 3, script.gives.is_empty(), script.ends) {
+                (_, true, true) => Err(ConnectionReset.into()),
+                (1, ..) => Err(Interrupted.into()),
+                (2, ..) | (_, true, _) => Err(WouldBlock.into()),
+                _ => {
+                    buffer[0] = script.gives.pop_front().expect("it is not empty");
+                    Ok(1)
+                }
+            }
+        }
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut script = self.0.borrow_mut();
+            script.writes += 1;
+            match script.writes % 3 {
+                1 => Err(Interrupted.into()),
+                2 => Err(WouldBlock.into()),
+                _ => {
+                    script.taken.push(bytes[0]);
+                    Ok(1)
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A hub with one connection over such a stream.
+    struct Bench {
+        now: Instant,
+        hub: Hub,
+        streams: Streams<Slow>,
+        id: ConnectionId,
+        slow: Slow,
+        dropped: bool,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let now = Instant::now();
+            let local = vec![([192, 0, 2, 1], 3000).into()];
+            let mut hub = Hub::new(Config::default(), local.clone(), local, Some(70));
+            let id = hub.accept(now, ([198, 51, 100, 1], 5000).into()).expect("there is room");
+            let (mut streams, slow) = (Streams::new(), Slow::default());
+            streams.insert(id, slow.clone());
+            Bench { now, hub, streams, id, slow, dropped: false }
+        }
+
+        /// Everything that can be done without another word of the system.
+        fn work(&mut self) {
+            loop {
+                while let Some(output) = self.output() {
+                    match output {
+                        Output::Write(id) => self.streams.write(self.now, &mut self.hub, id),
+                        Output::Drop(id) => self.dropped = self.streams.remove(id).is_some(),
+                        _ => {}
+                    }
+                }
+                let wrote = self.streams.write_next(self.now, &mut self.hub);
+                if !self.streams.read_next(self.now, &mut self.hub) && !wrote {
+                    return;
+                }
+            }
+        }
+
+        fn output(&mut self) -> Option<Output> {
+            Some(self.hub.poll_output()).filter(|output| !matches!(output, Output::Timeout(_)))
+        }
+
+        fn answer(&self) -> String {
+            String::from_utf8_lossy(&self.slow.0.borrow().taken).into_owned()
+        }
+    }
 
     #[test]
-    fn every_connection_sends_at_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let _client = std::net::TcpStream::connect(listener.local_addr().expect("bound"));
-        let (accepted, _) = listener.accept().expect("the client above");
-        accepted.set_nonblocking(true).expect("a socket");
-        let (poll, mut streams) = (Poll::new().expect("a poll"), Streams::new());
-        let (id, tcp) = (ConnectionId(0), TcpStream::from_std(accepted));
-        assert!(!tcp.nodelay().expect("a socket"), "the system's default");
-        streams.insert(poll.registry(), id, tcp).expect("a socket");
-        assert!(streams.by_id[&id].tcp.nodelay().expect("a socket"));
+    fn t70_one_byte_at_a_time_with_errors_between_gets_through() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().gives.extend(REQUEST);
+        for _ in 0..10_000 {
+            bench.streams.readable(bench.id);
+            bench.streams.writable(bench.id);
+            bench.work();
+        }
+        let answer = bench.answer();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.contains(r#""type":"offer""#), "the offer came behind it");
+        assert!(bench.hub.outgoing(bench.id).is_empty());
+        assert!(!bench.dropped);
+    }
+
+    #[test]
+    fn t70_a_wake_up_for_nothing_does_nothing() {
+        let mut bench = Bench::new();
+        bench.work();
+        assert_eq!(bench.slow.0.borrow().reads, 0, "nobody said that it can be read");
+        for _ in 0..1_000 {
+            bench.streams.readable(bench.id);
+            bench.streams.readable(bench.id);
+            bench.streams.writable(bench.id);
+            bench.work();
+        }
+        let script = bench.slow.0.borrow();
+        assert!(script.reads <= 2_000, "{} reads", script.reads);
+        assert_eq!(script.writes, 0);
+        drop(script);
+        // What mio says of a connection that is gone means nothing.
+        bench.streams.remove(bench.id);
+        bench.streams.readable(bench.id);
+        bench.streams.writable(bench.id);
+        bench.work();
+        assert!(!bench.streams.awaits_reading() && !bench.streams.awaits_writing());
+    }
+
+    #[test]
+    fn t70_an_error_is_the_end() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().ends = true;
+        bench.streams.readable(bench.id);
+        bench.work();
+        assert!(bench.dropped && bench.hub.is_empty());
     }
 }

@@ -1,36 +1,51 @@
 //! The loop: wait, take what came, do what is to be done.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use net_rtc::Dropped;
 
+use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
-use super::sockets::{Sockets, Udp};
+use super::datagrams::{Datagram, Datagrams, Received};
+use super::patience::Patience;
+use super::sockets::{Sockets, prepare};
 use super::streams::Streams;
-use crate::hub::{Hub, Input, Output, Question, Transmit};
-use crate::mailbox::{Contents, Mailbox};
+use super::udp::Socket;
+use crate::hub::{ConnectionId, Hub, Input, Output, Question};
+use crate::mailbox::Left;
 use crate::shared::{Entry, Shared};
 use crate::stats::add;
-use crate::{CloseReason, Config, Delivery, PeerId, Refusal};
+use crate::{Config, Delivery, PeerId};
 
 pub(super) const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST_UDP: usize = 2;
 /// Tokens of UDP sockets lie below; there are at most a handful.
-pub(super) const FIRST_STREAM: usize = 64;
+const FIRST_STREAM: usize = 64;
 
-/// Most connections accepted, chunks read and datagrams taken in one turn, so that no kind of
-/// work keeps the others waiting.
-const ACCEPTS: usize = 256;
-const CHUNKS: usize = 64;
-const DATAGRAMS: usize = 1_024;
+/// Kinds of work in a turn: those of [`Driver::work`].
+const KINDS: u32 = 7;
+/// Most connections accepted, chunks read, datagrams taken and so on in one turn, if there is
+/// time for so many.
+const ACCEPTS: u32 = 256;
+const CHUNKS: u32 = 64;
+const DATAGRAMS: u32 = 1_024;
+const POSTS: u32 = 1_024;
+const VERDICTS: u32 = 256;
+const WRITES: u32 = 256;
+const TIMEOUTS: u32 = 256;
+/// The clock is looked at before each so many datagrams: most take some microseconds, those of a
+/// handshake some hundred.
+const DATAGRAM_STRIDE: u32 = 4;
 /// Events that mio hands over at a time.
 const EVENTS: usize = 1_024;
-/// No datagram that is meant for us is longer.
-const DATAGRAM: usize = 2_048;
 /// When to try again to accept, after the system refused, for example for want of descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long the last goodbyes may take.
@@ -38,10 +53,13 @@ const GOODBYE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Driver {
     poll: Poll,
+    patience: Patience,
     sockets: Option<Listening>,
-    udp: Vec<(Udp, Ready)>,
-    streams: Streams,
+    datagrams: Datagrams<Socket>,
+    streams: Streams<TcpStream>,
     hub: Hub,
+    /// When the hub wants to be woken.
+    wake: Option<Instant>,
     shared: Arc<Shared>,
     config: Config,
     /// Where the application wants to be asked.
@@ -54,14 +72,26 @@ pub(super) struct Driver {
 struct Listening {
     listener: mio::net::TcpListener,
     ready: Ready,
-    again: Option<Instant>,
 }
 
-/// What mio said last of a socket, for it says so only once.
+/// What mio said last of the listener, for it says so only once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ready {
     Yes,
     No,
+    /// The system refused, without a word when it will not.
+    At(Instant),
+}
+
+impl Ready {
+    /// When there may be something.
+    fn next_wake(self, now: Instant) -> Option<Instant> {
+        match self {
+            Ready::Yes => Some(now),
+            Ready::No => None,
+            Ready::At(at) => Some(at),
+        }
+    }
 }
 
 /// ```text
@@ -73,6 +103,14 @@ enum Life {
     Ending(Instant),
 }
 
+fn token(id: ConnectionId) -> Token {
+    Token(id.0 as usize + FIRST_STREAM)
+}
+
+fn connection(token: Token) -> ConnectionId {
+    ConnectionId((token.0 - FIRST_STREAM) as u64)
+}
+
 impl Driver {
     pub(super) fn new(
         poll: Poll,
@@ -82,21 +120,22 @@ impl Driver {
         clerks: Option<Clerks>,
     ) -> io::Result<Driver> {
         let local = sockets.udp_addresses();
-        let Sockets { mut listener, udp, announced, .. } = sockets;
+        let Sockets { mut listener, mut udp, announced, .. } = sockets;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mut registered = Vec::new();
-        for (index, mut udp) in udp.into_iter().enumerate() {
-            registry.register(&mut udp.socket, Token(FIRST_UDP + index), Interest::READABLE)?;
-            registered.push((udp, Ready::Yes));
+        for (index, udp) in udp.iter_mut().enumerate() {
+            let token = Token(FIRST_UDP + index);
+            registry.register(udp.socket.source(), token, Interest::READABLE)?;
         }
         Ok(Driver {
             hub: Hub::new(config.clone(), local, announced, None),
-            sockets: Some(Listening { listener, ready: Ready::Yes, again: None }),
-            udp: registered,
+            sockets: Some(Listening { listener, ready: Ready::Yes }),
+            datagrams: Datagrams::new(udp),
             streams: Streams::new(),
             life: Life::Running,
+            patience: Patience::default(),
             dropped_before: Dropped::default(),
+            wake: None,
             poll,
             shared,
             config,
@@ -104,21 +143,21 @@ impl Driver {
         })
     }
 
+    /// What it has in common with the handles.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Runs until the last handle is gone and the goodbyes are said.
     pub(super) fn run(mut self) {
-        // Whatever happens, a waiting application must hear of the end.
-        let end = End(self.shared.clone());
         let mut events = Events::with_capacity(EVENTS);
-        while self.lives(Instant::now()) {
-            self.wait(&mut events);
-            let turn = self.shared.inspector.begin_turn();
-            self.turn(&events, Instant::now());
+        while self.lives(Instant::now()) && self.wait(&mut events) {
+            let (began, turn) = (Instant::now(), self.shared.inspector.begin_turn());
+            self.turn(&events, began);
+            self.shared.counters.note_turn(began.elapsed());
             self.shared.inspector.end_turn(turn, || self.hub.sizes());
         }
         log::info!("the server has stopped");
-        // The port is free before the queue says that all is over.
-        drop(self);
-        drop(end);
     }
 
     fn lives(&self, now: Instant) -> bool {
@@ -128,68 +167,94 @@ impl Driver {
         }
     }
 
-    fn wait(&mut self, events: &mut Events) {
-        let timeout = self.next_wake().map(|at| at.saturating_duration_since(Instant::now()));
-        if let Err(error) = self.poll.poll(events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            log::error!("waiting for the network failed: {error}");
+    /// Waits for something to do; false if that does not work any more.
+    fn wait(&mut self, events: &mut Events) -> bool {
+        let now = Instant::now();
+        let timeout = self.next_wake(now).map(|at| at.saturating_duration_since(now));
+        let result = self.poll.poll(events, timeout);
+        if result.is_err() {
+            events.clear();
+        }
+        match self.patience.judge(result) {
+            Ok(pause) => {
+                thread::sleep(pause);
+                true
+            }
+            Err(error) => {
+                log::error!("waiting for the network does not work, the server ends: {error}");
+                false
+            }
         }
     }
 
-    /// When to be awake at the latest; in the past if there is work left.
-    fn next_wake(&mut self) -> Option<Instant> {
-        let work_left = self.udp.iter().any(|(_, ready)| *ready == Ready::Yes)
-            || self.streams.is_ready() && !self.shared.events.is_full()
-            || self.sockets.as_ref().is_some_and(|l| l.ready == Ready::Yes && l.again.is_none());
-        if work_left {
-            return Some(Instant::now());
-        }
-        let Output::Timeout(hub) = self.hub.poll_output() else {
-            unreachable!("each turn drains the hub")
-        };
-        let again = self.sockets.as_ref().and_then(|listening| listening.again);
+    /// When to be awake at the latest; now if there is work left.
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let work_left = self.streams.awaits_reading() && !self.shared.events.is_full()
+            || self.streams.awaits_writing()
+            || self.shared.has_posts()
+            || self.clerks.as_ref().is_some_and(Clerks::has_verdicts);
+        let listener = self.sockets.as_ref().and_then(|sockets| sockets.ready.next_wake(now));
         let ending = match self.life {
             Life::Running => None,
             Life::Ending(until) => Some(until),
         };
-        [hub, again, ending].into_iter().flatten().min()
+        let work = work_left.then_some(now);
+        let datagrams = self.datagrams.next_wake(now);
+        [work, listener, datagrams, self.wake, ending].into_iter().flatten().min()
     }
 
     fn turn(&mut self, events: &Events, now: Instant) {
         self.shared.awake();
-        for event in events {
-            match event.token() {
-                WAKER => {}
-                LISTENER => self.sockets.iter_mut().for_each(|l| l.ready = Ready::Yes),
-                Token(token) if token < FIRST_STREAM => self.udp[token - FIRST_UDP].1 = Ready::Yes,
-                _ => self.streams.note(event, now, &mut self.hub),
-            }
-        }
-        self.accept(now);
-        self.receive(now);
-        self.read(now);
-        self.take_posts(now);
-        self.take_verdicts(now);
+        events.iter().for_each(|event| self.note(event));
         self.stop(now);
-        self.hub.handle_input(now, Input::Timeout);
-        self.drain(now);
-        self.count_dropped();
+        self.work(now);
+        self.count();
     }
 
-    fn accept(&mut self, now: Instant) {
-        for _ in 0..ACCEPTS {
-            let Some(listening) = &mut self.sockets else { return };
-            if listening.ready == Ready::No || listening.again.is_some_and(|at| now < at) {
-                return;
+    /// Notes what mio says; what is to be done about it is done in its turn.
+    fn note(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => {}
+            LISTENER => self.sockets.iter_mut().for_each(|l| l.ready = Ready::Yes),
+            Token(token) if token < FIRST_STREAM => self.datagrams.readable(token - FIRST_UDP),
+            token => {
+                let id = connection(token);
+                if event.is_readable() {
+                    self.streams.readable(id);
+                }
+                if event.is_writable() {
+                    self.streams.writable(id);
+                }
             }
-            listening.again = None;
+        }
+    }
+
+    /// Does some of everything that there is to do. What came from outside goes before the
+    /// timers: a peer that has spoken is not silent.
+    fn work(&mut self, now: Instant) {
+        let mut turn = Turn::begin(now, KINDS);
+        let mut share = |pieces, stride| turn.share(Instant::now(), pieces, stride);
+        self.accept(now, share(ACCEPTS, 1));
+        self.receive(now, share(DATAGRAMS, DATAGRAM_STRIDE));
+        self.read(now, share(CHUNKS, 1));
+        self.take_posts(now, share(POSTS, 1));
+        self.take_verdicts(now, share(VERDICTS, 1));
+        self.write(now, share(WRITES, 1));
+        self.handle_timeouts(now, share(TIMEOUTS, 1));
+    }
+
+    fn accept(&mut self, now: Instant, mut budget: Budget) {
+        while let Some(listening) = &mut self.sockets
+            && listening.ready.next_wake(now).is_some_and(|at| at <= now)
+            && budget.admits(Instant::now)
+        {
+            listening.ready = Ready::Yes;
             match listening.listener.accept() {
                 Ok((tcp, remote)) => {
                     add(&self.shared.counters.accepted, 1);
                     let remote = (remote.ip().to_canonical(), remote.port()).into();
                     if let Some(id) = self.hub.accept(now, remote)
-                        && let Err(error) = self.streams.insert(self.poll.registry(), id, tcp)
+                        && let Err(error) = self.admit(id, tcp)
                     {
                         log::debug!("{remote} was gone before it was here: {error}");
                         self.hub.handle_input(now, Input::End(id));
@@ -200,7 +265,7 @@ impl Driver {
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
                         log::warn!("no connection can be accepted for now: {error}");
-                        listening.again = Some(now + ACCEPT_AGAIN);
+                        listening.ready = Ready::At(now + ACCEPT_AGAIN);
                     }
                 },
             }
@@ -208,75 +273,99 @@ impl Driver {
         }
     }
 
-    fn receive(&mut self, now: Instant) {
-        for index in 0..self.udp.len() {
-            for _ in 0..DATAGRAMS {
-                if self.udp[index].1 == Ready::No {
-                    break;
-                }
-                self.receive_one(now, index);
-            }
+    fn admit(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
+        prepare(&tcp, self.config.dead_after)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut tcp, token(id), interest)?;
+        self.streams.insert(id, tcp);
+        Ok(())
+    }
+
+    fn drop_stream(&mut self, id: ConnectionId) {
+        if let Some(mut tcp) = self.streams.remove(id) {
+            // Both can fail only because the connection is gone, which is what is wanted.
+            _ = self.poll.registry().deregister(&mut tcp);
+            _ = tcp.shutdown(Shutdown::Write);
         }
     }
 
-    fn receive_one(&mut self, now: Instant, index: usize) {
-        let mut buffer = [0; DATAGRAM];
-        let (udp, ready) = &mut self.udp[index];
-        match udp.socket.recv_from(&mut buffer) {
-            Ok((length, source)) => {
-                add(&self.shared.counters.datagrams_received, 1);
-                if udp.admits.admits(source) {
-                    let (destination, contents) = (udp.local, &buffer[..length]);
+    fn receive(&mut self, now: Instant, mut budget: Budget) {
+        while budget.admits(Instant::now) {
+            match self.datagrams.receive(now, &self.shared.counters) {
+                Received::Empty => return,
+                Received::Nothing => {}
+                Received::Datagram(datagram) => {
+                    let Datagram { source, destination, contents } = datagram;
                     self.hub.handle_input(now, Input::Datagram { source, destination, contents });
                     self.drain(now);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => *ready = Ready::No,
-            // An earlier datagram could not be delivered; says nothing about this socket.
-            Err(error) => log::debug!("receiving: {error}"),
         }
     }
 
     /// Reads from connections, unless too much waits for the application already.
-    fn read(&mut self, now: Instant) {
-        for _ in 0..CHUNKS {
-            if self.shared.events.is_full() || !self.streams.read_next(now, &mut self.hub) {
-                return;
+    fn read(&mut self, now: Instant, mut budget: Budget) {
+        while self.streams.awaits_reading() && budget.admits(Instant::now) {
+            if self.shared.events.is_full() {
+                return self.hub.excuse_unread(now);
             }
+            self.streams.read_next(now, &mut self.hub);
             self.drain(now);
         }
     }
 
     /// Does what the application's threads have asked for.
-    fn take_posts(&mut self, now: Instant) {
-        while let Some(id) = self.shared.next_post() {
+    fn take_posts(&mut self, now: Instant, mut budget: Budget) {
+        while self.shared.has_posts() && budget.admits(Instant::now) {
+            let Some(id) = self.shared.next_post() else { return };
             if let Some(entry) = self.shared.find(id) {
-                self.take_post(now, id, &entry.mailbox);
+                self.take_post(now, id, &entry);
                 self.drain(now);
             }
         }
     }
 
-    fn take_post(&mut self, now: Instant, id: PeerId, mailbox: &Mailbox) {
+    /// Takes a part of what waits for one peer; the rest is behind the others in line.
+    fn take_post(&mut self, now: Instant, id: PeerId, entry: &Entry) {
         let hub = &mut self.hub;
-        mailbox.empty(|contents: &mut Contents| {
-            for message in contents.reliable.drain(..) {
+        let left = entry.mailbox.take_part(|part| {
+            for message in part.reliable {
                 hub.send(now, id, Delivery::Reliable, message);
             }
-            while let Some((message, options)) = contents.fresh.pop() {
+            for (message, options) in part.fresh {
                 hub.send_unreliable(now, id, message, options);
             }
-            if let Some(reason) = contents.close.take() {
+            if let Some(reason) = part.close {
                 hub.close(now, id, reason);
             }
             hub.unwritten(id)
         });
+        if left == Left::Something {
+            self.shared.post_again(id);
+        }
     }
 
     /// Lets in, or not, whom the application was asked about.
-    fn take_verdicts(&mut self, now: Instant) {
-        while let Some((id, verdict)) = self.clerks.as_ref().and_then(Clerks::next) {
+    fn take_verdicts(&mut self, now: Instant, mut budget: Budget) {
+        while self.clerks.as_ref().is_some_and(Clerks::has_verdicts)
+            && budget.admits(Instant::now)
+            && let Some((id, verdict)) = self.clerks.as_ref().and_then(Clerks::next)
+        {
             self.hub.handle_input(now, Input::Verdict(id, &verdict));
+            self.drain(now);
+        }
+    }
+
+    fn write(&mut self, now: Instant, mut budget: Budget) {
+        while self.streams.awaits_writing() && budget.admits(Instant::now) {
+            self.streams.write_next(now, &mut self.hub);
+            self.drain(now);
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant, mut budget: Budget) {
+        while self.wake.is_some_and(|at| at <= now) && budget.admits(Instant::now) {
+            self.hub.handle_input(now, Input::Timeout);
             self.drain(now);
         }
     }
@@ -295,19 +384,22 @@ impl Driver {
             self.sockets = None;
             self.hub.shutdown(now);
             self.life = Life::Ending(now + GOODBYE);
+            self.drain(now);
         }
     }
 
     fn drain(&mut self, now: Instant) {
         loop {
             match self.hub.poll_output() {
-                Output::Timeout(_) => return,
-                Output::Transmit(transmit) => self.transmit(&transmit),
+                Output::Timeout(wake) => return self.wake = wake,
+                Output::Transmit(transmit) => {
+                    self.datagrams.send(&transmit, &self.shared.counters);
+                }
                 Output::Write(id) => self.streams.write(now, &mut self.hub, id),
-                Output::Drop(id) => self.streams.remove(self.poll.registry(), id),
-                Output::Refused(refusal) => self.refused(refusal),
+                Output::Drop(id) => self.drop_stream(id),
+                Output::Refused(refusal) => self.shared.refused(refusal),
                 Output::Ask(question) => self.ask(now, question),
-                Output::Closed { id, reason } => self.closed(id, reason),
+                Output::Closed { id, reason } => self.shared.closed(id, reason),
                 Output::Open { connection, id, info } => {
                     let gauge = self.hub.gauge(id).unwrap_or_default();
                     let entry = Arc::new(Entry::new(&self.config, info, gauge));
@@ -322,41 +414,10 @@ impl Driver {
         }
     }
 
-    fn refused(&self, refusal: Refusal) {
-        self.shared.refused(refusal);
-    }
-
-    fn closed(&self, id: PeerId, reason: CloseReason) {
-        self.shared.closed(id, reason);
-    }
-
-    /// A datagram that the system does not take is lost, as it may be on the way.
-    fn transmit(&self, transmit: &Transmit) {
-        let counters = &self.shared.counters;
-        let Some((udp, _)) = self.udp.iter().find(|(udp, _)| udp.local == transmit.source) else {
-            return;
-        };
-        match udp.socket.send_to(&transmit.contents, transmit.destination) {
-            Ok(_) => add(&counters.datagrams_sent, 1),
-            Err(error) => {
-                log::trace!("sending to {}: {error}", transmit.destination);
-                add(&counters.datagrams_unsent, 1);
-            }
-        }
-    }
-
-    fn count_dropped(&mut self) {
+    fn count(&mut self) {
         let dropped = self.hub.unreliable_dropped();
         self.shared.counters.unreliable_dropped.add(dropped - self.dropped_before);
         self.dropped_before = dropped;
-    }
-}
-
-/// Tells the application that nothing more will come, even if the loop panicked.
-struct End(Arc<Shared>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.stopped();
+        self.datagrams.count_overflow(&self.shared.counters);
     }
 }

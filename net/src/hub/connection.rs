@@ -4,7 +4,7 @@ mod admission;
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
@@ -18,7 +18,7 @@ use super::diagnosis::Came;
 use super::ending::{Ending, Full};
 use super::setup::Setup;
 use super::{ConnectionId, Output};
-use crate::{CloseReason, Config, Delivery, PeerId};
+use crate::{CloseReason, Config, Delivery, PeerId, Refusal, Stage};
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -81,6 +81,9 @@ impl Connection {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
+        if !self.wants_read(&core.config) {
+            self.websocket.excuse_silence(now);
+        }
         self.websocket.handle_input(now, net_ws::Input::Timeout);
         if let Some(negotiation) = self.negotiation() {
             negotiation.handle_input(now, net_signal::Input::Timeout);
@@ -110,37 +113,79 @@ impl Connection {
     /// Ends both paths; the application hears of it, once, as a closing or a refusal.
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
-        let reason = ending.reason();
-        let code = ending.code();
-        let came = self.came(core);
-        let words = match std::mem::replace(&mut self.phase, Phase::Ending) {
-            Phase::Ending => return,
-            Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
-                core.census.refuse(self.id, self.place);
-                self.refuse(now, came, &ending, core)
-            }
-            Phase::Open(id, _) => {
-                core.census.close(self.place.expect("a peer's request told"));
-                debug!("peer {id} at {} closed: {reason}", self.remote);
-                core.open.remove(&id);
-                let words = reason.to_string();
-                core.outputs.push_back(Output::Closed { id, reason });
-                words
-            }
-        };
+        let Some(words) = self.end(now, &ending, core) else { return };
         core.endpoint.close(now, &self.id);
         if let Some(status) = ending.status() {
             self.websocket.refuse(now, status, &words);
         }
-        self.websocket.close(now, code, &words);
+        self.websocket.close(now, ending.code(), &words);
         self.drain(now, core);
     }
 
-    /// Tells why this connection does not become a peer; gives the words for the client.
-    fn refuse(&self, now: Instant, came: Came, ending: &Ending, core: &mut Core) -> String {
-        let age = now.saturating_duration_since(self.began);
-        let refusal = core.refuse(now, self.remote, age, came, ending);
-        format!("{}: {}", refusal.stage, refusal.cause)
+    /// The end as the application hears of it; gives the words for the client. All that could
+    /// panic comes first: see [`Connection::give_up`].
+    fn end(&mut self, now: Instant, ending: &Ending, core: &mut Core) -> Option<String> {
+        match self.phase {
+            Phase::Ending => None,
+            Phase::Open(id, _) => {
+                let reason = ending.reason();
+                let words = reason.to_string();
+                debug!("peer {id} at {} closed: {reason}", self.remote);
+                self.end_peer(id, reason, core);
+                Some(words)
+            }
+            Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
+                let (age, came) = (now.saturating_duration_since(self.began), self.came(core));
+                let refusal = core.diagnose(now, self.remote, age, came, ending);
+                let words = format!("{}: {}", refusal.stage, refusal.cause);
+                self.end_refused(refusal, core);
+                Some(words)
+            }
+        }
+    }
+
+    fn end_peer(&mut self, id: PeerId, reason: CloseReason, core: &mut Core) {
+        // Dropped last, for it has a value of the application's.
+        let _phase = std::mem::replace(&mut self.phase, Phase::Ending);
+        core.census.close(self.place.expect("a peer's request told"));
+        core.open.remove(&id);
+        core.outputs.push_back(Output::Closed { id, reason });
+    }
+
+    fn end_refused(&mut self, refusal: Refusal, core: &mut Core) {
+        let _phase = std::mem::replace(&mut self.phase, Phase::Ending);
+        core.census.refuse(self.id, self.place);
+        core.outputs.push_back(Output::Refused(refusal));
+    }
+
+    /// Ends a connection whose machine has panicked, without a word to the other side. It may
+    /// have been told already that it is over: then its phase says so.
+    pub(super) fn give_up(&mut self, core: &mut Core) {
+        let stage = match self.phase {
+            Phase::Ending => return,
+            Phase::Open(id, _) => return self.end_peer(id, CloseReason::PeerPanicked, core),
+            Phase::Upgrading => Stage::Upgrade,
+            Phase::Asking(_) => Stage::Accept,
+            Phase::Setup(_) => Stage::Answer,
+        };
+        let (remote, reason) = (self.remote, CloseReason::PeerPanicked);
+        let cause = "a fault of the server".to_owned();
+        self.end_refused(Refusal { remote, stage, reason, cause, setting: None }, core);
+    }
+
+    /// The server was away for so long, which is nobody's fault.
+    pub(super) fn excuse(&mut self, now: Instant, away: Duration, core: &mut Core) {
+        self.websocket.excuse(now, away);
+        if let Some(negotiation) = self.negotiation() {
+            negotiation.excuse(away);
+        }
+        self.drain(now, core);
+    }
+
+    /// The websocket was not read, so its silence says nothing.
+    pub(super) fn excuse_unread(&mut self, now: Instant, core: &mut Core) {
+        self.websocket.excuse_silence(now);
+        self.drain(now, core);
     }
 
     /// How far it has come, before it is open.
@@ -282,9 +327,9 @@ impl Connection {
         };
         let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
         let Setup { info, negotiation, early, .. } = *setup;
-        debug!("connection {:?} is open as peer {id}", self.id);
         self.phase = Phase::Open(id, Box::new(negotiation));
         core.outputs.push_back(Output::Open { connection: self.id, id, info });
+        debug!("connection {:?} is open as peer {id}", self.id);
         for message in early {
             core.outputs.push_back(Output::Received { id, delivery: Delivery::Reliable, message });
         }

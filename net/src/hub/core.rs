@@ -29,6 +29,8 @@ pub(super) struct Core {
     next_peer: u64,
     reach: Reach,
     lines: Lines,
+    /// The same of faults of ours.
+    pub(super) faults: Lines,
 }
 
 impl Core {
@@ -44,6 +46,7 @@ impl Core {
             endpoint: Endpoint::new(webrtc),
             origins: Origins::new(&config),
             lines: Lines::new(config.log_lines),
+            faults: Lines::new(config.log_lines),
             config,
             census: Census::default(),
             giving_way: Vec::new(),
@@ -99,9 +102,22 @@ impl Core {
         self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::Stage::Answer)
     }
 
-    /// Tells that a connection will not become a peer, and why. `age` is the time since it
-    /// connected, `came` how far it has come since.
+    /// Tells that a connection will not become a peer, and why.
     pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        age: Duration,
+        came: Came,
+        ending: &Ending,
+    ) {
+        let refusal = self.diagnose(now, remote, age, came, ending);
+        self.outputs.push_back(Output::Refused(refusal));
+    }
+
+    /// Why a connection will not become a peer. `age` is the time since it connected, `came` how
+    /// far it has come since. Goes to the log, too.
+    pub(super) fn diagnose(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -117,7 +133,6 @@ impl Core {
         if let Some(unwritten) = self.lines.admit(now) {
             log(&refusal, came.evidence(), unwritten);
         }
-        self.outputs.push_back(Output::Refused(refusal.clone()));
         refusal
     }
 }

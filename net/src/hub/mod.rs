@@ -5,6 +5,7 @@
 //! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
 //! This module may change in any version.
 
+mod absence;
 mod asked;
 mod census;
 mod connection;
@@ -13,6 +14,7 @@ mod diagnosis;
 mod ending;
 mod form;
 mod forwarded;
+mod guard;
 mod lines;
 mod origins;
 mod reach;
@@ -28,7 +30,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
-use self::census::{GivesWay, Place};
+use self::absence::Absence;
+use self::census::Place;
 use self::connection::Connection;
 use self::core::Core;
 use self::diagnosis::Came;
@@ -64,7 +67,8 @@ pub enum Input<'a> {
     /// The application's answer to [`Output::Ask`] about this connection; nothing happens if it
     /// is gone.
     Verdict(ConnectionId, &'a Result<Verdict, NoVerdict>),
-    /// The time of the last [`Output::Timeout`] has come.
+    /// The time of the last [`Output::Timeout`] has come. Some of what is due is done, 32
+    /// connections or so: if there is more, the next `Timeout` asks for the present.
     Timeout,
 }
 
@@ -111,7 +115,11 @@ pub enum Output {
     Timeout(Option<Instant>),
 }
 
-/// See the [module's page](self).
+/// Connections that are looked at in one call, where all are to be: so that no call takes long.
+const BATCH: usize = 32;
+
+/// See the [module's page](self). A panic in what is done for one connection, a fault of ours,
+/// ends that connection, as [`CloseReason::PeerPanicked`], and no other.
 #[derive(Debug)]
 pub struct Hub {
     core: Core,
@@ -121,6 +129,9 @@ pub struct Hub {
     endpoint_wake: Option<Instant>,
     /// The time of the last call that knew it, for what follows from that call.
     now: Option<Instant>,
+    absence: Absence,
+    /// Who is to be told that the server ends, and was not yet.
+    leaving: Vec<ConnectionId>,
 }
 
 impl Hub {
@@ -139,13 +150,15 @@ impl Hub {
             deadlines: Deadlines::new(),
             endpoint_wake: None,
             now: None,
+            absence: Absence::default(),
+            leaving: Vec::new(),
         }
     }
 
     /// Takes a new connection, for which an older one may have to give way; `None` if there are
     /// too many and none gives way.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
-        self.now = Some(now);
+        self.arrive(now);
         let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
         if let Err(full) = self.make_room(place) {
             self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full.into());
@@ -161,7 +174,7 @@ impl Hub {
 
     /// Feeds what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        self.now = Some(now);
+        self.arrive(now);
         match input {
             Input::Bytes(id, bytes) => {
                 self.with(id, |connection, core| connection.handle_bytes(now, bytes, core));
@@ -173,7 +186,7 @@ impl Hub {
             }
             Input::Datagram { source, destination, contents } => {
                 let datagram = net_rtc::Input::Datagram { source, destination, contents };
-                self.core.endpoint.handle_input(now, datagram);
+                self.guard(now, |core| core.endpoint.handle_input(now, datagram));
             }
         }
     }
@@ -181,7 +194,7 @@ impl Hub {
     /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer
     /// whose websocket takes no more is closed as `SlowConsumer`.
     pub fn send(&mut self, now: Instant, id: PeerId, delivery: Delivery, message: Bytes) {
-        self.now = Some(now);
+        self.arrive(now);
         let Some(connection) = self.core.open.get(&id).copied() else { return };
         match delivery {
             Delivery::Reliable => self.with(connection, |connection, core| {
@@ -202,7 +215,7 @@ impl Hub {
         message: Bytes,
         options: SendOptions,
     ) {
-        self.now = Some(now);
+        self.arrive(now);
         if let Some(connection) = self.core.open.get(&id) {
             // The endpoint refuses only what is not open or too large: see the promise above.
             _ = self.core.endpoint.send_with(now, connection, message, options);
@@ -211,21 +224,20 @@ impl Hub {
 
     /// Ends a peer, after the reliable messages that were sent before.
     pub fn close(&mut self, now: Instant, id: PeerId, reason: CloseReason) {
-        self.now = Some(now);
+        self.arrive(now);
         if let Some(connection) = self.core.open.get(&id).copied() {
             self.with(connection, |connection, core| connection.finish(now, reason, core));
         }
     }
 
-    /// Ends every connection. The hub is empty once all have said goodbye, or given up.
+    /// Ends every connection, some now and the others at the next timeouts. The hub is empty once
+    /// all have said goodbye, or given up.
     pub fn shutdown(&mut self, now: Instant) {
-        self.now = Some(now);
-        let mut all: Vec<_> = self.connections.keys().copied().collect();
-        // Whoever came first goes first: a table's order changes from run to run.
-        all.sort_unstable();
-        for id in all {
-            self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
-        }
+        self.arrive(now);
+        self.leaving = self.connections.keys().copied().collect();
+        // Whoever came first goes first, from the end: a table's order changes from run to run.
+        self.leaving.sort_unstable_by(|a, b| b.cmp(a));
+        self.leave(now);
     }
 
     /// Bytes to write to a connection now.
@@ -241,7 +253,7 @@ impl Hub {
 
     /// The first `written` of a connection's unsent bytes are written.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
-        self.now = Some(now);
+        self.arrive(now);
         self.with(id, |connection, core| connection.advance(now, written, core));
     }
 
@@ -265,7 +277,9 @@ impl Hub {
             match self.core.endpoint.poll_output() {
                 net_rtc::Output::Timeout(wake) => {
                     self.endpoint_wake = wake;
-                    return Output::Timeout(self.next_wake());
+                    let wake = self.next_wake();
+                    self.absence.expect(wake.max(self.now.filter(|_| wake.is_some())));
+                    return Output::Timeout(wake);
                 }
                 net_rtc::Output::Transmit(transmit) => return Output::Transmit(transmit),
                 net_rtc::Output::Event(id, event) => self.on_channel(id, event),
@@ -302,15 +316,25 @@ impl Hub {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.endpoint_wake.into_iter().chain(self.deadlines.next()).min()
+        let leaving = self.now.filter(|_| !self.leaving.is_empty());
+        [self.endpoint_wake, self.deadlines.next(), leaving].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for id in self.deadlines.due(now) {
+        self.leave(now);
+        for id in self.deadlines.some_due(now, BATCH) {
             self.with(id, |connection, core| connection.handle_timeout(now, core));
         }
         if self.endpoint_wake.is_some_and(|wake| wake <= now) {
             self.core.endpoint.handle_input(now, net_rtc::Input::Timeout);
+        }
+    }
+
+    /// Tells some of those that are to hear that the server ends.
+    fn leave(&mut self, now: Instant) {
+        let told = self.leaving.len().saturating_sub(BATCH);
+        for id in self.leaving.split_off(told) {
+            self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
         }
     }
 
@@ -326,34 +350,5 @@ impl Hub {
             return Err(Full::HalfOpen(Scope::All));
         }
         self.core.make_room(place)
-    }
-
-    /// The way to change a connection: who has to give way for it ends afterwards.
-    fn with(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
-        self.with_one(id, change);
-        while let Some(GivesWay { id, scope }) = self.core.giving_way.pop() {
-            let now = self.now.expect("nothing happens before the first call");
-            self.with_one(id, |connection, core| {
-                connection.finish(now, Full::GaveWay(scope), core);
-            });
-        }
-    }
-
-    /// Changes one: what it has to write, when it wants to be woken and whether it is over is
-    /// looked at afterwards.
-    fn with_one(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let before = connection.wake();
-        change(connection, &mut self.core);
-        let after = connection.wake();
-        self.deadlines.replace(id, before, after);
-        if !connection.outgoing().is_empty() {
-            self.core.outputs.push_back(Output::Write(id));
-        }
-        if connection.is_over() {
-            self.deadlines.replace(id, after, None);
-            self.connections.remove(&id);
-            self.core.outputs.push_back(Output::Drop(id));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! A server that sends back what it receives: `echo-server 0.0.0.0:0`.
 //!
 //! `--connecting all,-snap` says how peers connect, see `net_tests::real::parse_connecting`.
+//! `--patience 6` is how many seconds a peer may be silent.
 //! Messages that begin with `unreliable` go back over the data channel, all others over the
 //! websocket. Prints `listening ADDRESS` and runs until it is ended; logs as `RUST_LOG` says.
 
@@ -20,6 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, value) in arguments(&words[1..])? {
         match name {
             "--connecting" => config.connecting = parse_connecting(value)?,
+            "--patience" => {
+                config.silent_timeout = Duration::from_secs(value.parse()?);
+                config.dead_after = config.silent_timeout;
+                config.ping_after = config.silent_timeout / 2;
+                config.pause_after = config.silent_timeout / 2;
+            }
             _ => return Err(format!("no option {name}").into()),
         }
     }

@@ -1,0 +1,329 @@
+//! The UDP sockets: reading them in turn, writing to the one that an answer leaves from.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::sockets::{Admits, Udp};
+use crate::hub::Transmit;
+use crate::stats::{Counters, add};
+
+/// No datagram that is meant for us is longer.
+const DATAGRAM: usize = 2_048;
+/// How many errors in a row a socket may give before it is left alone for a while. One error
+/// tells of one datagram that could not be delivered, and says nothing about the socket.
+const ERRORS: u32 = 64;
+/// How long it is left alone then.
+const REST: Duration = Duration::from_millis(10);
+
+/// What is asked of a socket, so that tests can be one.
+pub(super) trait DatagramSocket {
+    fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+    fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize>;
+    /// Datagrams that the system has dropped for want of room, as far as it tells.
+    fn overflowed(&self) -> u64;
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Datagrams<S> {
+    sockets: Vec<Port<S>>,
+    /// Whose turn it is.
+    next: usize,
+    buffer: Vec<u8>,
+    /// What was counted of the overflow.
+    overflowed: u64,
+}
+
+/// One socket and what is known of it.
+#[derive(Debug)]
+struct Port<S> {
+    socket: S,
+    local: SocketAddr,
+    admits: Admits,
+    ready: Ready,
+    errors: u32,
+}
+
+/// What mio said last of a socket, for it says so only once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ready {
+    Yes,
+    No,
+    /// It failed again and again.
+    At(Instant),
+}
+
+/// A datagram that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Datagram<'a> {
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    pub(super) contents: &'a [u8],
+}
+
+/// What came of reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received<'a> {
+    Datagram(Datagram<'a>),
+    /// Nothing for us; there may be more.
+    Nothing,
+    /// No socket has anything now.
+    Empty,
+}
+
+impl<S: DatagramSocket> Datagrams<S> {
+    pub(super) fn new(sockets: impl IntoIterator<Item = Udp<S>>) -> Datagrams<S> {
+        let port = |Udp { socket, local, admits }| Port {
+            socket,
+            local,
+            admits,
+            ready: Ready::Yes,
+            errors: 0,
+        };
+        Datagrams {
+            sockets: sockets.into_iter().map(port).collect(),
+            next: 0,
+            buffer: vec![0; DATAGRAM],
+            overflowed: 0,
+        }
+    }
+
+    /// Notes that mio says something can be read.
+    pub(super) fn readable(&mut self, socket: usize) {
+        self.sockets[socket].ready = Ready::Yes;
+    }
+
+    /// When there is something to read, as far as is known.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let wake = |port: &Port<S>| match port.ready {
+            Ready::Yes => Some(now),
+            Ready::No => None,
+            Ready::At(at) => Some(at),
+        };
+        self.sockets.iter().filter_map(wake).min()
+    }
+
+    /// Reads a datagram of the socket whose turn it is.
+    pub(super) fn receive(&mut self, now: Instant, counters: &Counters) -> Received<'_> {
+        let Some(index) = self.turn(now) else { return Received::Empty };
+        self.next = index + 1;
+        let port = &mut self.sockets[index];
+        match port.socket.receive(now, &mut self.buffer) {
+            Ok((length, source)) => {
+                add(&counters.datagrams_received, 1);
+                (port.ready, port.errors) = (Ready::Yes, 0);
+                let (destination, contents) = (port.local, &self.buffer[..length]);
+                match port.admits.admits(source) {
+                    true => Received::Datagram(Datagram { source, destination, contents }),
+                    false => Received::Nothing,
+                }
+            }
+            Err(error) => {
+                port.failed(now, &error);
+                Received::Nothing
+            }
+        }
+    }
+
+    /// Sends a datagram from where it is to come from. One that the system does not take is
+    /// lost, as it may be on the way.
+    pub(super) fn send(&self, transmit: &Transmit, counters: &Counters) {
+        let port = self.sockets.iter().find(|port| port.local == transmit.source);
+        let Some(port) = port else { return };
+        match port.socket.send(&transmit.contents, transmit.destination) {
+            Ok(_) => add(&counters.datagrams_sent, 1),
+            Err(error) => {
+                log::trace!("sending to {}: {error}", transmit.destination);
+                add(&counters.datagrams_unsent, 1);
+            }
+        }
+    }
+
+    /// Counts what the system has dropped since the last time.
+    pub(super) fn count_overflow(&mut self, counters: &Counters) {
+        let overflowed = self.sockets.iter().map(|port| port.socket.overflowed()).sum();
+        add(&counters.datagrams_overflowed, overflowed - self.overflowed);
+        self.overflowed = overflowed;
+    }
+
+    /// The next socket in the round that may have something.
+    fn turn(&self, now: Instant) -> Option<usize> {
+        let count = self.sockets.len();
+        (0..count).map(|ahead| (self.next + ahead) % count).find(|index| {
+            match self.sockets[*index].ready {
+                Ready::Yes => true,
+                Ready::No => false,
+                Ready::At(at) => at <= now,
+            }
+        })
+    }
+}
+
+impl<S> Port<S> {
+    fn failed(&mut self, now: Instant, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => (self.ready, self.errors) = (Ready::No, 0),
+            io::ErrorKind::Interrupted => {}
+            _ => {
+                log::debug!("receiving at {}: {error}", self.local);
+                self.errors += 1;
+                if self.errors >= ERRORS {
+                    (self.ready, self.errors) = (Ready::At(now + REST), 0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    /// A socket that does as it is told.
+    #[derive(Default)]
+    struct Script {
+        receives: VecDeque<io::Result<&'static str>>,
+        sends: RefCell<VecDeque<io::Result<usize>>>,
+        asked: u32,
+        overflowed: u64,
+    }
+
+    impl DatagramSocket for Script {
+        fn receive(&mut self, _: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.asked += 1;
+            let blocked = || Err(io::ErrorKind::WouldBlock.into());
+            let contents = self.receives.pop_front().unwrap_or_else(blocked)?;
+            buffer[..contents.len()].copy_from_slice(contents.as_bytes());
+            Ok((contents.len(), address(9)))
+        }
+
+        fn send(&self, contents: &[u8], _: SocketAddr) -> io::Result<usize> {
+            self.sends.borrow_mut().pop_front().unwrap_or(Ok(contents.len()))
+        }
+
+        fn overflowed(&self) -> u64 {
+            self.overflowed
+        }
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([192, 0, 2, last], 3000).into()
+    }
+
+    fn datagrams(scripts: Vec<Script>) -> Datagrams<Script> {
+        Datagrams::new(scripts.into_iter().enumerate().map(|(index, socket)| Udp {
+            socket,
+            local: address(index as u8),
+            admits: Admits::Everyone,
+        }))
+    }
+
+    fn hears(contents: &[&'static str]) -> Script {
+        Script { receives: contents.iter().map(|text| Ok(*text)).collect(), ..Script::default() }
+    }
+
+    fn all(datagrams: &mut Datagrams<Script>, now: Instant) -> Vec<(u8, String)> {
+        let counters = Counters::default();
+        let mut heard = Vec::new();
+        loop {
+            match datagrams.receive(now, &counters) {
+                Received::Empty => return heard,
+                Received::Nothing => {}
+                Received::Datagram(datagram) => {
+                    let SocketAddr::V4(local) = datagram.destination else { unreachable!() };
+                    let text = String::from_utf8_lossy(datagram.contents).into_owned();
+                    heard.push((local.ip().octets()[3], text));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sockets_take_turns() {
+        let mut datagrams = datagrams(vec![hears(&["a", "b", "c"]), hears(&["d"]), hears(&[])]);
+        let expected = [(0, "a"), (1, "d"), (0, "b"), (0, "c")];
+        let now = Instant::now();
+        assert_eq!(all(&mut datagrams, now), expected.map(|(at, text)| (at, text.to_owned())));
+        assert_eq!(datagrams.next_wake(now), None);
+        datagrams.readable(1);
+        assert_eq!(datagrams.next_wake(now), Some(now));
+    }
+
+    #[test]
+    fn t59_whatever_a_send_fails_with_is_a_loss() {
+        let now = Instant::now();
+        let errors = [libc_like::EINVAL, libc_like::EACCES, libc_like::EPERM]
+            .into_iter()
+            .chain([libc_like::ENETUNREACH, libc_like::EMSGSIZE, libc_like::ENOBUFS])
+            .map(|code| Err(io::Error::from_raw_os_error(code)))
+            .chain([Err(io::ErrorKind::WouldBlock.into())]);
+        let socket = Script { sends: RefCell::new(errors.collect()), ..hears(&["still"]) };
+        let mut datagrams = datagrams(vec![socket]);
+        let counters = Counters::default();
+        for _ in 0..8 {
+            let transmit = Transmit {
+                source: address(0),
+                destination: address(9),
+                contents: b"hello".to_vec(),
+            };
+            datagrams.send(&transmit, &counters);
+        }
+        let counts = [&counters.datagrams_unsent, &counters.datagrams_sent];
+        assert_eq!(counts.map(|count| count.load(Relaxed)), [7, 1]);
+        assert_eq!(all(&mut datagrams, now), [(0, "still".to_owned())]);
+    }
+
+    #[test]
+    fn t60_errors_while_receiving_lose_no_datagram_and_do_not_spin() {
+        let now = Instant::now();
+        let refused = || Err(io::ErrorKind::ConnectionRefused.into());
+        let mut socket = hears(&["a"]);
+        socket.receives.extend([refused(), refused(), Err(io::ErrorKind::Interrupted.into())]);
+        socket.receives.push_back(Ok("b"));
+        socket.receives.extend((0..1_000).map(|_| refused()));
+        socket.receives.push_back(Ok("c"));
+        let mut datagrams = datagrams(vec![socket]);
+        let heard = |datagrams: &mut Datagrams<Script>, now| {
+            all(datagrams, now).into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(&mut datagrams, now), ["a", "b"]);
+        let asked = datagrams.sockets[0].socket.asked;
+        assert!(asked < 5 + 2 * ERRORS, "it is left alone: {asked}");
+        assert_eq!(datagrams.next_wake(now), Some(now + REST));
+        let mut later = now;
+        let found = (0..100).find_map(|_| {
+            later += REST;
+            heard(&mut datagrams, later).pop()
+        });
+        assert_eq!(found.as_deref(), Some("c"), "nothing is lost for it");
+    }
+
+    #[test]
+    fn t62_what_overflows_is_counted_once() {
+        let mut datagrams = datagrams(vec![hears(&[]), hears(&[])]);
+        let counters = Counters::default();
+        let counted = || counters.datagrams_overflowed.load(Relaxed);
+        datagrams.count_overflow(&counters);
+        assert_eq!(counted(), 0);
+        datagrams.sockets[0].socket.overflowed = 3;
+        datagrams.sockets[1].socket.overflowed = 4;
+        datagrams.count_overflow(&counters);
+        datagrams.count_overflow(&counters);
+        assert_eq!(counted(), 7);
+    }
+
+    /// Linux's numbers; elsewhere they are other errors, which is as good.
+    mod libc_like {
+        pub(super) const EPERM: i32 = 1;
+        pub(super) const EACCES: i32 = 13;
+        pub(super) const EINVAL: i32 = 22;
+        pub(super) const EMSGSIZE: i32 = 90;
+        pub(super) const ENETUNREACH: i32 = 101;
+        pub(super) const ENOBUFS: i32 = 105;
+    }
+}

@@ -1,0 +1,127 @@
+//! The way to change a connection, and what becomes of one that panics.
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Instant;
+
+use super::census::GivesWay;
+use super::connection::Connection;
+use super::core::Core;
+use super::ending::Full;
+use super::{ConnectionId, Hub, Output};
+use crate::CloseReason;
+
+impl Hub {
+    /// The way to change a connection: who has to give way for it ends afterwards.
+    pub(super) fn with(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut Connection, &mut Core),
+    ) {
+        self.with_one(id, change);
+        while let Some(GivesWay { id, scope }) = self.core.giving_way.pop() {
+            let now = self.now.expect("nothing happens before the first call");
+            self.with_one(id, |connection, core| {
+                connection.finish(now, Full::GaveWay(scope), core);
+            });
+        }
+    }
+
+    /// Changes one: what it has to write, when it wants to be woken and whether it is over is
+    /// looked at afterwards.
+    fn with_one(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let (before, core) = (connection.wake(), &mut self.core);
+        // What may be left half done is the connection, which is not used again; what it shares
+        // with others it changes last and whole, see `Connection::end`.
+        let changed = AssertUnwindSafe(|| change(connection, core));
+        if let Err(cause) = panic::catch_unwind(changed) {
+            return self.give_up(id, before, &*cause);
+        }
+        let after = connection.wake();
+        self.deadlines.replace(id, before, after);
+        if !connection.outgoing().is_empty() {
+            self.core.outputs.push_back(Output::Write(id));
+        }
+        if connection.is_over() {
+            self.deadlines.replace(id, after, None);
+            self.connections.remove(&id);
+            self.core.outputs.push_back(Output::Drop(id));
+        }
+    }
+
+    /// Does something that concerns no connection in particular, or nobody knows which.
+    pub(super) fn guard(&mut self, now: Instant, act: impl FnOnce(&mut Core)) {
+        let core = &mut self.core;
+        if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| act(core))) {
+            self.report(now, "a datagram", &*cause);
+        }
+    }
+
+    /// Ends a connection that has panicked.
+    fn give_up(&mut self, id: ConnectionId, wake: Option<Instant>, cause: &(dyn Any + Send)) {
+        let now = self.now.expect("nothing happens before the first call");
+        let Some(mut connection) = self.connections.remove(&id) else { return };
+        self.deadlines.replace(id, wake, None);
+        connection.give_up(&mut self.core);
+        self.core.outputs.push_back(Output::Drop(id));
+        self.report(now, &format!("connection {}", id.0), cause);
+        self.guard(now, |core| {
+            core.endpoint.close(now, &id);
+            drop(connection);
+        });
+    }
+
+    fn report(&mut self, now: Instant, what: &str, cause: &(dyn Any + Send)) {
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let cause = text.or_else(|| cause.downcast_ref().copied()).unwrap_or("a value");
+        if let Some(unwritten) = self.core.faults.admit(now) {
+            log::error!("{what} made us panic, which ends it and nobody else: {cause}");
+            if unwritten > 0 {
+                log::error!("and {unwritten} others before it");
+            }
+        }
+    }
+
+    /// Has a connection panic, at once or when the application has just heard of its end: for
+    /// tests.
+    #[doc(hidden)]
+    pub fn provoke_panic(&mut self, now: Instant, id: ConnectionId, after_its_end: bool) {
+        self.arrive(now);
+        self.with(id, |connection, core| {
+            if after_its_end {
+                connection.finish(now, CloseReason::ClosedByServer, core);
+            }
+            panic!("as a test wants it");
+        });
+    }
+
+    /// Notes the time. If the server was away, nobody is blamed for the silence.
+    pub(super) fn arrive(&mut self, now: Instant) {
+        let away = self.absence.end(now, self.now);
+        self.now = Some(now);
+        if let Some(away) = away {
+            log::warn!(
+                "the server was stopped for {away:?}: every connection has that much longer"
+            );
+            self.with_all(|connection, core| connection.excuse(now, away, core));
+            self.guard(now, |core| core.endpoint.excuse(now, away));
+        }
+    }
+
+    /// Says that websockets are not read at present, so that nobody is `Lost` for being silent
+    /// there. To be called before [`Input::Timeout`](super::Input::Timeout) as long as that is so.
+    pub fn excuse_unread(&mut self, now: Instant) {
+        self.arrive(now);
+        if self.absence.excuses_unread(now) {
+            self.with_all(|connection, core| connection.excuse_unread(now, core));
+        }
+    }
+
+    fn with_all(&mut self, mut change: impl FnMut(&mut Connection, &mut Core)) {
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        for id in all {
+            self.with(id, &mut change);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What a peer can cost in memory.
+
+use crate::Config;
+
+impl Config {
+    /// Most memory that one peer can take, in bytes, whatever it does: about 2.3 MiB with the
+    /// defaults. It is the bound of each queue and what its smallest items cost: unsent reliable
+    /// messages ([`backlog_bytes`](Config::backlog_bytes)), pieces of one that arrives (three
+    /// times [`message_bytes`](Config::message_bytes)), and what
+    /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
+    /// known of what was sent. Events that wait for the application are bounded for all peers
+    /// together ([`event_bytes`](Config::event_bytes)).
+    pub fn most_memory_per_peer(&self) -> usize {
+        let (backlog, message) = (self.backlog_bytes, self.message_bytes.max(self.signal_bytes));
+        let websocket = backlog.saturating_add(message.saturating_mul(3));
+        websocket.saturating_add(self.webrtc(Vec::new(), Vec::new()).most_memory_per_peer())
+    }
+}
