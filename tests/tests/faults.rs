@@ -13,10 +13,7 @@ const LAST: u32 = 72;
 const UNUSED: [u32; 2] = [54, 61];
 
 /// Numbers that may be without a test still. It only gets shorter, and is empty in the end.
-const MISSING: &[u32] = &[
-    1, 2, 3, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 20, 21, 27, 28, 29, 30, 31, 32, 33, 36,
-    37, 41, 42, 43, 44, 45, 51, 58, 59, 60, 62, 63, 64, 65, 66, 67, 69, 70, 72,
-];
+const MISSING: &[u32] = &[17, 58];
 
 #[test]
 fn every_fault_has_a_test() {
