@@ -122,6 +122,19 @@ fn without_the_handshake_in_the_offer_it_takes_three() {
     assert!((3.4..=3.6).contains(&server), "{server}");
 }
 
+/// libdatachannel's answers repeat every line of the offer's media section that it does not know.
+#[test]
+fn an_answer_that_repeats_our_handshake_has_none_in_it() {
+    let client = Connecting { snap: false, ..Connecting::default() };
+    let mut attempt = Attempt::new(Connecting::default(), client);
+    let offer = attempt.offer();
+    let ours = offer.lines().find(|line| line.starts_with("a=sctp-init:")).unwrap();
+    let answer = attempt.make_answer(&offer);
+    assert!(!answer.contains("a=sctp-init:"), "{answer}");
+    attempt.take_answer(&format!("{answer}{ours}\r\n"));
+    attempt.open();
+}
+
 #[test]
 fn dtls_1_2_costs_a_round_trip() {
     let with = Connecting { dtls: DtlsVersions::Auto, ..PLAIN };

@@ -75,14 +75,12 @@ impl PendingOffer {
         if !answer.active {
             api.start_dtls(false)?;
         }
-        let inits = match (self.init, answer.init) {
-            (Some(mut init), Some(theirs)) => {
-                let ours = init.local_init_chunk()?;
-                init.set_remote_init_chunk(theirs.clone());
+        let inits = match known(self.init, answer.init)? {
+            Some((init, inits)) => {
                 api.start_sctp_with_snap(answer.active, init)?;
-                Some(Inits { ours, theirs })
+                Some(inits)
             }
-            _ => {
+            None => {
                 api.start_sctp(answer.active);
                 None
             }
@@ -90,4 +88,19 @@ impl PendingOffer {
         let channel = api.create_data_channel(unreliable(negotiated));
         Ok(Agreed { channel, negotiated, inits })
     }
+}
+
+/// Both sides' SCTP handshakes, if the other has said its own: there are answers that repeat
+/// every line of the offer that their maker does not know, ours among them.
+fn known(
+    init: Option<SctpInitData>,
+    theirs: Option<Vec<u8>>,
+) -> Result<Option<(SctpInitData, Inits)>, RtcError> {
+    let (Some(mut init), Some(theirs)) = (init, theirs) else { return Ok(None) };
+    let ours = init.local_init_chunk()?;
+    if ours == theirs {
+        return Ok(None);
+    }
+    init.set_remote_init_chunk(theirs.clone());
+    Ok(Some((init, Inits { ours, theirs })))
 }

@@ -32,6 +32,7 @@ mod error;
 mod event;
 mod events;
 pub mod hub;
+mod inspector;
 mod mailbox;
 mod memory;
 mod peer;

@@ -203,6 +203,25 @@ impl Server {
         self.handle.shared.counters.snapshot()
     }
 
+    /// How much the loop holds, for tests. Waits for its answer; `None` if there is none.
+    #[doc(hidden)]
+    pub fn sizes(&self) -> Option<crate::hub::Sizes> {
+        self.handle.shared.inspector.sizes(|| self.handle.shared.wake())
+    }
+
+    /// From now on the loop's turns are measured, for tests, by this clock.
+    #[doc(hidden)]
+    pub fn measure_turns(&self, clock: fn() -> std::time::Duration) {
+        self.handle.shared.inspector.measure_turns(clock);
+    }
+
+    /// The longest turn since this was asked last, by the clock of
+    /// [`measure_turns`](Server::measure_turns).
+    #[doc(hidden)]
+    pub fn take_longest_turn(&self) -> std::time::Duration {
+        self.handle.shared.inspector.take_longest_turn()
+    }
+
     /// Connections that never became peers: the last 256, and how many of each kind.
     pub fn refusals(&self) -> Refusals {
         self.handle.shared.refusals()

@@ -12,6 +12,7 @@ use net_rtc::{DroppedCounter, Gauge};
 
 use crate::event::Way;
 use crate::events::Events;
+use crate::inspector::Inspector;
 use crate::mailbox::{Mailbox, Posted, Unposted};
 use crate::stats::{Counters, Refusals, add};
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
@@ -20,6 +21,7 @@ use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) counters: Counters,
+    pub(crate) inspector: Inspector,
     message_bytes: usize,
     peers: ShardedLock<HashMap<PeerId, Arc<Entry>>>,
     /// Ids of mailboxes that are not empty, each once.
@@ -61,6 +63,7 @@ impl Shared {
         Shared {
             events: Events::new(config),
             counters: Counters::default(),
+            inspector: Inspector::default(),
             message_bytes: config.message_bytes,
             peers: ShardedLock::default(),
             posts: SegQueue::new(),

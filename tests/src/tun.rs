@@ -2,6 +2,7 @@
 //! packet, and what the program writes, the machine receives.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use tun_rs::{DeviceBuilder, SyncDevice};
@@ -78,6 +79,42 @@ pub fn payload(packet: &[u8]) -> Option<(u8, &[u8])> {
     Some((protocol, above.get(header..)?))
 }
 
+/// Source, destination and contents of a packet, if it is a UDP datagram over IPv4 and no
+/// fragment.
+pub fn addressed(packet: &[u8]) -> Option<(SocketAddr, SocketAddr, &[u8])> {
+    let fragment = u16::from_be_bytes(*packet.get(6..)?.first_chunk()?) & 0x3FFF;
+    let (UDP, contents) = payload(packet)? else { return None };
+    if fragment != 0 {
+        return None;
+    }
+    let above = packet.get(usize::from(packet[0] & 0x0F) * 4..)?;
+    let end = |ip: usize, port: usize| {
+        let ip = Ipv4Addr::from(*packet.get(ip..)?.first_chunk::<4>()?);
+        Some(SocketAddr::from((ip, u16::from_be_bytes(*above.get(port..)?.first_chunk()?))))
+    };
+    Some((end(12, 0)?, end(16, 2)?, contents))
+}
+
+/// A UDP datagram over IPv4 as a packet. Without checksums: that of IP the system fills in, that
+/// of UDP may be left out (RFC 768).
+///
+/// # Panics
+/// If the contents do not fit into a packet.
+pub fn udp_packet(from: SocketAddrV4, to: SocketAddrV4, contents: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(HEADERS + contents.len()).expect("it fits into a packet");
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, UDP, 0, 0]);
+    packet.extend(from.ip().octets());
+    packet.extend(to.ip().octets());
+    packet.extend(from.port().to_be_bytes());
+    packet.extend(to.port().to_be_bytes());
+    packet.extend((length - IPV4_HEADER as u16).to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(contents);
+    packet
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +140,18 @@ mod tests {
         let mut segment = packet(TCP, 50);
         segment[IPV4_HEADER + TCP_OFFSET] = 8 << 4;
         assert_eq!(payload(&segment), Some((TCP, &[0; 18][..])));
+    }
+
+    #[test]
+    fn a_packet_that_is_made_can_be_read() {
+        let (from, to) = ("127.0.0.1:3000".parse().unwrap(), "127.9.8.7:65535".parse().unwrap());
+        let packet = udp_packet(from, to, b"contents");
+        assert_eq!(addressed(&packet), Some((from.into(), to.into(), &b"contents"[..])));
+        assert_eq!(datagram(&packet), Some(8));
+        let mut fragment = packet.clone();
+        fragment[7] = 1;
+        assert_eq!(addressed(&fragment), None);
+        assert!((0..HEADERS).all(|cut| addressed(&packet[..cut]).is_none()));
     }
 
     #[test]

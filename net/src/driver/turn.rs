@@ -152,9 +152,10 @@ impl Driver {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while self.lives(Instant::now()) && self.wait(&mut events) {
-            let began = Instant::now();
+            let (began, turn) = (Instant::now(), self.shared.inspector.begin_turn());
             self.turn(&events, began);
             self.shared.counters.note_turn(began.elapsed());
+            self.shared.inspector.end_turn(turn, || self.hub.sizes());
         }
         log::info!("the server has stopped");
     }

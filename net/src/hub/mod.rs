@@ -235,7 +235,7 @@ impl Hub {
     pub fn shutdown(&mut self, now: Instant) {
         self.arrive(now);
         self.leaving = self.connections.keys().copied().collect();
-        // Whoever came first goes first: a table's order changes from run to run.
+        // Whoever came first goes first, from the end: a table's order changes from run to run.
         self.leaving.sort_unstable_by(|a, b| b.cmp(a));
         self.leave(now);
     }
