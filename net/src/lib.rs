@@ -33,6 +33,10 @@ mod event;
 mod events;
 pub mod hub;
 mod mailbox;
+#[cfg(all(test, feature = "models"))]
+mod models;
+#[cfg(feature = "odd")]
+pub mod odd;
 mod peer;
 mod prefix;
 mod queue;
@@ -41,6 +45,7 @@ mod request;
 mod server;
 mod shared;
 mod stats;
+mod sync;
 
 pub use accept::{Accept, Admission, Verdict};
 pub use close::{CloseReason, WebRtcStage};

@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use crossbeam::queue::SegQueue;
-use crossbeam::sync::ShardedLock;
 use net_rtc::{DroppedCounter, Gauge};
 
 use crate::event::Way;
 use crate::events::Events;
 use crate::mailbox::{Mailbox, Posted};
 use crate::stats::{Counters, Refusals, add};
+use crate::sync::{AtomicBool, Mutex, SegQueue, ShardedLock};
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
 /// The handles on one side, the loop on the other.
@@ -128,8 +127,10 @@ impl Shared {
         self.posts.pop()
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(SeqCst)
+    /// Whether no handle is left and the loop has taken all that was posted: in this order, for
+    /// nobody posts once the last handle is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopping.load(SeqCst) && self.posts.is_empty()
     }
 
     /// The loop opened a peer: from now on it can be sent to.

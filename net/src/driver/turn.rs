@@ -287,9 +287,9 @@ impl Driver {
         }
     }
 
-    /// Begins the end once no handle is left.
+    /// Begins the end once no handle is left, and all that was posted is taken.
     fn stop(&mut self, now: Instant) {
-        if self.shared.is_stopping() && matches!(self.life, Life::Running) {
+        if self.shared.is_over() && matches!(self.life, Life::Running) {
             self.sockets = None;
             self.hub.shutdown(now);
             self.life = Life::Ending(now + GOODBYE);
