@@ -1,6 +1,6 @@
 //! Many peers behind one or a few UDP addresses.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "odd"))]
 mod odd;
 mod routing;
 mod signalling;

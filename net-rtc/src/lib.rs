@@ -82,6 +82,8 @@ mod lost;
 #[cfg(test)]
 mod moving;
 mod nomination;
+#[cfg(feature = "odd")]
+pub mod odd;
 mod offer;
 mod options;
 mod outbox;

@@ -2,7 +2,7 @@
 
 mod connecting;
 mod moves;
-#[cfg(test)]
+#[cfg(any(test, feature = "odd"))]
 mod odd;
 
 use std::net::SocketAddr;

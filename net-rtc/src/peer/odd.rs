@@ -2,12 +2,30 @@
 
 use std::time::Instant;
 
+#[cfg(test)]
 use str0m::crypto::dtls::ProtocolVersion;
 
 use super::{Peer, PeerOutput};
+#[cfg(test)]
 use crate::plane::packet::Builder;
+#[cfg(test)]
 use crate::stack::unreliable;
 
+#[cfg(feature = "odd")]
+impl Peer {
+    pub(crate) fn send_odd(
+        &mut self,
+        now: Instant,
+        chunks: &[u8],
+        out: &mut Vec<PeerOutput>,
+    ) -> bool {
+        let is_sent = self.plane.lock().send_odd(chunks);
+        self.step(now, out);
+        is_sent
+    }
+}
+
+#[cfg(test)]
 impl Peer {
     pub(crate) fn lose(&mut self, kind: u8) {
         self.plane.lock().lose = Some(kind);

@@ -63,6 +63,9 @@ pub(crate) struct Plane {
     /// The network loses the peer's next packet that ends with this chunk.
     #[cfg(test)]
     pub(crate) lose: Option<u8>,
+    /// Packets that an honest peer would not send.
+    #[cfg(feature = "odd")]
+    odd: std::collections::VecDeque<Vec<u8>>,
 }
 
 /// What DTLS has decrypted.
@@ -112,6 +115,8 @@ impl Plane {
             gauge: Gauge::default(),
             #[cfg(test)]
             lose: None,
+            #[cfg(feature = "odd")]
+            odd: Default::default(),
         }
     }
 
@@ -286,6 +291,10 @@ impl Plane {
 
     /// The next packet of ours for DTLS.
     pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+        #[cfg(feature = "odd")]
+        if let Some(odd) = self.odd.pop_front() {
+            return Some(odd);
+        }
         if let Some(probe) = self.probes.packet() {
             return Some(probe);
         }
@@ -322,6 +331,16 @@ impl Plane {
     #[cfg(test)]
     pub(crate) fn inject(&mut self, write: impl FnOnce(&mut packet::Builder)) {
         self.engaged().expect("an engaged plane").inject(write);
+    }
+
+    /// Sends these chunks, whatever they are, in a packet of its own; false if SCTP has not said
+    /// anything yet, so that nobody knows what a packet begins with.
+    #[cfg(feature = "odd")]
+    pub(crate) fn send_odd(&mut self, chunks: &[u8]) -> bool {
+        let packet = self.watch.header().map(|header| packet::Builder::odd(header, chunks));
+        let is_sent = packet.is_some();
+        self.odd.extend(packet);
+        is_sent
     }
 
     #[cfg(test)]

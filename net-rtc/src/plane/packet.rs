@@ -261,6 +261,14 @@ impl Builder {
         self.chunk(kind::HEARTBEAT, 0, &[&INFO.to_be_bytes(), &length.to_be_bytes(), info]);
     }
 
+    /// A whole packet with these bytes in place of its chunks.
+    #[cfg(feature = "odd")]
+    pub(crate) fn odd(header: Header, chunks: &[u8]) -> Vec<u8> {
+        let mut builder = Builder::new(header);
+        builder.bytes.extend_from_slice(chunks);
+        builder.finish()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
