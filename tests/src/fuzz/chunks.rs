@@ -55,7 +55,7 @@ fn chunk(u: &mut Unstructured<'_>, numbers: Numbers, to: &mut Vec<u8>) -> Result
         true => 7,
         false => u.arbitrary()?,
     };
-    let lie = if u.ratio(1, 32)? { u.arbitrary::<i16>()? } else { 0 };
+    let lie = if u.ratio(1, 64)? { u.arbitrary::<i16>()? } else { 0 };
     let length = (4 + value.len() as u16).wrapping_add_signed(lie);
     to.extend([kind, flags]);
     to.extend(length.to_be_bytes());
@@ -66,17 +66,17 @@ fn chunk(u: &mut Unstructured<'_>, numbers: Numbers, to: &mut Vec<u8>) -> Result
 
 /// A number not far from where it should be, or any.
 fn near(u: &mut Unstructured<'_>, number: u32) -> Result<u32> {
-    Ok(match u.int_in_range(0..=15_u8)? {
+    Ok(match u.int_in_range(0..=63_u8)? {
         0 => u.arbitrary()?,
         1 => number.wrapping_add_signed(i32::from(u.arbitrary::<i16>()?) * 4),
-        2 | 3 => number.wrapping_add_signed(u.arbitrary::<i8>()?.into()),
+        2..16 => number.wrapping_add_signed(u.arbitrary::<i8>()?.into()),
         _ => number.wrapping_add(u32::from(u.arbitrary::<u8>()?) / 4),
     })
 }
 
 fn data(u: &mut Unstructured<'_>, numbers: Numbers) -> Result<Vec<u8>> {
     let tsn = near(u, numbers.own)?;
-    let stream: u16 = if u.ratio(15, 16)? { 1 } else { u.arbitrary()? };
+    let stream: u16 = if u.ratio(127, 128)? { 1 } else { u.arbitrary()? };
     let protocol = if u.ratio(3, 4)? { 53 } else { *u.choose(&PROTOCOLS)? };
     let (size, fill) = (u.int_in_range(0..=300_usize)?, u.arbitrary::<u8>()?);
     let mut value = tsn.to_be_bytes().to_vec();

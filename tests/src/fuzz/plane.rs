@@ -44,7 +44,7 @@ struct Bench {
     is_over: bool,
     /// Highest TSN of the peer that was ever named to us.
     named: u32,
-    acknowledged: u32,
+    acknowledged: Option<u32>,
     /// DATA and FORWARD-TSN chunks that came.
     came: usize,
     received: usize,
@@ -92,7 +92,7 @@ impl Bench {
             carrier: Carrier::new(now, &config),
             is_over: false,
             named: THEIRS.wrapping_sub(1),
-            acknowledged: THEIRS.wrapping_sub(1),
+            acknowledged: None,
             came: 0,
             received: 0,
         }
@@ -145,7 +145,7 @@ impl Bench {
                     }
                 }
                 14 => self.carrier.probe(u.arbitrary()?),
-                _ if u.ratio(1, 8)? => self.carrier.engage(STREAM),
+                _ if !self.carrier.is_engaged() && u.ratio(1, 8)? => self.carrier.engage(STREAM),
                 _ => {
                     let size = usize::from(u.arbitrary::<u8>()?).min(u.len());
                     self.inbound(u.bytes(size)?);
@@ -169,11 +169,14 @@ impl Bench {
     fn inbound(&mut self, packet: &[u8]) {
         each_chunk(packet, |kind, value| {
             self.came += usize::from(matches!(kind, 0 | 192));
-            if let (0 | 192, Some(tsn)) = (kind, value.first_chunk()) {
-                let tsn = u32::from_be_bytes(*tsn);
-                if ahead(tsn, self.named) > 0 {
-                    self.named = tsn;
-                }
+            let named = match kind {
+                0 | 192 => number(value, 0),
+                // The number before the first that it promises.
+                1 | 2 => number(value, 12).map(|first| first.wrapping_sub(1)),
+                _ => None,
+            };
+            if let Some(tsn) = named.filter(|tsn| ahead(*tsn, self.named) > 0) {
+                self.named = tsn;
             }
         });
         self.carrier.inbound(packet);
@@ -227,11 +230,10 @@ impl Bench {
             return;
         }
         each_chunk(packet, |kind, value| {
-            if let (SACK, Some(tsn)) = (kind, value.first_chunk()) {
-                let tsn = u32::from_be_bytes(*tsn);
+            if let (SACK, Some(tsn)) = (kind, number(value, 0)) {
                 assert!(ahead(tsn, self.named) <= 0, "{tsn} never came, only {}", self.named);
-                assert!(ahead(tsn, self.acknowledged) >= 0, "acknowledgements never go back");
-                self.acknowledged = tsn;
+                let before = self.acknowledged.replace(tsn).unwrap_or(tsn);
+                assert!(ahead(tsn, before) >= 0, "acknowledgements never go back");
             }
         });
     }
@@ -247,6 +249,10 @@ fn whole(packet: &[u8]) -> usize {
 /// How far a number is ahead of another (RFC 1982).
 fn ahead(tsn: u32, of: u32) -> i32 {
     tsn.wrapping_sub(of) as i32
+}
+
+fn number(value: &[u8], at: usize) -> Option<u32> {
+    value.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
 }
 
 fn each_chunk(packet: &[u8], mut look: impl FnMut(u8, &[u8])) {
