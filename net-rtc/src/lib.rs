@@ -76,6 +76,8 @@ mod evidence;
 #[cfg(test)]
 mod evil;
 mod fresh;
+#[cfg(test)]
+mod gap;
 mod latest;
 #[cfg(test)]
 mod lost;

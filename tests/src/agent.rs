@@ -222,7 +222,8 @@ impl Agent {
                     self.answering.answer(now, answer).expect("an offer is open");
                 }
                 net_signal::answering::Output::Send(text) => {
-                    self.websocket.send(now, Message::Text(text)).expect("an open websocket");
+                    // The server may have closed it in the same breath.
+                    _ = self.websocket.send(now, Message::Text(text));
                 }
                 net_signal::answering::Output::Timeout(_) => return,
                 _ => {}
