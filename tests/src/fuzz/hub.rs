@@ -81,7 +81,7 @@ fn datagram(rig: &mut Rig, guest: usize, u: &mut Unstructured<'_>) -> Result<()>
         Some(copy) if u.arbitrary()? => copy,
         _ => {
             let size = usize::from(u.arbitrary::<u8>()?).min(u.len());
-            u.bytes(size)?.to_vec().into()
+            u.bytes(size)?.to_vec()
         }
     };
     rig.input(Input::Datagram { source, destination: server(), contents: &contents });

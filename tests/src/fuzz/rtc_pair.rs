@@ -217,7 +217,7 @@ impl Pair {
 
     /// Whatever the bytes say.
     pub(super) fn script(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        while !u.is_empty() && !(self.server.closed.is_some() && self.client.closed.is_some()) {
+        while !u.is_empty() && (self.server.closed.is_none() || self.client.closed.is_none()) {
             self.step(u)?;
             assert!(self.server.endpoint.len() <= 1);
         }
