@@ -14,8 +14,8 @@ use crate::shared::{Entry, Shared};
 use crate::stats::add;
 use crate::{Config, Delivery, EventQueue, PeerId, Server};
 
-/// What stands between the handles and the network. Call [`turn`](Machine::turn) after whatever
-/// happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
+/// What stands between the handles and the network. Call [`take_post`](Machine::take_post), then
+/// [`stop`](Machine::stop), after whatever happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
 #[derive(Debug)]
 pub struct Machine {
     hub: Hub,
