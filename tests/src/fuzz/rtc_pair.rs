@@ -1,7 +1,7 @@
 //! A server and an honest client, and a network between them that does as the bytes say.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
@@ -25,9 +25,7 @@ pub(super) fn server() -> SocketAddr {
     ([192, 0, 2, 1], 3_000).into()
 }
 
-fn client() -> SocketAddr {
-    ([192, 0, 2, 2], 5_000).into()
-}
+const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 5_000);
 
 /// Somebody else.
 fn stranger(number: u8) -> SocketAddr {
@@ -122,6 +120,8 @@ pub(super) struct Pair {
     pub(super) client: Side,
     /// Bytes from and to whoever has sent nothing genuine.
     strangers: HashMap<SocketAddr, (usize, usize)>,
+    /// Whence something genuine has come, though perhaps as a copy.
+    proven: HashSet<SocketAddr>,
     numbered: u64,
 }
 
@@ -131,9 +131,16 @@ impl Pair {
         let now = Instant::now();
         let tsn = |tsn| fixed.then_some(tsn);
         let here = Config { first_tsn: tsn(SERVER_TSN), ..config(server()) };
-        let there = Config { first_tsn: tsn(CLIENT_TSN), ..config(client()) };
+        let there = Config { first_tsn: tsn(CLIENT_TSN), ..config(CLIENT) };
         let (server, client) = (Side::new(here), Side::new(there));
-        let mut pair = Pair { now, server, client, strangers: HashMap::new(), numbered: 0 };
+        let mut pair = Pair {
+            now,
+            server,
+            client,
+            strangers: HashMap::new(),
+            proven: HashSet::from([CLIENT]),
+            numbered: 0,
+        };
         let offer = pair.server.endpoint.offer(now, 0).expect("a free key");
         let answer = pair.client.endpoint.accept_offer(now, 0, &offer.sdp).expect("a good offer");
         pair.server.endpoint.accept_answer(now, &0, &answer).expect("a good answer");
@@ -175,13 +182,14 @@ impl Pair {
     /// One datagram to the server, as it was sent.
     fn up(&mut self) -> bool {
         let Some(datagram) = self.client.sent.pop_front() else { return false };
-        self.genuine(client(), &datagram);
+        self.genuine(CLIENT, &datagram);
         true
     }
 
     fn genuine(&mut self, source: SocketAddr, datagram: &Transmit) {
         // From now on nobody can tell who the client is but by its password.
         self.strangers.remove(&source);
+        self.proven.insert(source);
         self.server.take(self.now, source, datagram.destination, &datagram.contents);
         self.account();
     }
@@ -189,8 +197,8 @@ impl Pair {
     /// One datagram to the client, if it is for the client.
     fn down(&mut self) -> bool {
         let Some(datagram) = self.server.sent.pop_front() else { return false };
-        if datagram.destination == client() {
-            self.client.take(self.now, datagram.source, client(), &datagram.contents);
+        if datagram.destination == CLIENT {
+            self.client.take(self.now, datagram.source, CLIENT, &datagram.contents);
         }
         true
     }
@@ -208,7 +216,7 @@ impl Pair {
 
     /// Bytes that are nobody's, from anywhere.
     fn forged(&mut self, source: SocketAddr, bytes: &[u8]) {
-        if source != client() {
+        if !self.proven.contains(&source) {
             self.strangers.entry(source).or_default().0 += bytes.len();
         }
         self.server.take(self.now, source, server(), bytes);
@@ -263,7 +271,7 @@ impl Pair {
             0 => datagram.contents.truncate(at),
             change => datagram.contents[at] ^= change,
         }
-        self.forged(client(), &datagram.contents);
+        self.forged(CLIENT, &datagram.contents);
         Ok(())
     }
 
@@ -271,7 +279,7 @@ impl Pair {
     fn twice(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let Some(datagram) = self.client.sent.front().cloned() else { return Ok(()) };
         let source = match u.arbitrary::<u8>()? {
-            0..128 => client(),
+            0..128 => CLIENT,
             number => stranger(number),
         };
         self.genuine(source, &datagram);
@@ -280,7 +288,7 @@ impl Pair {
 
     fn raw(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let source = match u.arbitrary::<u8>()? {
-            0..128 => client(),
+            0..128 => CLIENT,
             number => stranger(number),
         };
         let size = usize::from(u.arbitrary::<u8>()?).min(u.len());
