@@ -77,12 +77,16 @@ mod evidence;
 #[cfg(test)]
 mod evil;
 mod fresh;
+#[cfg(test)]
+mod gap;
 mod latest;
 #[cfg(test)]
 mod lost;
 #[cfg(test)]
 mod moving;
 mod nomination;
+#[cfg(feature = "odd")]
+pub mod odd;
 #[cfg(test)]
 mod odd_dtls;
 mod offer;

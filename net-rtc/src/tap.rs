@@ -1,7 +1,7 @@
 //! The DTLS layer of a peer, with the data plane in front of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersion};
 
@@ -11,6 +11,13 @@ use crate::record::{is_hello_of_client, is_hello_of_server};
 /// No DTLS record that str0m takes is longer.
 const RECORD: usize = 2_000;
 
+/// How often DTLS may look at the clock at one and the same time, and how long it must wait if it
+/// wants to do so once more. While a part of a handshake is missing that others have followed, it
+/// acknowledges what it has at each look (RFC 9147 §7.1) and asks for the next at once, and str0m
+/// looks again after each packet: both would do nothing else for ever.
+const LOOKS: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
 #[derive(Debug)]
 pub(crate) struct Tap {
@@ -18,6 +25,8 @@ pub(crate) struct Tap {
     plane: SharedPlane,
     /// Whether the other side has answered our ClientHello.
     is_answered: bool,
+    /// When DTLS last looked at the clock, and how often it did at that time.
+    looked: Option<(Instant, u32)>,
 }
 
 /// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
@@ -38,7 +47,20 @@ impl SharedPlane {
 
 impl Tap {
     pub(crate) fn new(inner: dimpl::Dtls, plane: SharedPlane) -> Tap {
-        Tap { inner, plane, is_answered: false }
+        Tap { inner, plane, is_answered: false, looked: None }
+    }
+
+    /// Whether DTLS may look at the clock now.
+    fn may_look(&mut self, now: Instant) -> bool {
+        let before = self.looked.filter(|(at, _)| *at == now).map_or(0, |(_, looks)| looks);
+        self.looked = Some((now, before + 1));
+        before < LOOKS
+    }
+
+    /// When DTLS is woken that wants to be woken then.
+    fn patient(&self, at: Instant) -> Instant {
+        let hasty = self.looked.filter(|(looked, looks)| at <= *looked && *looks >= LOOKS);
+        hasty.map_or(at, |(looked, _)| looked + PAUSE)
     }
 
     /// Hands the plane's next packet to DTLS. One at a time: DTLS has room for 30, and more
@@ -84,7 +106,7 @@ impl DtlsInstance for Tap {
                     DtlsOutput::PeerCert(copied(certificate, buffer))
                 }
                 DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
-                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
+                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.patient(at)),
                 DtlsOutput::Connected => {
                     self.plane.lock().connected();
                     DtlsOutput::Connected
@@ -116,6 +138,9 @@ impl DtlsInstance for Tap {
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        if !self.may_look(now) {
+            return Ok(());
+        }
         self.inner.handle_timeout(now)
     }
 

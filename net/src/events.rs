@@ -1,9 +1,10 @@
 //! Events that wait for the application.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{CloseReason, Config, Delivery, Event, PeerId};
 
 /// Close reasons that are kept after their `Closed` was popped.
@@ -29,6 +30,14 @@ struct Inner {
     reasons: Reasons,
     reader: Reader,
     finished: bool,
+}
+
+/// What was taken.
+#[derive(Debug)]
+pub(crate) struct Taken<T> {
+    pub(crate) events: T,
+    /// There was no room, and now there is: the loop, which may have stopped reading, must hear.
+    pub(crate) made_room: bool,
 }
 
 /// Whether anybody is there to read.
@@ -90,20 +99,20 @@ impl Events {
         while inner.pop().is_some() {}
     }
 
-    pub(crate) fn pop(&self) -> Option<Event> {
-        self.lock().pop()
+    pub(crate) fn pop(&self) -> Taken<Option<Event>> {
+        self.take(self.lock(), Inner::pop)
     }
 
-    pub(crate) fn pop_all(&self) -> Vec<Event> {
-        self.lock().pop_all()
+    pub(crate) fn pop_all(&self) -> Taken<Vec<Event>> {
+        self.take(self.lock(), Inner::pop_all)
     }
 
     /// Waits until there is something or the time is up, then takes everything.
-    pub(crate) fn wait(&self, timeout: Duration) -> Vec<Event> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Taken<Vec<Event>> {
         let inner = self.lock();
         let idle = |inner: &mut Inner| inner.len() == 0 && !inner.finished;
         let waited = self.news.wait_timeout_while(inner, timeout, idle);
-        waited.unwrap_or_else(PoisonError::into_inner).0.pop_all()
+        self.take(waited.unwrap_or_else(PoisonError::into_inner).0, Inner::pop_all)
     }
 
     /// Whether so much waits that websockets should not be read.
@@ -119,6 +128,14 @@ impl Events {
 
     pub(crate) fn close_reason(&self, id: PeerId) -> Option<CloseReason> {
         self.lock().reasons.find(id)
+    }
+
+    /// Under one lock: between two the loop could fill the queue and find it full.
+    fn take<T>(&self, mut inner: MutexGuard<'_, Inner>, take: fn(&mut Inner) -> T) -> Taken<T> {
+        let was_full = inner.is_over(self.most_events, self.most_bytes);
+        let events = take(&mut inner);
+        let made_room = was_full && !inner.is_over(self.most_events, self.most_bytes);
+        Taken { events, made_room }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -263,9 +280,9 @@ mod tests {
             received(&events, delivery, text);
         }
         events.closed(id(0), CloseReason::ClosedByPeer);
-        assert_eq!(events.pop(), Some(Event::Open(id(0))));
-        assert_eq!(texts(events.pop_all()), ["a", "b", "c", "d", "closed"]);
-        assert_eq!(events.pop(), None);
+        assert_eq!(events.pop().events, Some(Event::Open(id(0))));
+        assert_eq!(texts(events.pop_all().events), ["a", "b", "c", "d", "closed"]);
+        assert_eq!(events.pop().events, None);
     }
 
     #[test]
@@ -280,8 +297,22 @@ mod tests {
         assert_eq!(received(&events, Delivery::Reliable, "kept too"), 0);
         events.closed(id(0), CloseReason::Lost);
         assert_eq!(received(&events, Delivery::Unreliable, "none"), 2);
-        assert_eq!(texts(events.pop_all()), ["open", "kept", "kept too", "closed"]);
+        assert_eq!(texts(events.pop_all().events), ["open", "kept", "kept too", "closed"]);
         assert!(!events.is_full());
+    }
+
+    #[test]
+    fn whoever_makes_room_is_told() {
+        let events = events(2);
+        events.open(id(0));
+        received(&events, Delivery::Reliable, "a");
+        received(&events, Delivery::Reliable, "b");
+        let pop = || events.pop().made_room;
+        assert_eq!([pop(), pop(), pop(), pop()], [false, true, false, false]);
+        received(&events, Delivery::Reliable, "c");
+        received(&events, Delivery::Reliable, "d");
+        assert!(events.wait(Duration::ZERO).made_room);
+        assert!(!events.pop_all().made_room);
     }
 
     #[test]
@@ -301,7 +332,7 @@ mod tests {
             events.closed(id(number), CloseReason::Lost);
         }
         assert_eq!(events.close_reason(id(0)), Some(CloseReason::Lost));
-        events.pop_all();
+        assert_eq!(events.pop_all().events.len(), REASONS + 2);
         let known = |number| events.close_reason(id(number)).is_some();
         assert_eq!([known(0), known(1), known(2)], [false, false, true]);
     }
@@ -313,7 +344,7 @@ mod tests {
         events.abandon();
         received(&events, Delivery::Reliable, "b");
         events.closed(id(0), CloseReason::Lost);
-        assert_eq!((events.pop(), events.lock().bytes), (None, 0));
+        assert_eq!((events.pop().events, events.lock().bytes), (None, 0));
         assert_eq!(events.close_reason(id(0)), Some(CloseReason::Lost));
     }
 
@@ -323,8 +354,8 @@ mod tests {
         events.open(id(0));
         events.finish();
         assert!(!events.is_finished());
-        assert_eq!(events.wait(Duration::MAX).len(), 1);
+        assert_eq!(events.wait(Duration::MAX).events.len(), 1);
         assert!(events.is_finished());
-        assert_eq!(events.wait(Duration::MAX), []);
+        assert_eq!(events.wait(Duration::MAX).events, []);
     }
 }

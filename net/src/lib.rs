@@ -35,6 +35,10 @@ pub mod hub;
 mod inspector;
 mod mailbox;
 mod memory;
+#[cfg(all(test, feature = "models"))]
+mod models;
+#[cfg(feature = "odd")]
+pub mod odd;
 mod peer;
 mod prefix;
 mod queue;
@@ -43,6 +47,7 @@ mod request;
 mod server;
 mod shared;
 mod stats;
+mod sync;
 
 pub use accept::{Accept, Admission, Verdict};
 pub use close::{CloseReason, WebRtcStage};

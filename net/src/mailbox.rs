@@ -1,12 +1,13 @@
 //! What the application wants of one peer and the loop has not done yet.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use net_rtc::{Dropped, Latest, SendOptions};
 
 use crate::event::Way;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{CloseReason, Config};
 
 /// What a message costs at least, in bytes: so many empty ones are bounded too.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Event;
+use crate::events::Taken;
 use crate::shared::Shared;
 
 /// The events of a server. Clones share one stream: each event goes to exactly one of them.
@@ -32,18 +33,18 @@ impl EventQueue {
 
     /// Takes the oldest event, if there is one.
     pub fn pop(&self) -> Option<Event> {
-        self.take(|shared| shared.events.pop())
+        self.take(self.reader.shared.events.pop())
     }
 
     /// Takes every event that waits, oldest first.
     pub fn pop_all(&self) -> Vec<Event> {
-        self.take(|shared| shared.events.pop_all())
+        self.take(self.reader.shared.events.pop_all())
     }
 
     /// Sleeps until there is an event, the time is up or the server has ended, then takes
     /// every event that waits.
     pub fn wait(&self, timeout: Duration) -> Vec<Event> {
-        self.take(|shared| shared.events.wait(timeout))
+        self.take(self.reader.shared.events.wait(timeout))
     }
 
     /// Whether the server has ended and everything was taken: nothing more will come.
@@ -52,13 +53,10 @@ impl EventQueue {
     }
 
     /// A loop that stopped reading because too much waited here must hear that there is room.
-    fn take<T>(&self, take: impl FnOnce(&Shared) -> T) -> T {
-        let shared = &self.reader.shared;
-        let was_full = shared.events.is_full();
-        let taken = take(shared);
-        if was_full && !shared.events.is_full() {
-            shared.wake();
+    fn take<T>(&self, taken: Taken<T>) -> T {
+        if taken.made_room {
+            self.reader.shared.wake();
         }
-        taken
+        taken.events
     }
 }

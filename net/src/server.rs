@@ -38,6 +38,14 @@ impl Drop for Handle {
     }
 }
 
+#[cfg(any(feature = "odd", all(test, feature = "models")))]
+impl Server {
+    /// A handle on a server without a loop of its own.
+    pub(crate) fn odd(shared: Arc<Shared>, local: SocketAddr) -> Server {
+        Server { handle: Arc::new(Handle { shared, local, announced: vec![local] }) }
+    }
+}
+
 impl Server {
     /// Starts a server with the defaults: websockets on this TCP port, WebRTC on the UDP port
     /// of the same number. Port 0 takes any free number: see [`local_addr`](Server::local_addr).

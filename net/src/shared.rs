@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use crossbeam::queue::SegQueue;
-use crossbeam::sync::ShardedLock;
 use net_rtc::{DroppedCounter, Gauge};
 
 use crate::event::Way;
@@ -15,6 +13,7 @@ use crate::events::Events;
 use crate::inspector::Inspector;
 use crate::mailbox::{Mailbox, Posted, Unposted};
 use crate::stats::{Counters, Refusals, add};
+use crate::sync::{AtomicBool, Mutex, SegQueue, ShardedLock};
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
 /// The handles on one side, the loop on the other.
@@ -141,8 +140,10 @@ impl Shared {
         !self.posts.is_empty()
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(SeqCst)
+    /// Whether no handle is left and the loop has taken all that was posted: in this order, for
+    /// nobody posts once the last handle is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stopping.load(SeqCst) && self.posts.is_empty()
     }
 
     /// The loop opened a peer: from now on it can be sent to.
@@ -265,7 +266,7 @@ mod tests {
         let entry = Entry::new(&Config::default(), info(), Gauge::default());
         shared.opened(7.into(), Arc::new(entry));
         shared.stopped();
-        let events = shared.events.pop_all();
+        let events = shared.events.pop_all().events;
         assert_eq!(events, [crate::Event::Open(7.into()), crate::Event::Closed(7.into())]);
         assert!(shared.events.is_finished());
         let sent = shared.send(Delivery::Reliable.into(), 7.into(), "who?".into());

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod cross;
 pub mod cubic;
+pub mod fuzz;
 pub mod lab;
 pub mod link;
 pub mod memory;

@@ -25,13 +25,13 @@ fn t71_nothing_is_left_of_five_thousand_who_came_and_went() {
 /// After the first so many, for which the allocator settles, come the others.
 #[track_caller]
 fn assert_nothing_is_left(warm_up: usize, count: usize) {
-    let mut host = Host::start(Path::new(env!("CARGO_BIN_EXE_soak")), &[]).unwrap();
-    let mut cycles = Cycles::new(host.address(), 71).unwrap();
-    cycles.run(warm_up, || true).unwrap();
-    let before = host.settled(PATIENCE).unwrap();
+    let mut host = Host::start(Path::new(env!("CARGO_BIN_EXE_soak")), &[]).expect("a server");
+    let mut cycles = Cycles::new(host.address(), 71).expect("a client");
+    cycles.run(warm_up, || true).expect("the server goes on");
+    let before = host.settled(PATIENCE).expect("the server settles");
     let began = Instant::now();
-    cycles.run(count, || true).unwrap();
-    let after = host.settled(PATIENCE).unwrap();
+    cycles.run(count, || true).expect("the server goes on");
+    let after = host.settled(PATIENCE).expect("the server settles");
     let (manifest, took) = (cycles.manifest(), began.elapsed());
     println!("before {before:?}\nafter  {after:?}\nopening {}", manifest.joining);
     let left = after.resident_kib as i64 - before.resident_kib as i64;

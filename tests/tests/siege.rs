@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
     Place::Honest.enter();
     for words in [&[][..], &["--public"]] {
-        let mut host = Host::start(soak(), words).unwrap();
+        let mut host = Host::start(soak(), words).expect("a server");
         let quiet = openings(&host);
-        let flood = Assault::start(soak(), "half open", host.address(), 1).unwrap();
+        let flood = Assault::start(soak(), "half open", host.address(), 1).expect("a server");
         wait_for_a_crowd(&mut host);
         let under = openings(&host);
-        let report = host.report().unwrap();
-        println!("{}; {report:?}; refused {:?}", flood.end().unwrap(), under.refused);
+        let report = host.report().expect("a server");
+        println!("{}; {report:?}; refused {:?}", flood.end().expect("a flood"), under.refused);
         let share = under.latency.share_within(Duration::from_secs(1)) * under.share();
         tell(format_args!(
             "2,000 half-open connections from 64 addresses, {}: {:.1} % open within 1 s; quiet {}; \
@@ -42,7 +42,8 @@ fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
 #[test]
 #[ignore = "for 3 minutes it wants both processors, see tests/all"]
 fn t12_the_honest_notice_no_attack() {
-    let output = Command::new(soak()).args(["--minutes", "1", "--phase", "2"]).output().unwrap();
+    let output =
+        Command::new(soak()).args(["--minutes", "1", "--phase", "2"]).output().expect("a server");
     let (told, errors) = (&output.stdout, &output.stderr);
     print!("{}{}", String::from_utf8_lossy(told), String::from_utf8_lossy(errors));
     assert!(output.status.success());
@@ -85,7 +86,7 @@ fn open(host: &Host) -> Result<Client, String> {
 /// Until connections give way for others.
 fn wait_for_a_crowd(host: &mut Host) {
     let end = Instant::now() + PATIENCE;
-    while host.report().unwrap().refused < 1_000 {
+    while host.report().expect("a server").refused < 1_000 {
         assert!(Instant::now() < end, "{:?}", host.report());
     }
 }

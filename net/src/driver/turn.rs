@@ -206,8 +206,8 @@ impl Driver {
     fn turn(&mut self, events: &Events, now: Instant) {
         self.shared.awake();
         events.iter().for_each(|event| self.note(event));
-        self.stop(now);
         self.work(now);
+        self.stop(now);
         self.count();
     }
 
@@ -378,9 +378,9 @@ impl Driver {
         }
     }
 
-    /// Begins the end once no handle is left.
+    /// Begins the end once no handle is left, and all that was posted is taken.
     fn stop(&mut self, now: Instant) {
-        if self.shared.is_stopping() && matches!(self.life, Life::Running) {
+        if self.shared.is_over() && matches!(self.life, Life::Running) {
             self.sockets = None;
             self.hub.shutdown(now);
             self.life = Life::Ending(now + GOODBYE);
