@@ -18,6 +18,8 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Silence {
     /// When the last connectivity check came, or the answer to one.
     checked: Instant,
+    /// Silence before this does not count: nobody listened.
+    excused: Instant,
     /// Silence after which the peer is probed, and, without checks, sent nothing else; and after
     /// which it is lost.
     pause: Duration,
@@ -28,7 +30,7 @@ pub(crate) struct Silence {
 
 impl Silence {
     pub(crate) fn new(now: Instant, pause: Duration, timeout: Duration) -> Silence {
-        Silence { checked: now, pause, timeout, probed: None, missing: None }
+        Silence { checked: now, excused: now, pause, timeout, probed: None, missing: None }
     }
 
     /// Notes a datagram that ICE took for the peer's own. Only a check proves that here: what
@@ -41,7 +43,7 @@ impl Silence {
 
     /// Nobody listened: the silence begins now.
     pub(crate) fn excuse(&mut self, now: Instant) {
-        self.checked = now;
+        self.excused = now;
     }
 
     /// Whether nothing is sent now to a peer that DTLS heard last at `heard`, but probes.
@@ -51,7 +53,8 @@ impl Silence {
 
     /// Whether it is time for a probe; if so, not again too soon.
     pub(crate) fn probe(&mut self, now: Instant, heard: Instant) -> bool {
-        let due = now >= heard + self.pause && self.next_probe().is_none_or(|at| now >= at);
+        let due =
+            now >= self.since(heard) + self.pause && self.next_probe().is_none_or(|at| now >= at);
         self.probed = if due { Some(now) } else { self.probed };
         due
     }
@@ -74,17 +77,21 @@ impl Silence {
     /// shorter patience of its own, in connectivity checks alone, and goes on when it has run
     /// out; so do we.
     pub(crate) fn end(&self, heard: Instant) -> Instant {
-        heard + self.timeout
+        self.since(heard) + self.timeout
     }
 
     /// When to probe, or to end.
     fn wake(&self, heard: Instant) -> Instant {
-        let first = heard + self.pause;
+        let first = self.since(heard) + self.pause;
         self.next_probe().map_or(first, |probe| probe.max(first)).min(self.end(heard))
     }
 
     fn pause(&self, heard: Instant) -> Instant {
-        self.checked.max(heard) + self.pause
+        self.checked.max(self.since(heard)) + self.pause
+    }
+
+    fn since(&self, heard: Instant) -> Instant {
+        heard.max(self.excused)
     }
 
     fn next_probe(&self) -> Option<Instant> {
@@ -106,6 +113,18 @@ mod tests {
         silence.note(now + 6 * second, &[]);
         assert_eq!(silence.end(now), now + 20 * second);
         assert_eq!(silence.end(now + 5 * second), now + 25 * second);
+    }
+
+    #[test]
+    fn t69_what_nobody_listened_to_does_not_count() {
+        let (heard, second) = (Instant::now(), Duration::from_secs(1));
+        let mut silence = Silence::new(heard, 10 * second, 20 * second);
+        let stop = heard + 60 * second;
+        silence.excuse(stop);
+        assert!(!silence.is_pause(stop + 9 * second, heard));
+        assert!(!silence.probe(stop + 9 * second, heard));
+        assert_eq!(silence.end(heard), stop + 20 * second);
+        assert_eq!(silence.wake(heard), stop + 10 * second);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use net_rtc::{Config, Connecting, Endpoint, Input, Output, Transmit};
 
 const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
 
-/// The first record of a DTLS client (RFC 9147 §5).
+/// The first record of a DTLS client (RFC 9147 §5), whichever side becomes it.
 ///
 /// # Panics
 /// If two endpoints of ours do not come so far with each other.
@@ -25,14 +26,18 @@ pub(super) fn client_hello(now: Instant, seed: u64) -> Vec<u8> {
     for step in 0..1_000 {
         let now = now + Duration::from_millis(step * 10);
         let said = turn(now, &mut client);
-        if let Some(hello) = said.iter().find(|said| said.contents[0] == HANDSHAKE) {
-            return hello.contents.clone();
-        }
         said.iter().for_each(|said| hand(now, &mut server, said));
         let answers = turn(now, &mut server);
         answers.iter().for_each(|said| hand(now, &mut client, said));
+        if let Some(hello) = said.into_iter().chain(answers).find(is_hello) {
+            return hello.contents;
+        }
     }
     panic!("no ClientHello")
+}
+
+fn is_hello(said: &Transmit) -> bool {
+    said.contents[0] == HANDSHAKE && said.contents[13] == CLIENT_HELLO
 }
 
 fn turn(now: Instant, endpoint: &mut Endpoint<()>) -> Vec<Transmit> {
@@ -60,6 +65,10 @@ mod tests {
     #[test]
     fn it_is_one() {
         let hello = client_hello(Instant::now(), 1);
-        assert_eq!((hello[0], hello[13]), (HANDSHAKE, 1), "a handshake record, a ClientHello");
+        assert_eq!(
+            (hello[0], hello[13]),
+            (HANDSHAKE, CLIENT_HELLO),
+            "a handshake record, a ClientHello"
+        );
     }
 }
