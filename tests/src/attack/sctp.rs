@@ -164,7 +164,13 @@ pub(super) fn malformed(insider: &mut Insider, now: Instant, kit: &mut Kit) {
     };
     let mut bytes = vec![kind, kit.random.random()];
     bytes.extend(length.to_be_bytes());
+    // Any number, but so far from the next as the seed says: where counting begins it does not.
+    let (ours, theirs) = insider.tsns(now);
+    let base = if matches!(kind, SACK | SHUTDOWN) { theirs } else { ours };
+    let number = base.wrapping_add(kit.random.random());
+    bytes.extend(number.to_be_bytes());
     bytes.extend((0..kit.random.random_range(0..64)).map(|_| kit.random.random::<u8>()));
+    bytes.truncate(4 + kit.random.random_range(0..64));
     insider.inject(now, &bytes);
 }
 
