@@ -50,9 +50,9 @@ in_both_browsers! {
     the_page_closes_its_websocket
     the_page_closes_its_channel
     the_server_closes
-    a_tab_is_closed
+    t17_a_tab_is_closed
     a_frame_is_removed
-    a_page_is_reloaded
+    t17_a_page_is_reloaded
     the_page_opens_the_channel_itself
     a_server_that_opens_the_channel_is_waited_for
     a_failed_handshake_is_tried_again_in_the_compatible_form
@@ -146,7 +146,7 @@ fn the_server_closes(kind: Kind) {
     assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByServer));
 }
 
-fn a_tab_is_closed(kind: Kind) {
+fn t17_a_tab_is_closed(kind: Kind) {
     vanishes(kind, "tab");
 }
 
@@ -163,7 +163,7 @@ fn vanishes(kind: Kind, how: &str) {
     assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByPeer));
 }
 
-fn a_page_is_reloaded(kind: Kind) {
+fn t17_a_page_is_reloaded(kind: Kind) {
     let mut stage = Stage::open(kind, "close.html?how=reload");
     assert_eq!(stage.report()["reloaded"], false);
     assert_eq!(stage.report()["reloaded"], true);

@@ -2,9 +2,9 @@
 //! replays it; `STORM_SEED=n cargo test -p net-tests --test storm` runs it alone.
 
 use std::alloc::System;
-use std::time::Duration;
 
 use net_tests::memory::{self, Allocator};
+use net_tests::numbers::tell;
 use net_tests::storm::{self, Options, Outcome, Price, Scale, Tally};
 
 #[global_allocator]
@@ -39,7 +39,7 @@ fn assert_same(seeds: std::ops::Range<u64>) {
         tally.add(&one.tally);
         price.add(one.price);
     }
-    println!("{} seeds twice, 0 violations, {price}, {tally}", tally.seeds);
+    tell(format_args!("{} seeds twice, 0 violations, {price}, {tally}", tally.seeds));
 }
 
 fn run(seeds: std::ops::Range<u64>, compared: u64) {
@@ -53,23 +53,8 @@ fn run(seeds: std::ops::Range<u64>, compared: u64) {
         tally.add(&outcome.tally);
         price.add(outcome.price);
     }
-    println!("{} seeds, 0 violations, {price}, {tally}", tally.seeds);
+    tell(format_args!("{} seeds, 0 violations, {price}, {tally}", tally.seeds));
     assert!(price.most_bytes > 0, "memory is counted");
-}
-
-#[test]
-#[ignore = "takes minutes, and bounds the time of calls: for a release build"]
-fn twenty_full_storms() {
-    let longest_call = (!cfg!(debug_assertions)).then_some(Duration::from_millis(10));
-    let (mut tally, mut price) = (Tally::default(), Price::default());
-    for seed in chosen(0..20) {
-        memory::count();
-        let outcome = storm::run(seed, Scale::Full, Options { longest_call, trace: false });
-        let outcome = ran(outcome);
-        tally.add(&outcome.tally);
-        price.add(outcome.price);
-    }
-    println!("{} full seeds, 0 violations, {price}, {tally}", tally.seeds);
 }
 
 const OPTIONS: Options = Options { trace: false, longest_call: None };

@@ -31,6 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use net_tests::memory::{self, Allocator};
+use net_tests::numbers::tell;
 use net_tests::storm::{self, Options, Plan, Price, Scale, Tally, Violation};
 
 #[global_allocator]
@@ -114,7 +115,11 @@ impl Run {
         });
         let result = result.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Results { tally, price, violations, .. } = &result;
-        println!("{} seeds, {} violations, {price}, {tally}", tally.seeds, violations.len());
+        tell(format_args!(
+            "{} seeds, {} violations, {price}, {tally}",
+            tally.seeds,
+            violations.len()
+        ));
         result
     }
 
