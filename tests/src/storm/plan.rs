@@ -19,7 +19,7 @@ pub enum Scale {
     Full,
 }
 
-/// See the [module's page](self).
+/// What happens to a server, all of it drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What all of it follows from.

@@ -50,7 +50,7 @@ impl Invariant {
     }
 }
 
-/// See the [module's page](self).
+/// An invariant that broke: which, when, and the command that shows it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Of what.
