@@ -198,7 +198,7 @@ impl Config {
     /// Most memory that one peer of an endpoint can take, in bytes, whatever it does: about
     /// 1.1 MiB with the defaults, more where plain SCTP carries the data. Beside a fixed part it
     /// is, for each queue, its bound and what the bookkeeping of its smallest items costs. The C
-    /// heap of the cryptography, about 8 KiB, is not in it, nor are datagrams and events that
+    /// heap of the cryptography is not in it, nor are datagrams and events that
     /// [`Endpoint::poll_output`](crate::Endpoint::poll_output) has not given out.
     pub fn most_memory_per_peer(&self) -> usize {
         let before = self.early_bytes.saturating_mul(2);

@@ -38,6 +38,10 @@ use crate::{Channels, Config, OfferOptions};
 
 pub(crate) use self::moves::Taken;
 
+/// More than any honest machine has to give at once: a window of 1 MiB in the smallest packets
+/// that are worth sending.
+const MOST_OUTPUTS: usize = 8_192;
+
 /// What a peer gives to its endpoint.
 #[derive(Debug)]
 pub(crate) enum PeerOutput {
@@ -249,9 +253,10 @@ impl Peer {
         self.write(now, out);
     }
 
-    /// Takes everything that str0m has to give.
+    /// Takes everything that str0m has to give. A machine that never comes to rest must not keep
+    /// the others waiting for ever.
     fn drain(&mut self, out: &mut Vec<PeerOutput>) {
-        loop {
+        for _ in 0..MOST_OUTPUTS {
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(wake)) => {
                     self.wake = Some(wake);
@@ -270,6 +275,7 @@ impl Peer {
                 Err(error) => return self.fail(error, out),
             }
         }
+        self.broken("it does not come to rest".into(), out);
     }
 
     fn on_event(&mut self, event: str0m::Event, out: &mut Vec<PeerOutput>) {
