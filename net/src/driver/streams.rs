@@ -9,9 +9,9 @@ use crate::PeerId;
 use crate::hub::{ConnectionId, Hub, Input};
 use crate::shared::Entry;
 
-/// Bytes that are read at a time, and so the most that one connection can make the loop do
-/// before the others have their turn.
-const CHUNK: usize = 16 * 1024;
+/// Bytes that are read at a time, and so the most that one connection can make the loop and the
+/// application do before the others have their turn: some hundred messages, if they are short.
+const CHUNK: usize = 4 * 1024;
 /// Pieces that are written at a time: the head and the payload of 8 large messages.
 const SLICES: usize = 16;
 
@@ -111,9 +111,9 @@ impl<T: Read + Write> Streams<T> {
         }
     }
 
-    /// Whether a connection waits to be read.
-    pub(super) fn awaits_reading(&self) -> bool {
-        !self.to_read.is_empty()
+    /// How many connections wait to be read.
+    pub(super) fn awaiting_reading(&self) -> u32 {
+        u32::try_from(self.to_read.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether a connection waits to be written.
@@ -347,7 +347,7 @@ mod tests {
         bench.streams.readable(bench.id);
         bench.streams.writable(bench.id);
         bench.work();
-        assert!(!bench.streams.awaits_reading() && !bench.streams.awaits_writing());
+        assert!(bench.streams.awaiting_reading() == 0 && !bench.streams.awaits_writing());
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Driver {
 
     /// When to be awake at the latest; now if there is work left.
     fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let work_left = self.streams.awaits_reading() && !self.shared.events.is_full()
+        let work_left = self.streams.awaiting_reading() > 0 && !self.shared.events.is_full()
             || self.streams.awaits_writing()
             || self.shared.has_posts()
             || self.clerks.as_ref().is_some_and(Clerks::has_verdicts);
@@ -236,7 +236,8 @@ impl Driver {
         let mut share = |pieces, stride| turn.share(Instant::now(), pieces, stride);
         self.accept(now, share(ACCEPTS, 1));
         self.receive(now, share(DATAGRAMS, DATAGRAM_STRIDE));
-        self.read(now, share(CHUNKS, 1));
+        // One chunk of each that has something: who sends without end waits as the others do.
+        self.read(now, share(CHUNKS.min(self.streams.awaiting_reading()), 1));
         self.take_posts(now, share(POSTS, 1));
         self.take_verdicts(now, share(VERDICTS, 1));
         self.write(now, share(WRITES, 1));
@@ -305,7 +306,7 @@ impl Driver {
 
     /// Reads from connections, unless too much waits for the application already.
     fn read(&mut self, now: Instant, mut budget: Budget) {
-        while self.streams.awaits_reading() && budget.admits(Instant::now) {
+        while self.streams.awaiting_reading() > 0 && budget.admits(Instant::now) {
             if self.shared.events.is_full() {
                 return self.hub.excuse_unread(now);
             }
