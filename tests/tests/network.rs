@@ -91,11 +91,32 @@ fn nothing_from_another_machine_reaches_a_server_on_loopback() {
     // and still gets no answer over UDP; from this machine the same road works.
     let proxy = relay(&server, "198.51.100.1:0", running.address());
     assert_echoes(&server, "198.51.100.1", &proxy);
-    let output = ask(&stranger, "198.51.100.1", &proxy);
+    let output = ask(&stranger, "198.51.100.1", &proxy, &[]);
     assert!(!output.status.success(), "a stranger got in: {output:?}");
 }
 
 /// A machine without neighbours.
+/// A link on the way takes packets of 1,100 bytes at most; its router tells who sends longer ones.
+#[test]
+#[ignore = "needs root, see tests/all"]
+fn t58_a_path_that_takes_short_packets_only() {
+    let server = machine("s");
+    let router = neighbour(&server, "lan", "198.51.100.1/24", "198.51.100.254/24");
+    let client = neighbour(&router, "wan", "203.0.113.254/24", "203.0.113.2/24");
+    for end in [&router, &client] {
+        end.ip(&["link", "set", "wan", "mtu", "1100"]).unwrap();
+    }
+    router.sysctl("net.ipv4.ip_forward=1").unwrap();
+    server.route("default via 198.51.100.254").unwrap();
+    client.route("default via 203.0.113.254").unwrap();
+    let running = serve(&server, "0.0.0.0:0");
+    for bytes in ["20", "1000", "1062", "5000"] {
+        let output = ask(&client, "198.51.100.1", &running, &[bytes]);
+        println!("{bytes} bytes: {}", String::from_utf8_lossy(&output.stdout).trim_end());
+        assert!(output.status.success(), "{bytes} bytes: {output:?}");
+    }
+}
+
 fn machine(role: &str) -> Namespace {
     Namespace::new(role).expect("root and the program ip")
 }
@@ -142,21 +163,21 @@ fn relay(machine: &Namespace, front: &str, back: SocketAddr) -> Program {
     Program::start(command.args([front, &back.to_string()])).unwrap()
 }
 
-fn ask(machine: &Namespace, ip: &str, server: &Program) -> Output {
+fn ask(machine: &Namespace, ip: &str, server: &Program, more: &[&str]) -> Output {
     let ip: IpAddr = ip.parse().unwrap();
     let address = SocketAddr::new(ip, server.port()).to_string();
     let mut client: Command = machine.command(env!("CARGO_BIN_EXE_echo-client"));
-    client.arg(address).output().unwrap()
+    client.arg(address).args(more).output().unwrap()
 }
 
 fn assert_echoes(machine: &Namespace, ip: &str, server: &Program) {
-    let output = ask(machine, ip, server);
+    let output = ask(machine, ip, server, &[]);
     assert!(output.status.success(), "no echo from {ip}: {output:?}");
 }
 
 /// Not even a TCP connection.
 fn assert_refused(machine: &Namespace, ip: &str, server: &Program) {
-    let output = ask(machine, ip, server);
+    let output = ask(machine, ip, server, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("ConnectionRefused"), "{ip} did not refuse: {output:?}");
 }
