@@ -228,9 +228,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     fn handle_timeout(&mut self, now: Instant) {
         for slot in self.deadlines.some_due(now, BATCH) {
-            if self.peers.contains(slot) {
-                self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
-            }
+            self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
         }
     }
 

@@ -40,6 +40,7 @@ mod models;
 #[cfg(feature = "odd")]
 pub mod odd;
 mod peer;
+mod post;
 mod prefix;
 mod queue;
 mod refusal;

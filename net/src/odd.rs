@@ -10,7 +10,6 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::hub::{ConnectionId, Hub, Input, Output};
-use crate::mailbox::Left;
 use crate::shared::{Entry, Shared};
 use crate::stats::add;
 use crate::{Config, Delivery, EventQueue, PeerId, Server};
@@ -48,25 +47,7 @@ impl Machine {
 
     /// Takes one mailbox that is not empty; false if there is none. Poll after each.
     pub fn take_post(&mut self, now: Instant) -> bool {
-        let Some(id) = self.shared.next_post() else { return false };
-        let Some(entry) = self.shared.find(id) else { return true };
-        let hub = &mut self.hub;
-        let left = entry.mailbox.take_part(|part| {
-            for message in part.reliable {
-                hub.send(now, id, Delivery::Reliable, message);
-            }
-            for (message, options) in part.fresh {
-                hub.send_unreliable(now, id, message, options);
-            }
-            if let Some(reason) = part.close {
-                hub.close(now, id, reason);
-            }
-            hub.unwritten(id)
-        });
-        if left == Left::Something {
-            self.shared.post_again(id);
-        }
-        true
+        self.shared.hand_over(now, &mut self.hub)
     }
 
     /// Begins the end once no handle is left.

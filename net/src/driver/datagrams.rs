@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::ready::Ready;
 use super::sockets::{Admits, Udp};
 use crate::hub::Transmit;
 use crate::stats::{Counters, add};
@@ -43,15 +44,6 @@ struct Port<S> {
     admits: Admits,
     ready: Ready,
     errors: u32,
-}
-
-/// What mio said last of a socket, for it says so only once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ready {
-    Yes,
-    No,
-    /// It failed again and again.
-    At(Instant),
 }
 
 /// A datagram that has come.
@@ -96,12 +88,7 @@ impl<S: DatagramSocket> Datagrams<S> {
 
     /// When there is something to read, as far as is known.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let wake = |port: &Port<S>| match port.ready {
-            Ready::Yes => Some(now),
-            Ready::No => None,
-            Ready::At(at) => Some(at),
-        };
-        self.sockets.iter().filter_map(wake).min()
+        self.sockets.iter().filter_map(|port| port.ready.next_wake(now)).min()
     }
 
     /// Reads a datagram of the socket whose turn it is.
@@ -150,13 +137,8 @@ impl<S: DatagramSocket> Datagrams<S> {
     /// The next socket in the round that may have something.
     fn turn(&self, now: Instant) -> Option<usize> {
         let count = self.sockets.len();
-        (0..count).map(|ahead| (self.next + ahead) % count).find(|index| {
-            match self.sockets[*index].ready {
-                Ready::Yes => true,
-                Ready::No => false,
-                Ready::At(at) => at <= now,
-            }
-        })
+        let mut round = (0..count).map(|ahead| (self.next + ahead) % count);
+        round.find(|index| self.sockets[*index].ready.is_now(now))
     }
 }
 

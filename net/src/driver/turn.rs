@@ -1,7 +1,7 @@
 //! The loop: wait, take what came, do what is to be done.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use net_rtc::Dropped;
 use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
 use super::datagrams::{Datagram, Datagrams, Received};
+use super::listening::Listening;
 use super::patience::Patience;
 use super::sockets::{Sockets, prepare};
 use super::streams::Streams;
 use super::udp::Socket;
+use crate::Config;
 use crate::hub::{ConnectionId, Hub, Input, Output, Question};
-use crate::mailbox::Left;
 use crate::shared::{Entry, Shared};
 use crate::stats::add;
-use crate::{Config, Delivery, PeerId};
 
 pub(super) const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
@@ -46,15 +46,14 @@ const TIMEOUTS: u32 = 256;
 const DATAGRAM_STRIDE: u32 = 4;
 /// Events that mio hands over at a time.
 const EVENTS: usize = 1_024;
-/// When to try again to accept, after the system refused, for example for want of descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long the last goodbyes may take.
 const GOODBYE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Driver {
     poll: Poll,
     patience: Patience,
-    sockets: Option<Listening>,
+    /// Until the server stops.
+    listening: Option<Listening>,
     datagrams: Datagrams<Socket>,
     streams: Streams<TcpStream>,
     hub: Hub,
@@ -66,32 +65,6 @@ pub(super) struct Driver {
     clerks: Option<Clerks>,
     life: Life,
     dropped_before: Dropped,
-}
-
-/// The listener, until the server stops.
-struct Listening {
-    listener: mio::net::TcpListener,
-    ready: Ready,
-}
-
-/// What mio said last of the listener, for it says so only once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ready {
-    Yes,
-    No,
-    /// The system refused, without a word when it will not.
-    At(Instant),
-}
-
-impl Ready {
-    /// When there may be something.
-    fn next_wake(self, now: Instant) -> Option<Instant> {
-        match self {
-            Ready::Yes => Some(now),
-            Ready::No => None,
-            Ready::At(at) => Some(at),
-        }
-    }
 }
 
 /// ```text
@@ -129,7 +102,7 @@ impl Driver {
         }
         Ok(Driver {
             hub: Hub::new(config.clone(), local, announced, None),
-            sockets: Some(Listening { listener, ready: Ready::Yes }),
+            listening: Some(Listening::new(listener)),
             datagrams: Datagrams::new(udp),
             streams: Streams::new(),
             life: Life::Running,
@@ -193,7 +166,7 @@ impl Driver {
             || self.streams.awaits_writing()
             || self.shared.has_posts()
             || self.clerks.as_ref().is_some_and(Clerks::has_verdicts);
-        let listener = self.sockets.as_ref().and_then(|sockets| sockets.ready.next_wake(now));
+        let listener = self.listening.as_ref().and_then(|listening| listening.next_wake(now));
         let ending = match self.life {
             Life::Running => None,
             Life::Ending(until) => Some(until),
@@ -215,7 +188,7 @@ impl Driver {
     fn note(&mut self, event: &Event) {
         match event.token() {
             WAKER => {}
-            LISTENER => self.sockets.iter_mut().for_each(|l| l.ready = Ready::Yes),
+            LISTENER => self.listening.iter_mut().for_each(Listening::readable),
             Token(token) if token < FIRST_STREAM => self.datagrams.readable(token - FIRST_UDP),
             token => {
                 let id = connection(token);
@@ -245,36 +218,28 @@ impl Driver {
     }
 
     fn accept(&mut self, now: Instant, mut budget: Budget) {
-        while let Some(listening) = &mut self.sockets
-            && listening.ready.next_wake(now).is_some_and(|at| at <= now)
+        while let Some(listening) = &mut self.listening
+            && listening.is_ready(now)
             && budget.admits(Instant::now)
         {
-            listening.ready = Ready::Yes;
-            match listening.listener.accept() {
-                Ok((tcp, remote)) => {
-                    add(&self.shared.counters.accepted, 1);
-                    let remote = (remote.ip().to_canonical(), remote.port()).into();
-                    if let Some(id) = self.hub.accept(now, remote)
-                        && let Err(error) = self.admit(id, tcp)
-                    {
-                        log::debug!("{remote} was gone before it was here: {error}");
-                        self.hub.handle_input(now, Input::End(id));
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => listening.ready = Ready::No,
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                    _ => {
-                        log::warn!("no connection can be accepted for now: {error}");
-                        listening.ready = Ready::At(now + ACCEPT_AGAIN);
-                    }
-                },
+            if let Some((tcp, remote)) = listening.accept(now) {
+                self.admit(now, tcp, remote);
+                self.drain(now);
             }
-            self.drain(now);
         }
     }
 
-    fn admit(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
+    fn admit(&mut self, now: Instant, tcp: TcpStream, remote: SocketAddr) {
+        add(&self.shared.counters.accepted, 1);
+        if let Some(id) = self.hub.accept(now, remote)
+            && let Err(error) = self.register(id, tcp)
+        {
+            log::debug!("{remote} was gone before it was here: {error}");
+            self.hub.handle_input(now, Input::End(id));
+        }
+    }
+
+    fn register(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
         prepare(&tcp, self.config.dead_after)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut tcp, token(id), interest)?;
@@ -318,31 +283,8 @@ impl Driver {
     /// Does what the application's threads have asked for.
     fn take_posts(&mut self, now: Instant, mut budget: Budget) {
         while self.shared.has_posts() && budget.admits(Instant::now) {
-            let Some(id) = self.shared.next_post() else { return };
-            if let Some(entry) = self.shared.find(id) {
-                self.take_post(now, id, &entry);
-                self.drain(now);
-            }
-        }
-    }
-
-    /// Takes a part of what waits for one peer; the rest is behind the others in line.
-    fn take_post(&mut self, now: Instant, id: PeerId, entry: &Entry) {
-        let hub = &mut self.hub;
-        let left = entry.mailbox.take_part(|part| {
-            for message in part.reliable {
-                hub.send(now, id, Delivery::Reliable, message);
-            }
-            for (message, options) in part.fresh {
-                hub.send_unreliable(now, id, message, options);
-            }
-            if let Some(reason) = part.close {
-                hub.close(now, id, reason);
-            }
-            hub.unwritten(id)
-        });
-        if left == Left::Something {
-            self.shared.post_again(id);
+            self.shared.hand_over(now, &mut self.hub);
+            self.drain(now);
         }
     }
 
@@ -382,7 +324,7 @@ impl Driver {
     /// Begins the end once no handle is left, and all that was posted is taken.
     fn stop(&mut self, now: Instant) {
         if self.shared.is_over() && matches!(self.life, Life::Running) {
-            self.sockets = None;
+            self.listening = None;
             self.hub.shutdown(now);
             self.life = Life::Ending(now + GOODBYE);
             self.drain(now);

@@ -84,8 +84,8 @@ impl Hub {
     }
 
     /// Has a connection panic, at once or when the application has just heard of its end: for
-    /// tests.
-    #[doc(hidden)]
+    /// tests outside of this crate.
+    #[cfg(feature = "odd")]
     pub fn provoke_panic(&mut self, now: Instant, id: ConnectionId, after_its_end: bool) {
         self.arrive(now);
         self.with(id, |connection, core| {
