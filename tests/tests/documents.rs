@@ -31,13 +31,34 @@ fn named_tests(page: &str) -> Vec<(&str, &str)> {
     invariants.split('`').filter_map(|code| code.split_once("::")).collect()
 }
 
-#[test]
-fn every_invariant_names_a_test_that_exists() {
-    let page = fs::read_to_string(root().join("net/ARCHITECTURE.md")).expect("the page");
+fn all_sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for folder in ["net", "net-rtc", "net-ws", "net-signal", "tests"] {
         sources(&root().join(folder), &mut files);
     }
+    files
+}
+
+/// `file::t07_..` is the beginning of a name.
+#[test]
+fn every_proof_names_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("tests/PROOF.md")).expect("the page");
+    let named = page.split('`').filter_map(|code| code.split_once("::t"));
+    let named: Vec<_> =
+        named.filter(|(_, test)| test.starts_with(|c: char| c.is_ascii_digit())).collect();
+    assert!(named.len() >= 20);
+    let files = all_sources();
+    for (file, test) in named {
+        let begins = format!("fn t{}", test.trim_end_matches(".."));
+        let exists = files.iter().any(|(name, text)| name == file && text.contains(&begins));
+        assert!(exists, "{file}::t{test} is named in PROOF.md and does not exist");
+    }
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("net/ARCHITECTURE.md")).expect("the page");
+    let files = all_sources();
     let named = named_tests(&page);
     assert!(named.len() >= 14);
     for (file, test) in named {

@@ -11,8 +11,10 @@ mod brake;
 mod catch_up;
 mod draft;
 mod engaged;
+mod fault;
 mod flight;
 mod held;
+mod memory;
 #[cfg(any(test, feature = "odd"))]
 pub(crate) mod odd;
 mod opening;
@@ -42,7 +44,8 @@ use log::{debug, warn};
 
 use self::catch_up::CatchUp;
 use self::engaged::Engaged;
-use self::held::Room;
+pub(crate) use self::fault::Fault;
+pub(crate) use self::memory::most_memory;
 use self::opening::Opening;
 use self::packet::kind;
 pub(crate) use self::passage::Passage;
@@ -52,15 +55,6 @@ use self::watch::Watch;
 use crate::path::Gauge;
 use crate::snap::Inits;
 use crate::{Config, DataPlane};
-
-/// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
-/// plane, or by the SCTP that a peer may have carry it instead.
-pub(crate) fn most_memory(config: &Config) -> usize {
-    let engaged = [assembly::most_memory(config.message_bytes), sender::MEMORY, repair::MEMORY];
-    let plain = [Room::of(config).memory(), config.sctp_bytes, config.message_bytes];
-    let sum = |parts: [usize; 3]| parts.into_iter().fold(0, usize::saturating_add);
-    sum(engaged).max(sum(plain))
-}
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
 #[derive(Debug)]
@@ -100,17 +94,6 @@ enum Stage {
     Engaged(Box<Engaged>),
     /// The channel's data is SCTP's, perhaps again.
     Plain(Option<CatchUp>),
-}
-
-/// Why the plane ends a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The peer did what no honest one does.
-    Offence(&'static str),
-    /// The peer ends the association in order (RFC 9260 §9.2).
-    Shutdown,
-    /// DTLS did not take a packet.
-    Dtls(String),
 }
 
 impl Plane {

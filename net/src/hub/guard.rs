@@ -9,7 +9,6 @@ use super::connection::Connection;
 use super::core::Core;
 use super::ending::Full;
 use super::{ConnectionId, Hub, Output};
-use crate::CloseReason;
 
 impl Hub {
     /// The way to change a connection: who has to give way for it ends afterwards.
@@ -90,7 +89,7 @@ impl Hub {
         self.arrive(now);
         self.with(id, |connection, core| {
             if after_its_end {
-                connection.finish(now, CloseReason::ClosedByServer, core);
+                connection.finish(now, crate::CloseReason::ClosedByServer, core);
             }
             panic!("as a test wants it");
         });

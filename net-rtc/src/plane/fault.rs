@@ -1,0 +1,12 @@
+//! Why a peer must end.
+
+/// Why the plane ends a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The peer did what no honest one does.
+    Offence(&'static str),
+    /// The peer ends the association in order (RFC 9260 §9.2).
+    Shutdown,
+    /// DTLS did not take a packet.
+    Dtls(String),
+}
