@@ -5,8 +5,8 @@ use std::time::Instant;
 use rand::RngExt;
 
 use super::chunk::{
-    ABORT, BEGIN, COOKIE_ECHO, DCEP, END, PIECE_OF_BINARY, SACK, SHUTDOWN, UNORDERED, chunk, data,
-    forward_tsn, init, reset, sack,
+    ABORT, BEGIN, COOKIE_ECHO, DATA, DCEP, END, FORWARD_TSN, PIECE_OF_BINARY, SACK, SHUTDOWN,
+    UNORDERED, chunk, data, forward_tsn, init, reset, sack,
 };
 use super::insider::Insider;
 use super::kit::Kit;
@@ -164,9 +164,14 @@ pub(super) fn malformed(insider: &mut Insider, now: Instant, kit: &mut Kit) {
     };
     let mut bytes = vec![kind, kit.random.random()];
     bytes.extend(length.to_be_bytes());
-    // Any number, but so far from the next as the seed says: where counting begins it does not.
+    // Any number, but a TSN so far from the next as the seed says: where counting begins it
+    // does not.
     let (ours, theirs) = insider.tsns(now);
-    let base = if matches!(kind, SACK | SHUTDOWN) { theirs } else { ours };
+    let base = match kind {
+        DATA | FORWARD_TSN => ours,
+        SACK | SHUTDOWN => theirs,
+        _ => 0,
+    };
     let number = base.wrapping_add(kit.random.random());
     bytes.extend(number.to_be_bytes());
     bytes.extend((0..kit.random.random_range(0..64)).map(|_| kit.random.random::<u8>()));
