@@ -40,7 +40,7 @@ fn t19_two_thousand_half_open_connections_leave_a_place_for_the_honest() {
 
 /// Every attacker in its turn, and what stays: see the program `soak`.
 #[test]
-#[ignore = "for 3 minutes it wants both processors, see tests/all"]
+#[ignore = "for 2 minutes it wants both processors, see tests/all"]
 fn t12_the_honest_notice_no_attack() {
     let output =
         Command::new(soak()).args(["--minutes", "1", "--phase", "2"]).output().expect("a server");

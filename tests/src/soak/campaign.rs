@@ -29,6 +29,8 @@ const LONG: Duration = Duration::from_secs(30 * 60);
 /// their name can spoil a handshake, and they have to come again.
 const LET_IN: f64 = 0.95;
 
+/// Attacks after each of which there is a quiet time.
+const ATTACKS: usize = 4;
 /// How often somebody who was noticed has another turn.
 const RETAKES: usize = 3;
 
@@ -49,7 +51,7 @@ type Asked<'a> = &'a dyn Fn() -> bool;
 pub struct Plan {
     /// How long, about: each enemy has its turn, however long that takes.
     pub time: Duration,
-    /// How long each attack, and each quiet time between two.
+    /// How long each attack, and each quiet time between some of them.
     pub phase: Duration,
     /// The honest.
     pub habits: Habits,
@@ -113,7 +115,9 @@ impl Campaign<'_> {
         self.gather()?;
         let enemies_count = self.plan.enemies.len();
         for number in 0.. {
-            self.phase(None)?;
+            if number % ATTACKS == 0 {
+                self.phase(None)?;
+            }
             let enemies = &self.plan.enemies;
             let enemy = (!enemies.is_empty()).then(|| enemies[number % enemies.len()]);
             if enemy.is_some() {

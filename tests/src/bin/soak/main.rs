@@ -7,11 +7,11 @@
 //!
 //! The server runs alone on the first processor, everybody else on the last: `--clients` honest
 //! ones (50), each with 60 unreliable messages of 64 bytes a second and 10 reliable ones, all of
-//! which come back, some of them coming and going; and attackers, who take turns with quiet
-//! times of as long, `--phase` seconds (5) each, for `--minutes` (10). `--attackers` names them,
-//! with commas between: `all`, which is the default, and `none` are names too. Then so many
-//! clients come and go as `--cycles` says (0), half of them in the middle of the handshake.
-//! `--seed` (1) begins everybody's chances.
+//! which come back, some of them coming and going; and attackers, who take turns of `--phase`
+//! seconds (5), with a quiet time of as long after each four, for `--minutes` (10).
+//! `--attackers` names them, with commas between: `all`, which is the default, and `none` are
+//! names too. Then so many clients come and go as `--cycles` says (0), half of them in the
+//! middle of the handshake. `--seed` (1) begins everybody's chances.
 //!
 //! Prints a line for each time, one a minute about the server, and what came of it: memory and
 //! how it grows, descriptors, what is left of whom, the longest turn of the server's loop, lost
