@@ -46,6 +46,11 @@ pub struct Config {
     /// as 64 bytes at least.
     pub early_bytes: usize,
 
+    /// Messages of one peer that may wait for missing pieces, in whole messages' worth of
+    /// [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest pieces
+    /// are dropped: their message is lost.
+    pub partial_messages: usize,
+
     /// What makes a connection open sooner. Default: everything.
     pub connecting: Connecting,
 
@@ -175,6 +180,7 @@ impl Config {
             fresh_time: Duration::from_millis(100),
             sctp_bytes: 16 * 1024,
             early_bytes: 64 * 1024,
+            partial_messages: 2,
             connecting: Connecting::default(),
             connect_timeout: Duration::from_secs(15),
             silent_timeout: Duration::from_secs(20),

@@ -40,6 +40,11 @@ pub struct Config {
     /// long.
     pub fresh_time: Duration,
 
+    /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth of
+    /// [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest pieces
+    /// are dropped: their message is lost.
+    pub partial_messages: usize,
+
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
     pub data_plane: DataPlane,
@@ -201,6 +206,23 @@ pub struct Config {
     /// from there decrypts; else it is not heard.
     pub sources: usize,
 
+    /// Work of one turn of the loop, after which what is left waits for the next, in the order
+    /// in which it came. Default 4 ms. Each kind of work has a share of it, and goes on at least
+    /// by one piece however short it is.
+    pub turn_time: Duration,
+
+    /// Datagrams that are taken in one turn, if there is time for so many. Default 1,024, at
+    /// least 1.
+    pub turn_datagrams: u32,
+
+    /// Connections that are accepted in one turn, if there is time for so many. Default 256, at
+    /// least 1.
+    pub turn_accepts: u32,
+
+    /// What is read of one websocket in one turn, in bytes. Default 4 KiB, at least 1: so much
+    /// of a client that sends without end goes before the others have their turn.
+    pub turn_bytes: usize,
+
     /// Lines of one kind that are written to the log in one second. Default 10. The rest is
     /// counted, and the number written with the next one.
     pub log_lines: u32,
@@ -222,6 +244,7 @@ impl Default for Config {
             backlog_bytes: 1024 * 1024,
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
+            partial_messages: 2,
             data_plane: DataPlane::Fresh,
             congestion: Congestion::Adaptive,
             least_rate: 64_000,
@@ -260,6 +283,10 @@ impl Default for Config {
             dead_after: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),
             sources: 16,
+            turn_time: Duration::from_millis(4),
+            turn_datagrams: 1_024,
+            turn_accepts: 256,
+            turn_bytes: 4 * 1024,
             log_lines: 10,
             events: 65_536,
             event_bytes: 64 * 1024 * 1024,

@@ -113,7 +113,7 @@ fn a_hostile_peer_has_a_bound() {
     let empty = empty();
     let mut world = open(Config::default(), Plane::Ours);
     // Sixteen addresses, each of which has made a check.
-    for _ in 0..5 {
+    for _ in 0..15 {
         world.rebind(0);
         world.run(3 * SECOND);
     }

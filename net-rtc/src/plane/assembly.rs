@@ -7,18 +7,16 @@ use bytes::{Bytes, BytesMut};
 use super::packet::Data;
 use super::tsn::Tsn;
 
-/// Whole messages' worth of pieces that are kept at most.
-const MESSAGES: usize = 2;
 /// No honest peer cuts a message smaller than this, in bytes, but for its last piece.
 const SMALLEST: usize = 256;
 
 /// What a piece costs beside its bytes.
 const PIECE: usize = 2 * size_of::<Piece>() + 16;
 
-/// Most memory that pieces can take, where messages have so many bytes.
-pub(super) fn most_memory(message_bytes: usize) -> usize {
+/// Most memory that the pieces of so many messages of so many bytes can take.
+pub(super) fn most_memory(message_bytes: usize, messages: usize) -> usize {
     let each = message_bytes.saturating_add((message_bytes / SMALLEST + 2).saturating_mul(PIECE));
-    each.saturating_mul(MESSAGES)
+    each.saturating_mul(messages.max(1))
 }
 
 /// Pieces in the order of their TSNs; those of one message have consecutive ones
@@ -27,7 +25,10 @@ pub(super) fn most_memory(message_bytes: usize) -> usize {
 pub(crate) struct Assembly {
     pieces: VecDeque<Piece>,
     bytes: usize,
+    /// Of a message.
     most_bytes: usize,
+    /// Whole messages' worth of pieces.
+    most_messages: usize,
 }
 
 #[derive(Debug)]
@@ -43,8 +44,9 @@ struct Piece {
 pub(crate) struct Endless;
 
 impl Assembly {
-    pub(crate) fn new(most_bytes: usize) -> Assembly {
-        Assembly { pieces: VecDeque::new(), bytes: 0, most_bytes }
+    pub(crate) fn new(most_bytes: usize, most_messages: usize) -> Assembly {
+        let most_messages = most_messages.max(1);
+        Assembly { pieces: VecDeque::new(), bytes: 0, most_bytes, most_messages }
     }
 
     pub(crate) fn most_bytes(&self) -> usize {
@@ -108,9 +110,9 @@ impl Assembly {
 
     /// Keeps to the bound at the cost of the oldest.
     fn shed(&mut self) {
-        while self.bytes > MESSAGES * self.most_bytes
-            || self.pieces.len() > MESSAGES * self.most_pieces()
-        {
+        let most_bytes = self.most_messages.saturating_mul(self.most_bytes);
+        let most_pieces = self.most_messages.saturating_mul(self.most_pieces());
+        while self.bytes > most_bytes || self.pieces.len() > most_pieces {
             self.drop_oldest();
         }
     }

@@ -48,7 +48,10 @@ impl Room {
             DataPlane::Fresh => LITTLE,
             DataPlane::Sctp => PROMISED,
         };
-        Room { bytes: bytes.max(config.message_bytes.saturating_mul(2)), chunks }
+        Room {
+            bytes: bytes.max(config.message_bytes.saturating_mul(config.partial_messages)),
+            chunks,
+        }
     }
 
     /// What the most of it costs, in bytes of memory.

@@ -48,14 +48,8 @@ pub(crate) enum Offence {
 
 impl Receiver {
     /// `before` is the TSN before the peer's first.
-    pub(crate) fn new(before: Tsn, most_bytes: usize) -> Receiver {
-        Receiver {
-            seen: Seen::new(before),
-            floor: before,
-            assembly: Assembly::new(most_bytes),
-            owed: Owed::Nothing,
-            news: 0,
-        }
+    pub(crate) fn new(before: Tsn, assembly: Assembly) -> Receiver {
+        Receiver { seen: Seen::new(before), floor: before, assembly, owed: Owed::Nothing, news: 0 }
     }
 
     /// Notes a chunk that somebody else takes care of; false if it came before.
@@ -168,7 +162,7 @@ mod tests {
     }
 
     fn receiver() -> Receiver {
-        Receiver::new(BEFORE, 1_000)
+        Receiver::new(BEFORE, Assembly::new(1_000, 2))
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{Channels, Config, Congestion, Repair};
 pub(super) struct Settings {
     pub(super) channels: Channels,
     pub(super) message_bytes: usize,
+    pub(super) partial_messages: usize,
     /// What plain SCTP may have to hold.
     pub(super) room: Room,
     pub(super) congestion: Congestion,
@@ -27,6 +28,7 @@ impl Settings {
         let Config {
             channels,
             message_bytes,
+            partial_messages,
             congestion,
             least_rate,
             most_rate,
@@ -38,6 +40,7 @@ impl Settings {
         Settings {
             channels,
             message_bytes,
+            partial_messages,
             room: Room::of(config),
             congestion,
             least_rate,

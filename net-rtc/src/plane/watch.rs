@@ -12,6 +12,7 @@ use self::greeting::Greeting;
 use self::peer::Peer;
 use self::twice::Twice;
 use super::Passage;
+use super::assembly::Assembly;
 use super::engaged::{Engaged, Local};
 use super::held::Held;
 use super::packet::{
@@ -176,7 +177,9 @@ impl Watch {
     /// The peer begins with this TSN.
     fn begin(&mut self, first: Tsn) {
         let before = first.minus(1);
-        self.receiver = Some(Receiver::new(before, self.settings.message_bytes));
+        let Settings { message_bytes, partial_messages, .. } = self.settings;
+        let assembly = Assembly::new(message_bytes, partial_messages);
+        self.receiver = Some(Receiver::new(before, assembly));
         self.resume(before);
     }
 

@@ -43,6 +43,7 @@ impl Config {
             message_bytes: self.message_bytes,
             fresh_bytes: self.fresh_bytes,
             fresh_time: self.fresh_time,
+            partial_messages: self.partial_messages,
             data_plane: self.data_plane,
             congestion: self.congestion,
             least_rate: self.least_rate,

@@ -9,9 +9,6 @@ use crate::PeerId;
 use crate::hub::{ConnectionId, Hub, Input};
 use crate::shared::Entry;
 
-/// Bytes that are read at a time, and so the most that one connection can make the loop and the
-/// application do before the others have their turn: some hundred messages, if they are short.
-const CHUNK: usize = 4 * 1024;
 /// Pieces that are written at a time: the head and the payload of 8 large messages.
 const SLICES: usize = 16;
 
@@ -58,16 +55,19 @@ pub(super) struct Streams<T> {
     by_id: HashMap<ConnectionId, Stream<T>>,
     to_read: VecDeque<ConnectionId>,
     to_write: VecDeque<ConnectionId>,
+    /// As long as what is read at a time.
     buffer: Vec<u8>,
 }
 
 impl<T: Read + Write> Streams<T> {
-    pub(super) fn new() -> Streams<T> {
+    /// So many bytes are read at a time, and so the most that one connection can make the loop
+    /// and the application do before the others have their turn.
+    pub(super) fn new(bytes: usize) -> Streams<T> {
         Streams {
             by_id: HashMap::new(),
             to_read: VecDeque::new(),
             to_write: VecDeque::new(),
-            buffer: vec![0; CHUNK],
+            buffer: vec![0; bytes.max(1)],
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
             let local = vec![([192, 0, 2, 1], 3000).into()];
             let mut hub = Hub::new(Config::default(), local.clone(), local, Some(70));
             let id = hub.accept(now, ([198, 51, 100, 1], 5000).into()).expect("there is room");
-            let (mut streams, slow) = (Streams::new(), Slow::default());
+            let (mut streams, slow) = (Streams::new(4_096), Slow::default());
             streams.insert(id, slow.clone());
             Bench { now, hub, streams, id, slow, dropped: false }
         }

@@ -32,15 +32,8 @@ const FIRST_STREAM: usize = 64;
 
 /// Kinds of work in a turn: those of [`Driver::work`].
 const KINDS: u32 = 7;
-/// Most connections accepted, chunks read, datagrams taken and so on in one turn, if there is
-/// time for so many.
-const ACCEPTS: u32 = 256;
-const CHUNKS: u32 = 64;
-const DATAGRAMS: u32 = 1_024;
-const POSTS: u32 = 1_024;
-const VERDICTS: u32 = 256;
-const WRITES: u32 = 256;
-const TIMEOUTS: u32 = 256;
+/// Posts, verdicts, parts written and timers of one turn, if there is time for so many.
+const PIECES: u32 = 1_024;
 /// The clock is looked at before each so many datagrams: most take some microseconds, those of a
 /// handshake some hundred.
 const DATAGRAM_STRIDE: u32 = 4;
@@ -104,7 +97,7 @@ impl Driver {
             hub: Hub::new(config.clone(), local, announced, None),
             listening: Some(Listening::new(listener)),
             datagrams: Datagrams::new(udp),
-            streams: Streams::new(),
+            streams: Streams::new(config.turn_bytes),
             life: Life::Running,
             patience: Patience::default(),
             dropped_before: Dropped::default(),
@@ -205,16 +198,17 @@ impl Driver {
     /// Does some of everything that there is to do. What came from outside goes before the
     /// timers: a peer that has spoken is not silent.
     fn work(&mut self, now: Instant) {
-        let mut turn = Turn::begin(now, KINDS);
+        let Config { turn_time, turn_accepts, turn_datagrams, .. } = self.config;
+        let mut turn = Turn::begin(now, turn_time, KINDS);
         let mut share = |pieces, stride| turn.share(Instant::now(), pieces, stride);
-        self.accept(now, share(ACCEPTS, 1));
-        self.receive(now, share(DATAGRAMS, DATAGRAM_STRIDE));
+        self.accept(now, share(turn_accepts, 1));
+        self.receive(now, share(turn_datagrams, DATAGRAM_STRIDE));
         // One chunk of each that has something: who sends without end waits as the others do.
-        self.read(now, share(CHUNKS.min(self.streams.awaiting_reading()), 1));
-        self.take_posts(now, share(POSTS, 1));
-        self.take_verdicts(now, share(VERDICTS, 1));
-        self.write(now, share(WRITES, 1));
-        self.handle_timeouts(now, share(TIMEOUTS, 1));
+        self.read(now, share(self.streams.awaiting_reading(), 1));
+        self.take_posts(now, share(PIECES, 1));
+        self.take_verdicts(now, share(PIECES, 1));
+        self.write(now, share(PIECES, 1));
+        self.handle_timeouts(now, share(PIECES, 1));
     }
 
     fn accept(&mut self, now: Instant, mut budget: Budget) {
