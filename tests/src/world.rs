@@ -256,7 +256,7 @@ impl World {
     /// what is sent to the old one, or is on its way there, arrives nowhere.
     pub fn rebind(&mut self, line: usize) {
         let address = &mut self.lines[line].address;
-        address.set_port(address.port() + 10_000);
+        address.set_port(address.port().wrapping_add(10_000).max(1));
     }
 
     /// Lets a client do something.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use net::{Config, Stage};
 use net_tests::attack::Kind;
+use net_tests::numbers::tell;
 
 use besieged::{Outcome, Siege};
 
@@ -262,6 +263,23 @@ fn t40_what_one_says_from_where_another_is() {
     let outcome = besiege(Kind::CrossTalk);
     outcome.assert_lives();
     assert!(outcome.received > 1_500, "{}", outcome.received);
+}
+
+/// Whoever has shown nothing, or only what it overheard, is sent no more than came from there.
+#[test]
+fn t42_bytes_out_for_bytes_in() {
+    let stranger = |kind| (kind, besiege(kind).amplification());
+    let worst = [
+        Kind::Garbage,
+        Kind::UnknownUfrag,
+        Kind::ForeignHello,
+        Kind::ForgedChecks,
+        Kind::ReplayElsewhere,
+    ]
+    .map(stranger);
+    tell(format_args!("bytes out for each byte in, of addresses that nobody proved: {worst:.2?}"));
+    assert!(worst.iter().all(|(_, share)| *share <= 1.0), "{worst:?}");
+    assert!(worst.iter().any(|(_, share)| *share > 0.0), "somebody was answered");
 }
 
 #[test]

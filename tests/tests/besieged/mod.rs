@@ -247,4 +247,10 @@ impl Outcome {
             assert!(heard <= sent || !unproven(*address), "{address}: {heard} bytes for {sent}");
         }
     }
+
+    /// Bytes out for each byte in, at the address where it is most.
+    pub(crate) fn amplification(&self) -> f64 {
+        let share = |Traffic { sent, heard }: &Traffic| *heard as f64 / (*sent).max(1) as f64;
+        self.tally.traffic.values().map(share).fold(0.0, f64::max)
+    }
 }
