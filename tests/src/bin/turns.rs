@@ -1,17 +1,18 @@
 //! How long the turns of a server's loop become with many peers: `turns [PEERS]`, in release.
 //!
 //! Everything at once that can be at once: connecting, broadcasts, full mailboxes, messages from
-//! everyone, timers, the end. Prints the longest turn so far after each; each client has four
+//! everyone, timers, a minute in which the application takes no events, the end. Prints the longest turn so far after each; each client has four
 //! descriptors, so `ulimit -n` must be high enough. The clients share the machine with the
 //! server, so what is printed is an upper bound.
 
 use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::{Config, EventQueue, Server};
+use net::{Config, Event, EventQueue, Server};
 use net_tests::agent::Manners;
 use net_tests::client::{Client, News};
 
@@ -39,6 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     stage.told("100 messages from everyone at once, both ways");
     stage.sweep(Duration::from_secs(10));
     stage.told("ten quiet seconds");
+    let waited = stage.ignore_events(Duration::from_secs(60))?;
+    stage.told(&waited);
+    stage.sweep(Duration::from_secs(10));
+    stage.told("ten seconds in which they are taken again");
     stage.end();
     Ok(())
 }
@@ -101,6 +106,33 @@ impl Stage {
             }
         }
         self.sweep(Duration::from_secs(3));
+    }
+
+    /// Everyone sends 20 times a second on both paths, and no event is taken; one of them goes.
+    fn ignore_events(&mut self, time: Duration) -> Result<String, Box<dyn Error>> {
+        let ended = Instant::now() + time;
+        while Instant::now() < ended {
+            let next = Instant::now() + Duration::from_millis(50);
+            for client in &mut self.clients {
+                client.send_reliable(Bytes::from_static(&[7; 100]));
+                client.send_unreliable(Bytes::from_static(&[7; 100]));
+                while client.next(Duration::ZERO).is_some() {}
+            }
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+        self.clients[0].close_channel();
+        while self.server.close_reason(0).is_none() {
+            self.clients[0].next(Duration::from_millis(1));
+        }
+        let (waiting, dropped) = (self.queue.pop_all(), self.server.stats().events_dropped);
+        let closed = waiting.iter().filter(|event| matches!(event, Event::Closed(_)));
+        let reason = |event: &Event| self.server.close_reason(event.peer());
+        let reasons: Vec<_> = closed.filter_map(reason).map(|reason| reason.name()).collect();
+        let words = format!("a minute without events taken: {} wait", waiting.len());
+        if waiting.len() > Config::default().events + 64 || reasons != ["closed by peer"] {
+            return Err(format!("{words}, closed: {reasons:?}").into());
+        }
+        Ok(format!("{words}, {dropped} dropped"))
     }
 
     /// Lets the clients do their part for so long, once at least.
