@@ -1,6 +1,8 @@
 //! A client as one machine without IO: a websocket and an answering WebRTC endpoint. Tests
 //! drive it in virtual time or, as [`Client`](crate::client::Client), over real sockets.
 
+mod pipe;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! An [`Agent`] over real sockets.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
@@ -149,15 +149,8 @@ impl Client {
     }
 
     fn exchange(&mut self) {
-        let mut buffer = [0; 65_536];
-        loop {
-            match self.tcp.read(&mut buffer) {
-                Ok(0) => break self.agent.handle_input(Instant::now(), Input::End),
-                Ok(n) => self.agent.handle_input(Instant::now(), Input::Bytes(&buffer[..n])),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => break self.agent.handle_input(Instant::now(), Input::End),
-            }
-        }
+        self.agent.read_from(&mut self.tcp);
+        let mut buffer = [0; 2_048];
         while let Ok((length, source)) = self.udp.recv_from(&mut buffer) {
             let datagram = Input::Datagram(source, &buffer[..length]);
             self.agent.handle_input(Instant::now(), datagram);
@@ -167,16 +160,7 @@ impl Client {
     }
 
     fn flush(&mut self) -> Option<Instant> {
-        while !self.agent.outgoing().is_empty() {
-            match self.tcp.write(self.agent.outgoing()) {
-                Ok(length) => self.agent.advance(Instant::now(), length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.agent.handle_input(Instant::now(), Input::End);
-                    break;
-                }
-            }
-        }
+        self.agent.write_to(&mut self.tcp);
         loop {
             match self.agent.poll_output() {
                 Output::Timeout(wake) => return wake,

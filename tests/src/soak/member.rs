@@ -1,6 +1,6 @@
 //! One honest client of a crowd, over its own sockets.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -157,16 +157,8 @@ impl Member {
     }
 
     fn exchange(&mut self, books: &mut Books<'_>) {
-        let mut buffer = [0; 16_384];
-        loop {
-            match self.tcp.read(&mut buffer) {
-                Ok(length) if length > 0 => {
-                    self.agent.handle_input(Instant::now(), Input::Bytes(&buffer[..length]));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                _ => break self.agent.handle_input(Instant::now(), Input::End),
-            }
-        }
+        self.agent.read_from(&mut self.tcp);
+        let mut buffer = [0; 2_048];
         while let Ok((length, source)) = self.udp.recv_from(&mut buffer) {
             let datagram = Input::Datagram(source, &buffer[..length]);
             self.agent.handle_input(Instant::now(), datagram);
@@ -204,16 +196,7 @@ impl Member {
     }
 
     fn flush(&mut self, books: &mut Books<'_>) {
-        while !self.agent.outgoing().is_empty() {
-            match self.tcp.write(self.agent.outgoing()) {
-                Ok(length) => self.agent.advance(Instant::now(), length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    self.agent.handle_input(Instant::now(), Input::End);
-                    break;
-                }
-            }
-        }
+        self.agent.write_to(&mut self.tcp);
         loop {
             match self.agent.poll_output() {
                 Output::Timeout(wake) => return self.wake = wake,
