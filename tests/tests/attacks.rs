@@ -8,7 +8,7 @@ mod besieged;
 use std::time::Duration;
 
 use net::{Config, Stage};
-use net_tests::attack::Kind;
+use net_tests::attack::{Kind, Traffic};
 
 use besieged::{Outcome, Siege};
 
@@ -232,6 +232,11 @@ fn t35_client_hellos_from_elsewhere() {
 }
 
 #[test]
+fn t36_unencrypted_records_in_the_name_of_clients() {
+    besiege(Kind::Impostor).assert_nobody();
+}
+
+#[test]
 fn t37_the_wrong_password() {
     let outcome = besiege(Kind::ForgedChecks);
     outcome.assert_nobody();
@@ -262,6 +267,18 @@ fn t40_what_one_says_from_where_another_is() {
     let outcome = besiege(Kind::CrossTalk);
     outcome.assert_lives();
     assert!(outcome.received > 1_500, "{}", outcome.received);
+}
+
+/// A flight of the handshake answers it, which is not repeated for as long as it is waited.
+#[test]
+fn t41_one_record_and_silence() {
+    let outcome = Siege::new(Kind::OneRecord, Config::default()).last(16 * SECOND);
+    assert_eq!(outcome.opened, 0);
+    assert!(outcome.refusals.len() >= 8, "{}", outcome.refusals.len());
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Dtls));
+    for (address, Traffic { sent, heard }) in &outcome.tally.traffic {
+        assert!(*heard <= 3 * 1_024 + sent, "{address}: {heard} bytes for {sent}");
+    }
 }
 
 #[test]
@@ -324,7 +341,7 @@ fn t53_resets_without_end() {
 
 #[test]
 fn t53_every_way_to_end() {
-    for kind in [Kind::Abort, Kind::Goodbye] {
+    for kind in [Kind::Abort, Kind::Shutdown, Kind::Goodbye] {
         assert_closed(kind, "closed by peer");
     }
 }
