@@ -10,7 +10,10 @@ export type Stage = 'websocket' | 'upgrade' | 'accept' | 'signalling' | 'answer'
 export interface ConnectOptions {
   /** Milliseconds until `connect` gives up. Default 15,000. */
   timeout?: number;
-  /** How often a server that closes with 1013 (try again later) is tried again. Default 2. */
+  /**
+   * How often a server that closes with 1013 (try again later) is tried again,
+   * the attempts in the compatible form not counted. Default 2.
+   */
   retries?: number;
   /** Aborts connecting; `connect` then rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -26,7 +29,8 @@ export interface ConnectOptions {
  * When an attempt fails at `dtls` or `channel`, or has been there for half of
  * the time that is left, a second one asks the server for the compatible form
  * of its offer (`net=compatible` in the query, which the application does not
- * see).
+ * see). If the server says of that too that DTLS failed, as when somebody
+ * speaks in the page's name, both forms are tried again, `retries` times.
  *
  * @param url `ws:`, `wss:`, `http:` or `https:`, absolute or relative to the page. Default: the page's own host and port.
  * @throws ConnectError naming the step that failed, always within the timeout.

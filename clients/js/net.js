@@ -23,7 +23,7 @@ export const UNRELIABLE_PATIENCE = 100;
 /** Bytes the websocket may have unsent before `sendReliable` closes the connection as too slow. */
 export const RELIABLE_BACKLOG = 16 * 1024 * 1024;
 
-/** How often a server that says "try again later" (close code 1013) is tried again, unless `retries` says otherwise. */
+/** How often a server that says "try again later" (close code 1013) is tried again, unless `retries` says otherwise; that it is once asked for the compatible form does not count. */
 export const CONNECT_RETRIES = 2;
 
 const TRY_AGAIN_LATER = 1013;
@@ -90,13 +90,16 @@ export async function connect(url, options = {}) {
     try {
       return await new Handshake(url, { ...options, timeout, deadline, compatible }).done;
     } catch (error) {
+      const stuck = RETRIED.includes(error?.stage);
       const pause = RETRY_PAUSE * (1 + Math.random());
       const time = deadline - performance.now();
-      if (error?.code === TRY_AGAIN_LATER && left > 0 && time > pause) {
-        left--;
-        await sleep(pause, options.signal);
-      } else if (!compatible && RETRIED.includes(error?.stage) && time > 0) {
+      if (stuck && !compatible && time > 0) {
         compatible = true;
+      } else if (error?.code === TRY_AGAIN_LATER && left > 0 && time > pause) {
+        left--;
+        // Where somebody speaks in our name each form withstands what the other does not.
+        compatible &&= !stuck;
+        await sleep(pause, options.signal);
       } else {
         throw error;
       }

@@ -49,7 +49,7 @@ fn moments() -> impl Iterator<Item = Duration> {
 fn assert_ends_at_dtls(mut scene: Scene, what: &str) {
     scene.pair.run(Duration::from_secs(11));
     match scene.pair.server.events.first() {
-        Some(Event::Closed(CloseReason::Failed(Stage::Ice | Stage::Dtls, _))) => {}
+        Some(Event::Closed(CloseReason::Failed(Stage::Dtls, _))) => {}
         Some(Event::Closed(CloseReason::Timeout(Stage::Dtls | Stage::Channel))) => {}
         other => panic!("{what}: {other:?}"),
     }
@@ -113,6 +113,9 @@ fn t44_pieces_without_end_and_epochs_that_are_not() {
         println!("{what}: of 20 that open by either form {opened:?} do");
         if !what.starts_with("pieces of S") && !what.starts_with("pieces of C") {
             assert_eq!(opened[0], 20, "{what}");
+        }
+        if what == "pieces of ServerHello" {
+            assert_eq!(opened[1], 20, "where the client begins, nobody answers it but we");
         }
     }
 }

@@ -366,6 +366,10 @@ impl Peer {
     }
 
     fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
+        if let RtcError::Dtls(_) = error {
+            // It can begin, and fail, before any path is nominated.
+            self.reach(Stage::Dtls);
+        }
         self.broken(error.to_string(), out);
     }
 

@@ -126,15 +126,17 @@ impl DtlsInstance for Tap {
     }
 
     /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
-    /// ClientHello, or over what should have come behind the ServerHello and overtook it.
+    /// ClientHello, or over what should have come behind the ServerHello and overtook it. Who does
+    /// not begin is sent no ServerHello, but by somebody else in the other side's name.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        if self.inner.is_active() {
-            self.is_answered |= is_hello_of_server(packet);
-            if !self.is_answered || is_hello_of_client(packet) {
-                return Ok(());
-            }
-        }
-        self.inner.handle_packet(packet)
+        let is_hello_of_server = is_hello_of_server(packet);
+        let is_due = if self.inner.is_active() {
+            self.is_answered |= is_hello_of_server;
+            self.is_answered && !is_hello_of_client(packet)
+        } else {
+            !is_hello_of_server
+        };
+        if is_due { self.inner.handle_packet(packet) } else { Ok(()) }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

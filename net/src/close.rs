@@ -24,7 +24,8 @@ pub enum CloseReason {
     SlowConsumer,
     /// The websocket's upgrade or the answer took too long.
     HandshakeTimeout,
-    /// WebRTC failed at this stage, with the cause in words.
+    /// WebRTC failed at this stage, with the cause in words. Of DTLS the other side is told to
+    /// try again (close code 1013): somebody else may have spoken in its name.
     WebRtcFailed(WebRtcStage, String),
     /// The other side asked for more than it may have, with the limit in words.
     Limit(String),
@@ -66,6 +67,8 @@ impl CloseReason {
             CloseReason::Shutdown | CloseReason::Lost => 1001,
             CloseReason::Protocol(_) => 1002,
             CloseReason::TooLarge => 1009,
+            // Whoever knows the client's address can break its handshake, and not for long.
+            CloseReason::WebRtcFailed(WebRtcStage::Dtls, _) => 1013,
             CloseReason::SlowConsumer
             | CloseReason::HandshakeTimeout
             | CloseReason::WebRtcFailed(..)

@@ -235,6 +235,8 @@ impl Agent {
                 net_signal::answering::Output::Offer { sdp, .. }
                     if self.manners != Manners::Silent =>
                 {
+                    // Who may choose begins DTLS, as browsers do.
+                    let sdp = sdp.replace("a=setup:actpass", "a=setup:passive");
                     let answer = self.endpoint.accept_offer(now, (), &sdp).expect("a good offer");
                     self.answering.answer(now, answer).expect("an offer is open");
                 }

@@ -8,7 +8,7 @@ mod besieged;
 use std::time::Duration;
 
 use net::{Config, Stage};
-use net_tests::attack::Kind;
+use net_tests::attack::{Kind, Traffic};
 use net_tests::numbers::tell;
 
 use besieged::{Outcome, Siege};
@@ -233,6 +233,11 @@ fn t35_client_hellos_from_elsewhere() {
 }
 
 #[test]
+fn t36_unencrypted_records_in_the_name_of_clients() {
+    besiege(Kind::Impostor).assert_nobody();
+}
+
+#[test]
 fn t37_the_wrong_password() {
     let outcome = besiege(Kind::ForgedChecks);
     outcome.assert_nobody();
@@ -280,6 +285,20 @@ fn t42_bytes_out_for_bytes_in() {
     tell(format_args!("bytes out for each byte in, of addresses that nobody proved: {worst:.2?}"));
     assert!(worst.iter().all(|(_, share)| *share <= 1.0), "{worst:?}");
     assert!(worst.iter().any(|(_, share)| *share > 0.0), "somebody was answered");
+}
+
+/// A flight of the handshake answers it, which is not repeated for as long as it is waited.
+#[test]
+fn t41_one_record_and_silence() {
+    let outcome = Siege::new(Kind::OneRecord, Config::default()).last(16 * SECOND);
+    assert_eq!(outcome.opened, 0);
+    assert!(outcome.refusals.len() >= 8, "{}", outcome.refusals.len());
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Dtls));
+    // And answers to three checks at most.
+    let bound = 3 * 1_024 + 3 * 120;
+    for (address, Traffic { heard, .. }) in &outcome.tally.traffic {
+        assert!(*heard <= bound, "{address}: {heard} bytes");
+    }
 }
 
 #[test]
@@ -342,7 +361,7 @@ fn t53_resets_without_end() {
 
 #[test]
 fn t53_every_way_to_end() {
-    for kind in [Kind::Abort, Kind::Goodbye] {
+    for kind in [Kind::Abort, Kind::Shutdown, Kind::Goodbye] {
         assert_closed(kind, "closed by peer");
     }
 }

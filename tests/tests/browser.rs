@@ -289,6 +289,21 @@ fn a_vain_connect_names_its_stage(kind: Kind) {
     assert_eq!(report["laterForEver"]["code"], 1013);
     assert_eq!(report["aborted"]["name"], "TimeoutError");
     assert_eq!(report["laterOnce"]["stage"], "connected", "{report:#}");
+    assert_forms(&report["spoofedOnce"], "accept", &[false, true]);
+    assert_forms(&report["spoofedForEver"], "dtls", &[false, true, false, true]);
+    assert_forms(&report["spoofedAndBusy"], "accept", &[false, true, true, true]);
+}
+
+/// In which forms it was tried, the compatible one at once after the other, the others after a
+/// pause; and where it failed at last.
+fn assert_forms(report: &Value, stage: &str, compatible: &[bool]) {
+    assert_eq!((&report["stage"], &report["code"]), (&stage.into(), &1013.into()), "{report:#}");
+    let tries = report["forms"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let forms: Vec<_> = tries.iter().map(|tried| tried["compatible"] == true).collect();
+    assert_eq!(forms, compatible, "{report:#}");
+    for pair in tries.windows(2).filter(|pair| pair[0]["compatible"] == true) {
+        assert!(pair[1]["after"].as_f64() >= Some(300.0), "busy: {report:#}");
+    }
 }
 
 fn the_client_keeps_its_promises(kind: Kind) {

@@ -59,7 +59,7 @@ fn checks_arrive_and_nothing_comes_back_after_our_answers() {
     let cause = "checks from 198.51.100.1 reached UDP 3000, nothing came back after our answers";
     // We nominate on the first check, so that DTLS is what is waited for.
     assert_says(&refusal, Stage::Dtls, cause, "is outbound UDP from port 3000 open?");
-    assert_eq!(heard, Heard::Closed(1008, format!("dtls: {cause}")));
+    assert_eq!(heard, Heard::Closed(1013, format!("dtls: {cause}")));
 }
 
 #[test]

@@ -5,9 +5,10 @@
 //! any source, hears what is sent to its own addresses, and may overhear what honest clients and
 //! the server say to each other on UDP.
 //!
-//! [`Kind`] names them all. Inside, `kit` is what each works with, `script` plays what is done to
-//! a TCP connection line by line, and `insider` is a peer of its own that got in honestly; the
-//! other files are what is played, each for one part of the server.
+//! [`Kind`] names all that no honest client notices, and [`Spoof`] those that can keep one from
+//! opening. Inside, `kit` is what each works with, `script` plays what is done to a TCP
+//! connection line by line, and `insider` is a peer of its own that got in honestly; the other
+//! files are what is played, each for one part of the server.
 
 mod chunk;
 mod crowding;
@@ -24,6 +25,7 @@ mod roaming;
 mod script;
 mod sctp;
 mod signals;
+mod spoofer;
 mod spy;
 mod stun;
 mod watched;
@@ -34,6 +36,7 @@ use std::time::Instant;
 
 pub use self::kind::Kind;
 pub use self::means::Means;
+pub use self::spoofer::Spoof;
 pub use self::watched::{Observer, Tally, Traffic, Watched};
 
 /// One of an attacker's TCP connections, by a number of its own choice that it never uses again.

@@ -8,12 +8,16 @@ const HEADER: usize = 20;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const FINGERPRINT: u16 = 0x8028;
+const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
+const ICE_CONTROLLING: u16 = 0x802a;
 
-/// A binding request for this user, signed with nothing.
+/// A binding request for this user, which lacks nothing but a signature that is right.
 pub(super) fn request(random: &mut StdRng, user: &str) -> Vec<u8> {
     let mut bytes = [&[0, 1, 0, 0][..], &COOKIE, &random.random::<[u8; 12]>()].concat();
     attribute(&mut bytes, USERNAME, user.as_bytes());
+    attribute(&mut bytes, PRIORITY, &[0x6e, 0, 0x1e, 0xff]);
+    attribute(&mut bytes, ICE_CONTROLLING, &random.random::<[u8; 8]>());
     attribute(&mut bytes, USE_CANDIDATE, &[]);
     attribute(&mut bytes, MESSAGE_INTEGRITY, &random.random::<[u8; 20]>());
     seal(&mut bytes);
