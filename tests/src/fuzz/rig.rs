@@ -54,6 +54,8 @@ pub(super) struct Guest {
     pub(super) reliable: Vec<Bytes>,
     pub(super) unreliable: Vec<Bytes>,
     wake: Option<Instant>,
+    /// It is over, as far as the client knows: its TCP connection ends.
+    has_left: bool,
 }
 
 /// Where an id is in `Open Received* Closed`.
@@ -111,6 +113,7 @@ impl Rig {
             reliable: Vec::new(),
             unreliable: Vec::new(),
             wake: None,
+            has_left: false,
         });
         self.drain();
     }
@@ -187,6 +190,15 @@ impl Rig {
             | self.hear(guest, all)
             | self.datagram_up(guest)
             | self.datagram_down(guest)
+            | self.leave(guest)
+    }
+
+    /// The connection of a client that gave up, or closed, ends behind its last byte.
+    fn leave(&mut self, guest: usize) -> bool {
+        let Guest { connection, has_left, up, .. } = &self.guests[guest];
+        let Some(id) = connection.filter(|_| *has_left && up.is_empty()) else { return false };
+        self.input(Input::End(id));
+        true
     }
 
     /// The server reads some of what a client has sent; false if there was nothing.
@@ -354,7 +366,8 @@ impl Guest {
                 agent::Output::Received(Delivery::Unreliable, message) => {
                     self.unreliable.push(message);
                 }
-                agent::Output::Open | agent::Output::Closed(..) => {}
+                agent::Output::Open => {}
+                agent::Output::Closed(..) => self.has_left = true,
             }
         }
         while !agent.outgoing().is_empty() {
