@@ -87,6 +87,16 @@ fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
     }
 }
 
+/// Where we nominate, str0m is told of a check that nobody sent, and its answer goes nowhere.
+#[test]
+fn t42_a_check_gets_one_answer_though_we_nominate_by_it() {
+    let mut scene = Scene::silent(Connecting::default());
+    let check = scene.check(false);
+    scene.pair.inject(address(CLIENT), &check);
+    assert_eq!(scene.pair.server.endpoint.stage(&1), Some(Stage::Dtls), "we have nominated");
+    assert_eq!(scene.pair.sent_to(address(CLIENT), is_check).len(), 1);
+}
+
 /// Each session has a password of its own.
 #[test]
 fn t32_the_ufrag_of_another_session() {

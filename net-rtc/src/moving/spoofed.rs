@@ -214,3 +214,42 @@ fn t35_a_client_hello_from_elsewhere_reaches_nobody() {
     talk(&mut street, Talk::Both, 600);
     assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
 }
+
+/// An answer and a probe may be more than the check. Where the peer was once proven to be, both
+/// may go.
+#[test]
+fn t38_where_nothing_is_proven_a_check_gets_an_answer_or_a_probe() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 60);
+    let check = captured(&street, is_request).pop().unwrap();
+    let once = address("198.51.100.1:15000");
+    for place in [once, address("198.51.100.1:16000")] {
+        street.houses[0].public = place;
+        talk(&mut street, Talk::Both, 300);
+    }
+    for (from, expected) in [(address(ATTACKER), 1), (once, 2)] {
+        let before = street.sent.len();
+        street.inject(from, &check);
+        let sent = street.sent[before..].iter().filter(|(_, t)| t.destination == from);
+        assert_eq!(sent.count(), expected, "{from}");
+    }
+}
+
+/// Who is where records come from that do not decrypt has not moved while he is heard.
+#[test]
+fn t34_forged_records_in_the_name_of_a_living_peer_are_tried_on_nobody_else() {
+    let mut street = Street::with(Browser::Chromium);
+    street.join(Browser::Chromium, address("198.51.100.1:5001"), |_| {});
+    talk(&mut street, Talk::Both, 60);
+    let own = street.houses[0].public;
+    let mut record = captured(&street, is_protected).pop().unwrap();
+    record[13..].iter_mut().for_each(|byte| *byte ^= 1);
+    let trials = street.server.stats().trials;
+    (0..100).for_each(|_| street.inject(own, &record));
+    assert_eq!(street.server.stats().trials, trials);
+    // When he has fallen silent it may be the other one's, who has his place now.
+    street.houses[0].dark = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
+    street.run(300 * MS);
+    street.inject(own, &record);
+    assert_eq!(street.server.stats().trials, trials + 1);
+}
