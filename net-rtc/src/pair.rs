@@ -288,3 +288,19 @@ fn an_endpoint_counts_what_it_holds() {
     pair.run(ONE_WAY);
     assert_eq!(pair.server.endpoint.sizes(), Sizes::default());
 }
+
+/// It is heard from elsewhere, and there is room for no other address.
+#[test]
+fn t39_what_is_not_remembered_is_not_routed() {
+    let server = Config { sources: 1, ..config(SERVER) };
+    let mut pair = Pair::with(server, config(CLIENT)).signal().opened();
+    pair.loss = |_, _| true;
+    pair.client.endpoint.send(pair.now, &1, "from elsewhere").unwrap();
+    pair.run(Duration::from_millis(1));
+    let record = pair.log.last().expect("it was sent").contents.clone();
+    pair.inject(address("192.0.2.2:666"), &record);
+    assert_eq!(Pair::received(&mut pair.server), ["from elsewhere"]);
+    assert_eq!(pair.server.endpoint.sizes().routes, 1);
+    pair.server.endpoint.close(pair.now, &1);
+    assert_eq!(pair.server.endpoint.sizes().routes, 0);
+}

@@ -227,6 +227,7 @@ mod tests {
         reads: usize,
         writes: usize,
         ends: bool,
+        breaks: bool,
     }
 
     impl Read for Slow {
@@ -250,6 +251,7 @@ mod tests {
             let mut script = self.0.borrow_mut();
             script.writes += 1;
             match script.writes % 3 {
+                _ if script.breaks => Err(ConnectionReset.into()),
                 1 => Err(Interrupted.into()),
                 2 => Err(WouldBlock.into()),
                 _ => {
@@ -348,6 +350,39 @@ mod tests {
         bench.streams.writable(bench.id);
         bench.work();
         assert!(bench.streams.awaiting_reading() == 0 && !bench.streams.awaits_writing());
+    }
+
+    #[test]
+    fn t70_what_takes_nothing_is_left_alone_until_it_does() {
+        let mut bench = Bench::new();
+        bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+        // Each time it is interrupted, takes nothing, and then, when it is told, one byte.
+        for (times, writes) in [(1, 2), (5, 2)] {
+            (0..times).for_each(|_| bench.work());
+            assert_eq!(bench.slow.0.borrow().writes, writes);
+        }
+        bench.streams.writable(bench.id);
+        assert!(bench.streams.awaits_writing());
+        bench.work();
+        assert_eq!((bench.slow.0.borrow().writes, bench.slow.0.borrow().taken.len()), (5, 1));
+    }
+
+    #[test]
+    fn t70_an_error_while_writing_is_the_end_too() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().breaks = true;
+        bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+        bench.work();
+        assert!(bench.dropped && bench.hub.is_empty());
+        assert_eq!(bench.slow.0.borrow().writes, 1);
+    }
+
+    #[test]
+    fn who_waits_to_be_read_is_counted() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.streams.awaiting_reading(), 0);
+        bench.streams.readable(bench.id);
+        assert_eq!(bench.streams.awaiting_reading(), 1);
     }
 
     #[test]
