@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::hub::Output;
+    use crate::shared::tests::info;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -383,6 +384,17 @@ mod tests {
         assert_eq!(bench.streams.awaiting_reading(), 0);
         bench.streams.readable(bench.id);
         assert_eq!(bench.streams.awaiting_reading(), 1);
+    }
+
+    #[test]
+    fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
+        for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
+            let mut bench = Bench::new();
+            bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
+            let entry = Entry::new(&Config::default(), info(), net_rtc::Gauge::default());
+            bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
+            assert_eq!(bench.streams.awaiting_reading(), waiting);
+        }
     }
 
     #[test]
