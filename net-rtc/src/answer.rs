@@ -95,6 +95,8 @@ mod tests {
         assert_eq!(refused("AQID", "*"), "a=sctp-init: not base64");
         assert_eq!(parsed("").unwrap_err(), "0 media sections; one was expected");
         assert_eq!(parsed(&ANSWER.repeat(2)).unwrap_err(), "2 media sections; one was expected");
+        let filled = format!("{ANSWER}{}", "v".repeat(2_000 - ANSWER.len()));
+        assert!(parsed(&filled).is_ok(), "as long as may be");
         assert_eq!(
             parsed(&"v".repeat(2_001)).unwrap_err(),
             "2001 bytes are more than the 2000 allowed"

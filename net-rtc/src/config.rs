@@ -233,3 +233,39 @@ impl Config {
         if self.announce.is_empty() { &self.local } else { &self.announce }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By how much the memory of a peer grows where more may wait.
+    fn growth(change: fn(&mut Config)) -> usize {
+        let mut config = Config::new(Vec::new());
+        let before = config.most_memory_per_peer();
+        change(&mut config);
+        config.most_memory_per_peer() - before
+    }
+
+    #[test]
+    fn the_memory_of_a_peer_is_each_bound_and_its_smallest_items() {
+        let all = Config::new(Vec::new()).most_memory_per_peer();
+        assert!((1_000_000..1_300_000).contains(&all), "{all}: about 1.1 MiB are promised");
+        let message = 228;
+        assert_eq!(growth(|c| c.fresh_bytes += 64_000), 64_000 + 1_000 * message);
+        assert_eq!(growth(|c| c.sources += 100), 100 * 352);
+        // Two messages, and what 250 pieces of each cost.
+        let pieces = growth(|c| c.message_bytes += 64_000) - 2 * 64_000;
+        assert!((2 * 250 * 64..=2 * 250 * 256).contains(&pieces), "{pieces}");
+        let plain = growth(|c| {
+            c.data_plane = DataPlane::Sctp;
+        });
+        assert!((1_500_000..2_500_000).contains(&plain), "a window of 1 MiB in 4,096 chunks");
+        assert_eq!(growth(|c| c.early_bytes = 10_000_000), 20_000_000 - carried());
+    }
+
+    /// What is counted of a peer that is open, and not before.
+    fn carried() -> usize {
+        let config = Config::new(Vec::new());
+        config.most_memory_per_peer() - IDLE - sources::most_memory(config.sources)
+    }
+}

@@ -249,6 +249,10 @@ fn every_form_opens_with_every_other() {
             attempt.pair.run(ROUND_TRIP);
             assert_eq!(Pair::received(&mut attempt.pair.client), ["down"], "{server:?} {client:?}");
             assert_eq!(Pair::received(&mut attempt.pair.server), ["up"], "{server:?} {client:?}");
+            for side in [&attempt.pair.server, &attempt.pair.client] {
+                let path = side.endpoint.gauge(&1).expect("it is open").read();
+                assert!(path.rate > 0, "the plane carries it: {server:?} {client:?}");
+            }
         }
     }
 }

@@ -78,6 +78,7 @@ mod tests {
         let now = Instant::now();
         let at = |ms| Some(now + Duration::from_millis(ms));
         let mut deadlines = Deadlines::new();
+        assert_eq!((deadlines.len(), deadlines.is_empty()), (0, true));
         deadlines.replace(7, None, at(20));
         deadlines.replace(3, None, at(10));
         deadlines.replace(5, None, at(10));
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!(deadlines.due(now + Duration::from_millis(10)), [3, 5]);
         deadlines.replace(3, at(10), at(30));
         deadlines.replace(5, at(10), None);
+        assert_eq!((deadlines.len(), deadlines.is_empty()), (2, false));
         assert_eq!(deadlines.due(now + Duration::from_millis(30)), [7, 3]);
     }
 

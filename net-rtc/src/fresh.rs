@@ -92,10 +92,6 @@ impl Fresh {
         self.dropped.too_many += u64::from(self.line.pop().is_some());
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.line.clear();
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.line.is_empty()
     }
@@ -171,8 +167,10 @@ mod tests {
     #[test]
     fn keeps_order() {
         let (mut fresh, now) = filled(&[1, 2, 3]);
+        assert!(!fresh.is_empty());
         assert_eq!(sent(&mut fresh, now), [1, 2, 3]);
         assert_eq!(fresh.peek(now), None);
+        assert!(fresh.is_empty());
         assert_eq!(fresh.deadline(), None);
     }
 

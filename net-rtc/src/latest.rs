@@ -82,11 +82,6 @@ impl<T> Latest<T> {
         self.line.is_empty()
     }
 
-    /// Forgets everything that waits, and the memory it took.
-    pub fn clear(&mut self) {
-        *self = Latest::new(self.most);
-    }
-
     /// The number and the place of the item with this key.
     fn waiting(&mut self, key: Option<u64>) -> Option<(u64, &mut Place<T>)> {
         let number = *self.numbers.get(&key?)?;

@@ -46,11 +46,6 @@ impl Outbox {
         self.fresh.push(now, message, options);
     }
 
-    /// Forgets what waits.
-    pub(crate) fn clear(&mut self) {
-        self.fresh.clear();
-    }
-
     /// Lets the plane take over once SCTP has sent all that belongs to the opening.
     pub(crate) fn engage(&mut self, rtc: &mut Rtc, channel: ChannelId) {
         let mut plane = self.plane.lock();

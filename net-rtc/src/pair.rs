@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub(crate) use self::harness::{CLIENT, Loss, ONE_WAY, Pair, SERVER, address, config};
 use crate::{
     AcceptAnswerError, AcceptOfferError, Channels, CloseReason, Config, DataPlane, Dropped, Event,
-    OfferError, SendError, Stage,
+    OfferError, SendError, Sizes, Stage,
 };
 
 #[test]
@@ -271,4 +271,36 @@ fn plain_sctp_still_carries_everything_without_loss() {
     let (down, up) = chat(&mut pair, 200);
     assert_each_once(&down, 200, 1.0);
     assert_each_once(&up, 200, 1.0);
+}
+
+#[test]
+fn an_endpoint_counts_what_it_holds() {
+    let mut pair = Pair::open();
+    let sizes = pair.server.endpoint.sizes();
+    // It is findable by where it is, and because it has been silent for a moment.
+    let expected =
+        Sizes { peers: 1, keys: 1, routes: 1, deadlines: 1, findable: 2, outputs: 0, unflushed: 0 };
+    assert_eq!(sizes, expected);
+    pair.server.endpoint.send(pair.now, &1, "a").unwrap();
+    assert_eq!(pair.server.endpoint.sizes().unflushed, 1);
+    pair.server.endpoint.close(pair.now, &1);
+    assert!(pair.server.endpoint.sizes().outputs > 0);
+    pair.run(ONE_WAY);
+    assert_eq!(pair.server.endpoint.sizes(), Sizes::default());
+}
+
+/// It is heard from elsewhere, and there is room for no other address.
+#[test]
+fn t39_what_is_not_remembered_is_not_routed() {
+    let server = Config { sources: 1, ..config(SERVER) };
+    let mut pair = Pair::with(server, config(CLIENT)).signal().opened();
+    pair.loss = |_, _| true;
+    pair.client.endpoint.send(pair.now, &1, "from elsewhere").unwrap();
+    pair.run(Duration::from_millis(1));
+    let record = pair.log.last().expect("it was sent").contents.clone();
+    pair.inject(address("192.0.2.2:666"), &record);
+    assert_eq!(Pair::received(&mut pair.server), ["from elsewhere"]);
+    assert_eq!(pair.server.endpoint.sizes().routes, 1);
+    pair.server.endpoint.close(pair.now, &1);
+    assert_eq!(pair.server.endpoint.sizes().routes, 0);
 }

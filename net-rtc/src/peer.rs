@@ -386,7 +386,6 @@ impl Peer {
         }
         self.evidence = self.evidence();
         self.set_state(State::Closed);
-        self.outbox.clear();
         out.push(PeerOutput::Event(Event::Closed(reason)));
         if let Err(error) = self.rtc.close() {
             debug!("{}: no goodbye: {error}", self.credentials.ufrag);

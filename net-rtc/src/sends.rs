@@ -85,6 +85,27 @@ fn plain_sctp_turns_away_what_it_cannot_take() {
     }
 }
 
+/// However little may wait inside SCTP.
+#[test]
+fn plain_sctp_takes_one_whole_message_and_then_as_much_as_may_wait() {
+    let with = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
+    let server = Config { sctp_bytes: 10_000, ..with(SERVER) };
+    let mut pair = Pair::with(server, with(CLIENT)).signal().opened();
+    let mut send = |size| {
+        pair.server.endpoint.send(pair.now, &1, vec![0; size]).unwrap();
+        pair.run(Duration::from_secs(1));
+        Pair::received(&mut pair.client).len()
+    };
+    assert_eq!([60_000, 10_000, 1].map(&mut send), [1, 1, 1]);
+    // Nothing is acknowledged: what SCTP has taken stays there, the rest grows old here.
+    pair.loss = |_, _| true;
+    for _ in 0..20 {
+        pair.server.endpoint.send(pair.now, &1, vec![0; 1_000]).unwrap();
+    }
+    pair.run(Duration::from_millis(150));
+    assert_eq!(pair.server.endpoint.stats().dropped.too_old, 10);
+}
+
 #[test]
 fn a_peer_that_fell_back_loses_what_plain_sctp_cannot_take() {
     let with = |local| Config { message_bytes: 100_000, ..config(local) };
@@ -95,4 +116,20 @@ fn a_peer_that_fell_back_loses_what_plain_sctp_cannot_take() {
     pair.run(Duration::from_secs(1));
     assert_eq!(Pair::received(&mut pair.client), ["small"]);
     assert_eq!(pair.server.endpoint.stats().dropped.too_many, 1);
+}
+
+/// To a peer that has fallen silent nothing is sent, and what waits is still dropped in time.
+#[test]
+fn t55_what_waits_for_a_silent_peer_is_dropped_when_it_grows_old() {
+    let mut pair = Pair::open();
+    pair.loss = |_, _| true;
+    // The peer is probed four times a second; the message ends between two probes.
+    pair.run(Duration::from_millis(10_300));
+    let before = pair.server.endpoint.stats().dropped.too_old;
+    pair.server.endpoint.send(pair.now, &1, "to nobody").unwrap();
+    let dropped_after = |pair: &mut Pair, ms| {
+        pair.run(Duration::from_millis(ms));
+        pair.server.endpoint.stats().dropped.too_old - before
+    };
+    assert_eq!([dropped_after(&mut pair, 99), dropped_after(&mut pair, 2)], [0, 1]);
 }

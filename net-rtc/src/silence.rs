@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn who_says_nothing_for_a_quarter_of_a_second_is_missing() {
+        let (heard, second) = (Instant::now(), Duration::from_secs(1));
+        let mut silence = Silence::new(heard, 10 * second, 20 * second);
+        assert_eq!(silence.look(heard, heard), heard + MISSING);
+        assert_eq!(silence.missing(), None);
+        assert_eq!(silence.look(heard + MISSING, heard), heard + 10 * second);
+        assert_eq!(silence.missing(), Some(heard));
+        let again = heard + 5 * second;
+        assert_eq!((silence.look(again, again), silence.missing()), (again + MISSING, None));
+    }
+
+    #[test]
     fn checks_keep_us_sending_and_probing() {
         let (heard, second) = (Instant::now(), Duration::from_secs(1));
         let mut silence = Silence::new(heard, 10 * second, 20 * second);

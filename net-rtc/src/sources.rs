@@ -215,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_proven_heard_and_forgotten_on_its_own() {
+        let (now, mut sources) = (Instant::now(), Sources::new(2));
+        for port in 1..=2 {
+            sources.learn(now + STALE * u32::from(port), address(port), Sign::Check, None);
+        }
+        assert_eq!([1, 2].map(|port| sources.is_proven(address(port))), [false, false]);
+        sources.prove(address(2));
+        assert_eq!([1, 2].map(|port| sources.is_proven(address(port))), [false, true]);
+        assert_eq!(sources.heard(address(2)), Some(now + STALE * 2));
+        sources.forget(address(2));
+        assert_eq!([1, 2].map(|port| sources.heard(address(port)).is_some()), [true, false]);
+        assert!(sources.known().eq([address(1)]));
+    }
+
+    #[test]
     fn probes_have_a_pause() {
         let now = Instant::now();
         let mut sources = Sources::new(2);

@@ -173,3 +173,93 @@ fn copied<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
     buffer[..length].copy_from_slice(&bytes[..length]);
     &buffer[..length]
 }
+
+#[cfg(test)]
+mod tests {
+    use str0m::config::DtlsVersion;
+
+    use super::*;
+    use crate::Config;
+    use crate::plane::Plane;
+    use crate::unproven::scene::client_hello;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// As the library makes it: it asks for cookies.
+    fn dtls(now: Instant, version: DtlsVersion) -> dimpl::Dtls {
+        let made = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
+        let made = made.expect("a certificate");
+        let (certificate, private_key) = (made.certificate.clone(), made.private_key.clone());
+        let certificate = dimpl::DtlsCertificate { certificate, private_key };
+        let config = Arc::new(dimpl::Config::builder().build().expect("the defaults"));
+        match version {
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, certificate, now),
+            DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, certificate, now),
+            _ => dimpl::Dtls::new_auto(config, certificate, now),
+        }
+    }
+
+    fn tap(now: Instant, version: DtlsVersion) -> Tap {
+        let plane = SharedPlane::new(Plane::new(now, &Config::new(Vec::new())));
+        Tap::new(dtls(now, version), plane)
+    }
+
+    /// What one side has to send, and whether it is connected.
+    fn drain(side: &mut dyn DtlsInstance) -> (Vec<Vec<u8>>, bool) {
+        let (mut packets, mut connected, mut buffer) = (Vec::new(), false, [0; RECORD]);
+        loop {
+            match side.poll_output(&mut buffer) {
+                DtlsOutput::Packet(packet) => packets.push(packet.to_vec()),
+                DtlsOutput::Connected => connected = true,
+                DtlsOutput::Timeout(_) => return (packets, connected),
+                _ => {}
+            }
+        }
+    }
+
+    /// Behind each datagram of the other side, which asks for a cookie first.
+    #[test]
+    fn t36_a_client_hello_at_any_moment_does_not_reach_who_has_begun() {
+        let now = Instant::now();
+        for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
+            let hellos = [DtlsVersion::Dtls12, DtlsVersion::Auto].map(client_hello);
+            let mut tap = tap(now, DtlsVersion::Auto);
+            let mut other = self::tap(now, version);
+            tap.set_active(true);
+            other.set_active(false);
+            for side in [&mut tap, &mut other] {
+                side.handle_timeout(now).expect("it begins");
+            }
+            let mut connected = false;
+            for _ in 0..20 {
+                let (packets, done) = drain(&mut tap);
+                connected |= done;
+                packets.iter().for_each(|packet| other.handle_packet(packet).expect("honest"));
+                for packet in drain(&mut other).0 {
+                    tap.handle_packet(&packet).expect("honest");
+                    for hello in &hellos {
+                        tap.handle_packet(hello).expect("it is left out");
+                    }
+                }
+            }
+            assert!(connected, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn t44_dtls_looks_at_the_clock_twice_and_then_has_to_wait() {
+        let now = Instant::now();
+        let mut tap = tap(now, DtlsVersion::Dtls13);
+        assert_eq!(tap.patient(now), now, "it has not looked yet");
+        assert!(tap.may_look(now));
+        assert_eq!(tap.patient(now), now);
+        assert!(tap.may_look(now));
+        assert_eq!(tap.patient(now), now + PAUSE);
+        assert_eq!(tap.patient(now - MS), now + PAUSE);
+        assert_eq!(tap.patient(now + MS), now + MS, "that is no haste");
+        assert!(!tap.may_look(now));
+        assert_eq!(tap.patient(now), now + PAUSE);
+        assert!(tap.may_look(now + MS));
+        assert_eq!(tap.patient(now + MS), now + MS);
+    }
+}

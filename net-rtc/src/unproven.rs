@@ -50,6 +50,8 @@ fn t33_garbage_reaches_nobody() {
         garbage().for_each(|bytes| pair.inject(address(STRANGER), &bytes));
         let after = pair.server.endpoint.stats();
         assert_eq!((after.routed, after.unrouted), (before.routed, before.unrouted + 71 * 256));
+        let trials = after.trials - before.trials;
+        assert!(trials < 71 * 48, "{trials}: only what looks encrypted is tried on anybody");
         assert_eq!(pair.sent_to(address(STRANGER), |_| true), [], "nothing is sent to a stranger");
         assert_eq!((pair.server.endpoint.stage(&1), &pair.server.events[..]), (stage, &[][..]));
     }
@@ -85,6 +87,16 @@ fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
         assert_eq!(scene.pair.server.endpoint.evidence(&1).unwrap().forged, 200);
         scene.pair.opened();
     }
+}
+
+/// Where we nominate, str0m is told of a check that nobody sent, and its answer goes nowhere.
+#[test]
+fn t42_a_check_gets_one_answer_though_we_nominate_by_it() {
+    let mut scene = Scene::silent(Connecting::default());
+    let check = scene.check(false);
+    scene.pair.inject(address(CLIENT), &check);
+    assert_eq!(scene.pair.server.endpoint.stage(&1), Some(Stage::Dtls), "we have nominated");
+    assert_eq!(scene.pair.sent_to(address(CLIENT), is_check).len(), 1);
 }
 
 /// Each session has a password of its own.

@@ -226,6 +226,35 @@ mod tests {
     }
 
     #[test]
+    fn every_end_has_words_of_its_own() {
+        let by_peer = |reason: &str| CloseReason::ByPeer { code: 1000, reason: reason.into() };
+        assert_eq!(by_peer("").to_string(), "closed by the peer with code 1000");
+        assert_eq!(by_peer("bye").to_string(), "closed by the peer with code 1000: bye");
+        let bad = [
+            BadResponse::Syntax("no".into()),
+            BadResponse::HeadBytes,
+            BadResponse::HeadHeaders,
+            BadResponse::Upgrade,
+            BadResponse::Accept,
+            BadResponse::Unasked,
+        ];
+        let words: std::collections::HashSet<_> = bad.iter().map(|bad| bad.to_string()).collect();
+        assert!(words.len() == bad.len() && words.iter().all(|words| words.len() > 10));
+    }
+
+    #[test]
+    fn the_status_is_what_was_wrong() {
+        let requests = [
+            (BadRequest::Method, 405),
+            (BadRequest::Version, 426),
+            (BadRequest::HeadBytes, 431),
+            (BadRequest::HeadHeaders, 431),
+            (BadRequest::Host, 400),
+        ];
+        requests.into_iter().for_each(|(why, status)| assert_eq!(why.status(), status, "{why}"));
+    }
+
+    #[test]
     fn forbidden_codes_never_go_out() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
             assert_eq!(&close_payload(code, "")[..], 1000u16.to_be_bytes(), "{code}");

@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_byte_by_byte_moves_few_times() {
+        let (mut own, mut moves) = (Vec::new(), 0);
+        for _ in 0..OWN {
+            let before = own.capacity();
+            grow(&mut own, 1);
+            moves += usize::from(own.capacity() != before);
+            own.push(0);
+        }
+        assert!(moves <= 20 && own.capacity() <= OWN, "{moves} times, to {}", own.capacity());
+    }
+
+    #[test]
     fn a_small_segment_is_used_again() {
         let mut outbox = Outbox::default();
         outbox.push(&[1; 100]);

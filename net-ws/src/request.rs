@@ -95,3 +95,19 @@ fn refusal(error: Error) -> BadRequest {
         error => BadRequest::Syntax(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_the_same_by_target_and_headers() {
+        let request = |target: &str, key: &str| {
+            let built = tungstenite::http::Request::get(target).header("a", key).body(());
+            Request::new(built.expect("a request"))
+        };
+        assert_eq!(request("/a", "1"), request("/a", "1"));
+        assert_ne!(request("/a", "1"), request("/b", "1"));
+        assert_ne!(request("/a", "1"), request("/a", "2"));
+    }
+}

@@ -355,3 +355,30 @@ impl Socket {
         self.state = state;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+    fn drain(socket: &mut Socket) -> usize {
+        std::iter::from_fn(|| match socket.poll_output() {
+            Output::Timeout(_) => None,
+            output => Some(output),
+        })
+        .count()
+    }
+
+    #[test]
+    fn a_burst_of_messages_leaves_no_room_behind() {
+        let now = Instant::now();
+        let mut socket = Socket::accept(now, Config::default());
+        socket.handle_input(now, Input::Bytes(REQUEST));
+        drain(&mut socket);
+        let empty = [0x82, 0x80, 0, 0, 0, 0];
+        socket.handle_input(now, Input::Bytes(&empty.repeat(1_000)));
+        assert_eq!(drain(&mut socket), 1_000);
+        assert!(socket.outputs.capacity() <= KEPT_OUTPUTS, "{}", socket.outputs.capacity());
+    }
+}

@@ -326,6 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn as_many_bytes_as_may_wait_do_and_what_was_popped_counts_no_more() {
+        let events = events(100);
+        for _ in 0..3 {
+            for _ in 0..2 {
+                assert!(!events.is_full());
+                let half = Bytes::from(vec![0; 500]);
+                assert_eq!(events.received(id(0), Delivery::Unreliable, half), 0);
+            }
+            assert!(events.is_full());
+            assert_eq!(events.pop_all().events.len(), 2);
+        }
+    }
+
+    #[test]
+    fn without_events_a_wait_lasts_its_time() {
+        let (events, time) = (events(10), Duration::from_millis(20));
+        let began = std::time::Instant::now();
+        assert_eq!(events.wait(time).events, []);
+        assert!(began.elapsed() >= time);
+    }
+
+    #[test]
     fn a_reason_is_known_until_popped_and_for_a_while_after() {
         let events = events(10);
         for number in 0..REASONS as u64 + 2 {

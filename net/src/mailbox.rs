@@ -352,6 +352,33 @@ mod tests {
     }
 
     #[test]
+    fn as_long_as_anything_waits_the_loop_comes_again_and_the_end_does_not() {
+        for (reliable, unreliable) in [(PART + 1, 0), (0, PART + 1), (PART + 1, 1), (1, PART + 1)] {
+            for closes in [false, true] {
+                let mailbox = Mailbox::new(&Config::default());
+                let post = |way: Delivery, count| {
+                    (0..count).for_each(|_| assert!(mailbox.post(way.into(), bytes(1)).is_ok()));
+                };
+                post(Delivery::Reliable, reliable);
+                post(Delivery::Unreliable, unreliable);
+                if closes {
+                    mailbox.close(CloseReason::ClosedByServer);
+                }
+                let (mut taken, mut ends) = (0, Vec::new());
+                let mut take = || {
+                    mailbox.take_part(|part| {
+                        taken += part.reliable.len() + part.fresh.len();
+                        ends.push(part.close.is_some());
+                        0
+                    })
+                };
+                assert_eq!([take(), take()], [Left::Something, Left::Nothing]);
+                assert_eq!((taken, ends), (reliable + unreliable, vec![false, closes]));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_left_counts_as_much_as_before() {
         let mailbox = mailbox();
         for _ in 0..1_000 / LEAST_COST {
@@ -360,6 +387,17 @@ mod tests {
         mailbox.take_part(|_| 0);
         assert!(mailbox.post(Way::Reliable, bytes(1_000)).is_ok());
         assert!(mailbox.post(Way::Reliable, bytes(1)).is_err());
+    }
+
+    #[test]
+    fn the_part_that_was_taken_counts_no_more() {
+        let most = PART + 10;
+        let config = Config { backlog_bytes: most * LEAST_COST, ..Config::default() };
+        let mailbox = Mailbox::new(&config);
+        let fits = || (0..2 * most).take_while(|_| mailbox.post(Way::Reliable, bytes(0)).is_ok());
+        assert_eq!(fits().count(), most);
+        assert_eq!(mailbox.take_part(|_| 0), Left::Something);
+        assert_eq!(fits().count(), PART);
     }
 
     /// The reliable stream has no gap: nothing follows what was refused and led to the end.

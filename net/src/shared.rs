@@ -213,7 +213,7 @@ impl fmt::Debug for Shared {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::AtomicU32;
     use std::time::Instant;
 
@@ -222,7 +222,8 @@ mod tests {
     use super::*;
     use crate::{Admission, Delivery, Request};
 
-    fn info() -> PeerInfo {
+    /// Of a client that asked for `/`.
+    pub(crate) fn info() -> PeerInfo {
         let (now, config) = (Instant::now(), net_ws::Config::default());
         let client = Socket::connect(now, config.clone(), "a", "/").unwrap();
         let mut server = Socket::accept(now, config);

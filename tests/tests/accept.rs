@@ -71,10 +71,14 @@ fn it_sees_the_whole_request_and_its_value_stays_with_the_peer() {
 
 #[test]
 fn a_subprotocol_that_was_not_offered_is_left_out() {
-    let mut world = world(asking(|_| Verdict::accept(()).with_protocol("chat")), "/", &[]);
-    world.run(3 * SECOND);
-    assert_eq!(world.heard(0), [Heard::Open]);
-    assert_eq!(world.infos[&PeerId::from(0)].protocol, None);
+    for (offered, expected) in [(None, None), (Some("v2"), None), (Some("chat"), Some("chat"))] {
+        let headers: Vec<_> = offered.map(|o| ("Sec-WebSocket-Protocol", o)).into_iter().collect();
+        let accept = asking(|_| Verdict::accept(()).with_protocol("chat"));
+        let mut world = world(accept, "/", &headers);
+        world.run(3 * SECOND);
+        assert_eq!(world.heard(0), [Heard::Open]);
+        assert_eq!(world.infos[&PeerId::from(0)].protocol.as_deref(), expected);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -422,4 +423,24 @@ fn look_ups_know_a_peer_while_it_lives() {
     drop(client);
     assert_eq!(served.next(), Event::Closed(id(0)));
     assert_eq!(served.server.peer(0), None);
+}
+
+/// What its peer has read makes room again, though nothing else happens meanwhile.
+#[test]
+fn who_was_told_full_may_send_again_when_the_peer_has_read() {
+    let mut served = Served::new(Config { backlog_bytes: 100_000, ..Config::default() });
+    let mut client = served.connect();
+    assert_eq!(served.next(), Event::Open(id(0)));
+    let message = Bytes::from(vec![7; 60_000]);
+    let send = |served: &Served| served.server.try_send(Delivery::Reliable, 0, message.clone());
+    let accepted = (0..10_000).take_while(|_| send(&served).is_ok()).count();
+    for _ in 0..accepted {
+        assert_eq!(client.recv(SOON), Some((Delivery::Reliable, message.clone())));
+    }
+    let end = Instant::now() + SOON;
+    while send(&served).is_err() {
+        assert!(Instant::now() < end, "what is written still counts");
+        thread::yield_now();
+    }
+    assert_eq!(client.recv(SOON), Some((Delivery::Reliable, message.clone())));
 }

@@ -214,3 +214,117 @@ fn t35_a_client_hello_from_elsewhere_reaches_nobody() {
     talk(&mut street, Talk::Both, 600);
     assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
 }
+
+/// An answer and a probe may be more than the check. Where the peer was once proven to be, both
+/// may go.
+#[test]
+fn t38_where_nothing_is_proven_a_check_gets_an_answer_or_a_probe() {
+    let mut street = Street::with(Browser::Chromium);
+    talk(&mut street, Talk::Both, 60);
+    let check = captured(&street, is_request).pop().unwrap();
+    let once = address("198.51.100.1:15000");
+    for place in [once, address("198.51.100.1:16000")] {
+        street.houses[0].public = place;
+        talk(&mut street, Talk::Both, 300);
+    }
+    for (from, expected) in [(address(ATTACKER), 1), (once, 2)] {
+        let before = street.sent.len();
+        street.inject(from, &check);
+        let sent = street.sent[before..].iter().filter(|(_, t)| t.destination == from);
+        assert_eq!(sent.count(), expected, "{from}");
+    }
+}
+
+/// Who is where records come from that do not decrypt has not moved while he is heard.
+#[test]
+fn t34_forged_records_in_the_name_of_a_living_peer_are_tried_on_nobody_else() {
+    let mut street = Street::with(Browser::Chromium);
+    street.join(Browser::Chromium, address("198.51.100.1:5001"), |_| {});
+    talk(&mut street, Talk::Both, 60);
+    let own = street.houses[0].public;
+    let mut record = captured(&street, is_protected).pop().unwrap();
+    record[13..].iter_mut().for_each(|byte| *byte ^= 1);
+    let trials = street.server.stats().trials;
+    (0..100).for_each(|_| street.inject(own, &record));
+    assert_eq!(street.server.stats().trials, trials);
+    // When he has fallen silent it may be the other one's, who has his place now.
+    street.houses[0].dark = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
+    street.run(300 * MS);
+    for other in [&[22, 254, 253, 0, 0][..], &[20; 100], &[64; 100]] {
+        street.inject(own, other);
+    }
+    assert_eq!(street.server.stats().trials, trials, "nothing of that is a record of a session");
+    let routed = street.server.stats().routed;
+    street.inject(own, &record);
+    assert_eq!(street.server.stats().trials, trials + 1);
+    assert_eq!(street.server.stats().routed, routed + 1);
+}
+
+/// His address is his until somebody else has answered a probe from there, however silent he is.
+#[test]
+fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
+    let mut street = Street::with(Browser::Chromium);
+    street.join(Browser::Chromium, address("198.51.100.1:5001"), |_| {});
+    for player in [0, 1] {
+        (0..30).for_each(|_| {
+            street.send_up(player, "x");
+            street.run(TICK);
+        });
+    }
+    let (first, second) = (street.houses[0].public, street.houses[1].public);
+    let checks = street.arrived.iter().filter(|(_, from, c)| *from == first && is_request(c));
+    let check = checks.last().expect("browsers check").2.clone();
+    let sent = street.sent.len();
+    street.inject(second, &check);
+    assert_eq!(street.sent.len(), sent, "the second is here and talks");
+
+    for how in ["check", "record"] {
+        street.houses[1].dark = [Some(street.now..street.now + 500 * MS), None];
+        street.run(400 * MS);
+        match how {
+            "check" => {
+                let sent = street.sent.len();
+                street.inject(second, &check);
+                assert!(street.sent.len() > sent, "it is silent, so it may be the first");
+            }
+            _ => {
+                street.houses[0].public = second;
+                street.send_up(0, "of the first");
+                street.run(MS);
+                street.houses[0].public = first;
+                street.run(TICK * 3);
+                let (_, who, _) = street.heard.last().expect("a message");
+                assert_eq!(*who, 0, "it was found");
+            }
+        }
+        street.run(100 * MS);
+        let trials = street.server.stats().trials;
+        street.send_up(1, "of the second");
+        street.run(TICK * 3);
+        let (_, who, what) = street.heard.last().expect("a message");
+        assert_eq!((*who, &what[..]), (1, &b"of the second"[..]), "{how}");
+        assert_eq!(street.server.stats().trials, trials, "{how}: nobody looked for it");
+    }
+}
+
+#[test]
+fn who_changed_places_leaves_no_route() {
+    let mut street = Street::with(Browser::Chromium);
+    street.join(Browser::Firefox, address("198.51.100.1:5001"), |_| {});
+    street.houses[0].public = address("198.51.100.1:5001");
+    street.houses[1].public = address("198.51.100.1:5000");
+    for _ in 0..300 {
+        for player in [0, 1] {
+            street.send_up(player, "x");
+            street.send_down(player, "x");
+        }
+        street.run(TICK);
+    }
+    let sizes = street.server.sizes();
+    assert_eq!((sizes.peers, sizes.routes), (2, 2));
+    for player in [0, 1] {
+        street.server.close(street.now, &player);
+        street.run(MS);
+    }
+    assert_eq!(street.server.sizes().routes, 0);
+}

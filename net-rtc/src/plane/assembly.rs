@@ -125,3 +125,54 @@ impl Assembly {
         self.most_bytes / SMALLEST + 2
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::protocol;
+    use super::*;
+
+    const MOST: usize = 1_000;
+
+    /// Pieces of as many messages, none of which becomes whole.
+    fn filled(pieces: u32, size: usize) -> Assembly {
+        let mut assembly = Assembly::new(MOST, 2);
+        for piece in 0..pieces {
+            let (tsn, protocol) = (Tsn(u32::MAX - 3).plus(piece * 2), protocol::BINARY);
+            let data = Data { flags: 0, tsn, stream: 0, protocol, payload: &vec![7; size] };
+            assert_eq!(assembly.insert(&data), Ok(None));
+        }
+        assembly
+    }
+
+    #[test]
+    fn two_messages_bytes_are_kept_and_no_more() {
+        let kept = |pieces, size| filled(pieces, size).bytes();
+        assert_eq!([kept(2, 900), kept(3, 900), kept(9, 900)], [1_800; 3]);
+        assert_eq!([kept(2, 1_000), kept(3, 1_000)], [2_000; 2]);
+    }
+
+    #[test]
+    fn so_are_as_many_pieces_as_two_messages_can_have() {
+        // Five of 256 bytes at least, but for the last, would be more than a message.
+        assert_eq!([9, 10, 11, 99].map(|pieces| filled(pieces, 1).pieces.len()), [9, 10, 10, 10]);
+        assert_eq!(filled(99, 0).pieces.len(), 10);
+    }
+
+    #[test]
+    fn what_was_given_up_is_dropped() {
+        let mut assembly = filled(5, 100);
+        assembly.forget(Tsn(u32::MAX - 4));
+        assert_eq!(assembly.bytes(), 500);
+        assembly.forget(Tsn(1));
+        assert_eq!((assembly.bytes(), assembly.pieces.len()), (200, 2));
+        assembly.forget(Tsn(100));
+        assert_eq!((assembly.bytes(), assembly.pieces.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_of_memory_is_that_of_the_pieces() {
+        let piece = most_memory(0, 2) / 2 / 2;
+        assert!(piece >= 2 * size_of::<Piece>() && piece < 256, "{piece}");
+        assert_eq!(most_memory(25_600, 2), 2 * (25_600 + 102 * piece));
+    }
+}

@@ -42,7 +42,7 @@ impl Brake {
         self.highest = Some(highest);
         let steps = u32::try_from(steps).unwrap_or_default();
         let lost = steps.saturating_sub(chunks);
-        self.breaker.told(now, &Told { arrived: chunks, lost, bytes: 1, ..Told::default() });
+        self.breaker.told(now, &Told { arrived: chunks, lost, ..Told::default() });
     }
 
     /// The window to advertise, in bytes.

@@ -162,6 +162,11 @@ mod tests {
         assert_eq!(held.chunks.len(), 2, "it came before");
         held.forward(Tsn(2));
         assert_eq!((held.chunks.len(), held.bytes), (0, 0));
+        for tsn in [7, 10] {
+            insert(&mut held, tsn, WHOLE).unwrap();
+        }
+        held.forward(Tsn(8));
+        assert_eq!((held.chunks.len(), held.bytes), (1, 100));
     }
 
     #[test]
@@ -191,8 +196,8 @@ mod tests {
         let mut held = held();
         let most = (0..2_000).position(|tsn| {
             let (tsn, protocol) = (Tsn(tsn), protocol::BINARY);
-            held.insert(&Data { flags: 0, tsn, stream: 0, protocol, payload: &[7; 1_000] }).is_err()
+            held.insert(&Data { flags: 0, tsn, stream: 0, protocol, payload: &[7; 1_024] }).is_err()
         });
-        assert_eq!(most, Some(LITTLE.bytes / 1_000));
+        assert_eq!(most, Some(LITTLE.bytes / 1_024), "exactly so much");
     }
 }

@@ -95,6 +95,14 @@ mod tests {
     }
 
     #[test]
+    fn so_many_of_the_last_are_told_from_others() {
+        let mut probes = Probes::default();
+        (1..=100).for_each(|nonce| probes.send(HEADER, nonce));
+        let mut is_ours = |nonce| probes.inbound(&packet(&[nonce], false)) == Passage::Swallow;
+        assert_eq!([1, 84, 85, 100].map(&mut is_ours), [false, false, true, true]);
+    }
+
+    #[test]
     fn odd_answers_are_none() {
         let mut probes = Probes::default();
         probes.send(HEADER, 7);

@@ -227,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_in_a_packet_is_counted_and_what_arrived_can_be_said_again() {
+        let now = Instant::now();
+        let mut receiver = receiver();
+        for (offsets, news) in [(0..3, 3), (2..4, 1), (0..4, 0)] {
+            offsets.for_each(|offset| _ = receiver.on_data(&data(offset, WHOLE, b"")).unwrap());
+            assert_eq!(receiver.packet_done(now), news);
+        }
+        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)));
+        assert_eq!(receiver.acknowledge(now, true), None);
+        receiver.repeat();
+        assert_eq!(receiver.wake(now), Some(now));
+        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)));
+    }
+
+    #[test]
     fn what_the_peer_gave_up_is_not_wanted() {
         let mut receiver = receiver();
         receiver.on_data(&data(4, flag::BEGIN, b"half")).unwrap();
@@ -239,7 +254,15 @@ mod tests {
     #[test]
     fn impossible_tsns_and_endless_messages_are_offences() {
         assert_eq!(receiver().on_data(&data(70_000, WHOLE, b"")), Err(Offence::Jump));
+        let last = JUMP as u32;
+        assert!(receiver().on_data(&data(last - 1, WHOLE, b"")).is_ok());
+        assert_eq!(receiver().on_data(&data(last, WHOLE, b"")), Err(Offence::Jump));
+        assert!(receiver().on_forward(BEFORE.plus(last)).is_ok());
+        assert_eq!(receiver().on_forward(BEFORE.plus(last + 1)), Err(Offence::Jump));
         assert_eq!(receiver().on_forward(BEFORE.plus(70_000)), Err(Offence::Jump));
+        assert!(
+            receiver().on_data(&data(0, WHOLE, &[0; 1_000])).is_ok_and(|whole| whole.is_some())
+        );
         assert_eq!(receiver().on_data(&data(0, WHOLE, &[0; 1_001])), Err(Offence::Endless));
         let mut receiver = receiver();
         let endless = (0..100).find_map(|index| receiver.on_data(&data(index, 0, &[0; 100])).err());

@@ -315,6 +315,42 @@ mod tests {
     }
 
     #[test]
+    fn t47_what_waits_behind_a_gap_is_bounded_before_and_without_the_plane() {
+        let mut builder = Builder::new(HEADER);
+        builder.chunk(kind::INIT, 0, &[&[0; 16]]);
+        let init = builder.finish();
+        let mut watch = Watch::new(&Config::new(Vec::new()));
+        for resumed in [false, true] {
+            match resumed {
+                true => watch.resume(Tsn(50_000)),
+                false => assert_eq!(watch.inbound(&init), Ok(Passage::Pass)),
+            }
+            let first = if resumed { 50_000 } else { 0 };
+            let refused = (1..2_000).find(|number| {
+                let mut builder = Builder::new(HEADER);
+                let (tsn, payload, protocol) =
+                    (Tsn(first + number * 2), &b"x"[..], protocol::BINARY);
+                builder.data(&Data { flags: 7, tsn, stream: 0, protocol, payload });
+                watch.inbound(&builder.finish()).is_err()
+            });
+            assert_eq!(refused, Some(513));
+        }
+    }
+
+    #[test]
+    fn a_sack_has_so_many_gap_blocks() {
+        let with = |gaps: u16| {
+            let mut builder = Builder::new(HEADER);
+            let fields = [&[0; 8][..], &gaps.to_be_bytes(), &[0; 2]].concat();
+            let blocks = [0, 2, 0, 2].repeat(usize::from(gaps));
+            builder.chunk(kind::SACK, 0, &[&fields, &blocks]);
+            Watch::new(&Config::new(Vec::new())).inbound(&builder.finish())
+        };
+        assert!(with(GAPS as u16).is_ok());
+        assert!(with(GAPS as u16 + 1).is_err());
+    }
+
+    #[test]
     fn a_second_stream_is_an_offence_unless_asked_for() {
         let on = |stream| {
             let mut builder = Builder::new(HEADER);

@@ -140,3 +140,15 @@ fn before_and_after_it_is_open_nothing_is_sent() {
     assert_eq!(server.send(now, message.clone()), Err(SendError::Closed(message)));
     assert_eq!(server.backlog(), backlog);
 }
+
+#[test]
+fn what_a_client_masks_with_counts_too() {
+    let now = Instant::now();
+    let mut client = open_client(now, Config { backlog_bytes: 1000, ..Config::default() });
+    client.send(now, binary(100)).unwrap();
+    let left = 1000 - client.backlog();
+    assert_eq!(left, 1000 - 106);
+    assert!(matches!(client.send(now, binary(left - 7)), Err(SendError::Full(_))));
+    assert_eq!(client.send(now, binary(left - 8)), Ok(()));
+    assert_eq!(client.backlog(), 1000);
+}

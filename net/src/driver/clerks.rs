@@ -63,3 +63,19 @@ fn work(accept: &Accept, questions: &Receiver<Question>, verdicts: &Verdicts, sh
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_there_until_it_is_taken() {
+        let (questions, _receiver) = bounded(1);
+        let clerks = Clerks { questions, verdicts: Arc::default() };
+        assert!(!clerks.has_verdicts(), "the loop would not rest");
+        clerks.verdicts.push((ConnectionId(7), Err(NoVerdict::Busy)));
+        assert!(clerks.has_verdicts());
+        assert_eq!(clerks.next().map(|(id, _)| id), Some(ConnectionId(7)));
+        assert!(!clerks.has_verdicts() && clerks.next().is_none());
+    }
+}

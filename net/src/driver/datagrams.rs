@@ -286,6 +286,16 @@ mod tests {
     }
 
     #[test]
+    fn t70_interruptions_are_no_errors() {
+        let now = Instant::now();
+        let mut socket = hears(&[]);
+        let interrupted = || Err(io::ErrorKind::Interrupted.into());
+        socket.receives.extend((0..3 * ERRORS).map(|_| interrupted()));
+        socket.receives.push_back(Ok("still"));
+        assert_eq!(all(&mut datagrams(vec![socket]), now), [(0, "still".to_owned())]);
+    }
+
+    #[test]
     fn t62_what_overflows_is_counted_once() {
         let mut datagrams = datagrams(vec![hears(&[]), hears(&[])]);
         let counters = Counters::default();

@@ -44,15 +44,53 @@ impl Listening {
             Ok((tcp, remote)) => {
                 return Some((tcp, (remote.ip().to_canonical(), remote.port()).into()));
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => self.ready = Ready::No,
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                _ => {
-                    log::warn!("no connection can be accepted for now: {error}");
-                    self.ready = Ready::At(now + ACCEPT_AGAIN);
-                }
-            },
+            Err(error) => self.failed(now, &error),
         }
         None
+    }
+
+    fn failed(&mut self, now: Instant, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.ready = Ready::No,
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+            _ => {
+                log::warn!("no connection can be accepted for now: {error}");
+                self.ready = Ready::At(now + ACCEPT_AGAIN);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening() -> Listening {
+        Listening::new(TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a free port"))
+    }
+
+    #[test]
+    fn t70_who_has_nobody_waits_to_be_told() {
+        let (mut listening, now) = (listening(), Instant::now());
+        assert!(listening.is_ready(now), "mio says nothing of who was there before");
+        assert!(listening.accept(now).is_none());
+        assert!(!listening.is_ready(now + 10 * ACCEPT_AGAIN));
+        assert_eq!(listening.next_wake(now), None);
+        listening.readable();
+        assert!(listening.is_ready(now));
+        assert_eq!(listening.next_wake(now), Some(now));
+    }
+
+    #[test]
+    fn t20_what_the_system_refuses_is_tried_again_soon_and_not_at_once() {
+        let (mut listening, now) = (listening(), Instant::now());
+        for kind in [io::ErrorKind::Interrupted, io::ErrorKind::ConnectionAborted] {
+            listening.failed(now, &kind.into());
+            assert_eq!(listening.next_wake(now), Some(now), "there may be another");
+        }
+        listening.failed(now, &io::Error::other("no descriptors"));
+        assert!(!listening.is_ready(now));
+        assert_eq!(listening.next_wake(now), Some(now + ACCEPT_AGAIN));
+        assert!(listening.is_ready(now + ACCEPT_AGAIN));
     }
 }

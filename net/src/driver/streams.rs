@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::hub::Output;
+    use crate::shared::tests::info;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -227,6 +228,7 @@ mod tests {
         reads: usize,
         writes: usize,
         ends: bool,
+        breaks: bool,
     }
 
     impl Read for Slow {
@@ -250,6 +252,7 @@ mod tests {
             let mut script = self.0.borrow_mut();
             script.writes += 1;
             match script.writes % 3 {
+                _ if script.breaks => Err(ConnectionReset.into()),
                 1 => Err(Interrupted.into()),
                 2 => Err(WouldBlock.into()),
                 _ => {
@@ -348,6 +351,50 @@ mod tests {
         bench.streams.writable(bench.id);
         bench.work();
         assert!(bench.streams.awaiting_reading() == 0 && !bench.streams.awaits_writing());
+    }
+
+    #[test]
+    fn t70_what_takes_nothing_is_left_alone_until_it_does() {
+        let mut bench = Bench::new();
+        bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+        // Each time it is interrupted, takes nothing, and then, when it is told, one byte.
+        for (times, writes) in [(1, 2), (5, 2)] {
+            (0..times).for_each(|_| bench.work());
+            assert_eq!(bench.slow.0.borrow().writes, writes);
+        }
+        bench.streams.writable(bench.id);
+        assert!(bench.streams.awaits_writing());
+        bench.work();
+        assert_eq!((bench.slow.0.borrow().writes, bench.slow.0.borrow().taken.len()), (5, 1));
+    }
+
+    #[test]
+    fn t70_an_error_while_writing_is_the_end_too() {
+        let mut bench = Bench::new();
+        bench.slow.0.borrow_mut().breaks = true;
+        bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+        bench.work();
+        assert!(bench.dropped && bench.hub.is_empty());
+        assert_eq!(bench.slow.0.borrow().writes, 1);
+    }
+
+    #[test]
+    fn who_waits_to_be_read_is_counted() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.streams.awaiting_reading(), 0);
+        bench.streams.readable(bench.id);
+        assert_eq!(bench.streams.awaiting_reading(), 1);
+    }
+
+    #[test]
+    fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
+        for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
+            let mut bench = Bench::new();
+            bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
+            let entry = Entry::new(&Config::default(), info(), net_rtc::Gauge::default());
+            bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
+            assert_eq!(bench.streams.awaiting_reading(), waiting);
+        }
     }
 
     #[test]

@@ -63,6 +63,15 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_read_is_excused_once_a_second() {
+        let now = Instant::now();
+        let mut absence = Absence::default();
+        let mut excuses = |quarters| absence.excuses_unread(now + SECOND / 4 * quarters);
+        let expected = [true, false, false, false, true, false, false, false, true];
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8].map(&mut excuses), expected);
+    }
+
+    #[test]
     fn t69_an_absence_is_noticed_once() {
         let now = Instant::now();
         let mut absence = Absence::default();

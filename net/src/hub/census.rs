@@ -242,6 +242,7 @@ mod tests {
         for open in [true, false] {
             census.arrive(id);
             census.settle(id, here);
+            assert_eq!((census.waiting(), census.addresses()), (1, 1));
             match open {
                 true => {
                     census.open(id, here);
@@ -251,6 +252,7 @@ mod tests {
                 false => census.refuse(id, Some(here)),
             }
             assert_eq!((census.all.count, census.places.len()), (0, 0));
+            assert_eq!((census.waiting(), census.addresses()), (0, 0));
             assert!(census.all.unproven.is_empty());
         }
     }

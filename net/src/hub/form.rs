@@ -40,6 +40,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_asks_for_the_old_form_gets_it() {
+        let config = Config::default();
+        assert_eq!(Form::Usual.connecting(&config), config.connecting);
+        let compatible = Form::Compatible.connecting(&config);
+        assert!(!compatible.negotiated, "such a client opens no channel itself");
+        let but_for_that = Connecting { negotiated: true, ..compatible };
+        assert_eq!(but_for_that, Connecting { negotiated: true, ..Connecting::COMPATIBLE });
+    }
+
+    #[test]
     fn exactly_one_item_asks_and_is_hidden() {
         let compatible = |rest: Option<&str>| (Form::Compatible, rest.map(str::to_owned));
         let usual = |query: &str| (Form::Usual, Some(query.to_owned()));
