@@ -47,7 +47,7 @@
 //! ```
 //!
 //! Without an event loop of one's own, [`Stream`] moves the bytes between a socket and anything
-//! that is `Read + Write`; `examples/echo.rs` is a server on it.
+//! that is `Read + Write`; `examples/ws_echo.rs` is a server on it.
 //!
 //! # With an event loop of one's own
 //! After each input and each call: drain `poll_output`, write, and note the time. For writing,

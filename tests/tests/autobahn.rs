@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-#[path = "../../net-ws/examples/echo.rs"]
+#[path = "../../net-ws/examples/ws_echo.rs"]
 #[allow(dead_code, reason = "its main is not needed")]
 mod echo;
 

@@ -1,5 +1,5 @@
 //! A server that sends back what it receives, on blocking TCP streams with a thread for each:
-//! `cargo run -p net-ws --example echo -- 127.0.0.1:9001`. Ctrl-C ends it.
+//! `cargo run -p net-ws --example ws_echo -- 127.0.0.1:9001`. Ctrl-C ends it.
 //!
 //! A second argument is the longest message in bytes.
 
