@@ -50,8 +50,6 @@ fn t33_garbage_reaches_nobody() {
         garbage().for_each(|bytes| pair.inject(address(STRANGER), &bytes));
         let after = pair.server.endpoint.stats();
         assert_eq!((after.routed, after.unrouted), (before.routed, before.unrouted + 71 * 256));
-        let trials = after.trials - before.trials;
-        assert!(trials < 71 * 48, "{trials}: only what looks encrypted is tried on anybody");
         assert_eq!(pair.sent_to(address(STRANGER), |_| true), [], "nothing is sent to a stranger");
         assert_eq!((pair.server.endpoint.stage(&1), &pair.server.events[..]), (stage, &[][..]));
     }

@@ -252,6 +252,7 @@ fn t34_forged_records_in_the_name_of_a_living_peer_are_tried_on_nobody_else() {
     street.run(300 * MS);
     for other in [&[22, 254, 253, 0, 0][..], &[20; 100], &[64; 100]] {
         street.inject(own, other);
+        street.inject(address("198.51.100.1:6666"), other);
     }
     assert_eq!(street.server.stats().trials, trials, "nothing of that is a record of a session");
     let routed = street.server.stats().routed;
@@ -272,8 +273,8 @@ fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
         });
     }
     let (first, second) = (street.houses[0].public, street.houses[1].public);
-    let checks = street.arrived.iter().filter(|(_, from, c)| *from == first && is_request(c));
-    let check = checks.last().expect("browsers check").2.clone();
+    let mut checks = street.arrived.iter().filter(|(_, from, c)| *from == first && is_request(c));
+    let check = checks.next_back().expect("browsers check").2.clone();
     let sent = street.sent.len();
     street.inject(second, &check);
     assert_eq!(street.sent.len(), sent, "the second is here and talks");

@@ -152,3 +152,19 @@ fn what_a_client_masks_with_counts_too() {
     assert_eq!(client.send(now, binary(left - 8)), Ok(()));
     assert_eq!(client.backlog(), 1000);
 }
+
+/// Where the backlog is full, nothing of our own is added: neither a pong nor a ping.
+#[test]
+fn at_the_very_bound_nothing_is_added() {
+    let now = Instant::now();
+    for bytes in [999, 1000] {
+        let config = Config { backlog_bytes: 1000, ..Config::default() };
+        let mut server = open_server(now, config);
+        server.send(now, binary(bytes - 4)).unwrap();
+        server.handle_input(now, Input::Bytes(&frame(0x89, b"ping")));
+        let pong = if bytes == 1000 { 0 } else { 6 };
+        assert_eq!(server.backlog(), bytes + pong);
+        server.handle_input(now + secs(15.0), Input::Timeout);
+        assert_eq!(server.backlog(), bytes + pong, "it is full by now");
+    }
+}

@@ -231,3 +231,16 @@ fn a_client_reports_a_refusal() {
     pair.run();
     assert_eq!(reason(&pair.take_client()), CloseReason::Refused { status: 403 });
 }
+
+#[test]
+fn so_much_may_come_before_the_verdict() {
+    let now = Instant::now();
+    for (bytes, is_refused) in [(1000, false), (1001, true)] {
+        let config = Config { hold_upgrade: true, message_bytes: 1000, ..Config::default() };
+        let mut server = Socket::accept(now, config);
+        server.handle_input(now, Input::Bytes(request().as_bytes()));
+        server.handle_input(now, Input::Bytes(&vec![0; bytes]));
+        let outputs = drain(&mut server).0;
+        assert_eq!(outputs.iter().any(|output| matches!(output, Output::Closed(_))), is_refused);
+    }
+}
