@@ -57,7 +57,11 @@ fn t36_pieces_of_a_server_hello_in_a_browsers_name_are_soon_over() {
         for until in [Until::Refused, Until::Reported] {
             let outcome = broken(kind, Spoof::ServerHello, until);
             outcome.assert_open();
-            outcome.tell(&format!("{kind:?}, pieces of ServerHello until it has {until:?}"));
+            let how = match until {
+                Until::Refused => "until the first refusal",
+                Until::Reported => "all the time",
+            };
+            outcome.tell(&format!("{kind:?}, pieces of ServerHello in its name {how}"));
         }
     }
 }

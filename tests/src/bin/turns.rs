@@ -109,14 +109,19 @@ impl Stage {
     }
 
     /// Everyone sends 20 times a second on both paths, and no event is taken; one of them goes.
+    /// So do those whose websocket hears nothing from a server that does not read for too long:
+    /// browsers wait, these clients have the patience of `net-ws`.
     fn ignore_events(&mut self, time: Duration) -> Result<String, Box<dyn Error>> {
         let ended = Instant::now() + time;
+        let mut gave_up = 0;
         while Instant::now() < ended {
             let next = Instant::now() + Duration::from_millis(50);
             for client in &mut self.clients {
                 client.send_reliable(Bytes::from_static(&[7; 100]));
                 client.send_unreliable(Bytes::from_static(&[7; 100]));
-                while client.next(Duration::ZERO).is_some() {}
+                while let Some(news) = client.next(Duration::ZERO) {
+                    gave_up += usize::from(matches!(news, News::Closed(..)));
+                }
             }
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
@@ -125,14 +130,18 @@ impl Stage {
             self.clients[0].next(Duration::from_millis(1));
         }
         let (waiting, dropped) = (self.queue.pop_all(), self.server.stats().events_dropped);
-        let closed = waiting.iter().filter(|event| matches!(event, Event::Closed(_)));
-        let reason = |event: &Event| self.server.close_reason(event.peer());
-        let reasons: Vec<_> = closed.filter_map(reason).map(|reason| reason.name()).collect();
-        let words = format!("a minute without events taken: {} wait", waiting.len());
-        if waiting.len() > Config::default().events + 64 || reasons != ["closed by peer"] {
-            return Err(format!("{words}, closed: {reasons:?}").into());
+        let closed = waiting.iter().filter(|event| matches!(event, Event::Closed(_))).count();
+        let words = format!(
+            "a minute without events taken: {} wait, {dropped} dropped; {closed} closed, {gave_up} \
+             clients had given up",
+            waiting.len()
+        );
+        let is_told = waiting.contains(&Event::Closed(0.into()));
+        let most = Config::default().events + closed + 64;
+        match is_told && waiting.len() <= most && closed <= gave_up + 1 {
+            true => Ok(words),
+            false => Err(words.into()),
         }
-        Ok(format!("{words}, {dropped} dropped"))
     }
 
     /// Lets the clients do their part for so long, once at least.
