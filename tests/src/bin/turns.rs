@@ -126,8 +126,12 @@ impl Stage {
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         self.clients[0].close_channel();
+        // Its word may be lost, and its websocket is not read: the others must not fall silent
+        // while it is missed.
         while self.server.close_reason(0).is_none() {
-            self.clients[0].next(Duration::from_millis(1));
+            for client in &mut self.clients {
+                while client.next(Duration::ZERO).is_some() {}
+            }
         }
         let (waiting, dropped) = (self.queue.pop_all(), self.server.stats().events_dropped);
         let closed = waiting.iter().filter(|event| matches!(event, Event::Closed(_))).count();
