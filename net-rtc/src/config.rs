@@ -213,6 +213,11 @@ impl Config {
         IDLE + sources::most_memory(self.sources) + before.max(waiting.saturating_add(carried))
     }
 
+    /// Whole messages' worth of what waits for missing pieces.
+    pub(crate) fn partial_messages(&self) -> usize {
+        self.partial_messages.max(1)
+    }
+
     /// Whether our own plane carries the data.
     pub(crate) fn data_plane(&self) -> DataPlane {
         match self.channels {

@@ -40,9 +40,9 @@ pub struct Config {
     /// long.
     pub fresh_time: Duration,
 
-    /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth of
-    /// [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest pieces
-    /// are dropped: their message is lost.
+    /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth
+    /// of [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest
+    /// pieces are dropped: their message is lost.
     pub partial_messages: usize,
 
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain

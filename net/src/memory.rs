@@ -10,8 +10,9 @@ impl Config {
     /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
     /// known of what was sent. Not in it, because no peer can make more of it: the C heap of its
     /// DTLS session (8 KB measured), and unreliable messages that the application has handed over
-    /// since the last turn of the loop, [`fresh_bytes`](Config::fresh_bytes) at most. Events that wait for the
-    /// application are bounded for all peers together ([`event_bytes`](Config::event_bytes)).
+    /// since the last turn of the loop, [`fresh_bytes`](Config::fresh_bytes) at most. Events that
+    /// wait for the application are bounded for all peers together
+    /// ([`event_bytes`](Config::event_bytes)).
     pub fn most_memory_per_peer(&self) -> usize {
         let (backlog, message) = (self.backlog_bytes, self.message_bytes.max(self.signal_bytes));
         let websocket = backlog.saturating_add(message.saturating_mul(3));

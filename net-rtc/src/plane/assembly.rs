@@ -16,7 +16,7 @@ const PIECE: usize = 2 * size_of::<Piece>() + 16;
 /// Most memory that the pieces of so many messages of so many bytes can take.
 pub(super) fn most_memory(message_bytes: usize, messages: usize) -> usize {
     let each = message_bytes.saturating_add((message_bytes / SMALLEST + 2).saturating_mul(PIECE));
-    each.saturating_mul(messages.max(1))
+    each.saturating_mul(messages)
 }
 
 /// Pieces in the order of their TSNs; those of one message have consecutive ones
@@ -45,7 +45,6 @@ pub(crate) struct Endless;
 
 impl Assembly {
     pub(crate) fn new(most_bytes: usize, most_messages: usize) -> Assembly {
-        let most_messages = most_messages.max(1);
         Assembly { pieces: VecDeque::new(), bytes: 0, most_bytes, most_messages }
     }
 

@@ -7,7 +7,7 @@ use super::tsn::Tsn;
 use crate::{Config, DataPlane};
 
 /// Where SCTP only opens the channel, and for peers that the plane does not fit, none of which
-/// is a browser: bytes, if two messages are no more, and chunks.
+/// is a browser: bytes, if [`Config::partial_messages`] are no more, and chunks.
 const LITTLE: Room = Room { bytes: 128 * 1024, chunks: 512 };
 /// Where it carries the data: what its window promises.
 const PROMISED: Room = Room { bytes: 1024 * 1024, chunks: 4_096 };
@@ -48,10 +48,8 @@ impl Room {
             DataPlane::Fresh => LITTLE,
             DataPlane::Sctp => PROMISED,
         };
-        Room {
-            bytes: bytes.max(config.message_bytes.saturating_mul(config.partial_messages)),
-            chunks,
-        }
+        let partial = config.message_bytes.saturating_mul(config.partial_messages());
+        Room { bytes: bytes.max(partial), chunks }
     }
 
     /// What the most of it costs, in bytes of memory.
@@ -138,6 +136,16 @@ mod tests {
     fn insert(held: &mut Held, tsn: u32, flags: u8) -> Result<(), &'static str> {
         let (tsn, protocol) = (Tsn(tsn), protocol::BINARY);
         held.insert(&Data { flags, tsn, stream: 0, protocol, payload: &[7; 100] })
+    }
+
+    #[test]
+    fn a_whole_message_has_room_whatever_is_set() {
+        let large = 1024 * 1024;
+        for (partial_messages, bytes) in [(0, large), (1, large), (3, 3 * large)] {
+            let config = Config::new(Vec::new());
+            let config = Config { partial_messages, message_bytes: large, ..config };
+            assert_eq!(Room::of(&config).bytes, bytes);
+        }
     }
 
     #[test]

@@ -28,7 +28,6 @@ impl Settings {
         let Config {
             channels,
             message_bytes,
-            partial_messages,
             congestion,
             least_rate,
             most_rate,
@@ -40,7 +39,7 @@ impl Settings {
         Settings {
             channels,
             message_bytes,
-            partial_messages,
+            partial_messages: config.partial_messages(),
             room: Room::of(config),
             congestion,
             least_rate,

@@ -1,9 +1,9 @@
 //! How long the turns of a server's loop become with many peers: `turns [PEERS]`, in release.
 //!
 //! Everything at once that can be at once: connecting, broadcasts, full mailboxes, messages from
-//! everyone, timers, a minute in which the application takes no events, the end. Prints the longest turn so far after each; each client has four
-//! descriptors, so `ulimit -n` must be high enough. The clients share the machine with the
-//! server, so what is printed is an upper bound.
+//! everyone, timers, a minute in which the application takes no events, the end. Prints the
+//! longest turn so far after each; each client has four descriptors, so `ulimit -n` must be high
+//! enough. The clients share the machine with the server, so what is printed is an upper bound.
 
 use std::env;
 use std::error::Error;
