@@ -41,12 +41,12 @@ impl Listening {
     pub(super) fn accept(&mut self, now: Instant) -> Option<(TcpStream, SocketAddr)> {
         self.ready = Ready::Yes;
         match self.listener.accept() {
-            Ok((tcp, remote)) => {
-                return Some((tcp, (remote.ip().to_canonical(), remote.port()).into()));
+            Ok((tcp, remote)) => Some((tcp, (remote.ip().to_canonical(), remote.port()).into())),
+            Err(error) => {
+                self.failed(now, &error);
+                None
             }
-            Err(error) => self.failed(now, &error),
         }
-        None
     }
 
     fn failed(&mut self, now: Instant, error: &io::Error) {
