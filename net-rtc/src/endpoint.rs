@@ -165,6 +165,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// The next thing to do.
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output<K> {
         while self.outputs.is_empty()
             && let (Some(slot), Some(now)) = (self.unflushed.pop(), self.now)

@@ -25,12 +25,14 @@ pub struct SendOptions {
 
 impl SendOptions {
     /// A message of which only the newest matters, among those with the same key.
+    #[must_use]
     pub const fn latest(key: u64) -> SendOptions {
         SendOptions { key: Some(key), repair: None }
     }
 
     /// The same with this said about repair, whatever the key and the configuration say: `true`
     /// for what happens once, as events and inputs, `false` for what is soon out of date.
+    #[must_use = "it gives the changed options, and leaves these as they are"]
     pub const fn repair(self, repair: bool) -> SendOptions {
         SendOptions { repair: Some(repair), ..self }
     }

@@ -133,6 +133,7 @@ impl Answering {
     }
 
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         self.outbox.pop_front().unwrap_or(Output::Timeout(None))
     }

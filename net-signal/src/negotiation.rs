@@ -157,6 +157,7 @@ impl Negotiation {
     }
 
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         let answer_by = self.answer_by();
         let next = self.outbox.pop_front();

@@ -1,6 +1,9 @@
 //! Why a peer closed, or why a connection never became one.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+
+use log::warn;
 
 pub use net_rtc::Stage as WebRtcStage;
 
@@ -13,6 +16,13 @@ pub enum CloseReason {
     ClosedByPeer,
     /// `Server::close` was called.
     ClosedByServer,
+    /// `Server::close_with` was called; this is what the other side is told.
+    ClosedWithCode {
+        /// The close code, 4000 to 4999.
+        code: u16,
+        /// The reason, at most 123 bytes.
+        reason: String,
+    },
     /// Nothing was heard from the other side for too long, or its TCP connection broke.
     Lost,
     /// The other side broke the protocol, with the cause in words.
@@ -40,12 +50,41 @@ pub enum CloseReason {
     Shutdown,
 }
 
+/// The close codes that are an application's own (RFC 6455 §7.4.2).
+const APPLICATION_CODES: RangeInclusive<u16> = 4000..=4999;
+/// The longest reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
+const REASON_BYTES: usize = 123;
+
 impl CloseReason {
+    /// A closing by the application. A code that is not its own becomes 4000, and a reason that is
+    /// too long is cut between characters: a peer that is to go must go all the same.
+    pub(crate) fn with_code(code: u16, mut reason: String) -> CloseReason {
+        let allowed = APPLICATION_CODES.contains(&code);
+        if !allowed {
+            warn!("close code {code} goes out as 4000; an application's own are 4000 to 4999");
+        }
+        let mut end = reason.len().min(REASON_BYTES);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        CloseReason::ClosedWithCode { code: if allowed { code } else { 4000 }, reason }
+    }
+
+    /// The text of the close frame.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            CloseReason::ClosedWithCode { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// A short name of the cause, the same for all closings of a kind, for counting.
     pub fn name(&self) -> &'static str {
         match self {
             CloseReason::ClosedByPeer => "closed by peer",
             CloseReason::ClosedByServer => "closed by server",
+            CloseReason::ClosedWithCode { .. } => "closed with a code",
             CloseReason::Lost => "lost",
             CloseReason::Protocol(_) => "protocol",
             CloseReason::TooLarge => "too large",
@@ -64,6 +103,7 @@ impl CloseReason {
     pub(crate) fn code(&self) -> u16 {
         match self {
             CloseReason::ClosedByPeer | CloseReason::ClosedByServer => 1000,
+            CloseReason::ClosedWithCode { code, .. } => *code,
             CloseReason::Shutdown | CloseReason::Lost => 1001,
             CloseReason::Protocol(_) => 1002,
             CloseReason::TooLarge => 1009,
@@ -86,6 +126,9 @@ impl fmt::Display for CloseReason {
             | CloseReason::Limit(cause)
             | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
             CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
+            CloseReason::ClosedWithCode { code, reason } => {
+                write!(f, "closed by server with code {code}: {reason}")
+            }
             _ => f.write_str(self.name()),
         }
     }
@@ -127,5 +170,35 @@ impl From<net_signal::Refusal> for CloseReason {
             net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
             other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(code: u16, reason: &str) -> (u16, String) {
+        let reason = CloseReason::with_code(code, reason.to_owned());
+        (reason.code(), reason.text())
+    }
+
+    #[test]
+    fn an_application_closes_with_a_code_and_a_reason_of_its_own() {
+        for code in [4000, 4001, 4999] {
+            assert_eq!(told(code, "kicked: idle"), (code, "kicked: idle".into()));
+        }
+        for code in [0, 1000, 1008, 3000, 3999, 5000, u16::MAX] {
+            assert_eq!(told(code, ""), (4000, String::new()), "{code}");
+        }
+        let reason = CloseReason::with_code(4001, "kicked".into());
+        assert_eq!(reason.to_string(), "closed by server with code 4001: kicked");
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(told(4000, &"x".repeat(123)).1.len(), 123);
+        assert_eq!(told(4000, &"x".repeat(124)).1.len(), 123);
+        assert_eq!(told(4000, &"é".repeat(100)).1, "é".repeat(61));
+        assert_eq!(told(4000, &"😀".repeat(100)).1, "😀".repeat(30));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::{CloseReason, Config, Delivery, Event, PeerId};
+use crate::{CloseReason, Config, Delivery, Event, Message, PeerId, PeerInfo};
 
 /// Close reasons that are kept after their `Closed` was popped.
 const REASONS: usize = 4_096;
@@ -28,6 +28,10 @@ struct Inner {
     numbered: u64,
     bytes: usize,
     reasons: Reasons,
+    /// Closed peers, until their `Closed` was handled.
+    departed: HashMap<PeerId, PeerInfo>,
+    /// Those of them whose `Closed` was popped in the present call.
+    popped: Vec<PeerId>,
     reader: Reader,
     finished: bool,
 }
@@ -38,6 +42,8 @@ pub(crate) struct Taken<T> {
     pub(crate) events: T,
     /// There was no room, and now there is: the loop, which may have stopped reading, must hear.
     pub(crate) made_room: bool,
+    /// Whose `Closed` is among the events: [`Events::forget`] them once that is handled.
+    pub(crate) departed: Vec<PeerId>,
 }
 
 /// Whether anybody is there to read.
@@ -63,7 +69,7 @@ impl Events {
     /// A message arrived. Gives the number of unreliable messages that were dropped for it.
     pub(crate) fn received(&self, id: PeerId, delivery: Delivery, message: bytes::Bytes) -> u64 {
         let mut inner = self.lock();
-        let event = Event::Received(id, message);
+        let event = Event::Received(id, Message::new(delivery, message));
         let dropped = match delivery {
             Delivery::Reliable => inner.keep(event),
             Delivery::Unreliable => {
@@ -73,6 +79,28 @@ impl Events {
         };
         self.news.notify_all();
         dropped
+    }
+
+    /// A peer is about to be closed: what is known of it stays, until it is to be forgotten.
+    pub(crate) fn depart(&self, id: PeerId, info: PeerInfo) {
+        let mut inner = self.lock();
+        if inner.reader == Reader::Present {
+            inner.departed.insert(id, info);
+        }
+    }
+
+    /// What was known of a closed peer that is not forgotten.
+    pub(crate) fn departed(&self, id: PeerId) -> Option<PeerInfo> {
+        self.lock().departed.get(&id).cloned()
+    }
+
+    /// The `Closed` of these peers was handled.
+    pub(crate) fn forget(&self, ids: &[PeerId]) {
+        let mut inner = self.lock();
+        let infos: Vec<_> = ids.iter().filter_map(|id| inner.departed.remove(id)).collect();
+        // The application's values are dropped outside of the lock, which their `Drop` may want.
+        drop(inner);
+        drop(infos);
     }
 
     /// A peer closed.
@@ -97,6 +125,10 @@ impl Events {
         let mut inner = self.lock();
         inner.reader = Reader::Gone;
         while inner.pop().is_some() {}
+        inner.popped = Vec::new();
+        let departed = std::mem::take(&mut inner.departed);
+        drop(inner);
+        drop(departed);
     }
 
     pub(crate) fn pop(&self) -> Taken<Option<Event>> {
@@ -135,7 +167,7 @@ impl Events {
         let was_full = inner.is_over(self.most_events, self.most_bytes);
         let events = take(&mut inner);
         let made_room = was_full && !inner.is_over(self.most_events, self.most_bytes);
-        Taken { events, made_room }
+        Taken { events, made_room, departed: std::mem::take(&mut inner.popped) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -144,14 +176,17 @@ impl Events {
     }
 }
 
-fn size(event: &Event) -> usize {
-    match event {
-        Event::Received(_, message) => message.len(),
-        Event::Open(_) | Event::Closed(_) => 0,
-    }
-}
-
 impl Inner {
+    /// Bytes that wait because of an event. What is known of a closed peer waits with its
+    /// `Closed`.
+    fn size(&self, event: &Event) -> usize {
+        match event {
+            Event::Received(_, message) => message.len(),
+            Event::Closed(id) => self.departed.get(id).map_or(0, PeerInfo::size),
+            Event::Open(_) => 0,
+        }
+    }
+
     fn len(&self) -> usize {
         self.kept.len() + self.fresh.len()
     }
@@ -179,14 +214,14 @@ impl Inner {
         let mut dropped = 0;
         while self.len() > events || self.bytes > bytes {
             let Some((_, event)) = self.fresh.pop_front() else { break };
-            self.bytes -= size(&event);
+            self.bytes -= self.size(&event);
             dropped += 1;
         }
         dropped
     }
 
     fn number(&mut self, event: &Event) -> u64 {
-        self.bytes += size(event);
+        self.bytes += self.size(event);
         self.numbered += 1;
         self.numbered
     }
@@ -198,9 +233,10 @@ impl Inner {
         };
         let queue = if fresh_first { &mut self.fresh } else { &mut self.kept };
         let (_, event) = queue.pop_front()?;
-        self.bytes -= size(&event);
+        self.bytes -= self.size(&event);
         if let Event::Closed(id) = event {
             self.reasons.popped(id);
+            self.popped.push(id);
         }
         Some(event)
     }
@@ -359,14 +395,49 @@ mod tests {
         assert_eq!([known(0), known(1), known(2)], [false, false, true]);
     }
 
+    fn depart(events: &Events, number: u64) {
+        events.depart(id(number), crate::shared::tests::info());
+        events.closed(id(number), CloseReason::Lost);
+    }
+
+    #[test]
+    fn what_was_known_of_a_peer_stays_until_it_is_forgotten() {
+        let events = events(10);
+        depart(&events, 0);
+        depart(&events, 1);
+        assert!(events.departed(id(0)).is_some());
+        let taken = events.pop();
+        assert_eq!((taken.events, &taken.departed), (Some(Event::Closed(id(0))), &vec![id(0)]));
+        assert!(events.departed(id(0)).is_some(), "it is handled now");
+        events.forget(&taken.departed);
+        assert!(events.departed(id(0)).is_none() && events.departed(id(1)).is_some());
+        assert_eq!(events.pop_all().departed, [id(1)]);
+        assert_eq!(events.pop_all().departed, []);
+    }
+
+    #[test]
+    fn what_is_known_of_departed_peers_counts_among_the_bytes() {
+        let events = events(10_000);
+        let size = crate::shared::tests::info().size();
+        let most = u64::try_from(1_000 / size).unwrap();
+        (0..=most).for_each(|number| depart(&events, number));
+        assert!(events.is_full());
+        events.pop_all();
+        assert!(!events.is_full());
+        assert_eq!(events.lock().bytes, 0);
+    }
+
     #[test]
     fn without_a_reader_nothing_waits() {
         let events = events(10);
         events.open(id(0));
+        depart(&events, 1);
         events.abandon();
         received(&events, Delivery::Reliable, "b");
         events.closed(id(0), CloseReason::Lost);
+        depart(&events, 2);
         assert_eq!((events.pop().events, events.lock().bytes), (None, 0));
+        assert!(events.lock().departed.is_empty() && events.lock().popped.is_empty());
         assert_eq!(events.close_reason(id(0)), Some(CloseReason::Lost));
     }
 

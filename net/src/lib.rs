@@ -35,6 +35,7 @@ pub mod hub;
 mod inspector;
 mod mailbox;
 mod memory;
+mod message;
 #[cfg(all(test, feature = "models"))]
 mod models;
 #[cfg(feature = "odd")]
@@ -42,6 +43,7 @@ pub mod odd;
 mod peer;
 mod post;
 mod prefix;
+mod query;
 mod queue;
 mod refusal;
 mod request;
@@ -50,6 +52,8 @@ mod shared;
 mod stats;
 mod sync;
 
+pub use bytes::{self, Bytes};
+
 pub use accept::{Accept, Admission, Verdict};
 pub use close::{CloseReason, WebRtcStage};
 pub use config::{
@@ -57,6 +61,7 @@ pub use config::{
 };
 pub use error::{BindError, SendError};
 pub use event::{Delivery, Event, PeerId};
+pub use message::Message;
 pub use net_rtc::{Dropped, Path, SendOptions};
 pub use peer::PeerInfo;
 pub use prefix::{Prefix, PrefixError};

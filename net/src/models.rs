@@ -65,7 +65,7 @@ fn word(thread: u8, number: u8) -> Bytes {
 
 fn words(events: Vec<Event>) -> Vec<Bytes> {
     let word = |event| match event {
-        Event::Received(_, message) => Some(message),
+        Event::Received(_, message) => Some(message.into_bytes()),
         Event::Open(_) | Event::Closed(_) => None,
     };
     events.into_iter().filter_map(word).collect()

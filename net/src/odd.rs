@@ -35,6 +35,7 @@ impl Machine {
     }
 
     /// As [`Hub::accept`].
+    #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         add(&self.shared.counters.accepted, 1);
         self.hub.accept(now, remote)
@@ -59,6 +60,7 @@ impl Machine {
     }
 
     /// What there is to do; what is to be told has been told to the handles.
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         loop {
             match self.hub.poll_output() {

@@ -1,11 +1,12 @@
 //! What is known of a peer.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Admission, Path, Request};
+use crate::{Admission, Path, Request, query};
 
 /// Where an open peer is, what it asked for, and how the way to it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,8 @@ pub struct PeerInfo {
     /// The path that it asked for, as in `/room/7`.
     pub path: String,
     /// What stood behind the `?`, if there was one; without the item `net=compatible`, by
-    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE).
+    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE). As it
+    /// was sent; [`query_value`](PeerInfo::query_value) reads it.
     pub query: Option<String>,
     /// The subprotocol that [`Config::accept`](crate::Config::accept) chose.
     pub protocol: Option<String>,
@@ -37,6 +39,16 @@ impl PeerInfo {
             link: Path::default(),
             value: Value(admission.value),
         }
+    }
+
+    /// Bytes that the client chose, and that are kept as long as this is.
+    pub(crate) fn size(&self) -> usize {
+        self.path.len() + self.query.as_ref().map_or(0, String::len)
+    }
+
+    /// The first value of that name in its query, decoded: `a b` of `?name=a%20b`.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        query::value(self.query.as_deref()?, name)
     }
 
     /// What [`Config::accept`](crate::Config::accept) accepted it with, if that is a `T`.

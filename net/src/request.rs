@@ -1,6 +1,9 @@
 //! What a client asks for.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
+
+use crate::query;
 
 /// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
 /// websocket's request (RFC 6455 §4.1), which has at most 8 KiB.
@@ -26,9 +29,23 @@ impl Request {
         self.head.path()
     }
 
-    /// What stood behind the `?`, as in [`PeerInfo::query`](crate::PeerInfo::query).
+    /// What stood behind the `?`, as it was sent, as in
+    /// [`PeerInfo::query`](crate::PeerInfo::query); [`query_value`](Request::query_value) reads
+    /// it.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
+    }
+
+    /// Names and values of the query, decoded as a page's `URLSearchParams` encodes them: percent
+    /// signs, and `+` for a space.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        query::pairs(self.query().unwrap_or_default())
+    }
+
+    /// The first value of that name in the query, decoded: `a b` of `?ticket=a%20b`. Empty for a
+    /// name without `=`.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        query::value(self.query()?, name)
     }
 
     /// The first header of that name, in any case; `None` also where its value is not visible
@@ -102,6 +119,16 @@ mod tests {
         let offered = request(&[(name, "chat, v2 ,"), (name, "v1")]);
         assert_eq!(offered.protocols().collect::<Vec<_>>(), ["chat", "v2", "v1"]);
         assert_eq!(request(&[]).protocols().count(), 0);
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let query = Some("ticket=a%20b&name=Z%C3%BCrich".to_owned());
+        let request = Request { query, ..request(&[]) };
+        assert_eq!(request.query_value("ticket").as_deref(), Some("a b"));
+        assert_eq!(request.query_value("room"), None);
+        let pairs: Vec<_> = request.query_pairs().collect();
+        assert_eq!(pairs, [("ticket".into(), "a b".into()), ("name".into(), "Zürich".into())]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::{
 /// and port are free within 2 s, and the [`EventQueue`] still gives what waits in it, then
 /// `Closed` for each peer, then [`is_finished`](EventQueue::is_finished).
 #[derive(Clone, Debug)]
+#[must_use = "once the last Server is dropped, the server ends"]
 pub struct Server {
     handle: Arc<Handle>,
 }
@@ -166,21 +167,40 @@ impl Server {
         self.handle.shared.broadcast(Way::Unreliable(options), &message.into());
     }
 
+    /// [`close`](Server::close) with a code and a reason, which the page finds in the event of
+    /// `net.onclose` (or of its `WebSocket`), and [`close_reason`](Server::close_reason) here:
+    ///
+    /// ```no_run
+    /// # let (server, id) = (net::Server::new("127.0.0.1:3000").0, 0);
+    /// server.close_with(id, 4001, "kicked: idle for 5 minutes");
+    /// ```
+    ///
+    /// An application's own codes are 4000 to 4999 (RFC 6455 §7.4.2); another goes out as 4000,
+    /// with a warning in the log. The reason has at most 123 bytes of UTF-8 (§5.5); a longer one
+    /// is cut between characters.
+    pub fn close_with(&self, id: impl Into<PeerId>, code: u16, reason: impl Into<String>) {
+        self.handle.shared.close(id.into(), CloseReason::with_code(code, reason.into()));
+    }
+
     /// Closes a peer after the reliable messages that were sent before. It gets a goodbye on
     /// both paths; the queue gets its `Closed`. An id that nobody has is not an error.
+    /// [`close_with`](Server::close_with) gives it a reason.
     pub fn close(&self, id: impl Into<PeerId>) {
         self.handle.shared.close(id.into(), CloseReason::ClosedByServer);
     }
 
     /// Why a peer closed: known from before its `Closed` is popped, and then for the last
     /// 4,096 of them.
+    #[must_use]
     pub fn close_reason(&self, id: impl Into<PeerId>) -> Option<CloseReason> {
         self.handle.shared.events.close_reason(id.into())
     }
 
-    /// What is known of an open peer, and the [value](PeerInfo::value) that [`Config::accept`]
-    /// accepted it with. Cheap enough for every tick; a game can send less to whom
-    /// the path is narrow:
+    /// What is known of a peer, and the [value](PeerInfo::value) that [`Config::accept`]
+    /// accepted it with. A peer that has closed is known while its `Closed` is handled: until
+    /// the [`EventQueue`] handle that gave the `Closed` is asked for events again, or dropped.
+    ///
+    /// Cheap enough for every tick; a game can send less to a peer with a narrow path:
     ///
     /// ```no_run
     /// # let (server, id, tick) = (net::Server::new("127.0.0.1:3000").0, 0, 0_u64);
@@ -202,11 +222,13 @@ impl Server {
     ///     server.send_latest(id, 0, snapshot());
     /// }
     /// ```
+    #[must_use]
     pub fn peer(&self, id: impl Into<PeerId>) -> Option<PeerInfo> {
-        self.handle.shared.find(id.into()).map(|entry| entry.info())
+        self.handle.shared.peer(id.into())
     }
 
     /// Counters.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.counters.snapshot()
     }
@@ -231,16 +253,19 @@ impl Server {
     }
 
     /// Connections that never became peers: the last 256, and how many of each kind.
+    #[must_use]
     pub fn refusals(&self) -> Refusals {
         self.handle.shared.refusals()
     }
 
     /// The bound address; its port is both the TCP and the UDP port.
+    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local
     }
 
     /// The addresses that browsers are told for WebRTC, most wanted first.
+    #[must_use]
     pub fn announced_addrs(&self) -> &[SocketAddr] {
         &self.handle.announced
     }

@@ -154,8 +154,17 @@ impl Shared {
         self.events.open(id);
     }
 
+    /// What is known of an open peer, or of one whose `Closed` is not handled yet.
+    pub(crate) fn peer(&self, id: PeerId) -> Option<PeerInfo> {
+        // In this order: one that closes meanwhile departs before it is no longer found.
+        self.find(id).map(|entry| entry.info()).or_else(|| self.events.departed(id))
+    }
+
     /// The loop closed a peer.
     pub(crate) fn closed(&self, id: PeerId, reason: CloseReason) {
+        if let Some(entry) = self.find(id) {
+            self.events.depart(id, entry.info());
+        }
         self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.counters.peers.fetch_sub(1, SeqCst);
         self.events.closed(id, reason);
@@ -250,7 +259,7 @@ pub(crate) mod tests {
             }
             shared.closed(id, CloseReason::Lost);
             if number % 1_000 == 0 {
-                shared.events.pop_all();
+                shared.events.forget(&shared.events.pop_all().departed);
             }
         }
         shared.events.pop_all();

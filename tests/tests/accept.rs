@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use net::hub::{Hub, Input, Output};
 use net::{
-    Accept, CloseReason, Config, Event, EventQueue, PeerId, Refusal, Request, Server, Stage,
-    Verdict,
+    Accept, CloseReason, Config, Delivery, Event, EventQueue, Message, PeerId, Refusal, Request,
+    Server, Stage, Verdict,
 };
 use net_tests::agent::Manners;
 use net_tests::client::{Client, News};
@@ -95,13 +95,56 @@ fn who_is_refused_is_answered_so_and_never_seen() {
     }
 }
 
+const PAGE: (&str, &str) = ("Origin", "https://game.example");
+
+/// What a page of a browser hears that is refused, and nothing else: no offer is made.
+fn page_hears(config: Config, think: Duration) -> (Vec<Heard>, Refusal) {
+    // Chromium fails the handshake of a page that offers subprotocols if none is chosen.
+    let mut world = world(config, "/", &[PAGE, ("Sec-WebSocket-Protocol", "chat, v2")]);
+    world.thinks = think;
+    world.run(8 * SECOND);
+    assert!(world.is_empty(), "it is gone");
+    (world.heard(0).to_vec(), refusal(&mut world))
+}
+
+#[test]
+fn a_page_is_told_on_the_websocket_why_it_is_refused() {
+    let closed = |code, words: &str| vec![Heard::Closed(code, format!("accept: {words}"))];
+    for (status, code) in [(401, 1008), (403, 1008), (429, 1008), (500, 1008), (503, 1013)] {
+        let config = asking(move |_| Verdict::refuse(status, "please log in"));
+        let (heard, refusal) = page_hears(config, Duration::ZERO);
+        assert_eq!(heard, closed(code, "please log in"), "{status}");
+        assert_eq!(refusal.reason, CloseReason::Refused("please log in".into()));
+    }
+    let (heard, _) = page_hears(asking(|_| panic!("as the test wants it")), Duration::ZERO);
+    assert_eq!(heard, closed(1011, "Config::accept panicked"));
+    let config = Config { upgrade_timeout: 3 * SECOND, ..asking(|_| Verdict::accept(())) };
+    let (heard, refusal) = page_hears(config, 4 * SECOND);
+    assert_eq!(heard, closed(1013, "no verdict of Config::accept within 3 s"));
+    assert_eq!(refusal.reason, CloseReason::HandshakeTimeout);
+    let origins = Some(vec!["https://other.example".into()]);
+    let (heard, _) = page_hears(Config { origins, ..Config::default() }, Duration::ZERO);
+    assert_eq!(heard, closed(1008, "the origin https://game.example is not allowed"));
+    let (heard, _) = page_hears(Config { peers: 0, ..Config::default() }, Duration::ZERO);
+    assert_eq!(heard, closed(1008, "the server is full: 0 peers"));
+}
+
+#[test]
+fn a_reason_that_is_too_long_is_cut() {
+    let config = asking(|_| Verdict::refuse(403, "é".repeat(200)));
+    let (heard, refusal) = page_hears(config, Duration::ZERO);
+    assert_eq!(heard, [Heard::Closed(1008, format!("accept: {}", "é".repeat(57)))]);
+    assert_eq!(refusal.cause, "é".repeat(200));
+}
+
 #[test]
 fn the_origin_is_looked_at_first() {
     let config = asking(|_| panic!("nobody is to be asked"));
     let config = Config { origins: Some(vec!["https://game.example".into()]), ..config };
     let mut world = world(config, "/", &[("Origin", "https://evil.example")]);
     world.run(SECOND);
-    assert_eq!(world.heard(0), [answered(403)]);
+    let words = "accept: the origin https://evil.example is not allowed";
+    assert_eq!(world.heard(0), [Heard::Closed(1008, words.into())]);
 }
 
 #[test]
@@ -236,7 +279,8 @@ fn while_it_thinks_the_others_go_on_and_too_many_questions_are_answered_503() {
     begun.recv_timeout(10 * SECOND).unwrap();
 
     client.send_reliable("on");
-    assert_eq!(queue.wait(2 * SECOND), [Event::Received(PeerId::from(0), "on".into())]);
+    let on = Message::new(Delivery::Reliable, "on");
+    assert_eq!(queue.wait(2 * SECOND), [Event::Received(PeerId::from(0), on)]);
     server.send_reliable(0, "and on");
     assert!(
         matches!(client.next(2 * SECOND), Some(News::Received(_, message)) if message == "and on")
@@ -308,10 +352,14 @@ fn the_value_is_there_while_the_peer_lives() {
     assert_eq!(server.peer(0).unwrap().value::<u32>(), peer.value::<u32>());
     drop((peer, client));
     assert_eq!(queue.wait(10 * SECOND), [Event::Closed(PeerId::from(0))]);
+    let left = server.peer(0).expect("it is known while its end is handled");
+    assert_eq!(left.value::<u32>().as_deref(), Some(&7));
+    drop(left);
+    assert_eq!(queue.pop_all(), []);
     assert!(server.peer(0).is_none());
     drop(server);
     while !queue.is_finished() {
-        queue.wait(2 * SECOND);
+        drop(queue.wait(2 * SECOND));
     }
     assert!(alive.lock().unwrap().upgrade().is_none(), "it is kept for nobody");
 }
@@ -325,7 +373,7 @@ fn the_server_ends_while_the_application_thinks() {
     let began = Instant::now();
     drop(server);
     while !queue.is_finished() {
-        queue.wait(2 * SECOND);
+        drop(queue.wait(2 * SECOND));
     }
     assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
     assert_eq!(status(&mut slow), "HTTP/1.1 503 Service Unavailable");

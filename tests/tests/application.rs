@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use net::{CloseReason, Config, Delivery, Event, EventQueue, PeerId, SendError, Server};
+use net::{CloseReason, Config, Delivery, Event, EventQueue, Message, PeerId, SendError, Server};
 use net_tests::client::{Client, News};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -53,7 +53,8 @@ fn assert_alive(server: &Server, queue: &EventQueue, client: &mut Client, id: Pe
             Delivery::Unreliable => client.send_unreliable("up"),
         });
         let end = Instant::now() + SOON;
-        while !queue.pop_all().contains(&Event::Received(id, "up".into())) {
+        let up = Event::Received(id, Message::new(delivery, "up"));
+        while !queue.pop_all().contains(&up) {
             assert!(Instant::now() < end, "{delivery:?} does not come up");
             client.next(MOMENT);
         }

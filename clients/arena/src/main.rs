@@ -148,7 +148,7 @@ fn wait_for_tick(last: Instant) -> Instant {
 fn say_goodbye(queue: &EventQueue) {
     let end = Instant::now() + FAREWELL;
     while !queue.is_finished() && Instant::now() < end {
-        queue.wait(Duration::from_millis(50));
+        drop(queue.wait(Duration::from_millis(50)));
     }
 }
 

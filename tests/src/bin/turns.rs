@@ -72,7 +72,7 @@ impl Stage {
             for client in &mut self.clients {
                 open += usize::from(client.next(Duration::ZERO) == Some(News::Open));
             }
-            self.queue.pop_all();
+            drop(self.queue.pop_all());
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Stage {
             for client in &mut self.clients {
                 while client.next(Duration::ZERO).is_some() {}
             }
-            self.queue.pop_all();
+            drop(self.queue.pop_all());
             if Instant::now() >= end {
                 return;
             }
@@ -170,7 +170,7 @@ impl Stage {
             for client in &mut clients {
                 while client.next(Duration::ZERO).is_some() {}
             }
-            queue.pop_all();
+            drop(queue.pop_all());
         }
         let at = began.elapsed().as_secs_f32();
         println!("{at:6.1} s: the end took {:?}", ended.elapsed());
