@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// From `accept` or `connect` to the end of the upgrade. Default 5 s. After it a server
-    /// answers 408 to a half request (nothing to silence, 503 if the verdict on a held upgrade
-    /// is missing) and the socket closes with `UpgradeTimeout`.
+    /// answers 408 to a half request (nothing to silence) and the socket closes with
+    /// `UpgradeTimeout`; a held upgrade without a verdict is refused, with status 503 or close
+    /// code 1013 as in [`Socket::refuse`](crate::Socket::refuse).
     pub upgrade_timeout: Duration,
     /// Bytes of an HTTP head, its empty line included. Default 8 KiB. Over it: 431.
     pub head_bytes: usize,

@@ -57,7 +57,8 @@
 //!
 //! A server that asks the application who may connect sets [`Config::hold_upgrade`]: the request
 //! is shown by [`Output::Upgraded`] before it is answered, and [`Socket::admit`] or
-//! [`Socket::refuse`] answers it. `Origin`, cookies and subprotocols are in the [`Request`];
+//! [`Socket::refuse`] answers it. A refused browser is told on the websocket, because it shows no
+//! HTTP status to its page. `Origin`, cookies and subprotocols are in the [`Request`];
 //! this crate does not judge them.
 //!
 //! A loop that stopped reading, or was stopped itself, says so with [`Socket::excuse_silence`], or

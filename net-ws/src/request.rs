@@ -4,6 +4,7 @@ use tungstenite::{
     Error,
     error::{CapacityError, ProtocolError},
     handshake::{machine::TryParse, server},
+    http::HeaderValue,
 };
 
 use crate::BadRequest;
@@ -42,6 +43,20 @@ impl Request {
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let headers = self.head.headers().iter();
         headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// Whether it is a browser's: one names an `Origin` always (RFC 6455 §4.1), a program seldom.
+    pub fn is_browser(&self) -> bool {
+        self.head.headers().contains_key("origin")
+    }
+
+    /// The first subprotocol that is offered.
+    pub(crate) fn first_protocol(&self) -> Option<HeaderValue> {
+        let mut offered = self.values("sec-websocket-protocol").flat_map(|list| {
+            list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|one| !one.is_empty())
+        });
+        // It is to stand in the answer: visible ASCII only.
+        HeaderValue::from_str(std::str::from_utf8(offered.next()?).ok()?).ok()
     }
 
     pub(crate) fn new(head: tungstenite::http::Request<()>) -> Request {
@@ -99,6 +114,20 @@ fn refusal(error: Error) -> BadRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_subprotocol_of_all_lists_is_found() {
+        let first = |lists: &[&str]| {
+            let asked = tungstenite::http::Request::get("/");
+            let name = "sec-websocket-protocol";
+            let asked = lists.iter().fold(asked, |asked, list| asked.header(name, *list));
+            Request::new(asked.body(()).expect("a request")).first_protocol()
+        };
+        assert_eq!(first(&[]), None);
+        assert_eq!(first(&["", " ,"]), None);
+        assert_eq!(first(&["ü"]), None);
+        assert_eq!(first(&[" ,", "chat\t, v2", "v1"]), Some(HeaderValue::from_static("chat")));
+    }
 
     #[test]
     fn requests_are_the_same_by_target_and_headers() {

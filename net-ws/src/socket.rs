@@ -169,15 +169,17 @@ impl Socket {
     /// comes out any more.
     ///
     /// A `code` that must not be sent (§7.4) goes out as 1000; the `reason` is cut to 123 bytes
-    /// between characters. Before the upgrade is done a server answers 503 with the reason as
-    /// body instead, and a client goes without a word. Does nothing if closing has begun.
+    /// between characters. A held upgrade is granted and closed in the same way. Before the
+    /// request is whole a server answers 503 with the reason as body instead, and a client goes
+    /// without a word. Does nothing if closing has begun.
     pub fn close(&mut self, now: Instant, code: u16, reason: &str) {
         self.act_on_last();
         self.outputs.retain(|output| !matches!(output, Output::Message(_)));
         match self.state {
-            State::Upgrading { .. } | State::Held { .. } => {
+            State::Upgrading { .. } => {
                 self.refuse_upgrade(now, CloseReason::ByUs, 503, reason);
             }
+            State::Held(_) => self.dismiss(now, CloseReason::ByUs, code, reason),
             State::Asking { .. } => self.abort(CloseReason::ByUs),
             State::Open(ref mut live) => {
                 let meter = live.decoder.take_meter();
@@ -239,6 +241,7 @@ impl Socket {
     }
 
     /// What came of inputs and calls, in order; at the end [`Output::Timeout`].
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         if self.outputs.is_empty() {
             self.act_on_last();
@@ -260,7 +263,7 @@ impl Socket {
         match &mut self.state {
             _ if bytes.is_empty() => {}
             State::Upgrading { .. } => self.read_request(now, bytes),
-            State::Held { .. } => self.read_early(now, bytes),
+            State::Held(_) => self.read_early(now, bytes),
             State::Asking { .. } => self.read_answer(now, bytes),
             State::Open(_) => self.read_frames(now, bytes),
             State::Ending { meter, .. } => meter.look_for_close(bytes),
@@ -293,7 +296,7 @@ impl Socket {
             return;
         }
         match &mut self.state {
-            State::Upgrading { .. } | State::Held { .. } | State::Asking { .. } => {
+            State::Upgrading { .. } | State::Held(_) | State::Asking { .. } => {
                 self.upgrade_timed_out(now);
             }
             State::Open(live) if now >= live.dead_at(&self.config) => self.abort(CloseReason::Dead),

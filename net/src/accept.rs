@@ -40,14 +40,21 @@ pub struct Accept {
 
 /// Whether a client may become a peer.
 #[derive(Clone, Debug)]
+#[must_use = "a verdict decides nothing until Config::accept returns it"]
 pub enum Verdict {
     /// It may; the offer follows.
     Accept(Admission),
-    /// It may not, and is answered so in HTTP. Browsers do not show that to the page.
+    /// It may not, and is told so in the way that it can read.
+    ///
+    /// Browsers show no HTTP status to a page. A browser's request, one that names an `Origin`,
+    /// is therefore upgraded and closed at once with a close code and `accept: {reason}`; no offer
+    /// is made. The code is 1008, or 1013 ("try again later", which `net.js` does) for status
+    /// 503. Any other client is answered with the HTTP status.
     Refuse {
         /// The HTTP status, 400 to 599, for example 403; another goes out as 500.
         status: u16,
-        /// Why, for the answer's body, the log and [`Refusal::cause`](crate::Refusal::cause).
+        /// Why, for the client, the log and [`Refusal::cause`](crate::Refusal::cause). A browser
+        /// is told its first 115 bytes.
         reason: String,
     },
 }
@@ -75,6 +82,8 @@ impl Default for Admission {
 pub enum NoVerdict {
     /// Too many requests wait for theirs: [`Config::accept_queue`](crate::Config::accept_queue).
     Busy,
+    /// None came within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
+    Late,
     /// The application panicked.
     Panicked,
 }
@@ -86,7 +95,8 @@ impl Verdict {
         Verdict::Accept(Admission { value: Arc::new(value), ..Admission::default() })
     }
 
-    /// It may not, with an HTTP status and the reason.
+    /// It may not, with an HTTP status and the reason: [`Verdict::Refuse`]. Status 503 is for what
+    /// is temporary.
     pub fn refuse(status: u16, reason: impl Into<String>) -> Verdict {
         Verdict::Refuse { status, reason: reason.into() }
     }
@@ -102,8 +112,9 @@ impl Verdict {
 
 impl Accept {
     /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which
-    /// counts from the TCP connection: a request that has no verdict by then is answered 503, one
-    /// whose verdict is a panic 500.
+    /// counts from the TCP connection: a request that has no verdict by then is refused with 503
+    /// (a browser is told 1013), one whose verdict is a panic with 500 (1011).
+    #[must_use = "it is asked once it is in Config::accept"]
     pub fn new(hook: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Accept {
         Accept { hook: Arc::new(hook) }
     }

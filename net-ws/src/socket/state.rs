@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tungstenite::handshake::server::Response;
+use tungstenite::{handshake::server::Response, http::HeaderValue};
 
 use crate::{
     CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked,
@@ -14,8 +14,8 @@ use crate::{
 /// ```text
 /// server  accept --> Upgrading --answer----------> Open
 ///                     |  '-read_request-> Held --admit-^
-///                     |                    |
-///                     '---------------------refuse_upgrade--> Flushing
+///                     |                    |-----dismiss----> Closing
+///                     '--------------------'-refuse_upgrade--> Flushing
 ///
 /// client  connect --> Asking --read_answer--> Open
 ///
@@ -31,8 +31,8 @@ use crate::{
 pub(super) enum State {
     /// Server: the request is arriving.
     Upgrading { head: Head, deadline: Instant },
-    /// Server: a good request waits for the application's verdict; `early` came behind it.
-    Held { response: Response, early: Vec<u8>, deadline: Instant },
+    /// Server: a good request waits for the application's verdict.
+    Held(Box<Held>),
     /// Client: the answer is arriving.
     Asking { head: Head, asked: Asked, deadline: Instant },
     /// Messages go both ways.
@@ -47,6 +47,19 @@ pub(super) enum State {
     Flushing { await_end: bool, deadline: Instant },
     /// Nothing is left to do.
     Finished,
+}
+
+/// A good request that waits for the application's verdict.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) response: Response,
+    /// What came behind the request.
+    pub(super) early: Vec<u8>,
+    pub(super) deadline: Instant,
+    pub(super) is_browser: bool,
+    /// The first subprotocol that is offered: Chromium fails a handshake in which none of them
+    /// is chosen, and then shows no close code either.
+    pub(super) protocol: Option<HeaderValue>,
 }
 
 /// What no message of the peer comes after.
@@ -88,10 +101,10 @@ impl State {
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
             State::Upgrading { deadline, .. }
-            | State::Held { deadline, .. }
             | State::Asking { deadline, .. }
             | State::Closing { deadline, .. }
             | State::Flushing { deadline, .. } => Some(*deadline),
+            State::Held(held) => Some(held.deadline),
             State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
             State::Ending { .. } | State::Finished => None,
         }
@@ -101,10 +114,10 @@ impl State {
     pub(super) fn put_off(&mut self, time: Duration) {
         match self {
             State::Upgrading { deadline, .. }
-            | State::Held { deadline, .. }
             | State::Asking { deadline, .. }
             | State::Closing { deadline, .. }
             | State::Flushing { deadline, .. } => *deadline = later(*deadline, time),
+            State::Held(held) => held.deadline = later(held.deadline, time),
             State::Open(_) | State::Ending { .. } | State::Finished => {}
         }
     }
@@ -112,7 +125,7 @@ impl State {
     pub(super) fn name(&self) -> &'static str {
         match self {
             State::Upgrading { .. } => "Upgrading",
-            State::Held { .. } => "Held",
+            State::Held(_) => "Held",
             State::Asking { .. } => "Asking",
             State::Open(_) => "Open",
             State::Ending { .. } => "Ending",

@@ -8,7 +8,7 @@ use tungstenite::{
     protocol,
 };
 
-use super::{Live, Output, Role, Socket, State};
+use super::{Live, Output, Role, Socket, State, state::Held};
 use crate::{
     BadRequest, BadResponse, CloseReason, config::later, decoder::Decoder, head::Progress, reply,
     request, response,
@@ -21,9 +21,9 @@ impl Socket {
     ///
     /// A `protocol` that cannot stand in a header is left out.
     pub fn admit(&mut self, now: Instant, protocol: Option<&str>) {
-        if let State::Held { response, early, .. } = &mut self.state {
-            let early = std::mem::take(early);
-            let mut response = std::mem::take(response);
+        if let State::Held(held) = &mut self.state {
+            let early = std::mem::take(&mut held.early);
+            let mut response = std::mem::take(&mut held.response);
             if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
                 response.headers_mut().insert("sec-websocket-protocol", protocol);
             }
@@ -32,13 +32,17 @@ impl Socket {
         }
     }
 
-    /// Answers a held upgrade with an HTTP error (403 for example; a `status` that is none goes
-    /// out as 500) and `reason` as its body, and closes. Does nothing where no upgrade is held.
-    pub fn refuse(&mut self, now: Instant, status: u16, reason: &str) {
-        if let State::Held { .. } = self.state {
-            self.refuse_upgrade(now, CloseReason::ByUs, status, reason);
-            self.settle();
-        }
+    /// Refuses a held upgrade, in the way that the client can read. Does nothing where no upgrade
+    /// is held.
+    ///
+    /// A browser shows no HTTP status to its page: its request is granted, and the websocket
+    /// closed with `code` and `reason` as by [`Socket::close`], before anything else is sent. Any
+    /// other client is answered with HTTP `status` (403 for example; one that is no error goes
+    /// out as 500) and `reason` as its body. [`Request::is_browser`](crate::Request::is_browser)
+    /// tells them apart.
+    pub fn refuse(&mut self, now: Instant, status: u16, code: u16, reason: &str) {
+        self.refuse_held(now, CloseReason::ByUs, status, code, reason);
+        self.settle();
     }
 
     pub(super) fn read_request(&mut self, now: Instant, bytes: &[u8]) {
@@ -55,11 +59,19 @@ impl Socket {
         match parsed {
             Err(why) => self.refuse_bad(now, why),
             Ok((request, response, tail)) => {
-                self.outputs.push_back(Output::Upgraded(request));
                 if self.config.hold_upgrade {
-                    self.set_state(State::Held { response, early: Vec::new(), deadline });
+                    let held = Held {
+                        is_browser: request.is_browser(),
+                        protocol: request.first_protocol(),
+                        response,
+                        early: Vec::new(),
+                        deadline,
+                    };
+                    self.outputs.push_back(Output::Upgraded(request));
+                    self.set_state(State::Held(Box::new(held)));
                     self.take(now, tail);
                 } else {
+                    self.outputs.push_back(Output::Upgraded(request));
                     self.answer(now, &response, tail);
                 }
             }
@@ -68,11 +80,11 @@ impl Socket {
 
     /// Keeps what a hasty client sends before our verdict.
     pub(super) fn read_early(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Held { early, .. } = &mut self.state else { return };
-        if early.len() + bytes.len() > self.config.message_bytes {
+        let State::Held(held) = &mut self.state else { return };
+        if held.early.len() + bytes.len() > self.config.message_bytes {
             self.refuse_bad(now, BadRequest::Early);
         } else {
-            early.extend_from_slice(bytes);
+            held.early.extend_from_slice(bytes);
         }
     }
 
@@ -98,7 +110,7 @@ impl Socket {
     pub(super) fn upgrade_timed_out(&mut self, now: Instant) {
         let reason = CloseReason::UpgradeTimeout;
         match &self.state {
-            State::Held { .. } => self.refuse_upgrade(now, reason, 503, "no verdict in time"),
+            State::Held(_) => self.refuse_held(now, reason, 503, 1013, "no verdict in time"),
             State::Upgrading { head, .. } if !head.bytes().is_empty() => {
                 self.refuse_upgrade(now, reason, 408, "the request took too long");
             }
@@ -120,6 +132,36 @@ impl Socket {
         self.set_state(State::Flushing { await_end: false, deadline });
     }
 
+    fn refuse_held(
+        &mut self,
+        now: Instant,
+        closed: CloseReason,
+        status: u16,
+        code: u16,
+        reason: &str,
+    ) {
+        match &self.state {
+            State::Held(held) if held.is_browser => self.dismiss(now, closed, code, reason),
+            State::Held(_) => self.refuse_upgrade(now, closed, status, reason),
+            _ => {}
+        }
+    }
+
+    /// Grants a held upgrade, only to close it with these words. What came early is not looked
+    /// at, but for the peer's close frame.
+    pub(super) fn dismiss(&mut self, now: Instant, closed: CloseReason, code: u16, reason: &str) {
+        let State::Held(held) = &mut self.state else { return };
+        let early = std::mem::take(&mut held.early);
+        let mut response = std::mem::take(&mut held.response);
+        if let Some(protocol) = held.protocol.take() {
+            response.headers_mut().insert("sec-websocket-protocol", protocol);
+        }
+        self.write_response(&response);
+        let mut meter = Decoder::new(protocol::Role::Server, &self.config).take_meter();
+        meter.look_for_close(&early);
+        self.say_goodbye(now, meter, closed, code, reason);
+    }
+
     fn refuse_bad(&mut self, now: Instant, why: BadRequest) {
         log::debug!("websocket request refused: {why}");
         let (status, text) = (why.status(), why.to_string());
@@ -128,9 +170,13 @@ impl Socket {
 
     /// The 101, and what came behind the request.
     fn answer(&mut self, now: Instant, response: &Response, tail: &[u8]) {
+        self.write_response(response);
+        self.open(now, protocol::Role::Server, tail);
+    }
+
+    fn write_response(&mut self, response: &Response) {
         server::write_response(&mut self.outbox, response)
             .expect("an outbox takes everything, and the headers are visible ASCII");
-        self.open(now, protocol::Role::Server, tail);
     }
 
     fn open(&mut self, now: Instant, role: protocol::Role, tail: &[u8]) {

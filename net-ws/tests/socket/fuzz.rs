@@ -89,7 +89,7 @@ fn step(random: &mut Random, now: &mut Instant, socket: &mut Socket, server: boo
         1 => socket.close(*now, random.next() as u16, "reason"),
         2 => *now += secs(random.below(20) as f64),
         3 => socket.admit(*now, Some("x")),
-        4 => socket.refuse(*now, random.next() as u16, "no"),
+        4 => socket.refuse(*now, random.next() as u16, random.next() as u16, "no"),
         5 => socket.excuse_silence(*now),
         6..20 => socket.handle_input(*now, Input::Timeout),
         20..40 => drop(socket.send(*now, binary(random.below(3000)))),

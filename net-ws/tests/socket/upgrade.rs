@@ -162,16 +162,15 @@ fn a_held_upgrade_waits_for_the_verdict() {
     assert!(
         answer.starts_with("HTTP/1.1 101 ") && answer.contains("sec-websocket-protocol: chat\r\n")
     );
-    server.refuse(now, 403, "too late");
+    server.refuse(now, 403, 1008, "too late");
     assert_eq!(server.backlog(), 0);
 }
 
 #[test]
 fn a_held_upgrade_is_refused_or_times_out() {
     type Verdict = fn(&mut Socket, Instant);
-    let cases: [(Verdict, &str, CloseReason); 4] = [
-        (|s, now| s.refuse(now, 403, "this origin may not"), "403 Forbidden", CloseReason::ByUs),
-        (|s, now| s.close(now, 1001, "going away"), "503 Service Unavailable", CloseReason::ByUs),
+    let cases: [(Verdict, &str, CloseReason); 3] = [
+        (|s, now| s.refuse(now, 403, 1008, "you may not"), "403 Forbidden", CloseReason::ByUs),
         (
             |s, now| s.handle_input(now + secs(5.0), Input::Timeout),
             "503 Service Unavailable",
@@ -194,6 +193,69 @@ fn a_held_upgrade_is_refused_or_times_out() {
         assert!(matches!(outputs[..], [Output::Upgraded(_), Output::Closed(_), Output::Finished]));
         assert_eq!(reason(&outputs), expected);
     }
+}
+
+/// A browser's request, which offers subprotocols.
+fn browser_request() -> String {
+    let more = "Origin: https://game.example\r\nSec-WebSocket-Protocol: chat, v2\r\n\r\n";
+    request().trim_end().to_owned() + "\r\n" + more
+}
+
+#[test]
+fn a_browser_is_refused_on_the_websocket() {
+    type Verdict = fn(&mut Socket, Instant);
+    let cases: [(Verdict, u16, &str, CloseReason); 3] = [
+        (|s, now| s.refuse(now, 403, 1008, "you may not"), 1008, "you may not", CloseReason::ByUs),
+        (|s, now| s.close(now, 1001, "going away"), 1001, "going away", CloseReason::ByUs),
+        (
+            |s, now| s.handle_input(now + secs(5.0), Input::Timeout),
+            1013,
+            "no verdict in time",
+            CloseReason::UpgradeTimeout,
+        ),
+    ];
+    for (verdict, code, words, expected) in cases {
+        let now = Instant::now();
+        let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+        server.handle_input(now, Input::Bytes(browser_request().as_bytes()));
+        // Neither a message nor a violation that came early changes the words.
+        server.handle_input(now, Input::Bytes(&frame(0x82, b"early")));
+        server.handle_input(now, Input::Bytes(&[0xff; 10]));
+        verdict(&mut server, now);
+        let outputs = drain(&mut server).0;
+        assert!(matches!(outputs[..], [Output::Upgraded(_), Output::Closed(_)]), "{outputs:?}");
+        assert_eq!(reason(&outputs), expected);
+        let answer = written(now, &mut server, 1);
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let head = std::str::from_utf8(&answer[..end]).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert!(head.contains("sec-websocket-protocol: chat\r\n"), "{head}");
+        let close = [&[0x88, 2 + words.len() as u8][..], &code.to_be_bytes(), words.as_bytes()];
+        assert_eq!(&answer[end..], close.concat());
+        assert!(!server.is_finished(), "its close frame is awaited");
+        server.handle_input(now + secs(8.0), Input::Timeout);
+        assert!(server.is_finished(), "and not for long");
+    }
+}
+
+#[test]
+fn a_close_frame_that_came_before_the_verdict_is_the_answer_to_ours() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    let early = [browser_request().as_bytes(), &frame(0x88, &1000u16.to_be_bytes())].concat();
+    server.handle_input(now, Input::Bytes(&early));
+    server.refuse(now, 403, 1008, "no");
+    written(now, &mut server, usize::MAX);
+    assert!(server.is_finished());
+}
+
+#[test]
+fn closing_a_held_upgrade_is_for_any_client_on_the_websocket() {
+    let now = Instant::now();
+    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    server.handle_input(now, Input::Bytes(request().as_bytes()));
+    server.close(now, 1013, "full");
+    assert!(written(now, &mut server, usize::MAX).starts_with(b"HTTP/1.1 101 "));
 }
 
 #[test]
@@ -227,7 +289,7 @@ fn a_client_reports_a_refusal() {
     assert_eq!(reason(&pair.take_client()), CloseReason::BadResponse(BadResponse::HeadBytes));
     let mut pair = Pair::new(Config { hold_upgrade: true, ..Config::default() }, 1000);
     pair.run();
-    pair.server.refuse(pair.now, 403, "no");
+    pair.server.refuse(pair.now, 403, 1008, "no");
     pair.run();
     assert_eq!(reason(&pair.take_client()), CloseReason::Refused { status: 403 });
 }

@@ -71,6 +71,7 @@ impl Connection {
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
+        self.expire_question(now, core);
         self.websocket.handle_input(now, net_ws::Input::Bytes(bytes));
         self.drain(now, core);
     }
@@ -81,6 +82,7 @@ impl Connection {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
+        self.expire_question(now, core);
         if !self.wants_read(&core.config) {
             self.websocket.excuse_silence(now);
         }
@@ -116,7 +118,7 @@ impl Connection {
         let Some(words) = self.end(now, &ending, core) else { return };
         core.endpoint.close(now, &self.id);
         if let Some(status) = ending.status() {
-            self.websocket.refuse(now, status, &words);
+            self.websocket.refuse(now, status, ending.code(), &words);
         }
         self.websocket.close(now, ending.code(), &words);
         self.drain(now, core);
@@ -129,7 +131,7 @@ impl Connection {
             Phase::Ending => None,
             Phase::Open(id, _) => {
                 let reason = ending.reason();
-                let words = reason.to_string();
+                let words = reason.text();
                 debug!("peer {id} at {} closed: {reason}", self.remote);
                 self.end_peer(id, reason, core);
                 Some(words)
@@ -155,6 +157,7 @@ impl Connection {
     fn end_refused(&mut self, refusal: Refusal, core: &mut Core) {
         let _phase = std::mem::replace(&mut self.phase, Phase::Ending);
         core.census.refuse(self.id, self.place);
+        core.lingering.insert(self.id);
         core.outputs.push_back(Output::Refused(refusal));
     }
 
@@ -171,6 +174,11 @@ impl Connection {
         let (remote, reason) = (self.remote, CloseReason::PeerPanicked);
         let cause = "a fault of the server".to_owned();
         self.end_refused(Refusal { remote, stage, reason, cause, setting: None }, core);
+    }
+
+    /// It was refused and has not hung up; its place is wanted.
+    pub(super) fn drop_lingering(&mut self) {
+        self.over = true;
     }
 
     /// The server was away for so long, which is nobody's fault.

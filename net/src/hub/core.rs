@@ -1,6 +1,6 @@
 //! What all connections of a hub share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ pub(super) struct Core {
     pub(super) census: Census,
     /// Connections that end once the present call is done, for newer ones.
     pub(super) giving_way: Vec<GivesWay>,
+    /// Refused connections that are not over: their words are on the way. Ids count up, so the
+    /// first is the oldest.
+    pub(super) lingering: BTreeSet<ConnectionId>,
     next_peer: u64,
     reach: Reach,
     lines: Lines,
@@ -50,6 +53,7 @@ impl Core {
             config,
             census: Census::default(),
             giving_way: Vec::new(),
+            lingering: BTreeSet::new(),
             open: HashMap::new(),
             outputs: VecDeque::new(),
             next_peer: 0,

@@ -98,11 +98,6 @@ impl Case<'_> {
         use net_ws::CloseReason as Ws;
         match reason {
             Ws::BadRequest(why) => request(why),
-            Ws::UpgradeTimeout if self.came == Came::Asked => {
-                let time = seconds(self.config.upgrade_timeout);
-                Words::new(format!("no verdict of Config::accept within {time}"))
-                    .set("is what it asks slow? Config::accept_threads, upgrade_timeout")
-            }
             Ws::UpgradeTimeout => {
                 let time = seconds(self.config.upgrade_timeout);
                 Words::new(format!("no whole websocket request within {time}"))

@@ -75,6 +75,7 @@ impl Ending {
             Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
             Ending::Unwanted { reason, .. } => CloseReason::Refused(reason),
             Ending::NoVerdict(NoVerdict::Busy) => CloseReason::Limit("open questions".into()),
+            Ending::NoVerdict(NoVerdict::Late) => CloseReason::HandshakeTimeout,
             Ending::NoVerdict(NoVerdict::Panicked) => CloseReason::AcceptPanicked,
             Ending::Other(reason) => reason,
         }
@@ -83,17 +84,22 @@ impl Ending {
     /// The websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
     pub(super) fn code(&self) -> u16 {
         match self {
-            Ending::Full(Full::HalfOpen(_) | Full::GaveWay(_)) => 1013,
+            Ending::Full(Full::HalfOpen(_) | Full::GaveWay(_))
+            | Ending::NoVerdict(NoVerdict::Busy | NoVerdict::Late)
+            | Ending::Unwanted { status: 503, .. } => 1013,
             other => other.reason().code(),
         }
     }
 
-    /// The HTTP status that answers a request which waits for an answer; 503 if it is not said.
+    /// The HTTP status for a client that is no browser and whose request waits for an answer. If
+    /// there is none, it is told on the websocket like a browser.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Ending::Origin(_) => Some(403),
             Ending::Unwanted { status, .. } => Some(*status),
             Ending::NoVerdict(NoVerdict::Panicked) => Some(500),
+            Ending::NoVerdict(NoVerdict::Busy | NoVerdict::Late)
+            | Ending::Other(CloseReason::Shutdown) => Some(503),
             _ => None,
         }
     }

@@ -45,6 +45,7 @@ impl Hub {
         if connection.is_over() {
             self.deadlines.replace(id, after, None);
             self.connections.remove(&id);
+            self.core.lingering.remove(&id);
             self.core.outputs.push_back(Output::Drop(id));
         }
     }
@@ -63,6 +64,7 @@ impl Hub {
         let Some(mut connection) = self.connections.remove(&id) else { return };
         self.deadlines.replace(id, wake, None);
         connection.give_up(&mut self.core);
+        self.core.lingering.remove(&id);
         self.core.outputs.push_back(Output::Drop(id));
         self.report(now, &format!("connection {}", id.0), cause);
         self.guard(now, |core| {

@@ -157,6 +157,7 @@ impl Hub {
 
     /// Takes a new connection, for which an older one may have to give way; `None` if there are
     /// too many and none gives way.
+    #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.arrive(now);
         let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
@@ -269,6 +270,7 @@ impl Hub {
     }
 
     /// The next thing to do or to tell.
+    #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.core.outputs.pop_front() {
@@ -300,7 +302,9 @@ impl Hub {
             peers: self.core.open.len(),
             addresses: self.core.census.addresses(),
             deadlines: self.deadlines.len(),
-            outputs: self.core.outputs.len() + self.core.giving_way.len(),
+            outputs: self.core.outputs.len()
+                + self.core.giving_way.len()
+                + self.core.lingering.len(),
             endpoint: self.core.endpoint.sizes(),
         }
     }
@@ -343,11 +347,15 @@ impl Hub {
         self.with(id, |connection, core| connection.on_channel(now, event, core));
     }
 
-    /// Makes room for a new connection. Those that are saying goodbye count on their own.
+    /// Makes room for a new connection. Those that are saying goodbye count on their own: of too
+    /// many, the one that was refused first is dropped, so that clients which do not hang up keep
+    /// no other out.
     fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
         let not_open = self.connections.len() - self.core.open.len();
         if not_open >= self.core.config.half_open.saturating_mul(2) {
-            return Err(Full::HalfOpen(Scope::All));
+            let oldest = self.core.lingering.first().copied();
+            let oldest = oldest.ok_or(Full::HalfOpen(Scope::All))?;
+            self.with(oldest, |connection, _| connection.drop_lingering());
         }
         self.core.make_room(place)
     }

@@ -38,7 +38,7 @@ fn live(manners: u8, bytes: &[u8], step: usize) -> Life {
     if life.stage == Stage::Upgraded && manners & HELD != 0 {
         match manners & ADMITTED != 0 {
             true => life.socket.admit(now, Some("chat")),
-            false => life.socket.refuse(now, 403, "no"),
+            false => life.socket.refuse(now, 403, 1008, "no"),
         }
         life.look();
     }

@@ -27,7 +27,7 @@ impl Connection {
             return self.finish(now, bad, core);
         }
         if let Err(full) = self.settle(client, core) {
-            return self.turn_away(now, full, core);
+            return self.finish(now, full, core);
         }
         let (form, query) = Form::asked(head.query());
         let asked = Asked::new(Request::new(self.remote, query, head), form);
@@ -59,6 +59,15 @@ impl Connection {
         self.drain(now, core);
     }
 
+    /// The application was asked and has not answered in time.
+    pub(super) fn expire_question(&mut self, now: Instant, core: &mut Core) {
+        // The held upgrade's deadline is the only one of this phase.
+        let is_late = self.wake.is_some_and(|wake| wake <= now);
+        if is_late && matches!(self.phase, Phase::Asking(_)) {
+            self.finish(now, NoVerdict::Late, core);
+        }
+    }
+
     /// Counts the connection where its client is, if there is room.
     fn settle(&mut self, client: Client, core: &mut Core) -> Result<(), Full> {
         let place = Place::of(client);
@@ -76,17 +85,11 @@ impl Connection {
         }
     }
 
-    /// There is no room. It hears so on the websocket: browsers do not show an answer in HTTP.
-    fn turn_away(&mut self, now: Instant, full: Full, core: &mut Core) {
-        self.websocket.admit(now, None);
-        self.finish(now, full, core);
-    }
-
     /// It may become a peer.
     fn admit(&mut self, now: Instant, asked: &Asked, mut admission: Admission, core: &mut Core) {
         let place = self.place.expect("the request told");
         if let Err(full) = core.room_for_peer(place) {
-            return self.turn_away(now, full, core);
+            return self.finish(now, full, core);
         }
         let offered = |chosen: &String| asked.request.protocols().any(|one| one == chosen);
         if let Some(unknown) = admission.protocol.take_if(|chosen| !offered(chosen)) {

@@ -2,7 +2,7 @@
 
 use net_ws::BadRequest;
 
-use super::{Case, Words};
+use super::{Case, Words, seconds};
 use crate::accept::NoVerdict;
 use crate::hub::ending::{Full, Scope};
 use crate::hub::origins::BadOrigin;
@@ -35,6 +35,11 @@ impl Case<'_> {
                 let queue = self.config.accept_queue;
                 Words::new(format!("{queue} others wait for a verdict of Config::accept"))
                     .set("is what it asks slow? Config::accept_threads, accept_queue")
+            }
+            NoVerdict::Late => {
+                let time = seconds(self.config.upgrade_timeout);
+                Words::new(format!("no verdict of Config::accept within {time}"))
+                    .set("is what it asks slow? Config::accept_threads, upgrade_timeout")
             }
             NoVerdict::Panicked => Words::new("Config::accept panicked")
                 .set("the panic's message says where; refuse with Verdict::refuse instead"),
