@@ -20,7 +20,7 @@ pub struct Config {
     pub public_addr: Option<PublicAddr>,
 
     /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
-    /// message above about 1,060 bytes takes several packets, and one lost packet loses it all.
+    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all.
     pub message_bytes: usize,
 
     /// Reliable messages of one peer that wait to be written, in bytes. Default 1 MiB. Past it
@@ -90,7 +90,8 @@ pub struct Config {
     /// Connections that may be on their way to open at once. Default 1,024. For one more the
     /// oldest whose datagrams have not yet come through gives way, with close code 1013, "try
     /// again later"; if there is none, the new one is refused as `Limit`. As many again may be
-    /// saying goodbye.
+    /// in the closing handshake, for [`close_timeout`](Config::close_timeout); past that the one
+    /// that was refused first is dropped.
     pub half_open: usize,
 
     /// The same for one address. Default 8.
@@ -104,12 +105,19 @@ pub struct Config {
     /// [`PeerInfo::remote`](crate::PeerInfo::remote), in refusals and for the bounds by address.
     /// Default none: anyone could write anything there, and it is ignored. As in
     /// `vec!["127.0.0.1".parse()?, "10.0.0.0/8".parse()?]`.
+    ///
+    /// The proxy must set or append that header. Caddy, HAProxy with `option forwardfor`, Traefik
+    /// and Envoy do; nginx does with
+    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`, which its documented stanza
+    /// for websockets leaves out; proxies of TLS alone, as stunnel, hitch and nginx's `stream`,
+    /// never do. Without it all clients count as one address, the proxy's.
     pub trusted_proxies: Vec<Prefix>,
 
     /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
-    /// whole (RFC 6454 §6.2). Default `None`: everyone's. Others are refused with 403. Pages from
-    /// a file or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in
-    /// the list. It keeps other sites' pages away, not programs: they send what they like.
+    /// whole (RFC 6454 §6.2). Default `None`: everyone's. A page of another origin is told so with
+    /// close code 1008, before any offer; a client without an origin gets 403. Pages from a file
+    /// or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in the
+    /// list. It keeps other sites' pages away, not programs: they send what they like.
     pub origins: Option<Vec<String>>,
 
     /// Whether clients that send no `Origin`, as no browser does, are let in where
@@ -124,8 +132,8 @@ pub struct Config {
     /// requests are thought about at once.
     pub accept_threads: usize,
 
-    /// Requests that may wait for one of them. Default 256. One more is answered 503 and refused
-    /// as `Limit`. One that leaves, or has waited too long, is not asked about any more.
+    /// Requests that may wait for one of them. Default 256. One more is refused as `Limit`, with
+    /// close code 1013 or, without an origin, with 503. One that leaves, or has waited too long, is not asked about any more.
     pub accept_queue: usize,
 
     /// What makes the data channel open sooner, each to be switched off on its own. Default:

@@ -4,9 +4,12 @@
 //! `Answerer`.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use net::{CloseReason, Config, Connecting, Refusal, Setup, Stage as Step};
+use net::{
+    Accept, CloseReason, Config, Connecting, Refusal, Request, Setup, Stage as Step, Verdict,
+};
 use net_tests::browser::Life::{Ended, Opened};
 use net_tests::browser::{Answerer, Browser, Kind, Site};
 use serde_json::Value;
@@ -50,6 +53,7 @@ in_both_browsers! {
     the_page_closes_its_websocket
     the_page_closes_its_channel
     the_server_closes
+    the_server_closes_with_a_code_and_a_reason
     t17_a_tab_is_closed
     a_frame_is_removed
     t17_a_page_is_reloaded
@@ -58,6 +62,8 @@ in_both_browsers! {
     a_failed_handshake_is_tried_again_in_the_compatible_form
     a_stuck_handshake_leaves_time_for_the_compatible_form
     a_full_server_says_so
+    a_page_that_is_refused_is_told_why
+    a_refusal_that_is_temporary_is_tried_again
     where_no_udp_arrives_both_sides_say_so
     a_server_that_waited_too_long_says_for_what
     a_vain_connect_names_its_stage
@@ -146,6 +152,16 @@ fn the_server_closes(kind: Kind) {
     assert_eq!(stage.answerer.close_reason(0), Some(CloseReason::ClosedByServer));
 }
 
+fn the_server_closes_with_a_code_and_a_reason(kind: Kind) {
+    let mut stage = Stage::open(kind, "close.html?how=kick");
+    let report = stage.report();
+    let closed = serde_json::json!({ "by": "server", "code": 4001, "reason": "idle in Zürich" });
+    assert_eq!(report["closed"], closed, "{report}");
+    stage.answerer.expect(&[Opened(0), Ended(0)]);
+    let reason = CloseReason::ClosedWithCode { code: 4001, reason: "idle in Zürich".into() };
+    assert_eq!(stage.answerer.close_reason(0), Some(reason));
+}
+
 fn t17_a_tab_is_closed(kind: Kind) {
     vanishes(kind, "tab");
 }
@@ -227,6 +243,44 @@ fn a_full_server_says_so(kind: Kind) {
     let report = stage.report();
     assert_eq!((&report["stage"], &report["code"]), (&"accept".into(), &1008.into()), "{report:#}");
     assert_eq!(report["reason"], "the server is full: 0 peers", "{report:#}");
+}
+
+fn a_page_that_is_refused_is_told_why(kind: Kind) {
+    let origins = Some(vec!["https://game.example".to_owned()]);
+    for page in ["connect.html", "connect.html?protocol=chat&protocol=v2"] {
+        let hook = |_: &Request| Verdict::refuse(401, "please log in");
+        let accept = Config { accept: Some(Accept::new(hook)), ..Config::default() };
+        let (report, attempts) = refused(kind, page, accept);
+        assert_eq!((report.as_str(), attempts), ("accept 1008 please log in", 1), "{page}");
+    }
+    let (report, _) = refused(kind, "connect.html", Config { origins, ..Config::default() });
+    assert!(report.starts_with("accept 1008 the origin http://127.0.0.1:"), "{report}");
+}
+
+/// At which stage a page was refused, the code and the reason; and how often it tried, each time
+/// without an offer.
+fn refused(kind: Kind, page: &str, config: Config) -> (String, usize) {
+    let report = Stage::with(kind, page, config).report();
+    let attempts = report["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert!(attempts.iter().all(|attempt| attempt["offers"] == 0), "{report:#}");
+    assert!(report["took"].as_f64() < Some(3_000.0), "{report:#}");
+    let text = |name: &str| report[name].as_str().unwrap_or_default().to_owned();
+    (format!("{} {} {}", text("stage"), report["code"], text("reason")), attempts.len())
+}
+
+fn a_refusal_that_is_temporary_is_tried_again(kind: Kind) {
+    let saving = AtomicBool::new(true);
+    let hook = move |_: &Request| match saving.swap(false, Ordering::Relaxed) {
+        true => Verdict::refuse(503, "the room is being saved"),
+        false => Verdict::accept(()),
+    };
+    let accept = Config { accept: Some(Accept::new(hook)), ..Config::default() };
+    let report = Stage::with(kind, "connect.html", accept).report();
+    assert_eq!(report["echoed"], true, "{report:#}");
+    let ended = &report["attempts"][0]["ended"];
+    assert_eq!(ended["code"], 1013, "{report:#}");
+    assert_eq!(ended["reason"], "accept: the room is being saved", "{report:#}");
+    assert_eq!(report["attempts"].as_array().map(Vec::len), Some(2), "{report:#}");
 }
 
 fn where_no_udp_arrives_both_sides_say_so(kind: Kind) {

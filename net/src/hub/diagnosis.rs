@@ -375,7 +375,7 @@ mod tests {
         let unwanted = Ending::Unwanted { status: 403, reason: "no ticket".into() };
         assert_says(asked(unwanted), Stage::Accept, "no ticket", "");
         let cause = "no verdict of Config::accept within 5 s";
-        assert_says(asked(Ws::UpgradeTimeout.into()), Stage::Accept, cause, "accept_threads");
+        assert_says(asked(NoVerdict::Late.into()), Stage::Accept, cause, "accept_threads");
         let cause = "256 others wait for a verdict of Config::accept";
         assert_says(asked(NoVerdict::Busy.into()), Stage::Accept, cause, "accept_queue");
         let cause = "Config::accept panicked";

@@ -145,6 +145,7 @@ impl Answers {
             ("echo", path) => self.choose(id, path),
             ("count", number) => self.count(id, number.parse().unwrap_or(0)),
             ("close", _) => self.server.close(id),
+            ("kick", reason) => self.server.close_with(id, 4001, reason),
             ("query", _) => self.tell_query(id),
             ("tell", words) => self.server.broadcast_reliable(words.to_owned()),
             _ => log::error!("a page commands {command:?}"),
