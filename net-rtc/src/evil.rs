@@ -1,6 +1,7 @@
 //! Peers that do inside DTLS what no honest one does: each ends itself, at once, and nothing
 //! else.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::pair::{CLIENT, Pair, SERVER, config};
@@ -177,6 +178,43 @@ fn t51_a_message_of_a_megabyte() {
         let is_limit = matches!(end, Some(CloseReason::Limit(_)));
         assert!(is_limit || data_plane == DataPlane::Sctp && end.is_some(), "{end:?}");
     }
+}
+
+/// Counts the errors that are logged, each thread its own.
+struct Errors;
+
+thread_local! {
+    static ERRORS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl log::Log for Errors {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() == log::Level::Error
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            ERRORS.set(ERRORS.get() + 1);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Clients on aiortc, usrsctp and Pion leave with an ABORT: with and without a cause of the
+/// user's (RFC 9260 §3.3.10.12).
+#[test]
+fn t53_a_client_that_leaves_with_an_abort_is_no_error_in_the_log() {
+    if log::set_logger(&Errors).is_ok() {
+        log::set_max_level(log::LevelFilter::Error);
+    }
+    for cause in [&[][..], &[0, 12, 0, 4], &[0, 13, 0, 4]] {
+        for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+            let end = suffer(data_plane, 1, |_, builder| builder.chunk(kind::ABORT, 0, &[cause]));
+            assert_eq!(end, Some(CloseReason::ByPeer));
+        }
+    }
+    assert_eq!(ERRORS.get(), 0);
 }
 
 #[test]

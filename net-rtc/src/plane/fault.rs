@@ -5,7 +5,7 @@
 pub(crate) enum Fault {
     /// The peer did what no honest one does.
     Offence(&'static str),
-    /// The peer ends the association in order (RFC 9260 §9.2).
+    /// The peer ends the association, in order or at once (RFC 9260 §9).
     Shutdown,
     /// DTLS did not take a packet.
     Dtls(String),

@@ -271,8 +271,14 @@ impl Plane {
     }
 
     fn inward(&mut self, packet: &[u8]) -> Passage {
+        let has = |kind| packet::chunks(packet).any(|chunk| chunk.kind == kind);
+        if has(kind::ABORT) {
+            // SCTP has nothing more to do, and would log an ordinary goodbye as an error.
+            self.fault.get_or_insert(Fault::Shutdown);
+            return Passage::Swallow;
+        }
         let passage = self.understand(packet);
-        if packet::chunks(packet).any(|chunk| chunk.kind == kind::SHUTDOWN) {
+        if has(kind::SHUTDOWN) {
             self.fault.get_or_insert(Fault::Shutdown);
         }
         self.look_back();
