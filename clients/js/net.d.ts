@@ -3,7 +3,8 @@ export type Message = string | ArrayBuffer | ArrayBufferView;
 
 /**
  * The step of connecting that failed. `upgrade`, `accept` and `answer` are the
- * server's own, when it says that it refused there.
+ * server's own, when it says that it refused there: at `accept` a failed login,
+ * the page's origin or a limit.
  */
 export type Stage = 'websocket' | 'upgrade' | 'accept' | 'signalling' | 'answer' | 'ice' | 'dtls' | 'channel';
 
@@ -42,7 +43,10 @@ export class ConnectError extends Error {
   readonly stage: Stage;
   /** What did not happen and what to look at; the server's own words where it gave any. */
   readonly reason: string;
-  /** The websocket's close code, when that is what ended the attempt. */
+  /**
+   * The websocket's close code, when that is what ended the attempt: 1008 for a
+   * refusal that stands, 1013 for one that is temporary and was tried again.
+   */
   readonly code?: number;
 }
 
@@ -56,8 +60,9 @@ export class NetMessageEvent extends Event {
 
 export class NetCloseEvent extends Event {
   readonly type: 'close';
-  /** The websocket's close code; 1006 when there was none. */
+  /** The websocket's close code; 1006 when there was none, 4000 to 4999 for the server's own. */
   readonly code: number;
+  /** The reason that the server gave, as in `server.close_with(id, 4001, "kicked")`. */
   readonly reason: string;
   /** Who ended it. */
   readonly by: 'client' | 'server' | 'network';
