@@ -13,7 +13,8 @@ export interface ConnectOptions {
   timeout?: number;
   /**
    * How often a server that closes with 1013 (try again later) is tried again,
-   * the attempts in the compatible form not counted. Default 2.
+   * the attempts in the compatible form not counted. Default 4: after about half
+   * a second, then after twice as long each time, within the timeout.
    */
   retries?: number;
   /** Aborts connecting; `connect` then rejects with the signal's reason. */

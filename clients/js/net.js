@@ -24,10 +24,10 @@ export const UNRELIABLE_PATIENCE = 100;
 export const RELIABLE_BACKLOG = 16 * 1024 * 1024;
 
 /** How often a server that says "try again later" (close code 1013) is tried again, unless `retries` says otherwise; that it is once asked for the compatible form does not count. */
-export const CONNECT_RETRIES = 2;
+export const CONNECT_RETRIES = 4;
 
 const TRY_AGAIN_LATER = 1013;
-const RETRY_PAUSE = 300; // ms, plus as much again at random
+const RETRY_PAUSE = 300; // ms before the first time, then twice as long each time; plus as much again at random
 const LAST_WORDS = 500; // ms to wait for the server's close frame, which has the reason
 const DRAIN = 2000; // ms in which reliable messages sent before `close()` may still leave
 
@@ -84,19 +84,19 @@ export async function connect(url, options = {}) {
   const { timeout = CONNECT_TIMEOUT, retries = CONNECT_RETRIES } = options;
   const deadline = performance.now() + timeout;
   options.signal?.throwIfAborted();
-  let left = retries;
+  let tried = 0;
   let compatible = false;
   for (;;) {
     try {
       return await new Handshake(url, { ...options, timeout, deadline, compatible }).done;
     } catch (error) {
       const stuck = RETRIED.includes(error?.stage);
-      const pause = RETRY_PAUSE * (1 + Math.random());
+      const pause = RETRY_PAUSE * 2 ** tried * (1 + Math.random());
       const time = deadline - performance.now();
       if (stuck && !compatible && time > 0) {
         compatible = true;
-      } else if (error?.code === TRY_AGAIN_LATER && left > 0 && time > pause) {
-        left--;
+      } else if (error?.code === TRY_AGAIN_LATER && tried < retries && time > pause) {
+        tried++;
         // Where somebody speaks in our name each form withstands what the other does not.
         compatible &&= !stuck;
         await sleep(pause, options.signal);

@@ -87,14 +87,17 @@ pub struct Config {
     /// What a trusted proxy says to be private counts as any other address.
     pub peers_per_local: usize,
 
-    /// Connections that may be on their way to open at once. Default 1,024. For one more the
-    /// oldest whose datagrams have not yet come through gives way, with close code 1013, "try
-    /// again later"; if there is none, the new one is refused as `Limit`. As many again may be
-    /// in the closing handshake, for [`close_timeout`](Config::close_timeout); past that the one
-    /// that was refused first is dropped.
+    /// Connections that may be on their way to open at once. Default 1,024. One address may have
+    /// all of this room while no other address needs it. For one more connection the address with
+    /// the most on their way gives one up, if it has more than that of the new one. Else the one
+    /// that has not taken its next step for half a second ends; if there is none, the new one is
+    /// refused. Both are told on the websocket, with close code 1013, "try again later". As many
+    /// again may be in the closing handshake, for [`close_timeout`](Config::close_timeout), or wait
+    /// for their request to be told so; past that the one that was refused first is dropped.
     pub half_open: usize,
 
-    /// The same for one address. Default 8.
+    /// Those of one address that do not count as its own in this, once their datagrams have come
+    /// through: they never give way. Default 8.
     pub half_open_per_address: usize,
 
     /// The same for one address of this machine or of a private network. Default 32.
@@ -132,8 +135,10 @@ pub struct Config {
     /// requests are thought about at once.
     pub accept_threads: usize,
 
-    /// Requests that may wait for one of them. Default 256. One more is refused as `Limit`, with
-    /// close code 1013 or, without an origin, with 503. One that leaves, or has waited too long, is not asked about any more.
+    /// Requests that may wait for one of them; their addresses take turns. Default 256. For one
+    /// more the last of the address that has the most of them is refused as `Limit`, with close
+    /// code 1013 or, without an origin, with 503. One that leaves, or has waited too long, is not
+    /// asked about any more.
     pub accept_queue: usize,
 
     /// What makes the data channel open sooner, each to be switched off on its own. Default:

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use net::hub::{Hub, Input, Output};
+use net::hub::{ConnectionId, Hub, Input, Output};
 use net::{
     Accept, CloseReason, Config, Delivery, Event, EventQueue, Message, PeerId, Refusal, Request,
     Server, Stage, Verdict,
@@ -193,16 +193,60 @@ fn a_panic_refuses_that_one_only() {
 fn nobody_is_asked_about_who_has_left() {
     let now = Instant::now();
     let local = vec![([192, 0, 2, 1], 3000).into()];
-    let mut hub = Hub::new(asking(|_| Verdict::accept(())), local, Vec::new(), Some(1));
-    let id = hub.accept(now, ([198, 51, 100, 7], 1).into()).unwrap();
-    hub.handle_input(now, Input::Bytes(id, request("").as_bytes()));
-    let Output::Ask(question) = hub.poll_output() else { panic!("nobody is asked") };
-    assert!(question.is_waiting());
-    assert!(hub.outgoing(id).is_empty(), "nothing is answered yet");
-    hub.handle_input(now, Input::End(id));
-    assert!(!question.is_waiting());
-    hub.handle_input(now, Input::Verdict(id, &Ok(Verdict::accept(()))));
+    let config = Config { accept_threads: 1, ..asking(|_| Verdict::accept(())) };
+    let mut hub = Hub::new(config, local, Vec::new(), Some(1));
+    let knock = |hub: &mut Hub| {
+        let id = hub.accept(now, ([198, 51, 100, 7], 1).into()).unwrap();
+        hub.handle_input(now, Input::Bytes(id, request("").as_bytes()));
+        id
+    };
+    let [first, second, third] = [(); 3].map(|()| knock(&mut hub));
+    assert_eq!(asked(&mut hub), [first], "there is one thread");
+    assert!(hub.outgoing(first).is_empty(), "nothing is answered yet");
+    for left in [first, second] {
+        hub.handle_input(now, Input::End(left));
+    }
+    assert_eq!(asked(&mut hub), [], "the thread still thinks");
+    for _ in 0..2 {
+        hub.handle_input(now, Input::Verdict(first, &Ok(Verdict::accept(()))));
+        hub.handle_input(now, Input::Verdict(second, &Ok(Verdict::accept(()))));
+    }
+    assert_eq!(asked(&mut hub), [third]);
+    hub.handle_input(now, Input::End(third));
     assert!(hub.is_empty());
+}
+
+/// Whom the application is asked about now.
+fn asked(hub: &mut Hub) -> Vec<ConnectionId> {
+    let mut asked = Vec::new();
+    loop {
+        match hub.poll_output() {
+            Output::Ask(question) => asked.push(question.connection),
+            Output::Timeout(_) => return asked,
+            _ => {}
+        }
+    }
+}
+
+/// One address may fill the line, and another one's turn comes next.
+#[test]
+fn an_address_that_asks_much_waits_for_itself() {
+    let mut world = World::new(1, asking(|_| Verdict::accept(())));
+    world.thinks = SECOND / 5;
+    for client in 0..300 {
+        let (from, page) = (([203, 0, 113, 7], client), [("Origin", "https://game.example")]);
+        world.join_through(from.into(), "/", &page, Manners::Silent, Plane::Stock);
+    }
+    world.run(SECOND / 5);
+    let busy = "accept: 256 others wait for a verdict of Config::accept".to_owned();
+    let turned_away = |line: &usize| world.heard(*line) == [Heard::Closed(1013, busy.clone())];
+    assert_eq!((0..300).filter(turned_away).count(), 300 - 256 - 4);
+    let began = world.now;
+    let other =
+        world.join_through(([203, 0, 113, 8], 1).into(), "/", &[], Manners::Good, Plane::Stock);
+    while world.heard(other).is_empty() && world.turn(began + 5 * SECOND) {}
+    assert_eq!(world.heard(other), [Heard::Open]);
+    assert!(world.now - began < SECOND, "{:?}", world.now - began);
 }
 
 #[test]

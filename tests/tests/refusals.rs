@@ -7,9 +7,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use net::{CloseReason, Config, PeerId, Refusal, Server, Stage};
+use net::{Accept, CloseReason, Config, PeerId, Refusal, Server, Stage, Verdict};
 use net_tests::agent::Manners;
 use net_tests::link::{Conditions, Direction, Loss};
+use net_tests::plane::Plane;
 use net_tests::world::{Heard, Seen, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -150,6 +151,38 @@ fn who_has_shown_datagrams_does_not_give_way() {
     let cause = "1 others are on their way to open";
     assert_says(refusal, Stage::Accept, cause, "Config::half_open");
     assert_eq!(world.heard(0), []);
+    // Its request was not whole then.
+    world.run(SECOND);
+    assert_eq!(world.heard(1), [Heard::Closed(1013, format!("accept: {cause}"))]);
+}
+
+/// With an answer in HTTP a browser would only show that the websocket did not open.
+#[test]
+fn no_room_is_told_on_the_websocket_at_every_step() {
+    let accept = Some(Accept::new(|_| Verdict::accept(())));
+    // Before its request is whole, and while the application thinks.
+    for after in [Duration::ZERO, SECOND / 10] {
+        let config = Config { half_open: 2, accept: accept.clone(), ..Config::default() };
+        let mut world = World::new(1, config);
+        world.thinks = SECOND;
+        let join = |world: &mut World, last: u8| {
+            let protocols = [("Sec-WebSocket-Protocol", "chat, v2")];
+            let from = ([203, 0, 113, last], 1).into();
+            world.join_through(from, "/", &protocols, Manners::Good, Plane::Stock)
+        };
+        let [first, second] = [(); 2].map(|()| join(&mut world, 7));
+        world.run(after);
+        let [other, late] = [(); 2].map(|()| join(&mut world, 8));
+        world.run(SECOND / 2);
+        let words = "2 others are on their way to open";
+        let gave_way = Heard::Closed(1013, format!("accept: gave way to a newer one: {words}"));
+        assert_eq!(world.heard(first), [gave_way], "{after:?}");
+        assert_eq!(world.heard(late), [Heard::Closed(1013, format!("accept: {words}"))]);
+        world.run(2 * SECOND);
+        for line in [second, other] {
+            assert_eq!(world.heard(line), [Heard::Open], "{after:?}");
+        }
+    }
 }
 
 /// Sends raw bytes; gives the server's answer and its refusal.

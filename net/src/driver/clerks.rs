@@ -16,7 +16,7 @@ use crate::{Accept, Config, Verdict};
 #[derive(Debug)]
 pub(super) struct Clerks {
     questions: Sender<Question>,
-    /// At most one for each question that was in line: the loop takes them in each turn.
+    /// At most one for each question that was asked: the loop takes them in each turn.
     verdicts: Arc<Verdicts>,
 }
 
@@ -26,9 +26,11 @@ impl Clerks {
     /// Starts the threads, if the application wants to be asked.
     pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> io::Result<Option<Clerks>> {
         let Some(accept) = &config.accept else { return Ok(None) };
-        let (questions, receiver) = bounded(config.accept_queue);
+        let threads = config.accept_threads.max(1);
+        // The hub asks about so many at a time.
+        let (questions, receiver) = bounded(threads);
         let verdicts = Arc::new(Verdicts::new());
-        for number in 0..config.accept_threads.max(1) {
+        for number in 0..threads {
             let (accept, receiver) = (accept.clone(), receiver.clone());
             let (verdicts, shared) = (verdicts.clone(), shared.clone());
             thread::Builder::new()
@@ -38,7 +40,7 @@ impl Clerks {
         Ok(Some(Clerks { questions, verdicts }))
     }
 
-    /// Puts a question in line; the verdict comes by [`Clerks::next`], after a wake-up.
+    /// Asks; the verdict comes by [`Clerks::next`], after a wake-up.
     pub(super) fn ask(&self, question: Question) -> Result<(), NoVerdict> {
         self.questions.try_send(question).map_err(|_| NoVerdict::Busy)
     }
@@ -57,10 +59,8 @@ impl Clerks {
 /// What each thread does.
 fn work(accept: &Accept, questions: &Receiver<Question>, verdicts: &Verdicts, shared: &Shared) {
     for question in questions {
-        if question.is_waiting() {
-            verdicts.push((question.connection, accept.ask(&question.request)));
-            shared.wake();
-        }
+        verdicts.push((question.connection, accept.ask(&question.request)));
+        shared.wake();
     }
 }
 

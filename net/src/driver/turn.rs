@@ -14,7 +14,7 @@ use net_rtc::Dropped;
 use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
 use super::datagrams::{Datagram, Datagrams, Received};
-use super::listening::Listening;
+use super::listening::{Accepted, Listening};
 use super::patience::Patience;
 use super::sockets::{Sockets, prepare};
 use super::streams::Streams;
@@ -216,10 +216,14 @@ impl Driver {
             && listening.is_ready(now)
             && budget.admits(Instant::now)
         {
-            if let Some((tcp, remote)) = listening.accept(now) {
-                self.admit(now, tcp, remote);
-                self.drain(now);
+            match listening.accept(now) {
+                Accepted::Connection(tcp, remote) => self.admit(now, tcp, remote),
+                Accepted::None => {}
+                // Without descriptors the places of those that only wait are taken.
+                Accepted::Refused if self.hub.free_one(now) => listening.freed(),
+                Accepted::Refused => {}
             }
+            self.drain(now);
         }
     }
 

@@ -12,7 +12,7 @@ use net_signal::Negotiation;
 use net_ws::{Message, Socket};
 
 use super::asked::Asked;
-use super::census::Place;
+use super::census::{Awaits, Place};
 use super::core::Core;
 use super::diagnosis::Came;
 use super::ending::{Ending, Full};
@@ -25,8 +25,8 @@ pub(super) struct Connection {
     id: ConnectionId,
     /// The client's address; that of a proxy until the request says more.
     remote: SocketAddr,
-    /// Where it counts; `None` while only its proxy is known.
-    place: Option<Place>,
+    /// Where it counts.
+    place: Place,
     began: Instant,
     websocket: Socket,
     phase: Phase,
@@ -35,20 +35,25 @@ pub(super) struct Connection {
 }
 
 /// ```text
-///   Upgrading --requested--> Asking --verdict--> Setup --channel opened--> Open
-///       '-----------nobody to ask-------------------^                        |
-///   all of them --finish--> Ending <-----------------------------------------'
+///   Upgrading --requested--> Asking --accepted--> Setup --channel opened--> Open
+///       '--no room--> TurnedAway --requested--.                               |
+///   all of them --finish--> Ending <----------'-------------------------------'
 /// ```
 #[derive(Debug)]
 enum Phase {
     /// The websocket's request is on its way.
     Upgrading,
-    /// The application is asked whether it may become a peer.
+    /// The request is whole. The application is asked whether it may become a peer, or will be,
+    /// if it wants to be.
     Asking(Box<Asked>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Setup(Box<Setup>),
     /// A peer. Texts are still looked at: late candidates are harmless, other things are not.
     Open(PeerId, Box<Negotiation>),
+    /// There is no room for it. The application has heard already, the client will with this code
+    /// and these words once its request is whole: browsers show what a websocket is closed with,
+    /// and nothing of an answer in HTTP.
+    TurnedAway { code: u16, words: String },
     /// The goodbye is on its way; the application has heard already.
     Ending,
 }
@@ -58,13 +63,10 @@ impl Connection {
         now: Instant,
         id: ConnectionId,
         remote: SocketAddr,
-        place: Option<Place>,
+        place: Place,
         core: &mut Core,
     ) -> Connection {
-        core.census.arrive(id);
-        if let Some(place) = place {
-            core.census.settle(id, place);
-        }
+        core.census.arrive(now, id, place);
         let websocket = Socket::accept(now, core.config.websocket());
         let phase = Phase::Upgrading;
         Connection { id, remote, place, began: now, websocket, phase, wake: None, over: false }
@@ -115,8 +117,13 @@ impl Connection {
     /// Ends both paths; the application hears of it, once, as a closing or a refusal.
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
-        let Some(words) = self.end(now, &ending, core) else { return };
+        let is_early = matches!(self.phase, Phase::Upgrading);
+        let Some(words) = self.end(now, &ending, core) else { return self.dismiss(now) };
         core.endpoint.close(now, &self.id);
+        if is_early && matches!(ending, Ending::Full(_)) {
+            self.phase = Phase::TurnedAway { code: ending.code(), words };
+            return self.drain(now, core);
+        }
         if let Some(status) = ending.status() {
             self.websocket.refuse(now, status, ending.code(), &words);
         }
@@ -128,7 +135,7 @@ impl Connection {
     /// panic comes first: see [`Connection::give_up`].
     fn end(&mut self, now: Instant, ending: &Ending, core: &mut Core) -> Option<String> {
         match self.phase {
-            Phase::Ending => None,
+            Phase::TurnedAway { .. } | Phase::Ending => None,
             Phase::Open(id, _) => {
                 let reason = ending.reason();
                 let words = reason.text();
@@ -149,14 +156,15 @@ impl Connection {
     fn end_peer(&mut self, id: PeerId, reason: CloseReason, core: &mut Core) {
         // Dropped last, for it has a value of the application's.
         let _phase = std::mem::replace(&mut self.phase, Phase::Ending);
-        core.census.close(self.place.expect("a peer's request told"));
+        core.census.close(self.place);
         core.open.remove(&id);
         core.outputs.push_back(Output::Closed { id, reason });
     }
 
     fn end_refused(&mut self, refusal: Refusal, core: &mut Core) {
         let _phase = std::mem::replace(&mut self.phase, Phase::Ending);
-        core.census.refuse(self.id, self.place);
+        core.census.refuse(self.id);
+        core.questions.leave(self.id, self.place);
         core.lingering.insert(self.id);
         core.outputs.push_back(Output::Refused(refusal));
     }
@@ -165,7 +173,7 @@ impl Connection {
     /// have been told already that it is over: then its phase says so.
     pub(super) fn give_up(&mut self, core: &mut Core) {
         let stage = match self.phase {
-            Phase::Ending => return,
+            Phase::TurnedAway { .. } | Phase::Ending => return,
             Phase::Open(id, _) => return self.end_peer(id, CloseReason::PeerPanicked, core),
             Phase::Upgrading => Stage::Upgrade,
             Phase::Asking(_) => Stage::Accept,
@@ -274,7 +282,7 @@ impl Connection {
         match &mut self.phase {
             Phase::Setup(setup) => Some(&mut setup.negotiation),
             Phase::Open(_, negotiation) => Some(negotiation),
-            Phase::Upgrading | Phase::Asking(_) | Phase::Ending => None,
+            Phase::Upgrading | Phase::Asking(_) | Phase::TurnedAway { .. } | Phase::Ending => None,
         }
     }
 
@@ -285,6 +293,7 @@ impl Connection {
     }
 
     fn answered(&mut self, now: Instant, sdp: &str, negotiated: bool, core: &mut Core) {
+        core.census.progress(self.id, Awaits::Client(now));
         let result = match negotiated {
             true => core.endpoint.accept_answer_negotiated(now, &self.id, sdp),
             false => core.endpoint.accept_answer(now, &self.id, sdp),
@@ -328,8 +337,7 @@ impl Connection {
         if !matches!(self.phase, Phase::Setup(_)) {
             return;
         }
-        let place = self.place.expect("the request told");
-        let id = match core.admit(self.id, place) {
+        let id = match core.admit(self.id, self.place) {
             Ok(id) => id,
             Err(full) => return self.finish(now, full, core),
         };
@@ -356,6 +364,7 @@ impl Phase {
             Phase::Asking(_) => "asking",
             Phase::Setup(_) => "setup",
             Phase::Open(..) => "open",
+            Phase::TurnedAway { .. } => "turned away",
             Phase::Ending => "ending",
         }
     }

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use net_rtc::{Endpoint, Evidence};
 
-use super::census::{Census, GivesWay, Place};
+use super::census::{Awaits, Census, GivesWay, Place};
 use super::diagnosis::{Came, Case};
 use super::ending::{Ending, Full, Scope};
 use super::forwarded::is_trusted;
 use super::lines::Lines;
 use super::origins::Origins;
+use super::questions::Questions;
 use super::reach::Reach;
 use super::{ConnectionId, Output};
+use crate::accept::NoVerdict;
 use crate::{CloseReason, Config, PeerId, Refusal, Stage};
 
 #[derive(Debug)]
@@ -24,10 +26,11 @@ pub(super) struct Core {
     pub(super) outputs: VecDeque<Output>,
     pub(super) origins: Origins,
     pub(super) census: Census,
-    /// Connections that end once the present call is done, for newer ones.
-    pub(super) giving_way: Vec<GivesWay>,
-    /// Refused connections that are not over: their words are on the way. Ids count up, so the
-    /// first is the oldest.
+    pub(super) questions: Questions,
+    /// Connections that end once the present call is done, because of others.
+    pub(super) to_end: Vec<(ConnectionId, Ending)>,
+    /// Refused connections that are not over: their words are on the way, or wait for a request.
+    /// Ids count up, so the first is the oldest.
     pub(super) lingering: BTreeSet<ConnectionId>,
     next_peer: u64,
     reach: Reach,
@@ -50,9 +53,10 @@ impl Core {
             origins: Origins::new(&config),
             lines: Lines::new(config.log_lines),
             faults: Lines::new(config.log_lines),
+            census: Census::new(config.clone()),
             config,
-            census: Census::default(),
-            giving_way: Vec::new(),
+            questions: Questions::default(),
+            to_end: Vec::new(),
             lingering: BTreeSet::new(),
             open: HashMap::new(),
             outputs: VecDeque::new(),
@@ -76,24 +80,34 @@ impl Core {
         if self.open.len() >= self.config.peers {
             return Err(Full::Peers(Scope::All));
         }
-        self.census.has_room_for_peer(&self.config, place)
+        self.census.has_room_for_peer(place)
     }
 
-    /// Makes room for a connection, from there if that is known.
-    pub(super) fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
+    /// Makes room for a connection from there.
+    pub(super) fn make_room(&mut self, now: Instant, place: Place) -> Result<(), Full> {
         let is_proven = |id| is_proven(&self.endpoint, id);
-        let gives_way = self.census.room(&self.config, place, is_proven)?;
-        self.giving_way.extend(gives_way);
+        let gives_way = self.census.room(now, place, is_proven)?;
+        self.give_way(gives_way);
         Ok(())
     }
 
-    /// The address of a connection that is here already turns out: makes room for it there.
-    pub(super) fn settle(&mut self, id: ConnectionId, place: Place) -> Result<(), Full> {
+    /// Has a connection give way that is late with its next step, if there is one.
+    pub(super) fn end_late(&mut self, now: Instant) {
         let is_proven = |id| is_proven(&self.endpoint, id);
-        let gives_way = self.census.room_at(&self.config, place, is_proven)?;
-        self.giving_way.extend(gives_way);
-        self.census.settle(id, place);
-        Ok(())
+        let gives_way = self.census.late(now, is_proven);
+        self.give_way(gives_way);
+    }
+
+    fn give_way(&mut self, gives_way: Option<GivesWay>) {
+        let end = |GivesWay { id, scope }| (id, Full::GaveWay(scope).into());
+        self.to_end.extend(gives_way.map(end));
+    }
+
+    /// A request waits for the application's verdict; another may wait in vain because of it.
+    pub(super) fn wait_for_verdict(&mut self, id: ConnectionId, place: Place) {
+        self.census.progress(id, Awaits::Verdict);
+        let turned_away = self.questions.push(&self.config, id, place);
+        self.to_end.extend(turned_away.map(|id| (id, NoVerdict::Busy.into())));
     }
 
     /// Whether connections from there may be somebody else's.

@@ -346,7 +346,8 @@ mod tests {
         let cause = "1024 others are on their way to open";
         assert_says(half, Stage::Accept, cause, "Config::half_open");
         let half = said(SECOND, None, Full::GaveWay(Scope::LocalAddress));
-        let cause = "gave way to a newer one: 32 others of this address are on their way to open";
+        let cause = "gave way to a newer one: \
+            1024 others are on their way to open, most from this address";
         assert_says(half, Stage::Accept, cause, "Config::trusted_proxies");
         let early = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Early);
         let cause = "too many messages before the answer";

@@ -55,14 +55,6 @@ impl Scope {
             Scope::LocalAddress => config.peers_per_local,
         }
     }
-
-    pub(super) fn half_open(self, config: &Config) -> usize {
-        match self {
-            Scope::All => config.half_open,
-            Scope::Address => config.half_open_per_address,
-            Scope::LocalAddress => config.half_open_per_local,
-        }
-    }
 }
 
 impl Ending {

@@ -4,25 +4,29 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Instant;
 
-use super::census::GivesWay;
 use super::connection::Connection;
 use super::core::Core;
-use super::ending::Full;
 use super::{ConnectionId, Hub, Output};
 
 impl Hub {
-    /// The way to change a connection: who has to give way for it ends afterwards.
+    /// The way to change a connection. Those that have to end because of it do so afterwards, and
+    /// those whose turn has come are asked about.
     pub(super) fn with(
         &mut self,
         id: ConnectionId,
         change: impl FnOnce(&mut Connection, &mut Core),
     ) {
         self.with_one(id, change);
-        while let Some(GivesWay { id, scope }) = self.core.giving_way.pop() {
-            let now = self.now.expect("nothing happens before the first call");
-            self.with_one(id, |connection, core| {
-                connection.finish(now, Full::GaveWay(scope), core);
-            });
+        self.end_others();
+    }
+
+    pub(super) fn end_others(&mut self) {
+        let Some(now) = self.now else { return };
+        while let Some((id, ending)) = self.core.to_end.pop() {
+            self.with_one(id, |connection, core| connection.finish(now, ending, core));
+        }
+        while let Some(id) = self.core.questions.next(&self.core.config) {
+            self.with_one(id, Connection::ask);
         }
     }
 

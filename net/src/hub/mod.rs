@@ -17,6 +17,7 @@ mod forwarded;
 mod guard;
 mod lines;
 mod origins;
+mod questions;
 mod reach;
 mod setup;
 mod sizes;
@@ -64,8 +65,8 @@ pub enum Input<'a> {
         /// Its payload.
         contents: &'a [u8],
     },
-    /// The application's answer to [`Output::Ask`] about this connection; nothing happens if it
-    /// is gone.
+    /// The application's answer to [`Output::Ask`] about this connection. If it is gone, the next
+    /// one is asked about.
     Verdict(ConnectionId, &'a Result<Verdict, NoVerdict>),
     /// The time of the last [`Output::Timeout`] has come. Some of what is due is done, 32
     /// connections or so: if there is more, the next `Timeout` asks for the present.
@@ -100,8 +101,10 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
-    /// Ask [`Config::accept`], which is there: [`Input::Verdict`] is the answer. Without one the
-    /// connection ends after [`Config::upgrade_timeout`].
+    /// Ask [`Config::accept`], which is there: [`Input::Verdict`] is the answer, to be given also
+    /// if the connection is gone by then. Without one the connection ends after
+    /// [`Config::upgrade_timeout`]. No more than [`Config::accept_threads`] are to be answered at
+    /// any time; the others wait for their turn.
     Ask(Question),
     /// A connection will not become a peer.
     Refused(Refusal),
@@ -155,22 +158,41 @@ impl Hub {
         }
     }
 
-    /// Takes a new connection, for which an older one may have to give way; `None` if there are
-    /// too many and none gives way.
+    /// Takes a new connection, for which an older one may have to give way. If none does, the new
+    /// one is refused, and told so once it has asked; `None` if even for that there are too many.
     #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.arrive(now);
-        let place = (!self.core.is_proxy(remote)).then(|| Place::of(Client::Direct(remote)));
-        if let Err(full) = self.make_room(place) {
-            self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full.into());
+        if self.is_crowded() && !self.drop_lingering() {
+            let full = Full::HalfOpen(Scope::All).into();
+            self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full);
             return None;
         }
+        let place = match self.core.is_proxy(remote) {
+            true => Place::proxy(remote),
+            false => Place::of(Client::Direct(remote)),
+        };
+        let room = self.core.make_room(now, place);
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         let connection = Connection::new(now, id, remote, place, &mut self.core);
         self.connections.insert(id, connection);
-        self.with(id, |connection, core| connection.handle_timeout(now, core));
+        self.with(id, |connection, core| match room {
+            Ok(()) => connection.handle_timeout(now, core),
+            Err(full) => connection.finish(now, full, core),
+        });
         Some(id)
+    }
+
+    /// Frees what one connection holds, as for a new one: one that was refused is hung up on, or
+    /// one on its way to open that is late with its next step. False if there is none.
+    pub fn free_one(&mut self, now: Instant) -> bool {
+        self.arrive(now);
+        if self.core.lingering.is_empty() {
+            self.core.end_late(now);
+            self.end_others();
+        }
+        self.drop_lingering()
     }
 
     /// Feeds what happened.
@@ -183,6 +205,7 @@ impl Hub {
             Input::End(id) => self.with(id, |connection, core| connection.handle_end(now, core)),
             Input::Timeout => self.handle_timeout(now),
             Input::Verdict(id, verdict) => {
+                self.core.questions.answered(id);
                 self.with(id, |connection, core| connection.on_verdict(now, verdict, core));
             }
             Input::Datagram { source, destination, contents } => {
@@ -302,9 +325,7 @@ impl Hub {
             peers: self.core.open.len(),
             addresses: self.core.census.addresses(),
             deadlines: self.deadlines.len(),
-            outputs: self.core.outputs.len()
-                + self.core.giving_way.len()
-                + self.core.lingering.len(),
+            outputs: self.core.outputs.len() + self.core.to_end.len() + self.core.lingering.len(),
             endpoint: self.core.endpoint.sizes(),
         }
     }
@@ -347,16 +368,18 @@ impl Hub {
         self.with(id, |connection, core| connection.on_channel(now, event, core));
     }
 
-    /// Makes room for a new connection. Those that are saying goodbye count on their own: of too
-    /// many, the one that was refused first is dropped, so that clients which do not hang up keep
-    /// no other out.
-    fn make_room(&mut self, place: Option<Place>) -> Result<(), Full> {
+    /// Whether there are as many connections as may be that are no peers. Those that are saying
+    /// goodbye count on their own.
+    fn is_crowded(&self) -> bool {
         let not_open = self.connections.len() - self.core.open.len();
-        if not_open >= self.core.config.half_open.saturating_mul(2) {
-            let oldest = self.core.lingering.first().copied();
-            let oldest = oldest.ok_or(Full::HalfOpen(Scope::All))?;
-            self.with(oldest, |connection, _| connection.drop_lingering());
-        }
-        self.core.make_room(place)
+        not_open >= self.core.config.half_open.saturating_mul(2)
+    }
+
+    /// Drops the connection that was refused first, whether it has heard of that or not, so that
+    /// clients which do not hang up keep no other out. False if there is none.
+    fn drop_lingering(&mut self) -> bool {
+        let Some(first) = self.core.lingering.first().copied() else { return false };
+        self.with(first, |connection, _| connection.drop_lingering());
+        true
     }
 }

@@ -10,9 +10,9 @@ use super::{Connection, Phase};
 use crate::accept::{Admission, NoVerdict, Verdict};
 use crate::hub::Output;
 use crate::hub::asked::Asked;
-use crate::hub::census::Place;
+use crate::hub::census::{Awaits, Place};
 use crate::hub::core::Core;
-use crate::hub::ending::{Ending, Full};
+use crate::hub::ending::Ending;
 use crate::hub::form::Form;
 use crate::hub::forwarded::Client;
 use crate::hub::setup::Setup;
@@ -21,21 +21,34 @@ use crate::{PeerInfo, Request};
 impl Connection {
     /// The request is whole. It waits for its answer.
     pub(super) fn requested(&mut self, now: Instant, head: net_ws::Request, core: &mut Core) {
+        if matches!(self.phase, Phase::TurnedAway { .. }) {
+            return self.dismiss(now);
+        }
         let client = Client::of(self.remote, &head, &core.config.trusted_proxies);
         self.remote = client.address();
-        if let Err(bad) = core.origins.check(&head) {
+        let origin = core.origins.check(&head);
+        let (form, query) = Form::asked(head.query());
+        let request = Request::new(self.remote, query, head);
+        self.place = Place::of(client);
+        core.census.settle(self.id, self.place);
+        self.set_phase(Phase::Asking(Box::new(Asked { request, form })));
+        if let Err(bad) = origin {
             return self.finish(now, bad, core);
         }
-        if let Err(full) = self.settle(client, core) {
+        if let Err(full) = core.room_for_peer(self.place) {
             return self.finish(now, full, core);
         }
-        let (form, query) = Form::asked(head.query());
-        let asked = Asked::new(Request::new(self.remote, query, head), form);
-        if core.config.accept.is_none() {
-            return self.admit(now, &asked, Admission::default(), core);
+        match core.config.accept {
+            Some(_) => core.wait_for_verdict(self.id, self.place),
+            None => self.accepted(now, Admission::default(), core),
         }
-        core.outputs.push_back(Output::Ask(asked.question(self.id)));
-        self.set_phase(Phase::Asking(Box::new(asked)));
+    }
+
+    /// It is its turn: the application is asked.
+    pub(in crate::hub) fn ask(&mut self, core: &mut Core) {
+        if let Phase::Asking(asked) = &self.phase {
+            core.outputs.push_back(Output::Ask(asked.question(self.id)));
+        }
     }
 
     /// The application has spoken, or will not.
@@ -68,37 +81,31 @@ impl Connection {
         }
     }
 
-    /// Counts the connection where its client is, if there is room.
-    fn settle(&mut self, client: Client, core: &mut Core) -> Result<(), Full> {
-        let place = Place::of(client);
-        if self.place.is_none() {
-            core.settle(self.id, place)?;
-            self.place = Some(place);
-        }
-        core.room_for_peer(place)
-    }
-
-    /// The application lets it in.
-    fn accepted(&mut self, now: Instant, admission: Admission, core: &mut Core) {
-        if let Phase::Asking(asked) = std::mem::replace(&mut self.phase, Phase::Upgrading) {
-            self.admit(now, &asked, admission, core);
-        }
-    }
-
-    /// It may become a peer.
-    fn admit(&mut self, now: Instant, asked: &Asked, mut admission: Admission, core: &mut Core) {
-        let place = self.place.expect("the request told");
-        if let Err(full) = core.room_for_peer(place) {
+    /// It may become a peer, if there is room still.
+    fn accepted(&mut self, now: Instant, mut admission: Admission, core: &mut Core) {
+        if let Err(full) = core.room_for_peer(self.place) {
             return self.finish(now, full, core);
         }
+        let Phase::Asking(asked) = std::mem::replace(&mut self.phase, Phase::Upgrading) else {
+            return;
+        };
         let offered = |chosen: &String| asked.request.protocols().any(|one| one == chosen);
         if let Some(unknown) = admission.protocol.take_if(|chosen| !offered(chosen)) {
             warn!("{} did not offer the subprotocol {unknown:?}", self.remote);
         }
         self.websocket.admit(now, admission.protocol.as_deref());
+        core.census.progress(self.id, Awaits::Client(now));
         let info = PeerInfo::new(&asked.request, admission);
         let negotiation = self.offer(now, asked.form, core);
         self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+    }
+
+    /// Says goodbye to a client that was turned away.
+    pub(super) fn dismiss(&mut self, now: Instant) {
+        if let Phase::TurnedAway { code, words } = &self.phase {
+            self.websocket.close(now, *code, words);
+            self.phase = Phase::Ending;
+        }
     }
 
     /// The offer that it gets.

@@ -16,13 +16,15 @@ impl Case<'_> {
             }
             Full::Peers(scope) => {
                 let peers = scope.peers(self.config);
-                Words::new(format!("{peers} peers have this address already"))
-                    .set(raise("peers", scope))
+                Words::new(format!("{peers} peers have this address already")).set(match scope {
+                    Scope::LocalAddress => through_a_proxy("peers_per_local"),
+                    _ => "raise Config::peers_per_address".to_owned(),
+                })
             }
-            Full::HalfOpen(scope) => Words::new(self.others(scope)).set(raise("half_open", scope)),
+            Full::HalfOpen(scope) => Words::new(self.others(scope)).set(more_half_open(scope)),
             Full::GaveWay(scope) => {
                 Words::new(format!("gave way to a newer one: {}", self.others(scope)))
-                    .set(raise("half_open", scope))
+                    .set(more_half_open(scope))
             }
             Full::Early => Words::new("too many messages before the answer")
                 .set("wait for the open channel, or raise Config::early_bytes or early_messages"),
@@ -47,10 +49,10 @@ impl Case<'_> {
     }
 
     fn others(&self, scope: Scope) -> String {
-        let half_open = scope.half_open(self.config);
+        let half_open = self.config.half_open;
         match scope {
             Scope::All => format!("{half_open} others are on their way to open"),
-            _ => format!("{half_open} others of this address are on their way to open"),
+            _ => format!("{half_open} others are on their way to open, most from this address"),
         }
     }
 }
@@ -90,14 +92,17 @@ pub(super) fn origin(bad: &BadOrigin) -> Words {
     }
 }
 
-/// Which bound to raise, of `peers` or of `half_open`.
-fn raise(what: &str, scope: Scope) -> String {
+/// How there is room for more on their way to open.
+fn more_half_open(scope: Scope) -> String {
     match scope {
-        Scope::All => format!("raise Config::{what}"),
-        Scope::Address => format!("raise Config::{what}_per_address"),
-        Scope::LocalAddress => format!(
-            "do they come through a proxy? Then set Config::trusted_proxies; or raise \
-             Config::{what}_per_local"
-        ),
+        Scope::All | Scope::Address => "raise Config::half_open".to_owned(),
+        Scope::LocalAddress => through_a_proxy("half_open"),
     }
+}
+
+/// Where a local address has too many: perhaps it is everyone's.
+fn through_a_proxy(what: &str) -> String {
+    format!(
+        "do they come through a proxy? Then set Config::trusted_proxies; or raise Config::{what}"
+    )
 }

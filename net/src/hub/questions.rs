@@ -1,0 +1,158 @@
+//! The requests that wait for a verdict of the application.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::ConnectionId;
+use super::census::Place;
+use crate::Config;
+
+/// Which requests the application is asked about, as many at a time as it has threads, and which
+/// wait. The addresses take turns: a crowd of one waits for itself.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    /// With the application, until its verdict comes, whatever becomes of the connection.
+    asked: HashSet<ConnectionId>,
+    /// Those that wait, of each address the oldest first.
+    lines: HashMap<Place, VecDeque<ConnectionId>>,
+    /// Each address of `lines` once, the next one first.
+    turns: VecDeque<Place>,
+    waiting: usize,
+}
+
+impl Questions {
+    /// A request comes; gives the one that is not asked about if too many wait: the last of the
+    /// longest line.
+    pub(super) fn push(
+        &mut self,
+        config: &Config,
+        id: ConnectionId,
+        place: Place,
+    ) -> Option<ConnectionId> {
+        let line = self.lines.entry(place).or_default();
+        if line.is_empty() {
+            self.turns.push_back(place);
+        }
+        line.push_back(id);
+        self.waiting += 1;
+        let room = config.accept_queue + threads(config) - self.asked.len();
+        if self.waiting <= room {
+            return None;
+        }
+        let own = self.lines[&place].len();
+        let (longest, line) = self.lines.iter().max_by_key(|(_, line)| line.len())?;
+        let from = if line.len() > own { *longest } else { place };
+        let last = *self.lines.get(&from)?.back()?;
+        self.leave(last, from);
+        Some(last)
+    }
+
+    /// The one to ask about now, if there is a thread for it.
+    pub(super) fn next(&mut self, config: &Config) -> Option<ConnectionId> {
+        if self.asked.len() >= threads(config) {
+            return None;
+        }
+        let place = self.turns.pop_front()?;
+        let line = self.lines.get_mut(&place)?;
+        let id = line.pop_front()?;
+        match line.is_empty() {
+            true => _ = self.lines.remove(&place),
+            false => self.turns.push_back(place),
+        }
+        self.waiting -= 1;
+        self.asked.insert(id);
+        Some(id)
+    }
+
+    /// The verdict has come.
+    pub(super) fn answered(&mut self, id: ConnectionId) {
+        self.asked.remove(&id);
+    }
+
+    /// A connection from there is no longer to be asked about, if it was.
+    pub(super) fn leave(&mut self, id: ConnectionId, place: Place) {
+        let Some(line) = self.lines.get_mut(&place) else { return };
+        let Some(at) = line.iter().position(|waiting| *waiting == id) else { return };
+        line.remove(at);
+        self.waiting -= 1;
+        if line.is_empty() {
+            self.lines.remove(&place);
+            self.turns.retain(|turn| *turn != place);
+        }
+    }
+}
+
+fn threads(config: &Config) -> usize {
+    config.accept_threads.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::forwarded::Client;
+    use super::*;
+
+    fn place(last: u8) -> Place {
+        Place::of(Client::Direct(([198, 51, 100, last], 1).into()))
+    }
+
+    fn config(accept_threads: usize, accept_queue: usize) -> Config {
+        Config { accept_threads, accept_queue, ..Config::default() }
+    }
+
+    fn next(questions: &mut Questions, config: &Config) -> Option<u64> {
+        let id = questions.next(config)?;
+        questions.answered(id);
+        Some(id.0)
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let (mut questions, config) = (Questions::default(), config(1, 9));
+        for (id, from) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 3), (5, 2)] {
+            assert_eq!(questions.push(&config, ConnectionId(id), place(from)), None);
+        }
+        questions.leave(ConnectionId(4), place(3));
+        let order: Vec<_> = std::iter::from_fn(|| next(&mut questions, &config)).collect();
+        assert_eq!(order, [0, 3, 1, 5, 2]);
+        assert!(questions.lines.is_empty() && questions.turns.is_empty());
+        assert_eq!(questions.waiting, 0);
+    }
+
+    #[test]
+    fn as_many_are_asked_about_as_there_are_threads() {
+        let (mut questions, config) = (Questions::default(), config(2, 9));
+        for id in 0..3 {
+            assert_eq!(questions.push(&config, ConnectionId(id), place(1)), None);
+        }
+        let asked = [(); 3].map(|()| questions.next(&config));
+        assert_eq!(asked, [Some(ConnectionId(0)), Some(ConnectionId(1)), None]);
+        questions.leave(ConnectionId(0), place(1));
+        assert_eq!(questions.next(&config), None, "the thread is still at it");
+        questions.answered(ConnectionId(0));
+        assert_eq!(questions.next(&config), Some(ConnectionId(2)));
+    }
+
+    #[test]
+    fn the_last_of_the_longest_line_is_turned_away() {
+        let (mut questions, config) = (Questions::default(), config(1, 2));
+        assert_eq!(questions.push(&config, ConnectionId(0), place(1)), None);
+        assert_eq!(questions.next(&config), Some(ConnectionId(0)));
+        assert_eq!(questions.push(&config, ConnectionId(1), place(1)), None);
+        assert_eq!(questions.push(&config, ConnectionId(2), place(1)), None);
+        let third = ConnectionId(3);
+        assert_eq!(questions.push(&config, third, place(1)), Some(third), "its own is the longest");
+        let other = questions.push(&config, ConnectionId(4), place(2));
+        assert_eq!(other, Some(ConnectionId(2)));
+        let fifth = ConnectionId(5);
+        assert_eq!(questions.push(&config, fifth, place(3)), Some(fifth), "all are as long");
+        assert_eq!(questions.waiting, 2);
+    }
+
+    #[test]
+    fn without_a_queue_an_idle_thread_is_asked() {
+        let (mut questions, config) = (Questions::default(), config(1, 0));
+        assert_eq!(questions.push(&config, ConnectionId(0), place(1)), None);
+        assert_eq!(questions.next(&config), Some(ConnectionId(0)));
+        let second = ConnectionId(1);
+        assert_eq!(questions.push(&config, second, place(2)), Some(second));
+    }
+}
