@@ -13,16 +13,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use net_tests::agent::Manners;
 use net_tests::browser::Kind::{self, Chromium, Firefox};
+use net_tests::client::{Client, News};
 use net_tests::link::{Conditions, Loss};
 use net_tests::program::Program;
 use net_tests::real::{
     Packet, Page, Request, SWITCHES, Step, Tries, Visitor, Wire, asked_for, assert_met, connect,
-    until_met,
 };
 
 /// One way.
@@ -53,6 +55,9 @@ const CHROMIUM_LOSSY: Bar =
 /// How much slower than stock a connect may be on loopback, where there is little to save.
 const LOOPBACK_OVER: Duration = Duration::from_millis(3);
 
+/// Within which all of a crowd are open.
+const CROWD: Duration = Duration::from_secs(5);
+
 const HEAD: &str = "\
 | server | page | browser | link | median / p95 / most | failed | manner | targets |
 |---|---|---|---|---|---|---|---|";
@@ -61,28 +66,64 @@ const HEAD: &str = "\
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn from_far_away() {
     println!("{HEAD}");
-    assert_met(until_met(|| join(far_away(&["all"], 6))));
+    assert_met(far_away(&["all"], 6));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn with_snap() {
     println!("{HEAD}");
-    assert_met(until_met(|| join(snap(&["all"], 6))));
+    assert_met(snap(&["all"], 6));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn over_a_link_that_loses() {
     println!("{HEAD}");
-    assert_met(until_met(|| join(lossy(&["all"], 50))));
+    assert_met(lossy(&["all"], 50));
 }
 
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn on_loopback() {
     println!("{HEAD}");
-    assert_met(until_met(|| join(loopback(10))));
+    assert_met(loopback(10));
+}
+
+/// All at once, each for itself and without another try.
+#[test]
+#[ignore = "needs root: run tests/all"]
+fn sixty_behind_one_address() {
+    let (_wire, place) = Place::far(&["all"], 0.0);
+    let address = format!("{}:{}", place.host, place.servers[0].1.port()).parse().unwrap();
+    let players = (0..60).map(|_| thread::spawn(move || opens(address))).collect::<Vec<_>>();
+    let heard: Vec<_> = players.into_iter().map(|player| player.join().unwrap()).collect();
+    let slowest = heard.iter().flatten().max();
+    println!("sixty at 200 ms, the slowest: {slowest:?}");
+    let refused: Vec<_> = heard.iter().filter_map(|heard| heard.as_ref().err()).collect();
+    assert!(refused.is_empty(), "{} of 60: {:?}", refused.len(), refused[0]);
+    assert!(slowest < Some(&CROWD), "{slowest:?}");
+}
+
+/// How long it took.
+fn opens(server: SocketAddr) -> Result<Duration, String> {
+    let began = Instant::now();
+    let mut client = Client::begin(server, Manners::Good).map_err(|error| error.to_string())?;
+    match client.next(CROWD) {
+        Some(News::Open) => Ok(began.elapsed()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// Forty pages, as good as, of one machine.
+#[test]
+#[ignore = "needs root and Chromium: run tests/all"]
+fn forty_browsers_behind_one_address() {
+    println!("{HEAD}");
+    let (_wire, place) = Place::far(&["all"], 0.0);
+    let row = place.rows(plain(Chromium), &[Page::Ours], 40, 40).remove(0);
+    println!("{row} |");
+    assert!(row.tries.failed.is_empty(), "{:?}", row.tries.failed);
 }
 
 #[test]
@@ -287,8 +328,4 @@ fn serve(mut command: Command, host: &str, words: &str) -> (String, Program) {
     let address = format!("{host}:0");
     let server = Program::start(command.args([&address, "--connecting", words])).unwrap();
     (words.to_owned(), server)
-}
-
-fn join(missed: Vec<String>) -> Option<String> {
-    (!missed.is_empty()).then(|| missed.join("\n"))
 }

@@ -21,7 +21,7 @@ use net_tests::lab::{Cell, Load};
 use net_tests::link::Conditions;
 use net_tests::link::Direction::{self, Down, Up};
 use net_tests::real::{
-    Client, Cut, Flow, Plan, Programs, Record, Step, asked_for, assert_met, both, until_met,
+    Client, Cut, Flow, Plan, Programs, Record, Step, asked_for, assert_met, both,
 };
 
 /// One way.
@@ -66,7 +66,7 @@ fn an_address_that_changes_while_the_page_listens() {
 fn assert_follows(plan: Plan) {
     let missed = both(move |kind| {
         let steps = script(&[Step::Map(OWN), Step::Map(OTHER)], Duration::from_secs(10));
-        until_met(|| moved(kind, &plan, &steps))
+        moved(kind, &plan, &steps)
     });
     assert_met(missed.into_iter().flatten());
 }
@@ -78,7 +78,7 @@ fn a_short_outage() {
     let plan = plan(24, Some("net"));
     let missed = both(move |kind| {
         let steps = outages(Cut::Datagrams, &[1, 3], 6);
-        until_met(|| interrupted(kind, &plan, &steps))
+        interrupted(kind, &plan, &steps)
     });
     assert_met(missed.into_iter().flatten());
 }

@@ -10,7 +10,7 @@
 
 mod arguments;
 mod asked;
-mod attempts;
+mod both;
 mod connecting;
 mod connects;
 mod cut;
@@ -30,7 +30,7 @@ mod wire;
 
 pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
 pub use asked::asked_for;
-pub use attempts::{BROWSERS, assert_met, both, until_met};
+pub use both::{BROWSERS, assert_met, both};
 pub use connecting::{SWITCHES, parse_connecting};
 pub use connects::{Connected, Manner, Page, Request, Tries, Visitor, connect};
 pub use cut::Cut;
