@@ -17,7 +17,8 @@ pub struct Config {
     pub local: Vec<SocketAddr>,
 
     /// The addresses that offers name as host candidates, most wanted first, for example the
-    /// public side of a 1:1 NAT. Empty, the default, means those of `local`.
+    /// public side of a 1:1 NAT, unless [`OfferOptions::candidates`](crate::OfferOptions) says
+    /// others. Empty, the default, means those of `local`.
     pub announce: Vec<SocketAddr>,
 
     /// Largest message either way, in bytes. Default 64 KiB. Above about 1,100 bytes a message
@@ -77,6 +78,16 @@ pub struct Config {
     /// and once more for peers that have just fallen silent. One costs some microseconds.
     /// Default 1,000; 0 leaves it to connectivity checks to find a peer again.
     pub trials: u32,
+
+    /// Binding requests without credentials (RFC 8489), as to a STUN server, that are answered for
+    /// each peer between its offer and its open channel; only where
+    /// [`OfferOptions::remote`](crate::OfferOptions::remote) says that it is. A browser that hides
+    /// its own addresses needs one answer. Default 32; 0 answers none. A request has 20 bytes or
+    /// more, the answer 32, over IPv6 44.
+    pub max_binding_answers: u32,
+
+    /// The same for all peers together, a second. Default 1,000.
+    pub max_binding_answers_per_second: u32,
 
     /// Longest session description that is read, in bytes. Default 16 KiB.
     pub sdp_bytes: usize,
@@ -187,6 +198,8 @@ impl Config {
             pause_after: Duration::from_secs(10),
             sources: 16,
             trials: 1_000,
+            max_binding_answers: 32,
+            max_binding_answers_per_second: 1_000,
             sdp_bytes: 16 * 1024,
             data_plane: DataPlane::Fresh,
             congestion: Congestion::Adaptive,

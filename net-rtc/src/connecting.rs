@@ -1,6 +1,6 @@
 //! What makes a connection open sooner, each to be switched off on its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What saves round trips and waiting while a peer connects. All of it is on by default, and
@@ -103,12 +103,16 @@ impl Default for Connecting {
 }
 
 /// What an offer is made for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferOptions {
     /// The address that the other side has proved to be its own, for example by the TCP
     /// connection that the offer travels over. Default `None`: none, so that the path must be
     /// nominated by the other side.
     pub remote: Option<IpAddr>,
+
+    /// The addresses that this offer names as host candidates, most wanted first. Empty, the
+    /// default, means those of [`Config::announce`](crate::Config::announce).
+    pub candidates: Vec<SocketAddr>,
 
     /// How to connect, if not as [`Config::connecting`](crate::Config::connecting) says; of it
     /// `resend` and `shared_dtls` are those of the endpoint anyway. Default `None`.

@@ -1,10 +1,11 @@
 //! Tests: what makes a connection open sooner, each switched on and off, in virtual time.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::pair::{CLIENT, Pair, SERVER, config};
+use crate::pair::{CLIENT, ONE_WAY, Pair, SERVER, address, config};
 use crate::plane::packet::{Data, flag, protocol};
 use crate::plane::tsn::Tsn;
 use crate::{
@@ -45,8 +46,8 @@ impl Attempt {
     }
 
     fn offer(&mut self) -> String {
-        let remote = CLIENT.parse::<std::net::SocketAddr>().unwrap().ip();
-        let options = OfferOptions { remote: Some(remote), connecting: None };
+        let remote = address(CLIENT).ip();
+        let options = OfferOptions { remote: Some(remote), ..Default::default() };
         self.pair.server.endpoint.offer_with(self.pair.now, 1, options).unwrap().sdp
     }
 
@@ -194,7 +195,7 @@ fn only_a_check_from_where_the_websocket_comes_nominates() {
     let stage_after_a_check = |remote: Option<&str>| {
         let mut attempt = Attempt::of(Connecting::default());
         let remote = remote.map(|ip| ip.parse().unwrap());
-        let options = OfferOptions { remote, connecting: None };
+        let options = OfferOptions { remote, ..Default::default() };
         let offer = attempt.pair.server.endpoint.offer_with(attempt.pair.now, 1, options);
         attempt.answer(&offer.unwrap().sdp);
         attempt.pair.run(ROUND_TRIP / 2 + STEP);
@@ -315,4 +316,33 @@ fn an_empty_text_is_a_sign_of_life_of_who_opened_the_channel_itself() {
             assert_eq!(Pair::received(&mut attempt.pair.server), expected, "{data_plane:?}");
         }
     }
+}
+
+#[test]
+fn an_offer_names_the_addresses_of_its_time_or_those_that_are_asked_for() {
+    let (old, new) = ("192.0.2.1:3000", "198.51.100.1:3000");
+    let named = |offer: &str| -> Vec<SocketAddr> { crate::sdp::candidate_addresses(offer) };
+    let mut pair = Pair::new();
+    let (now, server) = (pair.now, &mut pair.server.endpoint);
+    assert_eq!(named(&server.offer(now, 7).unwrap().sdp), [address(old)]);
+    server.set_addresses(vec![address(old), address(new)], vec![address(new)]);
+    assert_eq!(named(&server.offer(now, 8).unwrap().sdp), [address(new)]);
+    let candidates = vec![address("203.0.113.5:9"), address(old)];
+    let options = OfferOptions { candidates: candidates.clone(), ..Default::default() };
+    assert_eq!(named(&server.offer_with(now, 9, options).unwrap().sdp), candidates);
+    for key in 7..10 {
+        server.close(now, &key);
+    }
+}
+
+#[test]
+fn a_peer_connects_to_an_address_that_came_after_the_start() {
+    let mut pair = Pair::with(config("198.51.100.1:3000"), config(CLIENT));
+    pair.server.endpoint.set_addresses(vec![address(SERVER)], Vec::new());
+    let mut pair = pair.signal().opened();
+    // And one that has gone since ends nothing at once.
+    pair.server.endpoint.set_addresses(Vec::new(), Vec::new());
+    pair.inject(address(CLIENT), b"anything");
+    pair.run(5 * ONE_WAY);
+    assert_eq!(pair.server.endpoint.stage(&1), Some(Stage::Open));
 }

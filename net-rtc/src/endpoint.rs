@@ -17,6 +17,7 @@ use log::{debug, error, warn};
 use slab::Slab;
 
 use crate::Config;
+use crate::binding::BindingServer;
 use crate::credentials::Credentials;
 use crate::crypto::Dtls;
 use crate::deadlines::Deadlines;
@@ -58,6 +59,7 @@ pub struct Endpoint<K> {
     slots: HashMap<K, usize>,
     routes: Routes,
     seek: Seek,
+    binding: BindingServer,
     deadlines: Deadlines<usize>,
     outputs: VecDeque<Output<K>>,
     /// What was heard of the peers whose `Closed` is among the outputs, in their order.
@@ -78,6 +80,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             dtls: Dtls::new(&config),
             credentials: Credentials::new(config.seed),
             seek: Seek::new(config.trials),
+            binding: BindingServer::new(
+                config.max_binding_answers,
+                config.max_binding_answers_per_second,
+            ),
             config: Arc::new(config),
             peers: Slab::new(),
             slots: HashMap::new(),
@@ -224,6 +230,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             findable: self.seek.len(),
             outputs: self.outputs.len() + self.ended.len(),
             unflushed: self.unflushed.len(),
+            binding_clients: self.binding.len(),
         }
     }
 
@@ -259,6 +266,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 PeerOutput::Event(event) => {
+                    if event == Event::Open {
+                        self.binding.end(slot);
+                    }
                     self.outputs.push_back(Output::Event(key.clone(), event));
                 }
                 PeerOutput::Forgot(source) => self.routes.remove(slot, source),
@@ -291,6 +301,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.ended.push_back((key.clone(), peer.evidence()));
         debug!("{key:?} is gone");
         self.slots.remove(&key);
+        self.binding.end(slot);
         peer.sources().for_each(|source| self.routes.remove(slot, source));
     }
 

@@ -54,10 +54,12 @@
 //! says why, how and how well), `tap` is its place in str0m, `path` shows how the way is;
 //! `whereabouts` says where the peer is, `silence` how long it may be quiet, and `seek` finds one
 //! that has moved ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what
-//! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which).
+//! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which). `binding` tells a
+//! client that connects which address it is seen at.
 
 mod allowance;
 mod answer;
+mod binding;
 mod config;
 mod connecting;
 #[cfg(test)]

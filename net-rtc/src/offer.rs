@@ -1,5 +1,7 @@
 //! Our offer, and the answer to it.
 
+use std::net::SocketAddr;
+
 use str0m::channel::{ChannelId, SctpInitData};
 use str0m::{IceCreds, Rtc, RtcError};
 
@@ -33,6 +35,7 @@ impl PendingOffer {
         config: &Config,
         connecting: Connecting,
         credentials: &IceCreds,
+        candidates: &[SocketAddr],
     ) -> (PendingOffer, Offer) {
         // Where a test wants our TSNs to begin is not for the other side to know beforehand.
         let snap = connecting.snap && config.first_tsn.is_none();
@@ -46,7 +49,8 @@ impl PendingOffer {
             message_bytes: config.message_bytes,
             init: text.as_deref(),
         };
-        let offer = Offer::new(&terms, config.announced());
+        let candidates = if candidates.is_empty() { config.announced() } else { candidates };
+        let offer = Offer::new(&terms, candidates);
         (PendingOffer { connecting, sdp_bytes: config.sdp_bytes, init }, offer)
     }
 

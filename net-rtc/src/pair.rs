@@ -279,7 +279,7 @@ fn an_endpoint_counts_what_it_holds() {
     let sizes = pair.server.endpoint.sizes();
     // It is findable by where it is, and because it has been silent for a moment.
     let expected =
-        Sizes { peers: 1, keys: 1, routes: 1, deadlines: 1, findable: 2, outputs: 0, unflushed: 0 };
+        Sizes { peers: 1, keys: 1, routes: 1, deadlines: 1, findable: 2, ..Sizes::default() };
     assert_eq!(sizes, expected);
     pair.server.endpoint.send(pair.now, &1, "a").unwrap();
     assert_eq!(pair.server.endpoint.sizes().unflushed, 1);

@@ -79,12 +79,14 @@ impl Peer {
         config: &Config,
         dtls: &Dtls,
         credentials: IceCreds,
-        options: OfferOptions,
+        options: &OfferOptions,
     ) -> (Peer, Offer) {
         let connecting = options.connecting.unwrap_or(config.connecting);
         let (role, versions) = (Role::Offerer, connecting.dtls);
         let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
-        let (pending, offer) = PendingOffer::new(&mut rtc, config, connecting, &credentials);
+        let candidates = &options.candidates;
+        let (pending, offer) =
+            PendingOffer::new(&mut rtc, config, connecting, &credentials, candidates);
         let state = State::Offered(Box::new(pending));
         let mut peer = Peer::new(now, rtc, plane, credentials, config, state, role);
         peer.nomination = Nomination::of(options.remote.filter(|_| connecting.self_nomination));

@@ -31,9 +31,9 @@ pub(crate) struct Findable {
     pub(crate) silent: Option<Instant>,
 }
 
-/// Trials that may be made.
+/// What may be done so often a second.
 #[derive(Debug)]
-struct Tokens {
+pub(crate) struct Tokens {
     left: f64,
     /// A second's worth is the most that is kept.
     rate: f64,
@@ -43,8 +43,7 @@ struct Tokens {
 impl Seek {
     /// Each kind of peer is tried so often a second at most.
     pub(crate) fn new(trials: u32) -> Seek {
-        let tokens = || Tokens { left: f64::from(trials), rate: f64::from(trials), filled: None };
-        let (near, far) = (tokens(), tokens());
+        let (near, far) = (Tokens::new(trials), Tokens::new(trials));
         Seek { by_ip: HashMap::new(), silent: BTreeSet::new(), near, far, turn: 0 }
     }
 
@@ -98,6 +97,11 @@ impl Seek {
 }
 
 impl Tokens {
+    /// So many a second, and a second's worth at first.
+    pub(crate) fn new(rate: u32) -> Tokens {
+        Tokens { left: f64::from(rate), rate: f64::from(rate), filled: None }
+    }
+
     /// Whether there are any.
     fn refill(&mut self, now: Instant) -> bool {
         let elapsed = self.filled.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
@@ -107,7 +111,7 @@ impl Tokens {
     }
 
     /// How many of so many may be had.
-    fn take(&mut self, now: Instant, wanted: usize) -> usize {
+    pub(crate) fn take(&mut self, now: Instant, wanted: usize) -> usize {
         self.refill(now);
         let taken = wanted.min(self.left as usize);
         self.left -= taken as f64;

@@ -19,4 +19,6 @@ pub struct Sizes {
     pub outputs: usize,
     /// Peers with messages for the next poll.
     pub unflushed: usize,
+    /// Peers on their way whose clients may ask for the address that they are seen at.
+    pub binding_clients: usize,
 }

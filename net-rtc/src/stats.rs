@@ -14,6 +14,8 @@ pub struct Stats {
     pub forged: u64,
     /// How often a record from an unknown address was tried on a peer that may have moved.
     pub trials: u64,
+    /// Binding requests without credentials that were answered.
+    pub binding_answers: u64,
     /// Messages that were dropped before they were sent, by cause.
     pub dropped: Dropped,
 }

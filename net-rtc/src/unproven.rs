@@ -243,3 +243,31 @@ fn t42_a_handshake_that_moves_on_the_way_sends_no_data_at_a_victim() {
     }
     assert!(turned > 10, "or it tests nothing: {turned}");
 }
+
+/// A Binding request as browsers send it to a STUN server.
+fn bare_request() -> Vec<u8> {
+    let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+    request.extend([7; 12]);
+    request
+}
+
+#[test]
+fn t42_a_bare_request_is_answered_while_a_client_connects_from_there_and_nowhere_else() {
+    let answers = |pair: &Pair, to: &str| pair.sent_to(address(to), |bytes| bytes[..2] == [1, 1]);
+    let mut scene = Scene::silent(Connecting::default());
+    let pair = &mut scene.pair;
+    for _ in 0..1_000 {
+        pair.inject(address(STRANGER), &bare_request());
+        pair.inject(address(NEIGHBOUR), &bare_request());
+    }
+    assert_eq!(answers(pair, STRANGER), []);
+    assert_eq!(answers(pair, NEIGHBOUR), [32; 32], "32 of 32 bytes, and that is all");
+    assert_eq!(pair.server.endpoint.stats().binding_answers, 32);
+    pair.server.endpoint.close(pair.now, &1);
+    pair.run(MS);
+    assert_eq!(pair.server.endpoint.sizes().binding_clients, 0);
+
+    let mut open = Scene::new(Connecting::default()).pair.opened();
+    open.inject(address(NEIGHBOUR), &bare_request());
+    assert_eq!(answers(&open, NEIGHBOUR), [], "an open peer has found its way");
+}

@@ -14,10 +14,21 @@ pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup
 /// with `Config { peers: 64, ..Config::default() }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The address that browsers are told for WebRTC, if it is another than the one that is
-    /// bound, as behind the 1:1 NAT of most clouds. An IP address, or one with a port. Default
-    /// `None`: the bound address, or that of each interface.
-    pub public_addr: Option<PublicAddr>,
+    /// Addresses that browsers are told for WebRTC before those that are bound, for a server that
+    /// clients see at others, as behind the 1:1 NAT of most clouds. Each is an IP address, or one
+    /// with a port. Default none. Clients from public addresses are told of public ones only, if
+    /// there are any, and clients of the same private network of the private ones besides.
+    pub public_addrs: Vec<PublicAddr>,
+
+    /// Addresses that one offer names. Default 8, at least 1. Where there are more, no public one
+    /// makes room for a private one, nor the last of IPv4 or IPv6, and the one that the client's
+    /// websocket came in on is always named.
+    pub max_candidates: usize,
+
+    /// UDP sockets, one for each address of this machine, where a wildcard address is bound.
+    /// Default 32, at least 1 and at most 1,024. Where there are more addresses, those stay
+    /// without one that are the least likely to be of use, and are told to nobody.
+    pub max_udp_sockets: usize,
 
     /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
     /// message above about 1,000 bytes takes several packets, and one lost packet loses it all.
@@ -171,6 +182,15 @@ pub struct Config {
     /// it to the browser's connectivity checks, seconds apart, to find a peer again.
     pub trials: u32,
 
+    /// STUN Binding requests without credentials (RFC 8489) that the UDP port answers for each
+    /// connection between its offer and its `Open`; only to the IP address that its websocket
+    /// comes from. A browser that hides its own addresses connects only if it finds a STUN server.
+    /// Default 32; 0 answers none. An answer has 32 bytes, over IPv6 44, a request at least 20.
+    pub max_stun_answers: u32,
+
+    /// The same for all connections together, a second. Default 1,000.
+    pub max_stun_answers_per_second: u32,
+
     /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
     /// are delivered after `Open`. Past the bound a client that has not answered the offer is
     /// refused as `Limit`; the websocket of one that has is not read until it is open, because
@@ -252,7 +272,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            public_addr: None,
+            public_addrs: Vec::new(),
+            max_candidates: 8,
+            max_udp_sockets: 32,
             message_bytes: 64 * 1024,
             backlog_bytes: 1024 * 1024,
             fresh_bytes: 128 * 1024,
@@ -284,6 +306,8 @@ impl Default for Config {
             silent_timeout: Duration::from_secs(20),
             pause_after: Duration::from_secs(10),
             trials: 1_000,
+            max_stun_answers: 32,
+            max_stun_answers_per_second: 1_000,
             early_bytes: 64 * 1024,
             early_messages: 64,
             signal_bytes: 16 * 1024,

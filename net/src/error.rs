@@ -34,24 +34,19 @@ pub enum BindError {
         /// What the system says.
         cause: io::Error,
     },
-    /// No interface has an address that a browser could reach.
-    #[error(
-        "no usable network address found for {address}; bind a certain address, or set Config::public_addr"
-    )]
-    NoAddress {
-        /// The wildcard that was to be bound.
-        address: SocketAddr,
-    },
     /// The system gives no event queue or thread.
     #[error("the event loop cannot start: {0}")]
     Loop(io::Error),
 }
 
-fn hint(cause: &io::Error) -> &'static str {
+pub(crate) fn hint(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::AddrInUse => "; another program has this port: stop it or take another port",
         io::ErrorKind::PermissionDenied => "; take a port above 1023 or ask for the right",
-        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has that address, or not yet: an IPv6 address is ready some \
+             seconds after it was added, unless another machine has it"
+        }
         _ => "",
     }
 }

@@ -25,6 +25,7 @@
 //! `ARCHITECTURE.md` beside this crate's manifest is the map for whoever changes it.
 
 mod accept;
+mod addresses;
 mod close;
 mod config;
 mod driver;

@@ -30,7 +30,6 @@ pub struct Server {
 struct Handle {
     shared: Arc<Shared>,
     local: SocketAddr,
-    announced: Vec<SocketAddr>,
 }
 
 impl Drop for Handle {
@@ -43,7 +42,8 @@ impl Drop for Handle {
 impl Server {
     /// A handle on a server without a loop of its own.
     pub(crate) fn odd(shared: Arc<Shared>, local: SocketAddr) -> Server {
-        Server { handle: Arc::new(Handle { shared, local, announced: vec![local] }) }
+        shared.set_announced(vec![local]);
+        Server { handle: Arc::new(Handle { shared, local }) }
     }
 }
 
@@ -66,7 +66,9 @@ impl Server {
     /// Starts a server with these settings.
     ///
     /// # Errors
-    /// If the address is none, or cannot be bound, or no interface has one.
+    /// If the address is none, or cannot be bound. Where a wildcard is to be bound, an address of
+    /// this machine whose UDP port cannot be had is left out, named in the log, and taken within
+    /// seconds of its being ready; it is an error only if no other is left.
     pub fn bind(
         addr: impl ToSocketAddrs + Debug,
         config: Config,
@@ -75,8 +77,7 @@ impl Server {
         let candidates: Vec<_> = addr.to_socket_addrs().map_err(unresolved)?.collect();
         let started = driver::start(&candidates, config)?;
         let queue = EventQueue::new(started.shared.clone());
-        let handle =
-            Handle { shared: started.shared, local: started.local, announced: started.announced };
+        let handle = Handle { shared: started.shared, local: started.local };
         Ok((Server { handle: Arc::new(handle) }, queue))
     }
 
@@ -264,9 +265,11 @@ impl Server {
         self.handle.local
     }
 
-    /// The addresses that browsers are told for WebRTC, most wanted first.
+    /// The addresses that browsers are told for WebRTC, most wanted first, as they are now: where
+    /// a wildcard is bound, they come and go with those of this machine. Each browser is told of
+    /// those that it can use, at most [`Config::max_candidates`].
     #[must_use]
-    pub fn announced_addrs(&self) -> &[SocketAddr] {
-        &self.handle.announced
+    pub fn announced_addrs(&self) -> Vec<SocketAddr> {
+        self.handle.shared.announced()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError};
 
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// Ids of mailboxes that are not empty, each once.
     posts: SegQueue<PeerId>,
     refusals: Mutex<Refusals>,
+    /// What browsers are told.
+    announced: Mutex<Vec<SocketAddr>>,
     wake: Box<dyn Fn() + Send + Sync>,
     waking: AtomicBool,
     stopping: AtomicBool,
@@ -67,6 +70,7 @@ impl Shared {
             peers: ShardedLock::default(),
             posts: SegQueue::new(),
             refusals: Mutex::default(),
+            announced: Mutex::default(),
             wake: Box::new(wake),
             waking: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -111,6 +115,14 @@ impl Shared {
 
     pub(crate) fn refusals(&self) -> Refusals {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn announced(&self) -> Vec<SocketAddr> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_announced(&self, announced: Vec<SocketAddr>) {
+        *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = announced;
     }
 
     /// Ends the loop's wait, unless it has been told already.

@@ -413,11 +413,13 @@ fn a_taken_port_is_named_with_its_cause() {
 }
 
 #[test]
-fn the_public_address_is_announced() {
-    let config = Config { public_addr: Some("203.0.113.5".parse().unwrap()), ..Config::default() };
+fn public_addresses_are_announced_beside_the_bound_ones() {
+    let public_addrs = ["203.0.113.5", "[2001:db8::5]:4000"].map(|addr| addr.parse().unwrap());
+    let config = Config { public_addrs: public_addrs.to_vec(), ..Config::default() };
     let (server, _queue) = Server::bind("127.0.0.1:0", config).unwrap();
-    let expected = format!("203.0.113.5:{}", server.local_addr().port());
-    assert_eq!(server.announced_addrs(), [expected.parse().unwrap()]);
+    let public = format!("203.0.113.5:{}", server.local_addr().port()).parse().unwrap();
+    let expected = [public, "[2001:db8::5]:4000".parse().unwrap(), server.local_addr()];
+    assert_eq!(server.announced_addrs()[..3], expected, "and the bound ones beside them");
 }
 
 #[test]

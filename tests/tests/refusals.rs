@@ -65,13 +65,14 @@ fn checks_arrive_and_nothing_comes_back_after_our_answers() {
 
 #[test]
 fn only_loopback_is_announced() {
-    let config = Config { public_addr: "127.0.0.1".parse().ok(), ..Config::default() };
+    let public_addrs = vec!["127.0.0.1".parse().unwrap()];
+    let config = Config { public_addrs, ..Config::default() };
     let mut world = World::announcing(1, config, vec![([127, 0, 0, 1], 3000).into()]);
     world.join(Manners::Unreachable);
     world.run(20 * SECOND);
     let (refusal, _) = refused(&mut world, 0);
     let cause = "only 127.0.0.1 was announced and the client is not on this machine";
-    assert_says(&refusal, Stage::Ice, cause, "Config::public_addr");
+    assert_says(&refusal, Stage::Ice, cause, "Config::public_addrs");
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::time::Instant;
 use str0m::ice::StunMessage;
 
 use super::Endpoint;
+use crate::binding::is_bare_request;
 use crate::credentials::slot_of;
 use crate::crypto;
+use crate::event::{Output, Transmit};
 use crate::peer::Taken;
 use crate::record::is_protected;
 use crate::sources::Sign;
@@ -17,6 +19,9 @@ use crate::way::Way;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(super) fn handle_datagram(&mut self, now: Instant, way: Way, contents: &[u8]) {
+        if is_bare_request(contents) {
+            return self.answer_binding(now, way, contents);
+        }
         let routed = match self.route(now, way.remote, contents) {
             Some(slot) => {
                 let taken = self.deliver(now, slot, way, contents);
@@ -30,6 +35,17 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         };
         self.stats.routed += u64::from(routed);
         self.stats.unrouted += u64::from(!routed);
+    }
+
+    /// Tells a client that is connecting where its request came from.
+    fn answer_binding(&mut self, now: Instant, way: Way, request: &[u8]) {
+        let Some(contents) = self.binding.answer(now, way.remote, request) else {
+            self.stats.unrouted += 1;
+            return;
+        };
+        self.stats.binding_answers += 1;
+        let (source, destination) = (way.local, way.remote);
+        self.outputs.push_back(Output::Transmit(Transmit { source, destination, contents }));
     }
 
     /// Routes an address to a peer that has proved it. An address that belongs to another

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::IceCreds;
@@ -41,8 +43,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             return Err(OfferError::KeyInUse);
         }
         let credentials = self.draw_credentials();
-        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, options);
-        self.insert(now, key, peer);
+        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, &options);
+        let slot = self.insert(now, key, peer);
+        options.remote.into_iter().for_each(|ip| self.binding.begin(slot, ip));
         Ok(offer)
     }
 
@@ -137,6 +140,14 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         let slot = self.insert(now, key, peer);
         theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
         Ok(answer)
+    }
+
+    /// From now on datagrams arrive at `local`, as [`Config::local`](crate::Config::local), and
+    /// offers name `announce`, as [`Config::announce`](crate::Config::announce). Peers that have
+    /// their offer keep the addresses of its time: what arrives for them elsewhere is not taken.
+    pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announce: Vec<SocketAddr>) {
+        let config = Arc::make_mut(&mut self.config);
+        (config.local, config.announce) = (local, announce);
     }
 
     fn draw_credentials(&mut self) -> IceCreds {

@@ -33,7 +33,7 @@ impl Scene {
         let with = |local| Config { connecting, ..config(local) };
         let mut pair = Pair::with(with(SERVER), with(CLIENT));
         let remote = Some(address(CLIENT).ip());
-        let options = OfferOptions { remote, connecting: None };
+        let options = OfferOptions { remote, ..Default::default() };
         let offer = pair.server.endpoint.offer_with(pair.now, 1, options).unwrap().sdp;
         // Who may choose begins, as browsers do.
         let theirs = offer.replace("a=setup:actpass", "a=setup:passive");

@@ -58,6 +58,8 @@ impl Config {
             pause_after: self.pause_after,
             sources: self.sources,
             trials: self.trials,
+            max_binding_answers: self.max_stun_answers,
+            max_binding_answers_per_second: self.max_stun_answers_per_second,
             sdp_bytes: self.signal_bytes,
             ..net_rtc::Config::new(local)
         }

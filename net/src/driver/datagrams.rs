@@ -1,7 +1,8 @@
 //! The UDP sockets: reading them in turn, writing to the one that an answer leaves from.
 
+use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ready::Ready;
@@ -32,18 +33,22 @@ pub(super) struct Datagrams<S> {
     /// Whose turn it is.
     next: usize,
     buffer: Vec<u8>,
-    /// What was counted of the overflow.
-    overflowed: u64,
+    /// The addresses of this machine, for [`Admits::ThisMachine`].
+    own: HashSet<IpAddr>,
 }
 
 /// One socket and what is known of it.
 #[derive(Debug)]
 struct Port<S> {
+    /// What mio calls it.
+    number: usize,
     socket: S,
     local: SocketAddr,
     admits: Admits,
     ready: Ready,
     errors: u32,
+    /// What was counted of the overflow.
+    overflowed: u64,
 }
 
 /// A datagram that has come.
@@ -65,25 +70,40 @@ pub(super) enum Received<'a> {
 }
 
 impl<S: DatagramSocket> Datagrams<S> {
-    pub(super) fn new(sockets: impl IntoIterator<Item = Udp<S>>) -> Datagrams<S> {
-        let port = |Udp { socket, local, admits }| Port {
-            socket,
-            local,
-            admits,
-            ready: Ready::Yes,
-            errors: 0,
-        };
-        Datagrams {
-            sockets: sockets.into_iter().map(port).collect(),
-            next: 0,
-            buffer: vec![0; DATAGRAM],
-            overflowed: 0,
-        }
+    pub(super) fn new() -> Datagrams<S> {
+        Datagrams { sockets: Vec::new(), next: 0, buffer: vec![0; DATAGRAM], own: HashSet::new() }
+    }
+
+    /// The least number that no socket has.
+    pub(super) fn free_number(&self) -> usize {
+        let is_free = |number: &usize| self.sockets.iter().all(|port| port.number != *number);
+        (0..).find(is_free).expect("there are fewer sockets than numbers")
+    }
+
+    /// Takes one more socket, which mio calls by this number.
+    pub(super) fn insert(&mut self, number: usize, udp: Udp<S>) {
+        let Udp { socket, local, admits } = udp;
+        let (ready, errors, overflowed) = (Ready::Yes, 0, 0);
+        self.sockets.push(Port { number, socket, local, admits, ready, errors, overflowed });
+    }
+
+    /// Gives the socket at this address away.
+    pub(super) fn remove(&mut self, local: SocketAddr) -> Option<S> {
+        let index = self.sockets.iter().position(|port| port.local == local)?;
+        Some(self.sockets.remove(index).socket)
+    }
+
+    /// These are the addresses of this machine now.
+    pub(super) fn set_own(&mut self, own: impl Iterator<Item = IpAddr>) {
+        self.own = own.collect();
     }
 
     /// Notes that mio says something can be read.
-    pub(super) fn readable(&mut self, socket: usize) {
-        self.sockets[socket].ready = Ready::Yes;
+    pub(super) fn readable(&mut self, number: usize) {
+        let mut sockets = self.sockets.iter_mut();
+        if let Some(port) = sockets.find(|port| port.number == number) {
+            port.ready = Ready::Yes;
+        }
     }
 
     /// When there is something to read, as far as is known.
@@ -101,7 +121,11 @@ impl<S: DatagramSocket> Datagrams<S> {
                 add(&counters.datagrams_received, 1);
                 (port.ready, port.errors) = (Ready::Yes, 0);
                 let (destination, contents) = (port.local, &self.buffer[..length]);
-                match port.admits.admits(source) {
+                let is_admitted = match port.admits {
+                    Admits::Everyone => true,
+                    Admits::ThisMachine => self.own.contains(&source.ip().to_canonical()),
+                };
+                match is_admitted {
                     true => Received::Datagram(Datagram { source, destination, contents }),
                     false => Received::Nothing,
                 }
@@ -117,7 +141,11 @@ impl<S: DatagramSocket> Datagrams<S> {
     /// lost, as it may be on the way.
     pub(super) fn send(&self, transmit: &Transmit, counters: &Counters) {
         let port = self.sockets.iter().find(|port| port.local == transmit.source);
-        let Some(port) = port else { return };
+        let Some(port) = port else {
+            log::trace!("{} has no socket any more", transmit.source);
+            add(&counters.datagrams_unsent, 1);
+            return;
+        };
         match port.socket.send(&transmit.contents, transmit.destination) {
             Ok(_) => add(&counters.datagrams_sent, 1),
             Err(error) => {
@@ -129,9 +157,11 @@ impl<S: DatagramSocket> Datagrams<S> {
 
     /// Counts what the system has dropped since the last time.
     pub(super) fn count_overflow(&mut self, counters: &Counters) {
-        let overflowed = self.sockets.iter().map(|port| port.socket.overflowed()).sum();
-        add(&counters.datagrams_overflowed, overflowed - self.overflowed);
-        self.overflowed = overflowed;
+        for port in &mut self.sockets {
+            let overflowed = port.socket.overflowed();
+            add(&counters.datagrams_overflowed, overflowed - port.overflowed);
+            port.overflowed = overflowed;
+        }
     }
 
     /// The next socket in the round that may have something.
@@ -198,11 +228,13 @@ mod tests {
     }
 
     fn datagrams(scripts: Vec<Script>) -> Datagrams<Script> {
-        Datagrams::new(scripts.into_iter().enumerate().map(|(index, socket)| Udp {
-            socket,
-            local: address(index as u8),
-            admits: Admits::Everyone,
-        }))
+        let mut datagrams = Datagrams::new();
+        for socket in scripts {
+            let number = datagrams.free_number();
+            let local = address(number as u8);
+            datagrams.insert(number, Udp { socket, local, admits: Admits::Everyone });
+        }
+        datagrams
     }
 
     fn hears(contents: &[&'static str]) -> Script {
@@ -307,6 +339,38 @@ mod tests {
         datagrams.count_overflow(&counters);
         datagrams.count_overflow(&counters);
         assert_eq!(counted(), 7);
+    }
+
+    #[test]
+    fn a_socket_that_is_gone_leaves_its_number_and_the_others_go_on() {
+        let mut datagrams = datagrams(vec![hears(&["a"]), hears(&["b"]), hears(&["c"])]);
+        let counters = Counters::default();
+        datagrams.sockets[1].socket.overflowed = 5;
+        datagrams.count_overflow(&counters);
+        assert!(datagrams.remove(address(1)).is_some());
+        assert!(datagrams.remove(address(1)).is_none());
+        assert_eq!(datagrams.free_number(), 1);
+        datagrams.readable(1);
+        assert_eq!(all(&mut datagrams, Instant::now()), [(0, "a".into()), (2, "c".into())]);
+        datagrams.count_overflow(&counters);
+        let transmit =
+            Transmit { source: address(1), destination: address(9), contents: b"gone".to_vec() };
+        datagrams.send(&transmit, &counters);
+        let counts = [&counters.datagrams_overflowed, &counters.datagrams_unsent];
+        assert_eq!(counts.map(|count| count.load(Relaxed)), [5, 1]);
+    }
+
+    #[test]
+    fn beside_loopback_only_this_machine_is_heard_as_it_is_now() {
+        let mut datagrams = Datagrams::new();
+        let admits = Admits::ThisMachine;
+        datagrams.insert(0, Udp { socket: hears(&["a", "b", "c"]), local: address(0), admits });
+        let (now, counters) = (Instant::now(), Counters::default());
+        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
+        datagrams.set_own([address(9).ip()].into_iter());
+        assert!(matches!(datagrams.receive(now, &counters), Received::Datagram(_)));
+        datagrams.set_own([address(8).ip()].into_iter());
+        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
     }
 
     /// Linux's numbers; elsewhere they are other errors, which is as good.

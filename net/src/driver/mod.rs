@@ -4,6 +4,7 @@ mod addresses;
 mod budget;
 mod clerks;
 mod datagrams;
+mod interfaces;
 mod listening;
 mod patience;
 mod ready;
@@ -19,7 +20,9 @@ use std::thread;
 
 use mio::{Poll, Waker};
 
+use self::addresses::Scope;
 use self::clerks::Clerks;
+use self::interfaces::Watcher;
 use self::sockets::Sockets;
 use self::turn::Driver;
 use crate::shared::Shared;
@@ -29,26 +32,31 @@ use crate::{BindError, Config};
 pub(crate) struct Started {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local: SocketAddr,
-    pub(crate) announced: Vec<SocketAddr>,
 }
 
 /// Binds the first of these addresses that can be had, on this thread, and starts the loop on
 /// one of its own.
 pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Started, BindError> {
-    let sockets = Sockets::bind_first(candidates, &config)?;
+    let mut sockets = Sockets::bind_first(candidates, &config)?;
     let poll = Poll::new().map_err(BindError::Loop)?;
     let waker = Waker::new(poll.registry(), turn::WAKER).map_err(BindError::Loop)?;
     let shared = Arc::new(Shared::new(&config, move || wake(&waker)));
-    let (local, announced) = (sockets.local, sockets.announced.clone());
-    sockets.log();
+    let local = sockets.local;
+    let reachable = sockets.addresses.take_change().unwrap_or_default();
+    sockets.log(&reachable);
     let clerks = Clerks::start(&config, &shared).map_err(BindError::Loop)?;
-    let driver =
-        Driver::new(poll, sockets, config, shared.clone(), clerks).map_err(BindError::Loop)?;
+    let found = std::mem::take(&mut sockets.found);
+    let watcher = Scope::of(local.ip()).follows_interfaces();
+    let watcher = watcher.then(|| Watcher::start(found, &shared)).transpose();
+    let watcher = watcher.map_err(BindError::Loop)?;
+    let mut driver = Driver::new(poll, sockets, config, shared.clone(), clerks, watcher)
+        .map_err(BindError::Loop)?;
+    driver.announce(reachable);
     thread::Builder::new()
         .name(format!("net {local}"))
         .spawn(move || run(driver))
         .map_err(BindError::Loop)?;
-    Ok(Started { shared, local, announced })
+    Ok(Started { shared, local })
 }
 
 /// Runs the loop to its end. A panic in one connection ends that connection, see

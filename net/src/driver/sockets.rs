@@ -1,21 +1,23 @@
 //! The listening socket, and the UDP sockets that go with it.
 
-use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
 use socket2::{Domain, Protocol, Type};
 
-use super::addresses;
+use super::addresses::{AddressSet, Reachable, Scope, Step};
+use super::interfaces::{Found, scan};
 use super::udp::Socket;
 use crate::{BindError, Config};
 
 /// How often another number is tried when any port will do and the UDP side of it is taken.
 const TRIES: usize = 16;
+/// Most UDP sockets, whatever the settings say.
+pub(super) const MAX_UDP_SOCKETS: usize = 1_024;
 /// Connections that the system completes before they are accepted.
 const LISTEN_BACKLOG: i32 = 1_024;
 /// Room for bursts of datagrams, in bytes; the system may give less.
@@ -29,8 +31,12 @@ pub(crate) struct Sockets {
     pub(crate) udp: Vec<Udp>,
     /// The address that is listened on.
     pub(crate) local: SocketAddr,
-    /// What browsers are told.
-    pub(crate) announced: Vec<SocketAddr>,
+    /// Which addresses have a socket, and which are to have one.
+    pub(crate) addresses: AddressSet,
+    /// What was found for `addresses`.
+    pub(crate) found: Vec<Found>,
+    /// Which of them are left out for now, and why.
+    left_out: Vec<String>,
 }
 
 /// A UDP socket, and who may use it.
@@ -42,21 +48,12 @@ pub(crate) struct Udp<S = Socket> {
 }
 
 /// Whose datagrams are taken.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admits {
     Everyone,
-    /// Only these addresses, which are this machine's: the socket stands beside a loopback one
-    /// and must not let another machine in.
-    ThisMachine(HashSet<IpAddr>),
-}
-
-impl Admits {
-    pub(crate) fn admits(&self, source: SocketAddr) -> bool {
-        match self {
-            Admits::Everyone => true,
-            Admits::ThisMachine(own) => own.contains(&source.ip().to_canonical()),
-        }
-    }
+    /// Only those from this machine's own addresses: the socket stands beside a loopback one and
+    /// must not let another machine in.
+    ThisMachine,
 }
 
 impl Sockets {
@@ -78,12 +75,15 @@ impl Sockets {
         result
     }
 
+    /// Any port number will do if it is 0: then one of which all that is ready can be had.
     fn bind(address: SocketAddr, config: &Config) -> Result<Sockets, BindError> {
         let tries = if address.port() == 0 { TRIES } else { 1 };
         let mut result = Sockets::bind_once(address, config);
         for _ in 1..tries {
-            if !matches!(result, Err(BindError::Udp { .. })) {
-                break;
+            match &result {
+                Ok(sockets) if !sockets.addresses.lacks_port() => break,
+                Ok(_) | Err(BindError::Udp { .. }) => {}
+                Err(_) => break,
             }
             result = Sockets::bind_once(address, config);
         }
@@ -93,50 +93,68 @@ impl Sockets {
     fn bind_once(address: SocketAddr, config: &Config) -> Result<Sockets, BindError> {
         let (listener, local) =
             listen(address).map_err(|cause| BindError::Tcp { address, cause })?;
-        let mut udp = Vec::new();
-        for ip in ips(address)? {
-            let address = SocketAddr::new(ip, local.port());
-            let socket = Udp::bind(address, Admits::Everyone);
-            udp.push(socket.map_err(|cause| BindError::Udp { address, cause })?);
-        }
-        if address.ip().is_loopback() && config.public_addr.is_none() {
-            udp.extend(beside_loopback(local.port()));
-        }
-        let announced = match config.public_addr {
-            Some(public) => vec![public.with_port(local.port())],
-            None => udp.iter().map(|udp| udp.local).collect(),
-        };
-        Ok(Sockets { listener, udp, local, announced })
+        let scope = Scope::of(address.ip());
+        let found = if scope.follows_interfaces() { scan() } else { Vec::new() };
+        let public = config.public_addrs.iter().map(|addr| addr.with_port(local.port()));
+        let max = config.max_udp_sockets.min(MAX_UDP_SOCKETS);
+        let mut addresses = AddressSet::new(scope, local.port(), max, public.collect());
+        addresses.set_found(found.clone());
+        let left_out = Vec::new();
+        let mut sockets = Sockets { listener, udp: Vec::new(), local, addresses, found, left_out };
+        sockets.bind_udp(Instant::now())?;
+        Ok(sockets)
     }
 
-    /// The bound UDP addresses.
-    pub(crate) fn udp_addresses(&self) -> Vec<SocketAddr> {
-        self.udp.iter().map(|udp| udp.local).collect()
+    /// Binds what can be bound now; the error is that of the first address that cannot, if
+    /// nothing is left that is of use.
+    fn bind_udp(&mut self, now: Instant) -> Result<(), BindError> {
+        let mut first = None;
+        while let Some(Step::Bind(address)) = self.addresses.next_step(now) {
+            match Udp::beside(self.local, address) {
+                Ok(udp) => {
+                    self.addresses.bound(address.ip(), udp.local);
+                    self.udp.push(udp);
+                }
+                Err(cause) => {
+                    self.left_out.extend(self.addresses.failed(now, address.ip(), &cause));
+                    first = first.or(Some((address, cause)));
+                }
+            }
+        }
+        match first {
+            Some((address, cause)) if self.addresses.is_hopeless() => {
+                Err(BindError::Udp { address, cause })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Says what a person who sets up a firewall wants to know.
-    pub(crate) fn log(&self) {
-        let list = |addresses: &[SocketAddr]| {
-            addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
-        };
-        log::info!(
-            "websockets on TCP {}, WebRTC on UDP {}",
-            self.local,
-            list(&self.udp_addresses())
-        );
+    pub(crate) fn log(&self, reachable: &Reachable) {
+        let Reachable { local, announced } = reachable;
+        log::info!("websockets on TCP {}, WebRTC on UDP {}", self.local, list(local));
+        self.left_out.iter().for_each(|words| log::warn!("{words}"));
         if self.local.ip().is_loopback() {
             log::info!(
                 "only browsers on this machine can connect: {} is loopback",
                 self.local.ip()
             );
+            if local.len() < 2 {
+                log::warn!(
+                    "browsers will hardly connect: they avoid loopback, and this machine has no \
+                     other address: join a network"
+                );
+            }
         } else {
             let port = self.local.port();
-            log::info!(
-                "browsers are told {}; open TCP {port} and UDP {port}",
-                list(&self.announced)
-            );
+            log::info!("browsers are told {}; open TCP {port} and UDP {port}", list(announced));
         }
     }
+}
+
+/// Addresses as a person reads them.
+pub(super) fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -172,35 +190,17 @@ pub(super) fn prepare(tcp: &TcpStream, dead_after: Duration) -> io::Result<()> {
     tcp.set_nodelay(true)
 }
 
-/// The addresses that one address to listen on stands for.
-fn ips(address: SocketAddr) -> Result<Vec<IpAddr>, BindError> {
-    if !address.ip().is_unspecified() {
-        return Ok(vec![address.ip()]);
-    }
-    match addresses::of_all_interfaces(address.is_ipv6()) {
-        none if none.is_empty() => Err(BindError::NoAddress { address }),
-        ips => Ok(ips),
-    }
-}
-
-/// The socket by which Firefox on this machine reaches a loopback server, on the same port
-/// number if that is free.
-fn beside_loopback(port: u16) -> Option<Udp> {
-    let Some(ip) = addresses::beside_loopback() else {
-        log::warn!(
-            "browsers will hardly connect: they avoid loopback, and this machine has no other address: join a network"
-        );
-        return None;
-    };
-    let admits = || Admits::ThisMachine(addresses::of_this_machine().into_iter().collect());
-    let bind = |port| Udp::bind(SocketAddr::new(ip, port), admits());
-    bind(port)
-        .or_else(|_| bind(0))
-        .inspect_err(|error| log::warn!("Firefox will not connect: UDP on {ip}: {error}"))
-        .ok()
-}
-
 impl Udp {
+    /// A socket at this address, of a server that listens at `listens`. Beside loopback any port
+    /// number will do.
+    pub(super) fn beside(listens: SocketAddr, address: SocketAddr) -> io::Result<Udp> {
+        if !listens.ip().is_loopback() || address.ip().is_loopback() {
+            return Udp::bind(address, Admits::Everyone);
+        }
+        Udp::bind(address, Admits::ThisMachine)
+            .or_else(|_| Udp::bind((address.ip(), 0).into(), Admits::ThisMachine))
+    }
+
     fn bind(address: SocketAddr, admits: Admits) -> io::Result<Udp> {
         let socket =
             socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;

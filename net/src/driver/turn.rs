@@ -1,7 +1,7 @@
 //! The loop: wait, take what came, do what is to be done.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,12 +11,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use net_rtc::Dropped;
 
+use super::addresses::{AddressSet, Reachable, Step};
 use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
 use super::datagrams::{Datagram, Datagrams, Received};
+use super::interfaces::Watcher;
 use super::listening::{Accepted, Listening};
 use super::patience::Patience;
-use super::sockets::{Sockets, prepare};
+use super::sockets::{MAX_UDP_SOCKETS, Sockets, Udp, list, prepare};
 use super::streams::Streams;
 use super::udp::Socket;
 use crate::Config;
@@ -27,8 +29,8 @@ use crate::stats::add;
 pub(super) const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST_UDP: usize = 2;
-/// Tokens of UDP sockets lie below; there are at most a handful.
-const FIRST_STREAM: usize = 64;
+/// Tokens of UDP sockets lie below.
+const FIRST_STREAM: usize = FIRST_UDP + MAX_UDP_SOCKETS;
 
 /// Kinds of work in a turn: those of [`Driver::work`].
 const KINDS: u32 = 7;
@@ -47,7 +49,12 @@ pub(super) struct Driver {
     patience: Patience,
     /// Until the server stops.
     listening: Option<Listening>,
+    /// The address that is listened on.
+    local: SocketAddr,
     datagrams: Datagrams<Socket>,
+    addresses: AddressSet,
+    /// Where the addresses may change.
+    watcher: Option<Watcher>,
     streams: Streams<TcpStream>,
     hub: Hub,
     /// When the hub wants to be woken.
@@ -84,19 +91,18 @@ impl Driver {
         config: Config,
         shared: Arc<Shared>,
         clerks: Option<Clerks>,
+        watcher: Option<Watcher>,
     ) -> io::Result<Driver> {
-        let local = sockets.udp_addresses();
-        let Sockets { mut listener, mut udp, announced, .. } = sockets;
+        let Sockets { mut listener, udp, local, addresses, .. } = sockets;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        for (index, udp) in udp.iter_mut().enumerate() {
-            let token = Token(FIRST_UDP + index);
-            registry.register(udp.socket.source(), token, Interest::READABLE)?;
-        }
-        Ok(Driver {
-            hub: Hub::new(config.clone(), local, announced, None),
+        let mut driver = Driver {
+            hub: Hub::new(config.clone(), Vec::new(), Vec::new(), None),
+            local,
+            addresses,
+            watcher,
             listening: Some(Listening::new(listener)),
-            datagrams: Datagrams::new(udp),
+            datagrams: Datagrams::new(),
             streams: Streams::new(config.turn_bytes),
             life: Life::Running,
             patience: Patience::default(),
@@ -106,7 +112,16 @@ impl Driver {
             shared,
             config,
             clerks,
-        })
+        };
+        udp.into_iter().try_for_each(|udp| driver.open_udp(udp))?;
+        driver.datagrams.set_own(driver.addresses.of_this_machine());
+        Ok(driver)
+    }
+
+    /// Where datagrams arrive, and what browsers are told, is this from now on.
+    pub(super) fn announce(&mut self, reachable: Reachable) {
+        self.shared.set_announced(reachable.announced.clone());
+        self.hub.set_addresses(reachable.local, reachable.announced);
     }
 
     /// What it has in common with the handles.
@@ -158,7 +173,8 @@ impl Driver {
         let work_left = self.streams.awaiting_reading() > 0 && !self.shared.events.is_full()
             || self.streams.awaits_writing()
             || self.shared.has_posts()
-            || self.clerks.as_ref().is_some_and(Clerks::has_verdicts);
+            || self.clerks.as_ref().is_some_and(Clerks::has_verdicts)
+            || self.watcher.as_ref().is_some_and(Watcher::has_change);
         let listener = self.listening.as_ref().and_then(|listening| listening.next_wake(now));
         let ending = match self.life {
             Life::Running => None,
@@ -166,12 +182,14 @@ impl Driver {
         };
         let work = work_left.then_some(now);
         let datagrams = self.datagrams.next_wake(now);
-        [work, listener, datagrams, self.wake, ending].into_iter().flatten().min()
+        let addresses = self.addresses.next_wake(now);
+        [work, listener, datagrams, addresses, self.wake, ending].into_iter().flatten().min()
     }
 
     fn turn(&mut self, events: &Events, now: Instant) {
         self.shared.awake();
         events.iter().for_each(|event| self.note(event));
+        self.follow_interfaces(now);
         self.work(now);
         self.stop(now);
         self.count();
@@ -229,11 +247,78 @@ impl Driver {
 
     fn admit(&mut self, now: Instant, tcp: TcpStream, remote: SocketAddr) {
         add(&self.shared.counters.accepted, 1);
-        if let Some(id) = self.hub.accept(now, remote)
+        let local = tcp.local_addr().ok().map(|local| local.ip().to_canonical());
+        self.arrived(now, local);
+        if let Some(id) = self.hub.accept_at(now, remote, local)
             && let Err(error) = self.register(id, tcp)
         {
             log::debug!("{remote} was gone before it was here: {error}");
             self.hub.handle_input(now, Input::End(id));
+        }
+    }
+
+    /// A connection came in on this address, which may be newer than the last look at the
+    /// interfaces.
+    fn arrived(&mut self, now: Instant, local: Option<IpAddr>) {
+        local.into_iter().for_each(|ip| self.addresses.note_arrival(now, ip));
+        self.follow_addresses(now);
+    }
+
+    /// Takes note of addresses of this machine that have come and gone.
+    fn follow_interfaces(&mut self, now: Instant) {
+        if let Some(found) = self.watcher.as_ref().and_then(Watcher::take) {
+            self.addresses.set_found(found);
+            self.datagrams.set_own(self.addresses.of_this_machine());
+        }
+        self.follow_addresses(now);
+    }
+
+    /// Opens and closes UDP sockets, so that each address that is wanted has one: some 30 us each.
+    fn follow_addresses(&mut self, now: Instant) {
+        while let Some(step) = self.addresses.next_step(now) {
+            match step {
+                Step::Close(local) => self.close_udp(local),
+                Step::Bind(address) => self.bind_udp(now, address),
+            }
+        }
+        if let Some(reachable) = self.addresses.take_change() {
+            log::info!("browsers are told {} now", list(&reachable.announced));
+            self.announce(reachable);
+        }
+    }
+
+    fn bind_udp(&mut self, now: Instant, address: SocketAddr) {
+        let bound = Udp::beside(self.local, address).and_then(|udp| {
+            let local = udp.local;
+            self.open_udp(udp).map(|()| local)
+        });
+        match bound {
+            Ok(local) => {
+                if let Some(words) = self.addresses.bound(address.ip(), local) {
+                    log::info!("{words}");
+                }
+            }
+            Err(error) => {
+                if let Some(words) = self.addresses.failed(now, address.ip(), &error) {
+                    log::warn!("{words}");
+                }
+            }
+        }
+    }
+
+    fn open_udp(&mut self, mut udp: Udp) -> io::Result<()> {
+        let number = self.datagrams.free_number();
+        let token = Token(FIRST_UDP + number);
+        self.poll.registry().register(udp.socket.source(), token, Interest::READABLE)?;
+        self.datagrams.insert(number, udp);
+        Ok(())
+    }
+
+    fn close_udp(&mut self, local: SocketAddr) {
+        if let Some(mut socket) = self.datagrams.remove(local) {
+            log::info!("UDP {local} is closed: this machine has not got that address any more");
+            // It fails only where mio knows nothing of it, which is what is wanted.
+            _ = self.poll.registry().deregister(socket.source());
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::ConnectionId;
 use super::ending::{Full, Scope};
 use super::forwarded::Client;
-use super::reach::is_private;
 use crate::Config;
+use crate::addresses::is_private;
 
 /// How long a client may take for one step, before it gives way to others of its own address:
 /// some round trips of most paths, and the time of a browser that is busy.

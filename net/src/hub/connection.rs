@@ -3,7 +3,7 @@
 mod admission;
 
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +25,10 @@ pub(super) struct Connection {
     id: ConnectionId,
     /// The client's address; that of a proxy until the request says more.
     remote: SocketAddr,
+    /// The address that it came in on; `None` if it is not known, or a proxy did.
+    arrived: Option<IpAddr>,
+    /// What its offer named.
+    offered: Vec<SocketAddr>,
     /// Where it counts.
     place: Place,
     began: Instant,
@@ -69,7 +73,14 @@ impl Connection {
         core.census.arrive(now, id, place);
         let websocket = Socket::accept(now, core.config.websocket());
         let phase = Phase::Upgrading;
-        Connection { id, remote, place, began: now, websocket, phase, wake: None, over: false }
+        let (arrived, offered, wake) = (None, Vec::new(), None);
+        let (began, over) = (now, false);
+        Connection { id, remote, arrived, offered, place, began, websocket, phase, wake, over }
+    }
+
+    /// It came in on this address.
+    pub(super) fn at(self, arrived: Option<IpAddr>) -> Connection {
+        Connection { arrived, ..self }
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
@@ -145,7 +156,7 @@ impl Connection {
             }
             Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
                 let (age, came) = (now.saturating_duration_since(self.began), self.came(core));
-                let refusal = core.diagnose(now, self.remote, age, came, ending);
+                let refusal = core.diagnose(now, self.remote, &self.offered, age, came, ending);
                 let words = format!("{}: {}", refusal.stage, refusal.cause);
                 self.end_refused(refusal, core);
                 Some(words)
@@ -344,6 +355,7 @@ impl Connection {
         let Phase::Setup(setup) = std::mem::replace(&mut self.phase, Phase::Ending) else { return };
         let Setup { info, negotiation, early, .. } = *setup;
         self.phase = Phase::Open(id, Box::new(negotiation));
+        self.offered = Vec::new();
         core.outputs.push_back(Output::Open { connection: self.id, id, info });
         debug!("connection {:?} is open as peer {id}", self.id);
         for message in early {

@@ -1,7 +1,7 @@
 //! What all connections of a hub share.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use net_rtc::{Endpoint, Evidence};
@@ -63,6 +63,17 @@ impl Core {
             next_peer: 0,
             reach,
         }
+    }
+
+    /// Where datagrams arrive, and what browsers are told, has changed.
+    pub(super) fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
+        self.reach = Reach::new(local.clone(), announced.clone());
+        self.endpoint.set_addresses(local, announced);
+    }
+
+    /// The addresses to offer a client there, whose websocket came in on `arrived`.
+    pub(super) fn candidates(&self, client: IpAddr, arrived: Option<IpAddr>) -> Vec<SocketAddr> {
+        self.reach.candidates(client, arrived, self.config.max_candidates)
     }
 
     /// Gives a connection from there the next id, unless there are too many peers.
@@ -129,22 +140,24 @@ impl Core {
         came: Came,
         ending: &Ending,
     ) {
-        let refusal = self.diagnose(now, remote, age, came, ending);
+        let refusal = self.diagnose(now, remote, &[], age, came, ending);
         self.outputs.push_back(Output::Refused(refusal));
     }
 
-    /// Why a connection will not become a peer. `age` is the time since it connected, `came` how
-    /// far it has come since. Goes to the log, too.
+    /// Why a connection will not become a peer. `offered` is what it was told of addresses, `age`
+    /// the time since it connected, `came` how far it has come since. Goes to the log, too.
     pub(super) fn diagnose(
         &mut self,
         now: Instant,
         remote: SocketAddr,
+        offered: &[SocketAddr],
         age: Duration,
         came: Came,
         ending: &Ending,
     ) -> Refusal {
         let ip = remote.ip();
-        let case = Case { config: &self.config, reach: &self.reach, remote: ip, age, came };
+        let (config, reach) = (&self.config, &self.reach);
+        let case = Case { config, reach, remote: ip, offered, age, came };
         let (stage, words) = (case.stage(ending), case.words(ending));
         let (cause, setting) = (words.cause, words.setting);
         let refusal = Refusal { remote, stage, reason: ending.reason(), cause, setting };

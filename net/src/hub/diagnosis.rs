@@ -2,7 +2,7 @@
 
 mod door;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use net_rtc::Evidence;
@@ -26,6 +26,8 @@ pub(super) struct Case<'a> {
     pub(super) reach: &'a Reach,
     /// Where the websocket comes from.
     pub(super) remote: IpAddr,
+    /// The addresses that its offer named.
+    pub(super) offered: &'a [SocketAddr],
     /// Since it connected.
     pub(super) age: Duration,
     /// How far it came.
@@ -160,7 +162,7 @@ impl Case<'_> {
                 Words::new(format!("checks reached UDP {port}, with a wrong password only"))
                     .set("the answer must be to this very offer")
             }
-            (None, _) => self.reach.unreached(self.remote, self.config),
+            (None, _) => self.reach.unreached(self.remote, self.offered, self.config),
             (Some(from), Evidence { records: 0, .. }) => Words::new(format!(
                 "checks from {} reached UDP {port}, nothing came back after our answers",
                 from.ip()
@@ -214,7 +216,8 @@ mod tests {
         let config = Config::default();
         let reach = Reach::new(vec!["203.0.113.5:3000".parse().unwrap()], vec![]);
         let remote = "198.51.100.7".parse().unwrap();
-        let case = Case { config: &config, reach: &reach, remote, age, came };
+        let offered = reach.candidates(remote, None, config.max_candidates);
+        let case = Case { config: &config, reach: &reach, remote, offered: &offered, age, came };
         let ending = ending.into();
         let (stage, Words { cause, setting }) = (case.stage(&ending), case.words(&ending));
         let told = format!("{stage}: {cause}");

@@ -7,6 +7,7 @@
 
 mod absence;
 mod asked;
+mod candidates;
 mod census;
 mod connection;
 mod core;
@@ -25,7 +26,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -139,7 +140,7 @@ pub struct Hub {
 
 impl Hub {
     /// A server that receives datagrams at `local`, and tells browsers to send them to
-    /// `announced`. `seed` makes it repeat itself, for tests only.
+    /// `announced`, most wanted first, as far as each can use these; empty, that is `local`. `seed` makes it repeat itself, for tests only.
     pub fn new(
         config: Config,
         local: Vec<SocketAddr>,
@@ -162,6 +163,18 @@ impl Hub {
     /// one is refused, and told so once it has asked; `None` if even for that there are too many.
     #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
+        self.accept_at(now, remote, None)
+    }
+
+    /// [`accept`](Hub::accept), with the address of this machine that the connection came in on:
+    /// if datagrams are received there, too, the client is told so first.
+    #[must_use = "it names the connection from now on"]
+    pub fn accept_at(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+    ) -> Option<ConnectionId> {
         self.arrive(now);
         if self.is_crowded() && !self.drop_lingering() {
             let full = Full::HalfOpen(Scope::All).into();
@@ -175,7 +188,7 @@ impl Hub {
         let room = self.core.make_room(now, place);
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let connection = Connection::new(now, id, remote, place, &mut self.core);
+        let connection = Connection::new(now, id, remote, place, &mut self.core).at(local);
         self.connections.insert(id, connection);
         self.with(id, |connection, core| match room {
             Ok(()) => connection.handle_timeout(now, core),
@@ -193,6 +206,13 @@ impl Hub {
             self.end_others();
         }
         self.drop_lingering()
+    }
+
+    /// From now on datagrams are received at `local`, and browsers are told of `announced`, as in
+    /// [`new`](Hub::new). Peers at an address that is gone end when they have been silent for long
+    /// enough.
+    pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
+        self.core.set_addresses(local, announced);
     }
 
     /// Feeds what happened.

@@ -130,7 +130,7 @@ impl Pair {
         self.cost = Cost::default();
         let (key, now) = (self.key, self.now);
         let remote = Some(self.addresses[1].ip());
-        let options = OfferOptions { remote, connecting: None };
+        let options = OfferOptions { remote, ..Default::default() };
         let offer = self.at_server(|server| server.offer_with(now, key, options))?;
         if self.connecting.negotiated {
             let answer = self.client.accept_offer_negotiated(now, key, &offer.sdp)?;

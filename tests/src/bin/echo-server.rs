@@ -1,6 +1,7 @@
 //! A server that sends back what it receives: `echo-server 0.0.0.0:0`.
 //!
 //! `--connecting all,-snap` says how peers connect, see `net_tests::real::parse_connecting`.
+//! `--public 203.0.113.5` is told to browsers beside what is bound.
 //! `--patience 6` is how many seconds a peer may be silent.
 //! Messages that begin with `unreliable` go back over the data channel, all others over the
 //! websocket. Prints `listening ADDRESS` and runs until it is ended; logs as `RUST_LOG` says.
@@ -21,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, value) in arguments(&words[1..])? {
         match name {
             "--connecting" => config.connecting = parse_connecting(value)?,
+            "--public" => config.public_addrs.push(value.parse()?),
             "--patience" => {
                 config.silent_timeout = Duration::from_secs(value.parse()?);
                 config.dead_after = config.silent_timeout;

@@ -26,6 +26,7 @@ impl Connection {
         }
         let client = Client::of(self.remote, &head, &core.config.trusted_proxies);
         self.remote = client.address();
+        self.arrived = self.arrived.filter(|_| matches!(client, Client::Direct(_)));
         let origin = core.origins.check(&head);
         let (form, query) = Form::asked(head.query());
         let request = Request::new(self.remote, query, head);
@@ -109,9 +110,15 @@ impl Connection {
     }
 
     /// The offer that it gets.
-    fn offer(&self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
+    fn offer(&mut self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
         let connecting = form.connecting(&core.config);
-        let options = OfferOptions { remote: Some(self.remote.ip()), connecting: Some(connecting) };
+        let remote = self.remote.ip();
+        self.offered = core.candidates(remote, self.arrived);
+        let options = OfferOptions {
+            remote: Some(remote),
+            candidates: self.offered.clone(),
+            connecting: Some(connecting),
+        };
         let offer = core.endpoint.offer_with(now, self.id, options);
         let offer = offer.expect("connection ids are never reused");
         let candidates = offer.candidates.iter().map(|candidate| Candidate {

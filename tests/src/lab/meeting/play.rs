@@ -67,7 +67,7 @@ impl Play {
     fn signal(&mut self, arrives: Instant) {
         let now = self.now;
         let remote = Some(SocketAddr::from(CLIENT).ip());
-        let options = OfferOptions { remote, connecting: None };
+        let options = OfferOptions { remote, ..Default::default() };
         let offer = self.ends[0].offer_with(now, (), options).expect("the first");
         // Who may choose begins, as browsers do; the library's own answer would wait.
         let offer = offer.sdp.replace("a=setup:actpass", "a=setup:passive");

@@ -1,0 +1,159 @@
+//! The addresses of this machine's interfaces, looked at again and again beside the loop.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::queue::ArrayQueue;
+use if_addrs::Interface;
+
+use crate::shared::Shared;
+
+/// How often they are looked at: some 50 us of processor time where there are few.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How interfaces of containers, virtual machines and clusters begin: hardly any browser is behind
+/// them.
+const BRIDGES: [&str; 28] = [
+    "docker",
+    "br-",
+    "veth",
+    "vethernet",
+    "virbr",
+    "vmnet",
+    "vboxnet",
+    "podman",
+    "cni",
+    "flannel",
+    "cali",
+    "lxc",
+    "lxd",
+    "incus",
+    "nerdctl",
+    "kube-",
+    "cilium",
+    "weave",
+    "nodelocaldns",
+    "antrea",
+    "ovn",
+    "vxlan",
+    "genev",
+    "tunl",
+    "dummy",
+    "ifb",
+    "bridge100",
+    "cbr",
+];
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) ip: IpAddr,
+    pub(crate) is_up: bool,
+    /// Whether its interface is one of a container, a virtual machine or a cluster.
+    pub(crate) is_bridge: bool,
+}
+
+impl Found {
+    fn of(interface: &Interface) -> Found {
+        Found {
+            ip: interface.ip(),
+            is_up: interface.is_oper_up(),
+            is_bridge: is_bridge(&interface.name),
+        }
+    }
+}
+
+fn is_bridge(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    BRIDGES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The addresses of this machine now; none if the system does not tell.
+pub(crate) fn scan() -> Vec<Found> {
+    list().unwrap_or_else(|error| {
+        log::warn!(
+            "the network interfaces cannot be listed: {error}; an address is told to browsers once \
+             a websocket has come in on it"
+        );
+        Vec::new()
+    })
+}
+
+fn list() -> io::Result<Vec<Found>> {
+    Ok(if_addrs::get_if_addrs()?.iter().map(Found::of).collect())
+}
+
+/// Looks at the interfaces on a thread of its own, because the system may take some milliseconds
+/// where there are thousands. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    /// The newest that was not taken.
+    changed: Arc<ArrayQueue<Vec<Found>>>,
+    _stop: Sender<()>,
+}
+
+impl Watcher {
+    /// Tells whatever is not as it was `before`, after a wake-up.
+    pub(super) fn start(before: Vec<Found>, shared: &Arc<Shared>) -> io::Result<Watcher> {
+        let (stop, stopped) = bounded(0);
+        let changed = Arc::new(ArrayQueue::new(1));
+        let (told, shared) = (changed.clone(), shared.clone());
+        thread::Builder::new()
+            .name("net interfaces".into())
+            .spawn(move || watch(before, &stopped, &told, &shared))?;
+        Ok(Watcher { changed, _stop: stop })
+    }
+
+    /// Whether something has changed.
+    pub(super) fn has_change(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The addresses, if they have changed.
+    pub(super) fn take(&self) -> Option<Vec<Found>> {
+        self.changed.pop()
+    }
+}
+
+fn watch(
+    mut before: Vec<Found>,
+    stopped: &Receiver<()>,
+    told: &ArrayQueue<Vec<Found>>,
+    shared: &Shared,
+) {
+    while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+        if let Ok(found) = list()
+            && found != before
+        {
+            before.clone_from(&found);
+            told.force_push(found);
+            shared.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_of_containers_and_clusters_are_known_by_their_names() {
+        for name in ["docker0", "br-1a2b", "kube-ipvs0", "cni0", "vEthernet (WSL)", "cilium_host"] {
+            assert!(is_bridge(name), "{name}");
+        }
+        for name in ["eth0", "enp3s0", "wlan0", "br0", "vmbr0", "tailscale0", "wg0", "bond0", "lo"]
+        {
+            assert!(!is_bridge(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_loopback_and_it_is_up() {
+        let loopback = list().unwrap().into_iter().find(|found| found.ip.is_loopback());
+        assert!(loopback.is_some_and(|found| found.is_up && !found.is_bridge));
+    }
+}
