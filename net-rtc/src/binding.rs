@@ -5,6 +5,10 @@
 //! that server: its answers go only to IP addresses with a peer on its way that is known, by
 //! [`OfferOptions::remote`](crate::OfferOptions::remote), to be there. The TCP connection of the
 //! offer has validated that address, so that no answer goes to a victim.
+//!
+//! Seen with Firefox ESR 153: told of this port as its STUN server it opens, if it is given our
+//! candidates once its own are gathered. Chromium 156 drops whatever else comes from the address of
+//! a STUN server, so it must not be told; it needs none, for it hides its addresses behind names.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

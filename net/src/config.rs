@@ -184,8 +184,9 @@ pub struct Config {
 
     /// STUN Binding requests without credentials (RFC 8489) that the UDP port answers for each
     /// connection between its offer and its `Open`; only to the IP address that its websocket
-    /// comes from. A browser that hides its own addresses connects only if it finds a STUN server.
-    /// Default 32; 0 answers none. An answer has 32 bytes, over IPv6 44, a request at least 20.
+    /// comes from. A Firefox that hides its own addresses connects only if it finds a STUN server, and
+    /// this can be one. Chromium needs none, and must not be told of it: it takes nothing else from
+    /// the address of a STUN server. Default 32; 0 answers none. An answer has 32 bytes, over IPv6 44, a request at least 20.
     pub max_stun_answers: u32,
 
     /// The same for all connections together, a second. Default 1,000.

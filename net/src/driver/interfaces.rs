@@ -12,7 +12,8 @@ use if_addrs::Interface;
 
 use crate::shared::Shared;
 
-/// How often they are looked at: some 50 us of processor time where there are few.
+/// How often they are looked at. That takes some 0.3 ms where there are few, 9 ms where there are
+/// 1,000 (measured on a busy machine).
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// How interfaces of containers, virtual machines and clusters begin: hardly any browser is behind

@@ -1,7 +1,9 @@
 //! The loop: wait, take what came, do what is to be done.
 
+mod addresses;
+
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,14 +13,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use net_rtc::Dropped;
 
-use super::addresses::{AddressSet, Reachable, Step};
+use super::addresses::AddressSet;
 use super::budget::{Budget, Turn};
 use super::clerks::Clerks;
 use super::datagrams::{Datagram, Datagrams, Received};
 use super::interfaces::Watcher;
 use super::listening::{Accepted, Listening};
 use super::patience::Patience;
-use super::sockets::{MAX_UDP_SOCKETS, Sockets, Udp, list, prepare};
+use super::sockets::{MAX_UDP_SOCKETS, Sockets, prepare};
 use super::streams::Streams;
 use super::udp::Socket;
 use crate::Config;
@@ -116,12 +118,6 @@ impl Driver {
         udp.into_iter().try_for_each(|udp| driver.open_udp(udp))?;
         driver.datagrams.set_own(driver.addresses.of_this_machine());
         Ok(driver)
-    }
-
-    /// Where datagrams arrive, and what browsers are told, is this from now on.
-    pub(super) fn announce(&mut self, reachable: Reachable) {
-        self.shared.set_announced(reachable.announced.clone());
-        self.hub.set_addresses(reachable.local, reachable.announced);
     }
 
     /// What it has in common with the handles.
@@ -254,71 +250,6 @@ impl Driver {
         {
             log::debug!("{remote} was gone before it was here: {error}");
             self.hub.handle_input(now, Input::End(id));
-        }
-    }
-
-    /// A connection came in on this address, which may be newer than the last look at the
-    /// interfaces.
-    fn arrived(&mut self, now: Instant, local: Option<IpAddr>) {
-        local.into_iter().for_each(|ip| self.addresses.note_arrival(now, ip));
-        self.follow_addresses(now);
-    }
-
-    /// Takes note of addresses of this machine that have come and gone.
-    fn follow_interfaces(&mut self, now: Instant) {
-        if let Some(found) = self.watcher.as_ref().and_then(Watcher::take) {
-            self.addresses.set_found(found);
-            self.datagrams.set_own(self.addresses.of_this_machine());
-        }
-        self.follow_addresses(now);
-    }
-
-    /// Opens and closes UDP sockets, so that each address that is wanted has one: some 30 us each.
-    fn follow_addresses(&mut self, now: Instant) {
-        while let Some(step) = self.addresses.next_step(now) {
-            match step {
-                Step::Close(local) => self.close_udp(local),
-                Step::Bind(address) => self.bind_udp(now, address),
-            }
-        }
-        if let Some(reachable) = self.addresses.take_change() {
-            log::info!("browsers are told {} now", list(&reachable.announced));
-            self.announce(reachable);
-        }
-    }
-
-    fn bind_udp(&mut self, now: Instant, address: SocketAddr) {
-        let bound = Udp::beside(self.local, address).and_then(|udp| {
-            let local = udp.local;
-            self.open_udp(udp).map(|()| local)
-        });
-        match bound {
-            Ok(local) => {
-                if let Some(words) = self.addresses.bound(address.ip(), local) {
-                    log::info!("{words}");
-                }
-            }
-            Err(error) => {
-                if let Some(words) = self.addresses.failed(now, address.ip(), &error) {
-                    log::warn!("{words}");
-                }
-            }
-        }
-    }
-
-    fn open_udp(&mut self, mut udp: Udp) -> io::Result<()> {
-        let number = self.datagrams.free_number();
-        let token = Token(FIRST_UDP + number);
-        self.poll.registry().register(udp.socket.source(), token, Interest::READABLE)?;
-        self.datagrams.insert(number, udp);
-        Ok(())
-    }
-
-    fn close_udp(&mut self, local: SocketAddr) {
-        if let Some(mut socket) = self.datagrams.remove(local) {
-            log::info!("UDP {local} is closed: this machine has not got that address any more");
-            // It fails only where mio knows nothing of it, which is what is wanted.
-            _ = self.poll.registry().deregister(socket.source());
         }
     }
 
