@@ -64,7 +64,7 @@ pub enum Verdict {
 pub struct Admission {
     /// What the application wants to know of the peer while it lives:
     /// [`PeerInfo::value`](crate::PeerInfo::value). It may be dropped on the server's own thread,
-    /// so its `Drop` must neither wait nor panic.
+    /// or by a call that takes events, so its `Drop` must neither wait nor panic.
     pub value: Arc<dyn Any + Send + Sync>,
     /// The subprotocol, one of [`Request::protocols`]; another is left out. A browser that
     /// offers some hangs up if none of them is chosen.

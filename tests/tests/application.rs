@@ -41,7 +41,7 @@ fn numbered(number: u32, size: usize) -> Bytes {
     [&number.to_be_bytes()[..], &vec![7; size - 4]].concat().into()
 }
 
-fn number(message: &Bytes) -> u32 {
+fn number(message: &[u8]) -> u32 {
     u32::from_be_bytes(message[..4].try_into().unwrap())
 }
 
@@ -215,10 +215,11 @@ fn t66_sixteen_threads_may_send_anything_to_anyone() {
     let (server, queue, mut clients) = open(Config::default(), 2);
     let (unknown, closed) = (id(1_000_000), id(0));
     server.close(closed);
-    while server.peer(closed).is_some() {
+    while server.close_reason(closed).is_none() {
         clients[0].next(MOMENT);
     }
     assert_eq!(queue.wait(SOON), [Event::Closed(closed)]);
+    assert_eq!(queue.pop(), None);
     let before = server.stats();
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {

@@ -423,7 +423,7 @@ fn public_addresses_are_announced_beside_the_bound_ones() {
 }
 
 #[test]
-fn look_ups_know_a_peer_while_it_lives() {
+fn look_ups_know_a_peer_while_it_lives_and_while_its_end_is_handled() {
     let mut served = served();
     let client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
@@ -431,6 +431,14 @@ fn look_ups_know_a_peer_while_it_lives() {
     assert_eq!((info.path.as_str(), info.query), ("/", None));
     drop(client);
     assert_eq!(served.next(), Event::Closed(id(0)));
+    assert_eq!(served.server.peer(0).unwrap().remote, info.remote);
+    let other = served.queue.clone();
+    assert_eq!(other.pop(), None);
+    assert!(served.server.peer(0).is_some(), "another handle's events are another's business");
+    served.server.send_reliable(0, "nobody reads it");
+    let sent = served.server.try_send(Delivery::Reliable, 0, "nobody");
+    assert_eq!(sent, Err(SendError::NoSuchPeer("nobody".into())), "it is closed all the same");
+    assert_eq!(served.queue.pop(), None);
     assert_eq!(served.server.peer(0), None);
 }
 
