@@ -21,6 +21,7 @@ mod opening;
 mod pace;
 pub(crate) mod packet;
 mod passage;
+mod path_mtu;
 mod probe;
 mod receiver;
 mod reminder;
@@ -144,6 +145,13 @@ impl Plane {
     pub(crate) fn reached(&mut self) {
         if let Some(engaged) = self.engaged() {
             engaged.reached();
+        }
+    }
+
+    /// The peer is reached by another path from now on.
+    pub(crate) fn moved(&mut self) {
+        if let Some(engaged) = self.engaged() {
+            engaged.moved();
         }
     }
 
