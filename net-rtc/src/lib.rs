@@ -58,6 +58,7 @@
 
 mod allowance;
 mod answer;
+mod client_hello;
 mod config;
 mod connecting;
 #[cfg(test)]

@@ -119,6 +119,11 @@ impl Plane {
         self.gauge = gauge;
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// DTLS has no clock of its own that we could ask.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
@@ -346,9 +351,9 @@ impl Plane {
         }
     }
 
-    /// DTLS did not take a packet.
-    pub(crate) fn failed(&mut self, error: String) {
-        self.fault.get_or_insert(Fault::Dtls(error));
+    /// DTLS did not take a packet, or has ended.
+    pub(crate) fn failed(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
     }
 
     fn engaged(&mut self) -> Option<&mut Engaged> {
