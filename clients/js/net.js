@@ -87,10 +87,11 @@ export async function connect(url, options = {}) {
   let tried = 0;
   let compatible = false;
   for (;;) {
+    const handshake = new Handshake(url, { ...options, timeout, deadline, compatible });
     try {
-      return await new Handshake(url, { ...options, timeout, deadline, compatible }).done;
+      return await handshake.done;
     } catch (error) {
-      const stuck = RETRIED.includes(error?.stage);
+      const stuck = RETRIED.includes(error?.stage) || handshake.unanswerable;
       const pause = RETRY_PAUSE * 2 ** tried * (1 + Math.random());
       const time = deadline - performance.now();
       if (stuck && !compatible && time > 0) {
@@ -333,6 +334,8 @@ class Handshake {
   #channel = null;
   #stuck;
   #settle;
+  // Whether there is an offer and the browser has no answer to it: Chromium 87 to 94 refuse their own to `a=setup:active`.
+  unanswerable = false;
 
   constructor(url, options) {
     this.#options = options;
@@ -429,10 +432,12 @@ class Handshake {
 
   async #answer(offer) {
     this.#offer = offer;
+    this.unanswerable = true;
     const negotiated = offer.negotiated === true && !this.#options.compatible;
     await this.#connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     if (negotiated) this.#follow(this.#connection.createDataChannel('unreliable', CHANNEL));
     await this.#connection.setLocalDescription();
+    this.unanswerable = false;
     const { type, sdp } = this.#connection.localDescription;
     this.#tell(negotiated ? { type, sdp, negotiated } : { type, sdp });
     this.#reach('ice');

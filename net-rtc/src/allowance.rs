@@ -7,7 +7,7 @@ use crate::crypto::FLIGHT;
 use crate::event::Transmit;
 
 /// Datagrams that go to an address because one authenticated check came from there, and their
-/// bytes: a ClientHello of ours, three times.
+/// bytes: a ClientHello of ours, three times, and something to spare.
 const DATAGRAMS: u32 = 3;
 const BYTES: usize = 3 * 1024;
 /// Datagrams that wait until they are paid for.
@@ -173,7 +173,7 @@ mod tests {
     fn three_datagrams_go_out_for_one_check_and_one_for_each_further() {
         let mut allowance = Allowance::new(16);
         let allowed = |allowance: &mut Allowance| {
-            (0..10).filter(|_| allowance.spend(flight(1, 1_000)).is_some()).count()
+            (0..10).filter(|_| allowance.spend(flight(1, FLIGHT)).is_some()).count()
         };
         allowance.earn(address(1), 120);
         assert_eq!(allowed(&mut allowance), 3);

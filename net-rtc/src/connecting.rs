@@ -12,7 +12,8 @@ pub struct Connecting {
     /// [`OfferOptions::remote`], because we send there. Default true.
     pub self_nomination: bool,
 
-    /// Which versions of DTLS are spoken. Default: 1.3 with all that know it.
+    /// Which versions of DTLS are spoken. Default: 1.3 with all that know it. In both, both sides'
+    /// certificates are ECDSA, as those of browsers are; a peer whose own is RSA is refused.
     pub dtls: DtlsVersions,
 
     /// Who begins DTLS. Default: we do, which saves waiting for the other side to.

@@ -18,6 +18,11 @@ pub struct Evidence {
     pub forged: u32,
     /// Datagrams with DTLS records (RFC 9147), from an address that a check has proved.
     pub records: u32,
+    /// Whether the last check said that its sender is in the controlled role (RFC 8445 §7.1.1).
+    /// So is an ICE-lite offerer, and then no side nominates a path.
+    pub controlled: bool,
+    /// Whether DTLS ended over the peer's certificate: both sides' must be ECDSA.
+    pub unfit_certificate: bool,
     /// Whether DTLS has decrypted an SCTP packet (RFC 8261).
     pub sctp: bool,
 }
@@ -25,7 +30,16 @@ pub struct Evidence {
 impl Evidence {
     /// At a stage, with nothing heard.
     pub fn at(stage: Stage) -> Evidence {
-        Evidence { stage, checks: 0, checked_from: None, forged: 0, records: 0, sctp: false }
+        Evidence {
+            stage,
+            checks: 0,
+            checked_from: None,
+            forged: 0,
+            records: 0,
+            controlled: false,
+            unfit_certificate: false,
+            sctp: false,
+        }
     }
 
     /// Counts a datagram that reached the peer. The first byte tells which kind it is
@@ -35,6 +49,7 @@ impl Evidence {
             Some(0) => {
                 self.checks = self.checks.saturating_add(1);
                 self.checked_from = Some(source);
+                self.controlled = is_controlled(datagram);
             }
             Some(20..=63) => self.records = self.records.saturating_add(1),
             _ => {}
@@ -45,6 +60,23 @@ impl Evidence {
     pub(crate) fn note_forged(&mut self) {
         self.forged = self.forged.saturating_add(1);
     }
+}
+
+/// Whether a check has the attribute ICE-CONTROLLED (RFC 8445 §16.1).
+fn is_controlled(check: &[u8]) -> bool {
+    const HEADER: usize = 20;
+    const ICE_CONTROLLED: [u8; 2] = [0x80, 0x29];
+    let mut rest = check.get(HEADER..).unwrap_or_default();
+    while let [high, low, length @ ..] = rest
+        && let Some(length) = length.first_chunk().map(|length| u16::from_be_bytes(*length))
+    {
+        if [*high, *low] == ICE_CONTROLLED {
+            return true;
+        }
+        let size = 4 + usize::from(length).next_multiple_of(4);
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -78,6 +110,27 @@ mod tests {
         assert!(heard.checks > 3, "{heard:?}");
         assert_eq!(heard.checked_from.map(|from| from.to_string()).as_deref(), Some(CLIENT));
         assert_eq!((heard.records, heard.sctp), (0, false));
+    }
+
+    #[test]
+    fn the_role_is_what_the_last_check_says() {
+        let check = |controlling| {
+            let (id, mut bytes) = (str0m::ice::TransId::new(), vec![0; 500]);
+            let check =
+                str0m::ice::StunMessage::binding_request("a:b", id, controlling, 1, 2, false);
+            let password = Some(&b"password"[..]);
+            let length = check.to_bytes(password, &mut bytes, crate::crypto::sha1_hmac).unwrap();
+            bytes[..length].to_vec()
+        };
+        let source = SocketAddr::from(([192, 0, 2, 7], 1));
+        let mut evidence = Evidence::at(Stage::Ice);
+        for controlling in [false, true, false] {
+            evidence.note(source, &check(controlling));
+            assert_eq!(evidence.controlled, !controlling);
+            for length in 0..check(controlling).len() {
+                is_controlled(&check(controlling)[..length]);
+            }
+        }
     }
 
     #[test]

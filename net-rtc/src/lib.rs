@@ -60,6 +60,7 @@
 mod allowance;
 mod answer;
 mod binding;
+mod client_hello;
 mod config;
 mod connecting;
 #[cfg(test)]

@@ -330,6 +330,11 @@ impl Peer {
                 self.drain(out);
             }
             Some(Fault::Dtls(error)) => self.broken(error, out),
+            Some(Fault::Certificate(error)) => {
+                self.evidence.unfit_certificate = true;
+                self.reach(Stage::Dtls);
+                self.broken(error, out);
+            }
         }
     }
 

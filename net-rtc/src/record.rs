@@ -42,6 +42,16 @@ pub(crate) fn is_hello_of_server(datagram: &[u8]) -> bool {
     matches!(message(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
 }
 
+/// The description of a fatal alert in the clear (RFC 5246 §7.2), if a datagram is one.
+pub(crate) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
+    const FATAL: u8 = 2;
+    let is_clear = datagram.first() == Some(&ALERT) && datagram.get(3..5) == Some(&[0, 0]);
+    match datagram.get(CLEAR_HEADER..) {
+        Some([FATAL, description]) if is_clear => Some(*description),
+        _ => None,
+    }
+}
+
 /// The kind of the handshake message in the clear with which a datagram begins.
 fn message(datagram: &[u8]) -> Option<u8> {
     let is_clear = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersion};
 
-use crate::plane::{Passage, Plane};
-use crate::record::{is_hello_of_client, is_hello_of_server};
+use crate::client_hello::{ClientHello, Taken};
+use crate::plane::{Fault, Passage, Plane};
+use crate::record::{fatal_alert, is_hello_of_client, is_hello_of_server};
 
 /// No DTLS record that str0m takes is longer.
 const RECORD: usize = 2_000;
@@ -18,6 +19,13 @@ const RECORD: usize = 2_000;
 const LOOKS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long after an alert the answer to our ClientHello may still come. An alert in the clear can
+/// be anyone's who spoofs the other side's address; a side that has refused sends nothing else.
+const GRACE: Duration = Duration::from_millis(500);
+/// Descriptions of alerts (RFC 5246 §7.2) by a side that has no certificate for what we offer.
+const HANDSHAKE_FAILURE: u8 = 40;
+const UNSUPPORTED_CERTIFICATE: u8 = 43;
+
 /// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
 #[derive(Debug)]
 pub(crate) struct Tap {
@@ -27,6 +35,10 @@ pub(crate) struct Tap {
     is_answered: bool,
     /// When DTLS last looked at the clock, and how often it did at that time.
     looked: Option<(Instant, u32)>,
+    /// What has come of a ClientHello in pieces.
+    hello: ClientHello,
+    /// An alert in place of an answer to our ClientHello, and when it came.
+    alert: Option<(Instant, u8)>,
 }
 
 /// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
@@ -47,7 +59,8 @@ impl SharedPlane {
 
 impl Tap {
     pub(crate) fn new(inner: dimpl::Dtls, plane: SharedPlane) -> Tap {
-        Tap { inner, plane, is_answered: false, looked: None }
+        let hello = ClientHello::default();
+        Tap { inner, plane, is_answered: false, looked: None, hello, alert: None }
     }
 
     /// Whether DTLS may look at the clock now.
@@ -70,8 +83,58 @@ impl Tap {
         if let Some(packet) = plane.packet()
             && let Err(error) = self.inner.send_application_data(&packet)
         {
-            plane.failed(error.to_string());
+            plane.failed(Fault::Dtls(error.to_string()));
         }
+    }
+
+    /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
+    /// ClientHello, or over what should have come behind the ServerHello and overtook it.
+    fn take_as_client(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.is_answered |= is_hello_of_server(packet);
+        if self.is_answered {
+            self.alert = None;
+        } else if let Some(description) = fatal_alert(packet) {
+            self.alert.get_or_insert((self.plane.lock().now(), description));
+        }
+        let is_due = self.is_answered && !is_hello_of_client(packet);
+        if is_due { self.inner.handle_packet(packet) } else { Ok(()) }
+    }
+
+    /// Who does not begin is sent no ServerHello, but by somebody else in the other side's name.
+    fn take_as_server(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        if is_hello_of_server(packet) {
+            return Ok(());
+        }
+        let taken = match self.hello.take(packet) {
+            Taken::Other => self.inner.handle_packet(packet),
+            Taken::Piece => Ok(()),
+            Taken::Whole(whole) => self.inner.handle_packet(&whole),
+        };
+        let missing = dimpl::CertificateError::NoClientCertificateReceived;
+        if matches!(&taken, Err(DtlsImplError::CertificateError(error)) if *error == missing) {
+            let words = "no certificate from the client; is its own RSA? It must be ECDSA";
+            self.plane.lock().failed(Fault::Certificate(words.into()));
+            return Ok(());
+        }
+        taken
+    }
+
+    /// Ends what the other side refused a while ago.
+    fn look_at_alert(&mut self, now: Instant) {
+        let Some((_, alert)) = self.alert.take_if(|(at, _)| now >= *at + GRACE) else { return };
+        let fault = match alert {
+            HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE => Fault::Certificate(format!(
+                "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
+            )),
+            _ => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
+        };
+        self.plane.lock().failed(fault);
+    }
+
+    /// When DTLS must be woken, which wants to be woken then.
+    fn wake(&self, at: Instant) -> Instant {
+        let alert = self.alert.map(|(alert, _)| alert + GRACE);
+        alert.map_or(self.patient(at), |alert| alert.min(self.patient(at)))
     }
 }
 
@@ -106,7 +169,7 @@ impl DtlsInstance for Tap {
                     DtlsOutput::PeerCert(copied(certificate, buffer))
                 }
                 DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
-                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.patient(at)),
+                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.wake(at)),
                 DtlsOutput::Connected => {
                     self.plane.lock().connected();
                     DtlsOutput::Connected
@@ -125,21 +188,15 @@ impl DtlsInstance for Tap {
         self.inner.set_active(active);
     }
 
-    /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
-    /// ClientHello, or over what should have come behind the ServerHello and overtook it. Who does
-    /// not begin is sent no ServerHello, but by somebody else in the other side's name.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        let is_hello_of_server = is_hello_of_server(packet);
-        let is_due = if self.inner.is_active() {
-            self.is_answered |= is_hello_of_server;
-            self.is_answered && !is_hello_of_client(packet)
-        } else {
-            !is_hello_of_server
-        };
-        if is_due { self.inner.handle_packet(packet) } else { Ok(()) }
+        match self.inner.is_active() {
+            true => self.take_as_client(packet),
+            false => self.take_as_server(packet),
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.look_at_alert(now);
         if !self.may_look(now) {
             return Ok(());
         }
@@ -244,6 +301,101 @@ mod tests {
             }
             assert!(connected, "{version:?}");
         }
+    }
+
+    /// A ClientHello in pieces, as one is cut of which the first piece was too long for the path.
+    fn cut_anew(hello: &[u8]) -> Vec<Vec<u8>> {
+        let (header, body) = hello.split_at(25);
+        let third = body.len() / 3;
+        let piece = |from: usize, to: usize| {
+            let mut piece = [header, &body[from..to]].concat();
+            let length = |bytes: usize| (bytes as u32).to_be_bytes();
+            piece[11..13].copy_from_slice(&length(12 + to - from)[2..]);
+            piece[19..22].copy_from_slice(&length(from)[1..]);
+            piece[22..25].copy_from_slice(&length(to - from)[1..]);
+            piece
+        };
+        vec![piece(2 * third, body.len()), piece(0, third + 9), piece(third, body.len())]
+    }
+
+    #[test]
+    fn a_client_hello_that_is_cut_anew_is_answered() {
+        let now = Instant::now();
+        for version in [DtlsVersion::Dtls12, DtlsVersion::Auto] {
+            let [mut client, mut tap] = [(); 2].map(|()| tap(now, version));
+            client.set_active(true);
+            tap.set_active(false);
+            for side in [&mut client, &mut tap] {
+                side.handle_timeout(now).expect("it begins");
+            }
+            let mut connected = false;
+            for _ in 0..20 {
+                for packet in drain(&mut client).0 {
+                    let pieces = match is_hello_of_client(&packet) {
+                        true => cut_anew(&packet),
+                        false => vec![packet],
+                    };
+                    pieces.iter().for_each(|piece| tap.handle_packet(piece).expect("honest"));
+                }
+                let (packets, done) = drain(&mut tap);
+                connected |= done;
+                packets.iter().for_each(|packet| client.handle_packet(packet).expect("honest"));
+            }
+            assert!(connected, "{version:?}");
+        }
+    }
+
+    /// A fatal alert in the clear.
+    fn alert(description: u8) -> Vec<u8> {
+        vec![21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, description]
+    }
+
+    #[test]
+    fn an_alert_in_place_of_an_answer_is_the_end_a_little_later() {
+        let now = Instant::now();
+        for (description, is_certificate) in [(40, true), (43, true), (80, false)] {
+            let mut tap = tap(now, DtlsVersion::Auto);
+            tap.set_active(true);
+            tap.handle_timeout(now).expect("it begins");
+            drain(&mut tap);
+            tap.handle_packet(&alert(description)).expect("it is noted");
+            let mut buffer = [0; RECORD];
+            let DtlsOutput::Timeout(wake) = tap.poll_output(&mut buffer) else { panic!("idle") };
+            assert!(wake <= now + GRACE);
+            tap.handle_timeout(now + GRACE - MS).expect("it waits");
+            assert_eq!(tap.plane.lock().fault(), None);
+            tap.handle_timeout(now + GRACE).expect("it ends");
+            match tap.plane.lock().fault() {
+                Some(Fault::Certificate(words)) if is_certificate => {
+                    assert!(words.contains("ECDSA") && words.len() < 110, "{words}");
+                }
+                Some(Fault::Dtls(_)) if !is_certificate => {}
+                other => panic!("{other:?}"),
+            };
+        }
+    }
+
+    #[test]
+    fn t36_an_alert_in_the_name_of_a_peer_that_answers_does_nothing() {
+        let now = Instant::now();
+        let [mut tap, mut other] = [(); 2].map(|()| tap(now, DtlsVersion::Auto));
+        tap.set_active(true);
+        other.set_active(false);
+        for side in [&mut tap, &mut other] {
+            side.handle_timeout(now).expect("it begins");
+        }
+        let mut connected = false;
+        tap.handle_packet(&alert(40)).expect("it is noted");
+        for _ in 0..20 {
+            let (packets, done) = drain(&mut tap);
+            connected |= done;
+            packets.iter().for_each(|packet| other.handle_packet(packet).expect("honest"));
+            for packet in drain(&mut other).0 {
+                tap.handle_packet(&packet).expect("honest");
+            }
+        }
+        tap.handle_timeout(now + 2 * GRACE).expect("nothing is left of it");
+        assert!(connected && tap.plane.lock().fault().is_none());
     }
 
     #[test]

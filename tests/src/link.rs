@@ -29,6 +29,9 @@ pub struct Conditions {
     pub duplicates: f64,
     /// A bottleneck of the link's own; `None` carries any amount at once.
     pub rate: Option<Rate>,
+    /// The longest packet that passes, headers included; a longer one is dropped without a word.
+    /// `None` has no limit.
+    pub max_packet: Option<usize>,
 }
 
 /// What is lost by chance.
@@ -108,6 +111,8 @@ pub enum Cause {
     Queue,
     /// The link was down.
     Blackout,
+    /// It was too long: [`Conditions::max_packet`].
+    Length,
 }
 
 /// What a link was asked to carry.
@@ -163,6 +168,7 @@ impl Cause {
             Cause::Loss => "chance",
             Cause::Queue => "queue",
             Cause::Blackout => "blackout",
+            Cause::Length => "length",
         }
     }
 }
@@ -176,6 +182,7 @@ impl Default for Conditions {
             reorder: Reorder::default(),
             duplicates: 0.0,
             rate: None,
+            max_packet: None,
         }
     }
 }
@@ -292,6 +299,9 @@ impl Link {
         let lost = self.is_lost(number);
         if self.blackout(now).is_some() {
             return Err(Cause::Blackout);
+        }
+        if self.conditions.max_packet.is_some_and(|max| size + HEADERS > max) {
+            return Err(Cause::Length);
         }
         let departure = match (shared, self.conditions.rate) {
             (Some(shared), _) => shared.pass(now, size),

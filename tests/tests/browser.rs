@@ -61,6 +61,8 @@ in_both_browsers! {
     a_server_that_opens_the_channel_is_waited_for
     a_failed_handshake_is_tried_again_in_the_compatible_form
     a_stuck_handshake_leaves_time_for_the_compatible_form
+    a_browser_that_cannot_answer_gets_the_compatible_form
+    a_certificate_that_is_not_ecdsa_is_refused_in_words
     a_full_server_says_so
     a_page_that_is_refused_is_told_why
     a_refusal_that_is_temporary_is_tried_again
@@ -222,6 +224,26 @@ fn a_stuck_handshake_leaves_time_for_the_compatible_form(kind: Kind) {
     let began = |attempt: usize| report["attempts"][attempt]["began"].as_f64().unwrap_or(0.0);
     let second = began(1) - began(0);
     assert!((2_500.0..4_000.0).contains(&second), "half of the time: {second} of 6000 ms");
+}
+
+fn a_browser_that_cannot_answer_gets_the_compatible_form(kind: Kind) {
+    let report = run(kind, "connect.html?spoil=answer");
+    assert_second_form(&report);
+}
+
+/// By the client in the usual form, by the server in the other.
+fn a_certificate_that_is_not_ecdsa_is_refused_in_words(kind: Kind) {
+    let mut stage = Stage::with(kind, "connect.html?rsa", Config::default());
+    let report = stage.report();
+    assert_eq!(report["stage"], "dtls", "{report:#}");
+    for attempt in report["attempts"].as_array().expect("attempts") {
+        let reason = attempt["ended"]["reason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with("dtls: ") && reason.contains("ECDSA"), "{report:#}");
+        let [began, ended] = [&attempt["began"], &attempt["ended"]["at"]].map(Value::as_f64);
+        assert!(ended.zip(began).is_some_and(|(end, begin)| end - begin < 5_000.0), "{report:#}");
+    }
+    let setting = stage.refusal().setting.unwrap_or_default();
+    assert!(setting.contains("ECDSA") && !setting.contains("COMPATIBLE"), "{setting}");
 }
 
 /// The second attempt asked for the compatible form, got it, and the application saw nothing.

@@ -90,7 +90,7 @@ fn a_rough_network_stalls_nothing() {
         loss: Loss::Random(0.1),
         reorder: Reorder { share: 0.05, by: Duration::from_millis(30) },
         duplicates: 0.05,
-        rate: None,
+        ..Conditions::default()
     };
     for direction in [Direction::Down, Direction::Up] {
         let cell = Cell::new(Load::steady(60, 1_000), NEAR, 0.1, direction);

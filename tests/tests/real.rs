@@ -18,7 +18,7 @@ use net::{Congestion, Repair};
 use net_tests::browser::Kind;
 use net_tests::lab::{Cell, Load, Report, grid};
 use net_tests::link::Direction::{self, Down, Up};
-use net_tests::link::{Conditions, Loss, Rate};
+use net_tests::link::{Cause, Conditions, Loss, Rate};
 use net_tests::plane::Plane;
 use net_tests::real::{BROWSERS, Client, Flow, Plan, Programs, asked_for, assert_met, both};
 
@@ -44,6 +44,8 @@ const LEAST_KEPT: f64 = 0.99;
 /// The same where more is sent than a bottleneck carries. Its queue is 100 ms long.
 const OVERLOAD_P99_OVER: Duration = Duration::from_millis(80);
 const LEAST_USED: f64 = 0.8;
+/// Where long packets vanish, messages that arrive.
+const LEAST_LONG: f64 = 0.95;
 /// How long a sender may take to find its rate.
 const FIND: Duration = Duration::from_secs(5);
 /// How long it may take to send what is asked for once the bottleneck is gone.
@@ -179,6 +181,29 @@ fn table_of_rates() {
 fn what_is_lost_is_repaired() {
     println!("{REPAIR_HEAD}");
     assert_met(in_both(|kind| repaired(kind, Loss::Random(0.05), Repair::On, TIME)));
+}
+
+/// The path drops longer packets and says nothing, from the first check on.
+#[test]
+#[ignore = "needs root, Chromium and Firefox: run tests/all"]
+fn packets_that_are_too_long_vanish() {
+    println!("{REPAIR_HEAD}");
+    let loads = [Load::steady(60, 516), Load::bursts(4, 20, 250)];
+    for (max_packet, load) in [800, 1_124].into_iter().zip(loads) {
+        assert_met(in_both(move |kind| limited(kind, max_packet, load)));
+    }
+}
+
+fn limited(kind: Kind, max_packet: usize, load: Load) -> Option<String> {
+    let max_packet = Some(max_packet);
+    let conditions = Conditions { delay: NEAR, max_packet, ..Conditions::default() };
+    let plan = Plan { repair: Repair::On, ..through(conditions, load, Down, TIME / 2) };
+    let (flow, report) = run_one(kind, &plan, Duration::ZERO);
+    let log = &flow.logs()[0];
+    let long = log.dropped.iter().filter(|dropped| dropped.cause == Cause::Length).count();
+    let row =
+        format!("| {load}, {max_packet:?} | {long} too long | {kind:?} | {} |", latencies(&report));
+    verdict(&row, &[(report.delivered_share() < LEAST_LONG, "delivered"), (long > 20, "too long")])
 }
 
 #[test]

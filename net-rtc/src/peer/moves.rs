@@ -210,6 +210,7 @@ impl Peer {
         }
         if let Some(before) = before.filter(|before| proven && *before != way) {
             debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
+            self.plane.lock().moved();
         }
         proven
     }

@@ -6,12 +6,6 @@ use super::packet::{Builder, DATA_HEADER, Data, HEADER, Header, flag, protocol};
 use super::tsn::Tsn;
 use crate::Repair;
 
-/// Largest SCTP packet, in bytes. With DTLS and UDP around it stays under 1,200, which every
-/// path carries that browsers use WebRTC over.
-const PACKET: usize = 1_116;
-/// Largest payload of one DATA chunk.
-const PAYLOAD: usize = PACKET - HEADER - DATA_HEADER;
-
 /// What goes into one chunk: a message, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
@@ -40,18 +34,19 @@ impl Wish {
     }
 }
 
-/// A message in as few pieces as possible.
-pub(super) fn pieces(message: &Bytes, wish: Wish) -> impl Iterator<Item = Piece> {
+/// A message in as few pieces as possible, each for a packet of `size` bytes at most.
+pub(super) fn pieces(message: &Bytes, wish: Wish, size: usize) -> impl Iterator<Item = Piece> {
+    let most = size - HEADER - DATA_HEADER;
     let (protocol, bytes) = match message.is_empty() {
         true => (protocol::BINARY_EMPTY, Bytes::from_static(&[0])),
         false => (protocol::BINARY, message.clone()),
     };
-    let last = bytes.len().div_ceil(PAYLOAD) - 1;
+    let last = bytes.len().div_ceil(most) - 1;
     (0..=last).map(move |index| {
         let begin = if index == 0 { flag::BEGIN } else { 0 };
         let end = if index == last { flag::END } else { 0 };
-        let from = index * PAYLOAD;
-        let payload = bytes.slice(from..bytes.len().min(from + PAYLOAD));
+        let from = index * most;
+        let payload = bytes.slice(from..bytes.len().min(from + most));
         Piece { flags: flag::UNORDERED | begin | end, protocol, payload, wish }
     })
 }
@@ -77,11 +72,14 @@ pub(super) struct Draft {
     pub(super) builder: Builder,
     fresh: Vec<(Tsn, Piece)>,
     bytes: usize,
+    /// The most that the whole packet may have.
+    most: usize,
 }
 
 impl Draft {
-    pub(super) fn new(header: Header) -> Draft {
-        Draft { builder: Builder::new(header), fresh: Vec::new(), bytes: 0 }
+    /// A packet of `most` bytes at most.
+    pub(super) fn new(header: Header, most: usize) -> Draft {
+        Draft { builder: Builder::new(header), fresh: Vec::new(), bytes: 0, most }
     }
 
     pub(super) fn push(&mut self, tsn: Tsn, piece: Piece) {
@@ -95,7 +93,7 @@ impl Draft {
     }
 
     pub(super) fn room(&self) -> usize {
-        PACKET.saturating_sub(self.size())
+        self.most.saturating_sub(self.size())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -121,9 +121,9 @@ impl Engaged {
         let mut told = Told::default();
         self.sender.give_up(now, &mut told);
         self.told(now, told);
-        let mut draft = Draft::new(self.header);
+        let mut draft = self.draft();
         for (message, wish) in std::mem::take(&mut self.queue) {
-            for piece in pieces(&message, wish) {
+            for piece in pieces(&message, wish, self.sender.path_mtu.size()) {
                 draft = self.add(now, draft, piece);
             }
         }
@@ -132,6 +132,7 @@ impl Engaged {
         }
         self.finish(now, draft);
         self.copies.rest(now);
+        self.probe_length(now);
         !self.packets.is_empty()
     }
 
@@ -141,6 +142,11 @@ impl Engaged {
         let (rtt, least) = (self.sender.rtt().of_path(), self.pace.least_rtt());
         let (rate, sending) = (self.pace.rate(now), self.pace.sending(now));
         gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
+    }
+
+    /// The peer is reached by another path.
+    pub(super) fn moved(&mut self) {
+        self.sender.path_mtu.restart();
     }
 
     /// The peer is reached again, whatever it did not answer before.
@@ -157,7 +163,8 @@ impl Engaged {
     }
 
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
-        self.sender.wake().into_iter().chain(self.receiver.wake(now)).min()
+        let probe = self.sender.path_mtu.wake(now, self.sender.rtt());
+        [self.sender.wake(), self.receiver.wake(now), probe].into_iter().flatten().min()
     }
 
     /// Whether the peer does not do what the plane relies on.
@@ -225,13 +232,18 @@ impl Engaged {
             kind::SACK => self.on_sack(now, chunk, on)?,
             kind::FORWARD_TSN => self.on_forward(chunk)?,
             kind::RE_CONFIG => self.on_reconfig(chunk, on)?,
-            // The answer to a greeting.
-            kind::HEARTBEAT_ACK => {}
+            // The answer to a probe, or to a greeting.
+            kind::HEARTBEAT_ACK => {
+                let told = self.sender.on_heartbeat_ack(now, chunk);
+                self.told(now, told);
+            }
             // It says up to where the peer has our data, which SCTP knows nothing of.
             kind::SHUTDOWN => on.chunk(chunk.kind, 0, &[&self.local.next.minus(1).0.to_be_bytes()]),
             // Late: the library would close the association for it (RFC 9260 §5.2.2 would not).
             kind::INIT => self.count_reconfig()?,
             kind::COOKIE_ECHO => self.count_reconfig().map(|()| pass(chunk, on))?,
+            // The library drops packets with chunks that it does not know.
+            kind::PAD => {}
             _ => pass(chunk, on),
         }
         Ok(())
@@ -301,6 +313,26 @@ impl Engaged {
         }
     }
 
+    /// A packet in the making, as long as the path takes it.
+    fn draft(&self) -> Draft {
+        Draft::new(self.header, self.sender.path_mtu.size())
+    }
+
+    /// Finds out how long a packet may be.
+    fn probe_length(&mut self, now: Instant) {
+        let path_mtu = &mut self.sender.path_mtu;
+        if !path_mtu.is_due(now) {
+            return;
+        }
+        if let Err(until) = self.pace.room(now, 0) {
+            return path_mtu.postpone(now, until);
+        }
+        for packet in path_mtu.probes(now, self.header) {
+            self.pace.probed(packet.len());
+            self.packets.push_back(packet);
+        }
+    }
+
     /// Puts a piece into this packet, or the next; gives the one that has room left.
     fn add(&mut self, now: Instant, mut draft: Draft, piece: Piece) -> Draft {
         if draft.is_empty() {
@@ -308,7 +340,7 @@ impl Engaged {
         }
         if piece.size() > draft.room() {
             self.finish(now, draft);
-            draft = Draft::new(self.header);
+            draft = self.draft();
         }
         let kept = piece.wish != Wish::Never;
         draft.push(self.sender.send(now, piece.size(), kept), piece);

@@ -9,4 +9,6 @@ pub(crate) enum Fault {
     Shutdown,
     /// DTLS did not take a packet.
     Dtls(String),
+    /// The peer refused our DTLS, or has nothing that ours takes, and it is its certificate.
+    Certificate(String),
 }

@@ -10,6 +10,8 @@ pub(super) struct Flight {
     pub(super) packet: u32,
     /// What it takes of its packet.
     pub(super) bytes: u16,
+    /// Its packet, in bytes.
+    pub(super) size: u16,
     /// Whether it is the last of its packet, and so speaks for it.
     pub(super) last: bool,
     /// Whether its packet left after a pause, and so met no queue of the one before.
@@ -90,6 +92,7 @@ impl Flight {
             left,
             packet,
             bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
+            size: 0,
             last: false,
             leads: false,
             prompt: false,

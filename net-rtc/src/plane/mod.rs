@@ -21,6 +21,7 @@ mod opening;
 mod pace;
 pub(crate) mod packet;
 mod passage;
+mod path_mtu;
 mod probe;
 mod receiver;
 mod reminder;
@@ -118,6 +119,11 @@ impl Plane {
         self.gauge = gauge;
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// DTLS has no clock of its own that we could ask.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
@@ -144,6 +150,13 @@ impl Plane {
     pub(crate) fn reached(&mut self) {
         if let Some(engaged) = self.engaged() {
             engaged.reached();
+        }
+    }
+
+    /// The peer is reached by another path from now on.
+    pub(crate) fn moved(&mut self) {
+        if let Some(engaged) = self.engaged() {
+            engaged.moved();
         }
     }
 
@@ -338,9 +351,9 @@ impl Plane {
         }
     }
 
-    /// DTLS did not take a packet.
-    pub(crate) fn failed(&mut self, error: String) {
-        self.fault.get_or_insert(Fault::Dtls(error));
+    /// DTLS did not take a packet, or has ended.
+    pub(crate) fn failed(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
     }
 
     fn engaged(&mut self) -> Option<&mut Engaged> {

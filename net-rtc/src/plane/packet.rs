@@ -23,6 +23,8 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const RE_CONFIG: u8 = 130;
+    /// RFC 4820.
+    pub(crate) const PAD: u8 = 132;
     pub(crate) const FORWARD_TSN: u8 = 192;
 }
 
@@ -265,6 +267,12 @@ impl Builder {
         const INFO: u16 = 1;
         let length = (CHUNK_HEADER + info.len()) as u16;
         self.chunk(kind::HEARTBEAT, 0, &[&INFO.to_be_bytes(), &length.to_be_bytes(), info]);
+    }
+
+    /// Fills the packet up by so many bytes, at least a chunk header (RFC 4820 §3).
+    pub(crate) fn pad(&mut self, bytes: usize) {
+        let zeros = vec![0; bytes.saturating_sub(CHUNK_HEADER)];
+        self.chunk(kind::PAD, 0, &[&zeros]);
     }
 
     pub(crate) fn len(&self) -> usize {

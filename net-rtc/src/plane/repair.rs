@@ -93,6 +93,7 @@ mod tests {
 
     use super::super::draft::pieces;
     use super::super::flight::First;
+    use super::super::path_mtu::BASE;
     use super::*;
 
     const TICK: Duration = Duration::from_micros(16_667);
@@ -103,7 +104,7 @@ mod tests {
         let mut copies = Copies::default();
         for packet in 0..10 {
             let _ = copies.of(now + tick * packet, packet, weather).count();
-            let piece = pieces(&Bytes::from_static(b"x"), wish).next().expect("one piece");
+            let piece = pieces(&Bytes::from_static(b"x"), wish, BASE).next().expect("one piece");
             copies.keep(now + tick * packet, packet, Tsn(packet), piece);
         }
         assert!(copies.kept.len() <= 9, "what is too old is forgotten");
@@ -140,7 +141,8 @@ mod tests {
     fn without_anyone_asking_little_is_kept() {
         let (now, mut copies) = (Instant::now(), Copies::default());
         for packet in 0..10_000 {
-            let piece = pieces(&Bytes::from_static(b"x"), Wish::Always).next().expect("one piece");
+            let piece =
+                pieces(&Bytes::from_static(b"x"), Wish::Always, BASE).next().expect("one piece");
             copies.keep(now, packet, Tsn(packet), piece);
         }
         assert!(copies.kept.len() <= 1 + PACKETS as usize, "{} kept", copies.kept.len());

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::flight::{Care, Fate, First, Flight, Told};
-use super::packet::Sack;
+use super::packet::{Chunk, Sack};
+use super::path_mtu::{self, PathMtu, Suspect};
 use super::repair::KEPT;
 use super::rtt::Rtt;
 use super::stuck::Stuck;
@@ -58,6 +59,7 @@ pub(crate) struct Sender {
     telling: Option<Instant>,
     pause: Duration,
     stuck: Stuck,
+    pub(super) path_mtu: PathMtu,
 }
 
 /// A SACK that no honest peer sends.
@@ -81,6 +83,7 @@ impl Sender {
             telling: None,
             pause: FORWARD_PAUSE,
             stuck: Stuck::default(),
+            path_mtu: PathMtu::new(),
         }
     }
 
@@ -152,13 +155,24 @@ impl Sender {
         let mut past = before;
         for (from, to) in [(before.plus(1), sack.cumulative)].into_iter().chain(sack.gaps()) {
             // Blocks ascend (RFC 9260 §3.3.4); those that do not must not cost a look at all again.
-            self.arrived(from.max(past.plus(1)), to, newest, sack, &mut told);
+            self.arrived(now, from.max(past.plus(1)), to, newest, sack, &mut told);
             past = past.max(to);
         }
+        self.clear(&mut told);
         self.watch_stuck(now, sack.cumulative);
         self.forget(sack.cumulative);
         self.give_up(now, &mut told);
         Ok(told)
+    }
+
+    /// Takes the answer to a HEARTBEAT.
+    pub(super) fn on_heartbeat_ack(&mut self, now: Instant, chunk: &Chunk<'_>) -> Told {
+        let mut told = Told::default();
+        if self.path_mtu.answered(now, chunk) {
+            self.clear(&mut told);
+            self.path_mtu.tick(now, &self.rtt, self.weather.loss());
+        }
+        told
     }
 
     /// Gives up what is too old; tells which packets were lost on the way for sure, because later
@@ -172,13 +186,18 @@ impl Sender {
             }
             if flight.fate == Fate::Unknown {
                 flight.fate = Fate::GivenUp;
-                if passed {
+                if self.is_in_doubt(index) {
+                    let first = if passed { First::Lost } else { First::Unknown };
+                    self.suspect(now, index, first);
+                } else if passed {
+                    let flight = &mut self.flights[index];
                     flight.first = First::Lost;
                     told.count(flight);
                 }
             }
         }
         self.settle();
+        self.path_mtu.tick(now, &self.rtt, self.weather.loss());
     }
 
     /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
@@ -267,6 +286,7 @@ impl Sender {
 
     fn arrived(
         &mut self,
+        now: Instant,
         from: Tsn,
         to: Tsn,
         newest: Option<u32>,
@@ -282,10 +302,61 @@ impl Sender {
             if flight.fate == Fate::Unknown {
                 let came_twice = || sack.duplicates().any(|tsn| tsn == base.plus(step as u32));
                 flight.first = self.witness.judge(flight.care, newest, came_twice);
-                told.count(flight);
                 told.bytes += usize::from(flight.bytes);
+                flight.fate = Fate::Arrived;
+                self.learn(now, step as usize, told);
             }
-            flight.fate = Fate::Arrived;
+            if let Some(flight) = self.flights.get_mut(step as usize) {
+                flight.fate = Fate::Arrived;
+            }
+        }
+    }
+
+    /// Takes what is known now of the packet in which a chunk left first.
+    fn learn(&mut self, now: Instant, index: usize, told: &mut Told) {
+        let flight = self.flights[index];
+        match flight.first {
+            First::Lost | First::Doubtful if self.is_in_doubt(index) => {
+                self.flights[index].first = First::Unknown;
+                self.suspect(now, index, flight.first);
+            }
+            First::Arrived if flight.last => {
+                self.path_mtu.arrived(flight.left, flight.size.into());
+                told.count(&flight);
+            }
+            _ => told.count(&flight),
+        }
+    }
+
+    /// Whether a packet that is lost may be so for its length: nothing that is as long, and left
+    /// later, has arrived.
+    fn is_in_doubt(&self, index: usize) -> bool {
+        let size = self.flights[index].size;
+        let mut later = self.flights.range(index..);
+        usize::from(size) > path_mtu::BASE
+            && !later.any(|flight| flight.first == First::Arrived && flight.size >= size)
+    }
+
+    fn suspect(&mut self, now: Instant, index: usize, first: First) {
+        let Flight { packet, left, size, last, .. } = self.flights[index];
+        if last {
+            self.path_mtu.suspect(now, Suspect { packet, left, size: size.into(), first });
+        }
+    }
+
+    /// Counts what was in doubt, and was lost by chance.
+    fn clear(&mut self, told: &mut Told) {
+        for Suspect { packet, left, first, .. } in self.path_mtu.cleared() {
+            if first == First::Unknown {
+                continue;
+            }
+            let own = self.flights.iter_mut().filter(|flight| flight.packet == packet);
+            if own.map(|flight| flight.first = first).count() == 0 {
+                self.weather.note_late();
+            }
+            if first == First::Lost {
+                told.lose(left);
+            }
         }
     }
 
@@ -340,8 +411,14 @@ impl Sender {
 
     /// What of a packet is no chunk of its own goes to the account of its last.
     fn charge(&mut self, bytes: usize) {
-        let own = self.flights.iter().rev().take_while(|flight| flight.packet == self.packet);
-        let chunks: usize = own.map(|flight| usize::from(flight.bytes)).sum();
+        let (packet, size) = (self.packet, u16::try_from(bytes).unwrap_or(u16::MAX));
+        let own = self.flights.iter_mut().rev().take_while(|flight| flight.packet == packet);
+        let chunks: usize = own
+            .map(|flight| {
+                flight.size = size;
+                usize::from(flight.bytes)
+            })
+            .sum();
         if let Some(flight) = self.flights.back_mut() {
             let more = u16::try_from(bytes.saturating_sub(chunks)).unwrap_or(u16::MAX);
             flight.bytes = flight.bytes.saturating_add(more);

@@ -56,6 +56,12 @@ impl Weather {
         self.lossy = self.loss > if self.lossy { FAIR } else { LOSSY };
     }
 
+    /// Notes a packet that was lost, after those behind it.
+    pub(super) fn note_late(&mut self) {
+        self.loss += (1.0 - self.loss) * PACKET;
+        self.lossy |= self.loss > LOSSY;
+    }
+
     /// The share of packets that are lost, from 0 to 1.
     pub(super) fn loss(&self) -> f32 {
         self.loss

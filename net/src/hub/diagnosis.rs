@@ -19,6 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What to try where the way is open and the two sides do not understand each other.
 const TRY_COMPATIBLE: &str = "does it open with Config::connecting = Connecting::COMPATIBLE?";
 
+/// Where a client has a certificate of its own.
+const ECDSA: &str = "leave certificates in its RTCConfiguration away, or make them with ECDSA and \
+                     P-256; other libraries have a setting for it";
+
+/// Where the page has the offer and no answer comes.
+const ANSWER_IT: &str = "the page must answer it, as net.js does; Config::answer_timeout. \
+                         Chromium 87 to 94 cannot, unless Config::connecting = \
+                         Connecting::COMPATIBLE";
+
 /// What is known of a connection that ends before it is a peer.
 #[derive(Debug)]
 pub(super) struct Case<'a> {
@@ -86,8 +95,7 @@ impl Case<'_> {
         match refusal {
             net_signal::Refusal::NoAnswer => {
                 let time = seconds(self.config.answer_timeout);
-                Words::new(format!("no answer to the offer within {time}"))
-                    .set("the page must answer it, as net.js does; Config::answer_timeout")
+                Words::new(format!("no answer to the offer within {time}")).set(ANSWER_IT)
             }
             net_signal::Refusal::TextTooLong { .. } => {
                 Words::new(refusal.to_string()).set("raise Config::signal_bytes")
@@ -124,6 +132,11 @@ impl Case<'_> {
             Rtc::Failed(_, _) if self.came.evidence().is_some_and(|heard| heard.records == 0) => {
                 self.stuck()
             }
+            Rtc::Failed(_, cause)
+                if self.came.evidence().is_some_and(|it| it.unfit_certificate) =>
+            {
+                Words::new(cause.clone()).set(ECDSA)
+            }
             Rtc::Failed(_, cause) => Words::new(cause.clone()).set(TRY_COMPATIBLE),
             other => Words::new(other.to_string()),
         }
@@ -142,12 +155,12 @@ impl Case<'_> {
             }
             Came::Offered(evidence) => evidence,
         };
-        let (asked, stuck) = match evidence.stage {
-            net_rtc::Stage::Answer => (false, Words::new("no answer to the offer")),
-            _ => (true, self.stuck()),
+        let stuck = match evidence.stage {
+            net_rtc::Stage::Answer => Words::new("no answer to the offer").set(ANSWER_IT),
+            _ => self.stuck(),
         };
         let cause = format!("the client left after {after}: {}", stuck.cause);
-        let setting = stuck.setting.filter(|_| asked && self.age >= PATIENCE);
+        let setting = stuck.setting.filter(|_| self.age >= PATIENCE);
         Words { cause, setting }
     }
 
@@ -163,6 +176,10 @@ impl Case<'_> {
                     .set("the answer must be to this very offer")
             }
             (None, _) => self.reach.unreached(self.remote, self.offered, self.config),
+            (Some(_), Evidence { records: 0, controlled: true, .. }) => {
+                Words::new("the client's checks are in the controlled role, as this server is")
+                    .set("to an ICE-lite offer a client must control (RFC 8445, 6.1.1)")
+            }
             (Some(from), Evidence { records: 0, .. }) => Words::new(format!(
                 "checks from {} reached UDP {port}, nothing came back after our answers",
                 from.ip()
@@ -278,6 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_does_not_control_ice_is_told_so() {
+        let evidence = Evidence { controlled: true, ..checked(Reached::Ice) };
+        let cause = "the client's checks are in the controlled role, as this server is";
+        assert_says(stuck(evidence), Stage::Ice, cause, "must control");
+    }
+
+    #[test]
+    fn an_unfit_certificate_asks_for_no_other_form() {
+        let cause = "the client refused DTLS (alert 40); is its certificate RSA? It must be ECDSA";
+        let evidence = Evidence { records: 1, unfit_certificate: true, ..checked(Reached::Dtls) };
+        let heard = said(SECOND, Some(evidence), Rtc::Failed(Reached::Dtls, cause.into()));
+        assert!(!heard.2.contains("COMPATIBLE"), "{}", heard.2);
+        assert_says(heard, Stage::Dtls, cause, "ECDSA and P-256");
+    }
+
+    #[test]
     fn what_failed_says_itself_why() {
         let failed = |cause: &str| Rtc::Failed(Reached::Dtls, cause.into());
         let evidence = Evidence { records: 4, ..checked(Reached::Dtls) };
@@ -298,6 +331,7 @@ mod tests {
         let none = said(10 * SECOND, evidence, net_signal::Refusal::NoAnswer);
         let cause = "no answer to the offer within 10 s";
         assert_says(none, Stage::Answer, cause, "net.js does; Config::answer_timeout");
+        assert!(ANSWER_IT.ends_with("Config::connecting = Connecting::COMPATIBLE"));
         let words = net_signal::Refusal::SecondAnswer;
         assert_says(said(SECOND, evidence, words.clone()), Stage::Answer, &words.to_string(), "");
     }
@@ -368,7 +402,7 @@ mod tests {
         assert_says(late, Stage::Ice, cause, "firewall");
         let unanswered = left(9 * SECOND, Reached::Answer);
         let cause = "the client left after 9 s: no answer to the offer";
-        assert_says(unanswered, Stage::Answer, cause, "");
+        assert_says(unanswered, Stage::Answer, cause, "Connecting::COMPATIBLE");
         let before = said(SECOND, None, Ws::Gone);
         assert_says(before, Stage::Upgrade, "the client left before its request was whole", "");
     }

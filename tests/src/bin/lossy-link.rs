@@ -106,6 +106,8 @@ struct Options {
     loss: f64,
     run_mean: Option<f64>,
     rate: Rate,
+    /// The longest packet that passes, in bytes.
+    max_packet: Option<usize>,
     seed: u64,
     cut: Cut,
     /// Bytes of each packet's payload that are told; 0: packets are not told at all.
@@ -121,6 +123,7 @@ impl Options {
             loss: 0.0,
             run_mean: None,
             rate,
+            max_packet: None,
             seed: 1,
             cut: Cut::Nothing,
             record: 0,
@@ -131,6 +134,7 @@ impl Options {
                 "--loss" => options.loss = value.parse()?,
                 "--run-mean" => options.run_mean = Some(value.parse()?),
                 "--rate" => options.rate.bytes_per_second = value.parse()?,
+                "--max-packet" => options.max_packet = Some(value.parse()?),
                 "--queue" => options.rate.queue_bytes = value.parse()?,
                 "--seed" => options.seed = value.parse()?,
                 _ => return Err(format!("no option {name}").into()),
@@ -145,6 +149,7 @@ impl Options {
             delay: self.delay,
             loss: self.run_mean.map_or(Loss::Random(share), |mean| Loss::Runs { share, mean }),
             rate: (self.rate.bytes_per_second > 0).then_some(self.rate),
+            max_packet: self.max_packet,
             ..Conditions::default()
         }
     }

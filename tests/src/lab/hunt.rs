@@ -146,6 +146,7 @@ impl Draw {
                 let queue = draw.milliseconds(10.0, 1_000.0);
                 Some(scene::rate(bits as u64, queue))
             }),
+            max_packet: None,
         }
     }
 

@@ -22,7 +22,8 @@ pub struct Plan {
     /// When the page sends what it is to send: see `pages/policies.js`. `None` is the client
     /// module's own `sendUnreliable`.
     pub policy: Option<&'static str>,
-    /// What the link does each way, once all are connected: of it delay, loss and rate count.
+    /// What the link does each way, once all are connected: of it delay, loss and rate count; and
+    /// from the beginning on the longest packet.
     pub conditions: Conditions,
     /// The server's data plane.
     pub plane: Plane,

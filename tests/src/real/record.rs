@@ -101,7 +101,11 @@ impl Record {
             direction: self.cell.direction,
             number: number(2),
             size: number(3) as usize,
-            cause: if dropped[4] == Cause::Queue.name() { Cause::Queue } else { Cause::Loss },
+            cause: match dropped[4].as_str() {
+                Some(name) if name == Cause::Queue.name() => Cause::Queue,
+                Some(name) if name == Cause::Length.name() => Cause::Length,
+                _ => Cause::Loss,
+            },
         });
     }
 

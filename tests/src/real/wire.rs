@@ -117,6 +117,9 @@ fn start(
     if let Some(rate) = conditions.rate {
         command.args(["--queue", &rate.queue_bytes.to_string()]);
     }
+    if let Some(max) = conditions.max_packet {
+        command.args(["--max-packet", &max.to_string()]);
+    }
     if let Loss::Runs { mean, .. } = conditions.loss {
         command.args(["--run-mean", &mean.to_string()]);
     }

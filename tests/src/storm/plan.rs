@@ -287,6 +287,7 @@ fn weather(random: &mut StdRng) -> Conditions {
         reorder: Reorder { share: random.random_range(0.0..0.05), by: ms(random, 50) },
         duplicates: random.random_range(0.0..0.05),
         rate: None,
+        max_packet: None,
     };
     match calm {
         true => Conditions { delay: conditions.delay, ..Conditions::default() },

@@ -112,6 +112,11 @@ impl Pace {
         }
     }
 
+    /// A probe of that many bytes leaves, which says nothing of loss and delay.
+    pub(crate) fn probed(&mut self, bytes: usize) {
+        self.bucket.take(bytes as f64);
+    }
+
     /// What is sent reaches the peer again.
     pub(crate) fn reached(&mut self) {
         self.breaker.reached();
