@@ -1,15 +1,23 @@
-/** What can be sent. Strings are sent as their UTF-8 bytes. */
-export type Message = string | ArrayBuffer | ArrayBufferView;
+/**
+ * What can be sent. Strings are sent as their UTF-8 bytes. Shared and resizable
+ * memory, as a wasm heap's, is copied first.
+ */
+export type Message = string | ArrayBufferLike | ArrayBufferView;
 
 /**
- * The step of connecting that failed. `upgrade`, `accept` and `answer` are the
- * server's own, when it says that it refused there: at `accept` a failed login,
- * the page's origin or a limit.
+ * The step of connecting that failed. `webrtc` is before all others: there is no
+ * working `RTCPeerConnection`, and no websocket was opened. `upgrade`, `accept`
+ * and `answer` are the server's own, when it says that it refused there: at
+ * `accept` a failed login, the page's origin or a limit.
  */
-export type Stage = 'websocket' | 'upgrade' | 'accept' | 'signalling' | 'answer' | 'ice' | 'dtls' | 'channel';
+export type Stage = 'webrtc' | 'websocket' | 'upgrade' | 'accept' | 'signalling' | 'answer' | 'ice' | 'dtls' | 'channel';
 
 export interface ConnectOptions {
-  /** Milliseconds until `connect` gives up. Default 15,000. */
+  /**
+   * Milliseconds until `connect` gives up. Default 15,000. The time for which
+   * the browser asks the user for the local network does not count, up to
+   * `PERMISSION_TIMEOUT`.
+   */
   timeout?: number;
   /**
    * How often a server that closes with 1013 (try again later) is tried again,
@@ -33,6 +41,10 @@ export interface ConnectOptions {
  * of its offer (`net=compatible` in the query, which the application does not
  * see). If the server says of that too that DTLS failed, as when somebody
  * speaks in the page's name, both forms are tried again, `retries` times.
+ *
+ * A browser that hides all of its own addresses from WebRTC (settings and
+ * extensions for privacy) gets up to four more attempts, every other one with
+ * the server's UDP address as STUN server.
  *
  * @param url `ws:`, `wss:`, `http:` or `https:`, absolute or relative to the page. Default: the page's own host and port.
  * @throws ConnectError naming the step that failed, always within the timeout.
@@ -61,11 +73,14 @@ export class NetMessageEvent extends Event {
 
 export class NetCloseEvent extends Event {
   readonly type: 'close';
-  /** The websocket's close code; 1006 when there was none, 4000 to 4999 for the server's own. */
+  /** The websocket's close code; 1006 when there was none, 1001 when the page is left, 4000 to 4999 for the server's own. */
   readonly code: number;
   /** The reason that the server gave, as in `server.close_with(id, 4001, "kicked")`. */
   readonly reason: string;
-  /** Who ended it. */
+  /**
+   * Who ended it. `network` also where Firefox closes the websocket because a
+   * link to a file was followed: give such links the attribute `download`.
+   */
   readonly by: 'client' | 'server' | 'network';
 }
 
@@ -96,11 +111,16 @@ export class Net extends EventTarget {
   /** The data channel underneath. */
   readonly channel: RTCDataChannel;
 
+  /** Bytes of the longest message that the server takes, its `Config::message_bytes`. */
+  readonly maxMessageSize: number;
+
   /**
    * Sends over the websocket: everything arrives, in order. With more than
    * `RELIABLE_BACKLOG` unsent the connection closes.
    *
    * @returns false when the connection is closed.
+   * @throws TypeError for what is no message or detached; RangeError, before
+   * anything is sent, for one over `maxMessageSize`.
    */
   sendReliable(data: Message): boolean;
 
@@ -110,6 +130,7 @@ export class Net extends EventTarget {
    * @returns false when it was dropped at once, because the connection is
    * closed, more than `UNRELIABLE_BACKLOG` is unsent, or nothing of that has
    * left for `UNRELIABLE_PATIENCE`.
+   * @throws as `sendReliable`.
    */
   sendUnreliable(data: Message): boolean;
 
@@ -155,3 +176,5 @@ export const UNRELIABLE_BACKLOG: number;
 export const UNRELIABLE_PATIENCE: number;
 /** 16 MiB. */
 export const RELIABLE_BACKLOG: number;
+/** 60,000 ms. */
+export const PERMISSION_TIMEOUT: number;

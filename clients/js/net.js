@@ -26,13 +26,23 @@ export const RELIABLE_BACKLOG = 16 * 1024 * 1024;
 /** How often a server that says "try again later" (close code 1013) is tried again, unless `retries` says otherwise; that it is once asked for the compatible form does not count. */
 export const CONNECT_RETRIES = 4;
 
+/** Milliseconds for which a browser's question for the local network may stop the clock of `connect()`. */
+export const PERMISSION_TIMEOUT = 60_000;
+
 const TRY_AGAIN_LATER = 1013;
+const GOING_AWAY = 1001;
 const RETRY_PAUSE = 300; // ms before the first time, then twice as long each time; plus as much again at random
 const LAST_WORDS = 500; // ms to wait for the server's close frame, which has the reason
 const DRAIN = 2000; // ms in which reliable messages sent before `close()` may still leave
 
+const LONGEST_TIMER = 2 ** 31 - 1; // ms; what is longer fires at once
+const HIDDEN_RETRIES = 4; // of a browser that hides its addresses
+const LOOK = 250; // ms between two looks for what holds a handshake up
+const HTTP_AFTER = 6; // looks until the port of a silent websocket is asked by HTTP
+const MESSAGE_SIZE = 65_536; // bytes, where an offer has no `a=max-message-size` (RFC 8841)
+
 // The road to an open connection, in order.
-const STAGES = ['websocket', 'signalling', 'ice', 'dtls', 'channel'];
+const STAGES = ['webrtc', 'websocket', 'signalling', 'ice', 'dtls', 'channel'];
 // How the server begins its reason: with the step that failed, as it sees it.
 const SERVER_WORDS = /^(upgrade|accept|answer|ice|dtls|channel): (.+)$/s;
 // Steps after whose failure the server is asked for an offer in an older form.
@@ -41,6 +51,12 @@ const COMPATIBLE = 'net=compatible';
 // The channel, if the server lets us open it: as it would itself.
 const CHANNEL = { negotiated: true, id: 0, ordered: false, maxRetransmits: 0 };
 const ADOPT = Symbol('adopt');
+// Ports that browsers refuse, in base 36 (https://fetch.spec.whatwg.org/#port-blocking).
+const BLOCKED_PORTS =
+  '0 1 7 9 b d f h j k l m n p 11 16 17 1h 1x 25 27 2f 2n 2t 2u 2v 2w 31 32 33 35 37 39 3b 3f 3r 3t 3v 3z 4h 4z at bv cx e8 e9 ea eb em eq er es f0 f8 fe fg fn gb gp ho rh ri rl rn 1br 1bs 1bv 1kx 2tn 34d 38e 3wk 3wl 4mo 52e 555 556 557 558 559 55j 561 7s0';
+// Hosts on this machine, and those of private networks.
+const LOOPBACK = /^((.+\.)?localhost$|127\.|\[::1\])/;
+const PRIVATE = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|\[f[cde]|.+\.local$)/;
 // ms without messages until the server is given a sign, from then on how often, and for how long.
 const SIGN_AFTER = 400;
 const SIGN_EVERY = 200;
@@ -82,19 +98,22 @@ export class NetCloseEvent extends Event {
  */
 export async function connect(url, options = {}) {
   const { timeout = CONNECT_TIMEOUT, retries = CONNECT_RETRIES } = options;
-  const deadline = performance.now() + timeout;
+  const deadline = new Deadline(timeout);
   options.signal?.throwIfAborted();
   let tried = 0;
   let compatible = false;
+  let found = {};
   for (;;) {
-    const handshake = new Handshake(url, { ...options, timeout, deadline, compatible });
+    const handshake = new Handshake(url, { ...options, timeout, deadline, compatible, ...found });
     try {
       return await handshake.done;
     } catch (error) {
       const stuck = RETRIED.includes(error?.stage) || handshake.unanswerable;
       const pause = RETRY_PAUSE * 2 ** tried * (1 + Math.random());
-      const time = deadline - performance.now();
-      if (stuck && !compatible && time > 0) {
+      const time = deadline.left;
+      if (handshake.found && time > 0) {
+        found = { ...found, ...handshake.found };
+      } else if (stuck && !compatible && time > 0) {
         compatible = true;
       } else if (error?.code === TRY_AGAIN_LATER && tried < retries && time > pause) {
         tried++;
@@ -113,6 +132,8 @@ export class Net extends EventTarget {
   #socket;
   #connection;
   #channel = null;
+  #limit = MESSAGE_SIZE; // bytes of a message that the server takes
+  #channelLimit = MESSAGE_SIZE; // and that the browser's channel takes, too
   #drain = new Drain();
   #sign;
   #onmessage = null;
@@ -127,7 +148,12 @@ export class Net extends EventTarget {
     this.#socket = socket;
     this.#connection = connection;
     socket.addEventListener('message', ({ data }) => this.#receive(data, true));
-    socket.addEventListener('close', ({ code, reason }) => this.#end({ code, reason, by: code === 1006 ? 'network' : 'server' }));
+    socket.addEventListener('close', ({ code, reason }) => {
+      // Servers give a reason. Firefox has none where the page is left, or a link followed to a download.
+      const left = code === GOING_AWAY && !reason;
+      if (left) reason = 'the page was left, or a link without the attribute download was followed to a file';
+      this.#end({ code, reason, by: left || code === 1006 ? 'network' : 'server' });
+    });
     connection.addEventListener('connectionstatechange', () => {
       if (connection.connectionState === 'failed') this.#pathLost('webrtc failed');
     });
@@ -151,6 +177,11 @@ export class Net extends EventTarget {
   /** True until either path closed or `close()` was called. */
   get open() {
     return !this.#ended && this.#channel?.readyState === 'open' && this.#socket.readyState === 1;
+  }
+
+  /** Bytes of the longest message that the server takes. */
+  get maxMessageSize() {
+    return this.#limit;
   }
 
   get onmessage() {
@@ -178,7 +209,7 @@ export class Net extends EventTarget {
   /** Sends over the websocket. False when the connection is closed. */
   sendReliable(data) {
     if (!this.open) return false;
-    const bytes = toBytes(data);
+    const bytes = toBytes(data, this.#limit);
     if (this.#socket.bufferedAmount > RELIABLE_BACKLOG) {
       this.#end({ code: 1013, reason: 'too slow for what is sent', by: 'client' });
       return false;
@@ -190,9 +221,9 @@ export class Net extends EventTarget {
   /** Sends over the data channel. False when it was dropped: closed, or what was sent before does not leave. */
   sendUnreliable(data) {
     if (!this.open) return false;
-    const bytes = toBytes(data);
+    const bytes = toBytes(data, this.#channelLimit);
     if (!this.#drain.admits(this.#channel.bufferedAmount, bytes.byteLength, performance.now())) return false;
-    this.#channel.send(bytes);
+    if (!attempt(() => this.#channel.send(bytes))) return false;
     this.#sign?.spoke();
     return true;
   }
@@ -203,9 +234,13 @@ export class Net extends EventTarget {
   }
 
   /** Takes the channel as soon as there is one; for `connect()` only. */
-  [ADOPT](channel) {
+  [ADOPT](channel, limit) {
     this.#channel = channel;
+    this.#limit = this.#channelLimit = limit;
     channel.binaryType = 'arraybuffer';
+    channel.addEventListener('open', () => {
+      this.#channelLimit = Math.min(limit, this.#connection.sctp?.maxMessageSize || limit);
+    });
     channel.addEventListener('message', ({ data }) => this.#receive(data, false));
     if (channel.negotiated) this.#sign = new Sign(channel);
     channel.addEventListener('close', () => this.#pathLost('data channel closed'));
@@ -318,12 +353,36 @@ class Sign {
     const silent = now - this.#heard;
     const missed = silent > Math.max(SIGN_AFTER, 4 * this.#gap) && silent < SIGN_FOR;
     const ready = this.#channel.readyState === 'open' && this.#channel.bufferedAmount === 0;
-    if (missed && ready && now - this.#spoke >= SIGN_EVERY) this.#channel.send('');
+    if (missed && ready && now - this.#spoke >= SIGN_EVERY) attempt(() => this.#channel.send(''));
+  }
+}
+
+/** The time left to connect. */
+class Deadline {
+  /** For how long it may still stand still. */
+  spare = PERMISSION_TIMEOUT;
+  #end;
+
+  constructor(timeout) {
+    this.#end = performance.now() + Math.min(timeout, LONGEST_TIMER);
+  }
+
+  get left() {
+    return this.#end - performance.now();
+  }
+
+  /** The last so many milliseconds do not count. */
+  pause(milliseconds) {
+    const pause = Math.min(milliseconds, this.spare);
+    this.spare -= pause;
+    this.#end += pause;
   }
 }
 
 /** One attempt to connect. Ends exactly once: `done` resolves or rejects. */
 class Handshake {
+  /** Options with which another attempt promises more. */
+  found;
   #stage = STAGES[0];
   #options;
   #offer = null;
@@ -336,6 +395,13 @@ class Handshake {
   #settle;
   // Whether there is an offer and the browser has no answer to it: Chromium 87 to 94 refuse their own to `a=setup:active`.
   unanswerable = false;
+  #over = new AbortController();
+  #looks = 0; // in this stage
+  #looked = performance.now();
+  #permission; // the browser's, for the local network
+  #answersHttp = false; // the port of the websocket
+  #hasAddress = false;
+  #held; // the failure while a question of the browser stands
 
   constructor(url, options) {
     this.#options = options;
@@ -346,19 +412,29 @@ class Handshake {
     try {
       this.#start(url, options);
     } catch (error) {
-      this.#fail(error.message, { cause: error });
+      // An event may still say more of a websocket that was refused.
+      if (this.#url) this.#failSoon(words(error) + this.#ownHint());
+      else this.#fail(words(error), { cause: error });
     }
   }
 
-  #watch({ signal, deadline, timeout }) {
-    const late = () => this.#fail(`${this.#missing()} within ${timeout} ms${this.#hint()}`);
-    const timer = setTimeout(late, Math.max(0, deadline - performance.now()));
+  #watch({ signal, deadline }) {
+    const until = { signal: this.#over.signal };
     const abort = () => this.#settle.reject(signal.reason);
-    signal?.addEventListener('abort', abort);
+    signal?.addEventListener('abort', abort, until);
+    globalThis.addEventListener?.('securitypolicyviolation', (event) => this.#violated(event), until);
+    const looking = setInterval(() => this.#look(performance.now()), LOOK);
+    let timer;
+    const late = () => {
+      if (deadline.left > 0) timer = setTimeout(late, deadline.left);
+      else this.#fail(this.#why(` within ${this.#options.timeout} ms`));
+    };
+    timer = setTimeout(late, Math.max(0, deadline.left));
     const stop = () => {
+      clearInterval(looking);
       clearTimeout(timer);
       clearTimeout(this.#stuck);
-      signal?.removeEventListener('abort', abort);
+      this.#over.abort();
     };
     this.done.then(stop, () => {
       stop();
@@ -366,11 +442,13 @@ class Handshake {
     });
   }
 
-  #start(url, { protocols = [], rtc, compatible }) {
+  #start(url, { protocols = [], rtc, compatible, stun }) {
+    const iceServers = stun && [...(rtc?.iceServers ?? []), { urls: stun }];
+    this.#connection = peerConnection(stun ? { ...rtc, iceServers } : rtc);
+    this.#reach('websocket');
     this.#url = webSocketUrl(url, compatible);
     this.#socket = new WebSocket(this.#url, protocols);
     this.#socket.binaryType = 'arraybuffer';
-    this.#connection = new RTCPeerConnection(rtc);
     this.#net = new Net(this.#socket, this.#connection);
     this.#followSocket(this.#socket);
     this.#followConnection(this.#connection);
@@ -378,26 +456,30 @@ class Handshake {
 
   #followSocket(socket) {
     socket.addEventListener('open', () => this.#reach('signalling'));
-    socket.addEventListener('close', ({ code, reason }) => {
-      const [, stage, words] = SERVER_WORDS.exec(reason) ?? [];
+    // A page's policy is all that ends in this event alone.
+    socket.addEventListener('error', () => this.#failSoon());
+    socket.addEventListener('close', async ({ code, reason }) => {
+      const [, stage, told] = SERVER_WORDS.exec(reason) ?? [];
       if (stage) this.#stage = stage;
-      const refused = this.#stage === 'websocket' ? this.#missing() + this.#hint() : `the websocket closed with code ${code}`;
-      this.#fail(words || reason || refused, { code });
+      if (this.#stage === 'websocket') await this.#askPermission();
+      const refused = this.#stage === 'websocket' ? this.#why() : `the websocket closed with code ${code}`;
+      this.#fail(told || reason || refused, { code });
     });
     socket.addEventListener('message', ({ data }) => {
-      if (typeof data === 'string') this.#signal(data).catch((cause) => this.#fail(cause.message, { cause }));
+      if (typeof data === 'string') this.#signal(data).catch((cause) => this.#fail(words(cause), { cause }));
     });
   }
 
   #followConnection(connection) {
     connection.addEventListener('icecandidate', ({ candidate }) => {
+      this.#hasAddress ||= addresses(`a=${candidate?.candidate}`).length > 0;
       if (candidate) this.#tell({ type: 'candidate', candidate });
     });
     connection.addEventListener('iceconnectionstatechange', () => {
       if (['connected', 'completed'].includes(connection.iceConnectionState)) this.#reach('dtls');
     });
     connection.addEventListener('connectionstatechange', () => {
-      if (connection.connectionState === 'failed') this.#failSoon(this.#missing() + this.#hint());
+      if (connection.connectionState === 'failed') this.#failSoon();
     });
     connection.addEventListener('datachannel', ({ channel }) => {
       this.#reach('channel');
@@ -408,7 +490,8 @@ class Handshake {
   #follow(channel) {
     if (this.#channel) return;
     this.#channel = channel;
-    this.#net[ADOPT](channel);
+    const size = /^a=max-message-size:(\d+)/im.exec(this.#offer.sdp)?.[1] ?? MESSAGE_SIZE;
+    this.#net[ADOPT](channel, +size || Infinity);
     channel.addEventListener('close', () => this.#failSoon('the data channel closed'));
     channel.addEventListener('open', () => this.#succeed());
     if (channel.readyState === 'open') this.#succeed();
@@ -417,17 +500,106 @@ class Handshake {
   #followDtls(dtls) {
     const look = () => {
       if (dtls.state === 'connected') this.#reach('channel');
-      if (dtls.state === 'failed') this.#failSoon('the DTLS handshake failed');
+      // Firefox says so first of ICE.
+      if (dtls.state === 'failed') this.#failSoon(this.#stage === 'dtls' ? 'the DTLS handshake failed' : undefined);
     };
     dtls?.addEventListener('statechange', look);
     if (dtls) look();
+  }
+
+  // What holds the handshake up, other than the server?
+  #look(now) {
+    const passed = now - this.#looked;
+    this.#looked = now;
+    this.#looks++;
+    if (this.#looks === 2) this.#askPermission();
+    if (this.#looks >= 2 && this.#isHidden()) this.#tryHidden();
+    if (this.#stage === 'websocket' && this.#looks >= HTTP_AFTER && this.#looks % 4 === 2) this.#askHttp();
+    const state = this.#question();
+    if (state === 'prompt') this.#options.deadline.pause(passed);
+    if (state === 'denied') this.#fail(this.#why());
+    // It has failed while the browser asked; is there an answer?
+    if (this.#held && !this.#isAsked()) {
+      if (state === 'granted') this.found = {};
+      this.#settle.reject(this.#held);
+    }
+  }
+
+  // The state of the browser's permission for the local network, where nothing goes on without it.
+  #question() {
+    const waits =
+      this.#stage === 'websocket'
+        ? this.#socket?.readyState === 0 && this.#isNearer()
+        : this.#isIdle() && this.#isSomewhere() && this.#offered().some((address) => space(address) < space(this.#host()));
+    return waits ? this.#permission?.state : undefined;
+  }
+
+  #isAsked() {
+    return this.#question() === 'prompt' && this.#options.deadline.spare > 0;
+  }
+
+  async #askPermission() {
+    for (const name of [space(this.#host()) ? 'local-network' : 'loopback-network', 'local-network-access']) {
+      this.#permission ??= await globalThis.navigator?.permissions?.query({ name }).catch(() => {});
+    }
+  }
+
+  // Firefox holds websockets back, requests not.
+  #askHttp() {
+    const options = { mode: 'no-cors', cache: 'no-store', credentials: 'omit', signal: this.#over.signal };
+    const answered = (yes) => () => (this.#answersHttp = yes);
+    globalThis.fetch?.(this.#url.replace(/^ws/, 'http').replace(/\?.*/, ''), options).then(answered(true), answered(false));
+  }
+
+  #violated({ disposition, effectiveDirective, blockedURI }) {
+    if (disposition !== 'enforce' || !this.#url.startsWith(blockedURI) || this.#stage !== 'websocket') return;
+    this.#fail(`the page's Content-Security-Policy forbids it: ${effectiveDirective} must allow ${new URL(this.#url).origin}`);
+  }
+
+  // Whether there is no pair of candidates to check.
+  #isIdle() {
+    return this.#stage === 'ice' && this.#connection.iceConnectionState === 'new';
+  }
+
+  // Whether the browser tells none of its addresses.
+  #isHidden() {
+    const told = this.#options.stun ? this.#looks >= 4 : !this.#isSomewhere() && this.#connection.iceGatheringState === 'complete';
+    return this.#isIdle() && told;
+  }
+
+  // In Firefox it is then chance whether it makes any pair of candidates; an address that the
+  // server tells can help.
+  #tryHidden() {
+    const { hidden = 0 } = this.#options;
+    const stun = hidden % 2 ? undefined : this.#offered().map((address) => `stun:${address}`);
+    if (hidden < HIDDEN_RETRIES) this.found = { hidden: hidden + 1, stun };
+    this.#fail(this.#why());
+  }
+
+  // Whether the browser has an address of its own, as it told by either way.
+  #isSomewhere() {
+    return this.#hasAddress || addresses(this.#connection.localDescription?.sdp).length > 0;
+  }
+
+  // The addresses of the server.
+  #offered() {
+    return addresses(this.#offer?.sdp);
+  }
+
+  #host() {
+    return new URL(this.#url).hostname;
+  }
+
+  // Whether the websocket leads out of the page's address space.
+  #isNearer() {
+    return space(this.#host()) < space(globalThis.location?.hostname);
   }
 
   async #signal(text) {
     const message = JSON.parse(text);
     if (message?.type === 'offer' && !this.#offer) await this.#answer(message);
     // The offer holds every candidate already; a bad one here costs nothing.
-    else if (message?.candidate) await this.#connection.addIceCandidate(message.candidate).catch(() => {});
+    else if (message?.candidate) await this.#connection.addIceCandidate(message.candidate)?.catch(() => {});
   }
 
   async #answer(offer) {
@@ -436,7 +608,7 @@ class Handshake {
     const negotiated = offer.negotiated === true && !this.#options.compatible;
     await this.#connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     if (negotiated) this.#follow(this.#connection.createDataChannel('unreliable', CHANNEL));
-    await this.#connection.setLocalDescription();
+    await this.#connection.setLocalDescription(await this.#connection.createAnswer());
     this.unanswerable = false;
     const { type, sdp } = this.#connection.localDescription;
     this.#tell(negotiated ? { type, sdp, negotiated } : { type, sdp });
@@ -451,6 +623,8 @@ class Handshake {
   #reach(stage) {
     if (STAGES.indexOf(stage) <= STAGES.indexOf(this.#stage)) return;
     this.#stage = stage;
+    this.#looks = 0;
+    this.#permission = undefined;
     if (RETRIED.includes(stage)) this.#leaveTime();
   }
 
@@ -458,8 +632,12 @@ class Handshake {
   #leaveTime() {
     const { deadline, compatible } = this.#options;
     if (compatible || this.#stuck) return;
-    const half = (deadline - performance.now()) / 2;
+    const half = deadline.left / 2;
     this.#stuck = setTimeout(() => this.#fail(`${this.#missing()} within ${Math.round(half)} ms`), half);
+  }
+
+  #why(within = '') {
+    return this.#missing() + within + this.#hint();
   }
 
   // What did not happen at this stage.
@@ -470,7 +648,7 @@ class Handshake {
       case 'signalling':
         return 'no offer from the server';
       case 'ice':
-        return `no answer from UDP ${addresses(this.#offer.sdp).join(', ')}`;
+        return `no answer from UDP ${this.#offered().join(', ')}`;
       case 'dtls':
         return 'no DTLS handshake';
       default:
@@ -482,7 +660,7 @@ class Handshake {
   #hint() {
     switch (this.#stage) {
       case 'websocket':
-        return ': is the server running, is its TCP port open?';
+        return this.#ownHint() || this.#websocketHint();
       case 'ice':
         return this.#iceHint();
       default:
@@ -490,14 +668,34 @@ class Handshake {
     }
   }
 
+  // Why a browser opens no such websocket.
+  #ownHint() {
+    const { protocol, port, hostname } = new URL(this.#url);
+    if (port && BLOCKED_PORTS.split(' ').includes((+port).toString(36))) return `: browsers refuse port ${port}; the server must listen on another`;
+    if (protocol === 'ws:' && globalThis.location?.protocol === 'https:' && space(hostname)) return ': a page from https needs wss:';
+    return '';
+  }
+
+  #websocketHint() {
+    if (this.#answersHttp) {
+      return ': it answers HTTP. Firefox delays websockets, by up to a minute, after some that ended badly; if it is not that, is a proxy or Config::accept slow?';
+    }
+    return ': is the server running, is its TCP port open?' + this.#permissionHint();
+  }
+
+  #permissionHint() {
+    const { state, name = 'local-network' } = this.#permission ?? {};
+    if (state !== 'denied' && !this.#question()) return '';
+    return ` It may be in the local network, and this site has no permission for that (${name}: ${state})`;
+  }
+
   #iceHint() {
-    const { iceGatheringState, localDescription } = this.#connection;
-    if (iceGatheringState === 'complete' && addresses(localDescription?.sdp).length === 0) {
-      return ': this browser has no address for WebRTC; is there a network, does a setting or an extension forbid it?';
+    if (!this.#isSomewhere()) return ': this browser has no address for WebRTC; is there a network, does a setting or an extension forbid it?';
+    if (this.#question()) return '.' + this.#permissionHint();
+    if (!space(this.#host())) {
+      return ': if the websocket is forwarded (WSL2, a container, ssh), UDP is not: connect to the server itself; is it bound to 0.0.0.0, is a network up?';
     }
-    if (addresses(this.#offer.sdp).every((address) => /^(127\.|\[::1\])/.test(address))) {
-      return ': that is this very machine, and Firefox does not go there; is it to be bound to 0.0.0.0, is public_addr right?';
-    }
+    if (!this.#offered().some(space)) return ': that is this very machine; is the server to be bound to 0.0.0.0, is public_addr right?';
     return ': is the UDP port open, is public_addr set?';
   }
 
@@ -507,15 +705,41 @@ class Handshake {
 
   // The server closes both paths at once; only the websocket's close frame
   // says why, so it gets a moment to arrive.
-  #failSoon(reason) {
+  #failSoon(reason = this.#why()) {
     setTimeout(() => this.#fail(reason), LAST_WORDS);
   }
 
   // After success this does nothing: a promise settles once, and closing is
   // the business of `Net`.
   #fail(reason, details) {
-    this.#settle.reject(new ConnectError(this.#stage, reason, details));
+    const error = new ConnectError(this.#stage, reason, details);
+    if (this.#isAsked()) this.#held ??= error;
+    else this.#settle.reject(error);
   }
+}
+
+// Without a working one nothing else is begun.
+function peerConnection(rtc) {
+  const { RTCPeerConnection, document } = globalThis;
+  try {
+    const connection = new RTCPeerConnection(rtc);
+    if (connection.signalingState === 'stable') return connection;
+  } catch (cause) {
+    if (RTCPeerConnection) throw new Error(`RTCPeerConnection cannot be made: ${words(cause)}`, { cause });
+  }
+  const where = document ? 'a setting, an extension or Lockdown Mode took it away' : 'workers have none; connect on the page';
+  throw new Error(`no working RTCPeerConnection: ${where}`);
+}
+
+// What anything that was thrown says.
+function words(error) {
+  return error?.message || error?.name || (error && String(error)) || 'no reason was given';
+}
+
+// How far off a host or an address is: 0 this machine, 1 a private network, 2 the internet (the
+// address spaces of Local Network Access).
+function space(host) {
+  return LOOPBACK.test(host) ? 0 : PRIVATE.test(host) ? 1 : 2;
 }
 
 // The websocket goes first and takes what it still has to send along; the
@@ -527,7 +751,7 @@ function shut(socket, connection, { code = 1000, reason = '' } = {}) {
   setTimeout(finish, DRAIN);
   // The platform allows a page these codes and 123 bytes of reason.
   const allowed = code === 1000 || (code >= 3000 && code <= 4999);
-  socket.close(allowed ? code : 4000, reason.slice(0, 41));
+  socket.close(allowed ? code : 4000, String(reason ?? '').slice(0, 41));
 }
 
 function webSocketUrl(url, compatible) {
@@ -544,10 +768,32 @@ function addresses(sdp = '') {
   return Array.from(lines, ([, ip, port]) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`));
 }
 
-function toBytes(data) {
-  if (typeof data === 'string') return new TextEncoder().encode(data);
-  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) return data;
-  throw new TypeError('a message is a string, an ArrayBuffer or a view of one');
+function toBytes(data, limit) {
+  const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : view(data);
+  if (bytes.length > limit) {
+    throw new RangeError(`a message of ${bytes.length} bytes, and the limit is ${limit} (Config::message_bytes, or the browser's)`);
+  }
+  return bytes;
+}
+
+function view(data) {
+  const buffer = ArrayBuffer.isView(data) ? data.buffer : data;
+  const kind = buffer?.[Symbol.toStringTag];
+  const shared = kind === 'SharedArrayBuffer';
+  if (!shared && kind !== 'ArrayBuffer') throw new TypeError('a message is a string, a buffer or a view of one');
+  const bytes = new Uint8Array(buffer, data.byteOffset ?? 0, data.byteLength);
+  // The platform refuses memory that may change under it, as a wasm heap's.
+  return shared || buffer.resizable ? bytes.slice() : bytes;
+}
+
+// Whether it threw nothing.
+function attempt(action) {
+  try {
+    action();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function sleep(milliseconds, signal) {

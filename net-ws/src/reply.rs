@@ -6,6 +6,10 @@ use tungstenite::http::StatusCode;
 
 use crate::outbox::Outbox;
 
+/// Lets cross-origin isolated pages see that there was an answer (HTML, cross-origin embedder
+/// policy), as net.js asks where a browser delays websockets.
+const READABLE: &str = "Cross-Origin-Resource-Policy: cross-origin\r\n";
+
 /// Answers a request with `status` and a line of text, and announces the end of the stream. A
 /// number that is no HTTP error status becomes 500.
 pub(crate) fn refuse(outbox: &mut Outbox, status: u16, text: &str) {
@@ -16,7 +20,7 @@ pub(crate) fn refuse(outbox: &mut Outbox, status: u16, text: &str) {
     write!(
         outbox,
         "HTTP/1.1 {} {}\r\n{}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {}\r\n\r\n{text}\n",
+         {READABLE}Content-Length: {}\r\n\r\n{text}\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or("Error"),
         wanted(status),
@@ -49,7 +53,8 @@ mod tests {
         assert_eq!(
             text(503, "later"),
             "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n\r\nlater\n"
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Cross-Origin-Resource-Policy: cross-origin\r\nContent-Length: 6\r\n\r\nlater\n"
         );
         assert!(text(426, "").contains("\r\nSec-WebSocket-Version: 13\r\n"));
         assert!(text(405, "").contains("\r\nAllow: GET\r\n"));

@@ -6,7 +6,9 @@ mod answerer;
 mod process;
 mod profile;
 mod site;
+mod stage;
 
 pub use answerer::{Answerer, Life};
 pub use process::{Browser, Kind};
 pub use site::Site;
+pub use stage::{Stage, closed_port};

@@ -3,19 +3,13 @@
 //! The pages are in `pages`; the server answers what they ask for, see
 //! `Answerer`.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use net::{
-    Accept, CloseReason, Config, Connecting, Refusal, Request, Setup, Stage as Step, Verdict,
-};
+use net::{Accept, CloseReason, Config, Connecting, Request, Setup, Stage as Step, Verdict};
 use net_tests::browser::Life::{Ended, Opened};
-use net_tests::browser::{Answerer, Browser, Kind, Site};
+use net_tests::browser::{Kind, Stage, closed_port};
 use serde_json::Value;
-
-/// Time for a browser to start and a page to do its work.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Each scenario in both browsers.
 macro_rules! in_both_browsers {
@@ -334,7 +328,7 @@ fn nowhere() -> Config {
 }
 
 fn a_vain_connect_names_its_stage(kind: Kind) {
-    let closed = free_port();
+    let closed = closed_port();
     let report = run(kind, &format!("refuse.html?closed={closed}"));
     let stages = [
         ("nothingListens", "websocket"),
@@ -361,7 +355,7 @@ fn a_vain_connect_names_its_stage(kind: Kind) {
     says("nothingListens", "is the server running, is its TCP port open?");
     says("neverOpens", "within 300 ms");
     says("neverOffers", "no offer from the server within 300 ms");
-    says("noUdp", "is the UDP port open, is public_addr set?");
+    says("noUdp", "if the websocket is forwarded");
     assert_eq!(report["refused"]["code"], 1008);
     assert_eq!(report["laterForEver"]["code"], 1013);
     assert_eq!(report["aborted"]["name"], "TimeoutError");
@@ -404,53 +398,4 @@ fn the_client_keeps_its_promises(kind: Kind) {
 /// Opens a page and returns its only report, which must say `ok`.
 fn run(kind: Kind, page: &str) -> Value {
     Stage::open(kind, page).report()
-}
-
-/// A server with a browser on it.
-struct Stage {
-    // The order of the fields is the order in which they end.
-    _browser: Browser,
-    site: Site,
-    answerer: Answerer,
-}
-
-impl Stage {
-    /// Opens a page, as `echo.html?count=1`; it is told the server's port.
-    fn open(kind: Kind, page: &str) -> Self {
-        Self::with(kind, page, Config::default())
-    }
-
-    /// The same with a server of this configuration.
-    fn with(kind: Kind, page: &str, config: Config) -> Self {
-        let _ = env_logger::builder().is_test(true).try_init();
-        let answerer = Answerer::on((Ipv4Addr::LOCALHOST, 0), config);
-        let site = Site::new();
-        let mark = if page.contains('?') { '&' } else { '?' };
-        let url = site.url(&format!("{page}{mark}port={}", answerer.address().port()));
-        Self { _browser: Browser::start(kind, &url), site, answerer }
-    }
-
-    /// The last refusal, which the server may see a moment after the page.
-    fn refusal(&self) -> Refusal {
-        let end = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < end {
-            if let Some(last) = self.answerer.refusals().pop() {
-                return last;
-            }
-            std::thread::yield_now();
-        }
-        panic!("no refusal in time");
-    }
-
-    fn report(&mut self) -> Value {
-        let report = self.site.report(PATIENCE);
-        assert_eq!(report["ok"], true, "{report:#}\n{}", self.site.log());
-        report
-    }
-}
-
-/// A port nobody listens on, unless somebody takes it within the test.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }

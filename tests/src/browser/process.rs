@@ -56,10 +56,29 @@ impl Browser {
     /// As [`start`](Browser::start).
     pub fn start_with(kind: Kind, url: &str, arguments: &[&str]) -> Self {
         let profile = Profile::new().expect("a folder for the browser's profile");
+        Self::run(kind, url, arguments, profile, &[])
+    }
+
+    /// Starts Firefox with further preferences, name and value as in `user.js`.
+    ///
+    /// # Panics
+    /// As [`start`](Browser::start).
+    pub fn firefox_with(url: &str, preferences: &[(&str, &str)]) -> Self {
+        let profile = Profile::new().expect("a folder for the browser's profile");
+        Self::run(Kind::Firefox, url, &[], profile, preferences)
+    }
+
+    fn run(
+        kind: Kind,
+        url: &str,
+        arguments: &[&str],
+        profile: Profile,
+        preferences: &[(&str, &str)],
+    ) -> Self {
         let mut command = guarded(&program(kind));
         match kind {
             Kind::Chromium => chromium_arguments(&mut command, &profile),
-            Kind::Firefox => firefox_arguments(&mut command, &profile),
+            Kind::Firefox => firefox_arguments(&mut command, &profile, preferences),
         }
         let guard = command.args(arguments).arg(url).spawn().expect("sh starts the browser");
         log::info!("{kind:?} opens {url}");
@@ -100,8 +119,8 @@ fn chromium_arguments(command: &mut Command, profile: &Profile) {
     });
 }
 
-fn firefox_arguments(command: &mut Command, profile: &Profile) {
-    profile.write_firefox_settings().expect("the profile's folder is ours");
+fn firefox_arguments(command: &mut Command, profile: &Profile, preferences: &[(&str, &str)]) {
+    profile.write_firefox_settings(preferences).expect("the profile's folder is ours");
     command
         .args(["--headless", "--no-remote", "--profile"])
         .arg(profile.path())

@@ -33,10 +33,11 @@ impl Profile {
         &self.path
     }
 
-    /// Writes the settings that keep Firefox from talking to anyone but us.
-    pub(crate) fn write_firefox_settings(&self) -> io::Result<()> {
+    /// Writes the settings that keep Firefox from talking to anyone but us, and `more`.
+    pub(crate) fn write_firefox_settings(&self, more: &[(&str, &str)]) -> io::Result<()> {
         let lines = FIREFOX_SETTINGS
             .iter()
+            .chain(more)
             .map(|(name, value)| format!("user_pref(\"{name}\", {value});\n"));
         fs::write(self.path.join("user.js"), lines.collect::<String>())
     }
