@@ -9,7 +9,7 @@ use super::Passage;
 use super::brake::Brake;
 use super::catch_up::CatchUp;
 use super::draft::{Draft, Piece, Wish, pieces};
-use super::flight::Told;
+use super::flight::{Care, Told};
 use super::pace::Pace;
 use super::packet::{
     Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, protocol, u16_at,
@@ -310,8 +310,8 @@ impl Engaged {
             self.finish(now, draft);
             draft = Draft::new(self.header);
         }
-        let kept = piece.wish != Wish::Never;
-        draft.push(self.sender.send(now, piece.size(), kept), piece);
+        let care = if piece.wish == Wish::Never { Care::Once } else { Care::Kept };
+        draft.push(self.sender.send(now, piece.size(), care, piece.ends()), piece);
         draft
     }
 
@@ -359,7 +359,7 @@ impl Engaged {
         let before = draft.builder.len();
         let packet = self.sender.packet();
         for (tsn, piece) in self.copies.of(now, packet, self.sender.weather()) {
-            if piece.size() <= room && self.sender.copy(tsn) {
+            if piece.size() <= room && self.sender.copy(now, tsn) {
                 room -= piece.size();
                 piece.write(tsn, self.stream, 0, &mut draft.builder);
             }
