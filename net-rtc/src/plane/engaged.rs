@@ -1,5 +1,8 @@
 //! The plane at work: both halves, and what passes between SCTP and DTLS.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -223,7 +226,7 @@ impl Engaged {
         match chunk.kind {
             kind::DATA => self.on_data(chunk)?,
             kind::SACK => self.on_sack(now, chunk, on)?,
-            kind::FORWARD_TSN => self.on_forward(chunk)?,
+            kind::FORWARD_TSN => self.on_forward(now, chunk)?,
             kind::RE_CONFIG => self.on_reconfig(chunk, on)?,
             // The answer to a greeting.
             kind::HEARTBEAT_ACK => {}
@@ -267,9 +270,11 @@ impl Engaged {
         Ok(())
     }
 
-    fn on_forward(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+    fn on_forward(&mut self, now: Instant, chunk: &Chunk<'_>) -> Result<(), &'static str> {
         let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
-        self.receiver.on_forward(tsn).map_err(Offence::words)
+        let is_new = self.receiver.on_forward(tsn).map_err(Offence::words)?;
+        self.receiver.forward_done(now, is_new);
+        Ok(())
     }
 
     /// A request to reset a stream waits until all data up to a TSN is there (RFC 6525 §5.2.2);
@@ -344,8 +349,9 @@ impl Engaged {
                     self.copies.keep(now, packet, tsn, piece);
                 }
             }
+            // What only answers the peer is no load of ours, and has no answer that it waits for.
+            self.pace.sent(now, draft.builder.len());
         }
-        self.pace.sent(now, draft.builder.len());
         self.packets.push_back(draft.builder.finish());
     }
 
