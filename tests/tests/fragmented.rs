@@ -9,7 +9,7 @@ use std::time::Duration;
 use net_tests::browser::Kind;
 use net_tests::lab::{Cell, Load, Report};
 use net_tests::link::Direction;
-use net_tests::real::{Client, Flow, Plan, Programs, assert_met, until_met};
+use net_tests::real::{Client, Flow, Plan, Programs, assert_met};
 
 const CLIENTS: [Client; 3] =
     [Client::Browser(Kind::Chromium), Client::Browser(Kind::Firefox), Client::Aiortc];
@@ -36,7 +36,7 @@ fn twenty_packets() {
 #[track_caller]
 fn assert_delivered(load: Load, loss: f64) {
     let cell = Cell { time: TIME, ..Cell::new(load, DELAY, loss, Direction::Down) };
-    assert_met(until_met(|| missed(cell, loss)));
+    assert_met(missed(cell, loss));
 }
 
 /// What the clients of a run missed.
