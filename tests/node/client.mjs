@@ -5,7 +5,7 @@
 //
 // It speaks to the program `tally-server`, and says in a line of JSON each what came of it: it
 // connects and has messages echoed on both paths (`echoed`), waits for a line of its input, sends
-// numbered messages over the data channel while as many come back (`flowed`), and closes
+// numbered messages over the data channel while as many of `--bytes` come back (`flowed`), and closes
 // (`closed`): the websocket first, or with `--close channel` the peer connection. The packages are
 // those of the folder NET_TESTS_NODE, which tests/all fills.
 
@@ -19,7 +19,7 @@ const packages = createRequire(`${process.env.NET_TESTS_NODE}/`);
 const { WebSocket } = packages('ws');
 const STACKS = { wrtc: '@roamhq/wrtc', datachannel: 'node-datachannel/polyfill' };
 
-const SIZE = 200; // bytes of a numbered message
+const SIZE = 200; // bytes of a message that it sends
 const ECHO_PACE = 10; // ms between two messages to be echoed
 const PATIENCE = 10_000; // ms for whatever must come
 const QUIET = 500; // ms without a message after which no more come
@@ -31,6 +31,7 @@ const { values: options, positionals } = parseArgs({
     echoes: { type: 'string', default: '200' },
     flow: { type: 'string', default: '10000' },
     rate: { type: 'string', default: '1000' },
+    bytes: { type: 'string', default: '200' },
     close: { type: 'string', default: 'websocket' },
   },
 });
@@ -71,15 +72,18 @@ class Numbers {
   arrived = 0;
   seen = new Set();
   last = performance.now();
+  longest = 0; // ms between two
 
   take(message) {
+    const now = performance.now();
+    if (this.arrived > 0) this.longest = Math.max(this.longest, now - this.last);
     this.arrived++;
-    this.seen.add(Number(message.split(' ')[1]));
-    this.last = performance.now();
+    this.seen.add(Number(message.split(' ', 2)[1]));
+    this.last = now;
   }
 
   result() {
-    return { arrived: this.arrived, distinct: this.seen.size };
+    return { arrived: this.arrived, distinct: this.seen.size, longestMs: Math.round(this.longest) };
   }
 }
 
@@ -154,9 +158,9 @@ class Client {
     return { channel: found, reliable: this.reliable.result(), unreliable: this.unreliable.result() };
   }
 
-  async flow(count, rate) {
+  async flow(count, rate, bytes) {
     const channel = await this.channel.promise;
-    this.socket.send(Buffer.from(`begin ${count} ${rate} ${SIZE}`));
+    this.socket.send(Buffer.from(`begin ${count} ${rate} ${bytes}`));
     const began = performance.now();
     for (let number = 0; number < count; ) {
       const due = Math.min(count, Math.ceil(((performance.now() - began) * rate) / 1000));
@@ -203,7 +207,8 @@ async function main() {
   client.over.promise.catch(() => {});
   say({ echoed: await within(client, client.echo(Number(options.echoes))) });
   await once(input, 'line');
-  say({ flowed: await within(client, client.flow(Number(options.flow), Number(options.rate))) });
+  const load = [options.flow, options.rate, options.bytes].map(Number);
+  say({ flowed: await within(client, client.flow(...load)) });
   say({ closed: await client.close(options.close) });
 }
 

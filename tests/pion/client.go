@@ -4,7 +4,7 @@
 //
 // It speaks to the program tally-server, and says in a line of JSON each what came of it: it
 // connects and has messages echoed on both paths (echoed), waits for a line of its input, sends
-// numbered messages over the data channel while as many come back (flowed), and closes (closed):
+// numbered messages over the data channel while as many of --bytes come back (flowed), and closes (closed):
 // the websocket first, or with --close channel the peer connection. tests/all builds it.
 package main
 
@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	size     = 200                    // bytes of a numbered message
+	size     = 200                    // bytes of a message that it sends
 	pace     = 10 * time.Millisecond  // between two messages to be echoed
 	patience = 10 * time.Second       // for whatever must come
 	quiet    = 500 * time.Millisecond // without a message, after which no more come
@@ -71,6 +71,9 @@ type client struct {
 	arrived    int
 	numbers    map[int]bool
 	last       time.Time
+	longest    time.Duration // between two
+	began      time.Time
+	heard      time.Duration // until the first unreliable echo
 
 	socket  *websocket.Conn
 	peer    *webrtc.PeerConnection
@@ -190,16 +193,27 @@ func (c *client) fresh(message string) {
 	defer c.mutex.Unlock()
 	rest, is := cutPrefix(message, "numbered ")
 	if !is {
+		if len(c.unreliable.echoed) == 0 {
+			c.heard = time.Since(c.began)
+		}
 		c.unreliable.echoed = append(c.unreliable.echoed, message)
 		return
 	}
-	number, _ := strconv.Atoi(strings.Fields(rest)[0])
+	text, _, _ := strings.Cut(rest, " ")
+	number, _ := strconv.Atoi(text)
+	now := time.Now()
+	if silence := now.Sub(c.last); c.arrived > 0 && silence > c.longest {
+		c.longest = silence
+	}
 	c.arrived++
 	c.numbers[number] = true
-	c.last = time.Now()
+	c.last = now
 }
 
 func (c *client) echo(count int, channel *webrtc.DataChannel) (any, error) {
+	c.mutex.Lock()
+	c.began = time.Now()
+	c.mutex.Unlock()
 	for number := 0; number < count; number++ {
 		c.mutex.Lock()
 		reliable, unreliable := c.reliable.next(number), c.unreliable.next(number)
@@ -222,6 +236,7 @@ func (c *client) echo(count int, channel *webrtc.DataChannel) (any, error) {
 			"maxPacketLifeTime": channel.MaxPacketLifeTime(),
 		},
 		"reliable": c.reliable.result(), "unreliable": c.unreliable.result(),
+		"heardMs": c.heard.Milliseconds(),
 	}, nil
 }
 
@@ -236,8 +251,8 @@ func (c *client) opened() (*webrtc.DataChannel, error) {
 	}
 }
 
-func (c *client) flow(count, rate int, channel *webrtc.DataChannel) (any, error) {
-	if err := c.send([]byte(fmt.Sprintf("begin %d %d %d", count, rate, size))); err != nil {
+func (c *client) flow(count, rate, bytes int, channel *webrtc.DataChannel) (any, error) {
+	if err := c.send([]byte(fmt.Sprintf("begin %d %d %d", count, rate, bytes))); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -261,7 +276,7 @@ func (c *client) flow(count, rate int, channel *webrtc.DataChannel) (any, error)
 	up := <-c.tally
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	down := map[string]any{"arrived": c.arrived, "distinct": len(c.numbers)}
+	down := map[string]any{"arrived": c.arrived, "distinct": len(c.numbers), "longestMs": c.longest.Milliseconds()}
 	return map[string]any{
 		"sentMs": sent.Milliseconds(), "buffered": channel.BufferedAmount(), "up": up, "down": down,
 	}, nil
@@ -312,6 +327,7 @@ func run() error {
 	echoes := flag.Int("echoes", 200, "messages on each path")
 	flow := flag.Int("flow", 10_000, "numbered messages each way")
 	rate := flag.Int("rate", 1_000, "of them a second")
+	bytes := flag.Int("bytes", size, "of one that comes back")
 	first := flag.String("close", "websocket", "what is closed first, or channel")
 	if len(os.Args) < 2 {
 		return errors.New("client URL [OPTIONS]")
@@ -323,10 +339,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return c.work(*echoes, *flow, *rate, *first)
+	return c.work(*echoes, *flow, *rate, *bytes, *first)
 }
 
-func (c *client) work(echoes, flow, rate int, first string) error {
+func (c *client) work(echoes, flow, rate, bytes int, first string) error {
 	channel, err := c.opened()
 	if err != nil {
 		return err
@@ -339,7 +355,7 @@ func (c *client) work(echoes, flow, rate int, first string) error {
 	if !bufio.NewScanner(os.Stdin).Scan() {
 		return errors.New("nobody says to go on")
 	}
-	flowed, err := c.flow(flow, rate, channel)
+	flowed, err := c.flow(flow, rate, bytes, channel)
 	if err != nil {
 		return err
 	}

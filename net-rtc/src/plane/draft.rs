@@ -57,6 +57,11 @@ impl Piece {
         (DATA_HEADER + self.payload.len()).next_multiple_of(4)
     }
 
+    /// Whether it is the last of its message.
+    pub(super) fn ends(&self) -> bool {
+        self.flags & flag::END != 0
+    }
+
     /// Writes it, with one more flag or none.
     pub(super) fn write(&self, tsn: Tsn, stream: u16, flag: u8, builder: &mut Builder) {
         let Piece { flags, protocol, payload, .. } = self;

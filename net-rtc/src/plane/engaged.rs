@@ -1,5 +1,8 @@
 //! The plane at work: both halves, and what passes between SCTP and DTLS.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -9,7 +12,7 @@ use super::Passage;
 use super::brake::Brake;
 use super::catch_up::CatchUp;
 use super::draft::{Draft, Piece, Wish, pieces};
-use super::flight::Told;
+use super::flight::{Care, Told};
 use super::pace::Pace;
 use super::packet::{
     Builder, Chunk, DATA_HEADER, Data, Header, Sack, chunks, forward_tsn, kind, protocol, u16_at,
@@ -230,7 +233,7 @@ impl Engaged {
         match chunk.kind {
             kind::DATA => self.on_data(chunk)?,
             kind::SACK => self.on_sack(now, chunk, on)?,
-            kind::FORWARD_TSN => self.on_forward(chunk)?,
+            kind::FORWARD_TSN => self.on_forward(now, chunk)?,
             kind::RE_CONFIG => self.on_reconfig(chunk, on)?,
             // The answer to a probe, or to a greeting.
             kind::HEARTBEAT_ACK => {
@@ -279,9 +282,11 @@ impl Engaged {
         Ok(())
     }
 
-    fn on_forward(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+    fn on_forward(&mut self, now: Instant, chunk: &Chunk<'_>) -> Result<(), &'static str> {
         let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
-        self.receiver.on_forward(tsn).map_err(Offence::words)
+        let is_new = self.receiver.on_forward(tsn).map_err(Offence::words)?;
+        self.receiver.forward_done(now, is_new);
+        Ok(())
     }
 
     /// A request to reset a stream waits until all data up to a TSN is there (RFC 6525 §5.2.2);
@@ -342,8 +347,8 @@ impl Engaged {
             self.finish(now, draft);
             draft = self.draft();
         }
-        let kept = piece.wish != Wish::Never;
-        draft.push(self.sender.send(now, piece.size(), kept), piece);
+        let care = if piece.wish == Wish::Never { Care::Once } else { Care::Kept };
+        draft.push(self.sender.send(now, piece.size(), care, piece.ends()), piece);
         draft
     }
 
@@ -376,8 +381,9 @@ impl Engaged {
                     self.copies.keep(now, packet, tsn, piece);
                 }
             }
+            // What only answers the peer is no load of ours, and has no answer that it waits for.
+            self.pace.sent(now, draft.builder.len());
         }
-        self.pace.sent(now, draft.builder.len());
         self.packets.push_back(draft.builder.finish());
     }
 
@@ -391,7 +397,7 @@ impl Engaged {
         let before = draft.builder.len();
         let packet = self.sender.packet();
         for (tsn, piece) in self.copies.of(now, packet, self.sender.weather()) {
-            if piece.size() <= room && self.sender.copy(tsn) {
+            if piece.size() <= room && self.sender.copy(now, tsn) {
                 room -= piece.size();
                 piece.write(tsn, self.stream, 0, &mut draft.builder);
             }

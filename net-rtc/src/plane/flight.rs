@@ -18,6 +18,10 @@ pub(super) struct Flight {
     pub(super) leads: bool,
     /// Whether the peer was asked to acknowledge it at once.
     pub(super) prompt: bool,
+    /// Whether it is the last of its message.
+    pub(super) ends: bool,
+    /// Whether its message is abandoned (RFC 3758 §3.5), whatever became of the chunk itself.
+    pub(super) abandoned: bool,
     pub(super) care: Care,
     pub(super) fate: Fate,
     /// What is known of the packet in which it left first.
@@ -31,8 +35,8 @@ pub(super) enum Care {
     Once,
     /// It may ride again.
     Kept,
-    /// It rode again, for the first time in this packet.
-    Copied(u32),
+    /// It rode again, for the first time in this packet, and for the last time then.
+    Copied { packet: u32, last: Instant },
 }
 
 /// Whether the peer has a chunk.
@@ -87,7 +91,7 @@ impl Told {
 }
 
 impl Flight {
-    pub(super) fn new(left: Instant, packet: u32, bytes: usize, kept: bool) -> Flight {
+    pub(super) fn new(left: Instant, packet: u32, bytes: usize, care: Care, ends: bool) -> Flight {
         Flight {
             left,
             packet,
@@ -96,7 +100,9 @@ impl Flight {
             last: false,
             leads: false,
             prompt: false,
-            care: if kept { Care::Kept } else { Care::Once },
+            ends,
+            abandoned: false,
+            care,
             fate: Fate::Unknown,
             first: First::Unknown,
         }

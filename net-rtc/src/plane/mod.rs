@@ -13,6 +13,8 @@ mod draft;
 mod engaged;
 mod fault;
 mod flight;
+#[cfg(test)]
+mod fragmented;
 mod held;
 mod memory;
 #[cfg(any(test, feature = "odd"))]
@@ -34,6 +36,8 @@ mod settings;
 mod shift;
 mod stuck;
 pub(crate) mod tsn;
+#[cfg(test)]
+mod usrsctp;
 mod watch;
 mod weather;
 mod witness;

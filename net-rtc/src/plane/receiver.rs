@@ -77,26 +77,39 @@ impl Receiver {
         }
     }
 
-    /// The peer will not send again what it has up to `tsn` (RFC 3758 §3.6).
-    pub(crate) fn on_forward(&mut self, tsn: Tsn) -> Result<(), Offence> {
-        if tsn.since(self.seen.highest()) > JUMP {
+    /// The peer will not send again what it has up to `tsn` (RFC 3758 §3.6). Tells whether that
+    /// is beyond all that came.
+    pub(crate) fn on_forward(&mut self, tsn: Tsn) -> Result<bool, Offence> {
+        let steps = tsn.since(self.seen.highest());
+        if steps > JUMP {
             return Err(Offence::Jump);
         }
         self.floor = self.floor.max(tsn);
         self.seen.advance(tsn);
         self.assembly.forget(tsn);
-        self.owed = Owed::Now;
-        Ok(())
+        Ok(steps > 0)
     }
 
-    /// A packet with DATA was taken: the second one is acknowledged at once. Gives how many of
-    /// its chunks had not come before.
+    /// A packet with DATA was taken: the second one is acknowledged at once, and one in which
+    /// nothing is new, for its sender waits for an acknowledgement that was lost (RFC 9260 §6.2).
+    /// Gives how many of its chunks had not come before.
     pub(crate) fn packet_done(&mut self, now: Instant) -> u32 {
         self.owed = match self.owed {
-            Owed::Nothing => Owed::By(now + DELAY),
-            Owed::By(_) | Owed::Now => Owed::Now,
+            Owed::Nothing if self.news > 0 => Owed::By(now + DELAY),
+            Owed::Nothing | Owed::By(_) | Owed::Now => Owed::Now,
         };
         std::mem::take(&mut self.news)
+    }
+
+    /// A FORWARD-TSN was taken. One that tells nothing new may answer an acknowledgement: if it
+    /// were answered at once there would be no end of it (Pion sends one for each as long as it
+    /// has anything out).
+    pub(crate) fn forward_done(&mut self, now: Instant, is_new: bool) {
+        self.owed = match self.owed {
+            _ if is_new => Owed::Now,
+            Owed::Nothing => Owed::By(now + DELAY),
+            owed => owed,
+        };
     }
 
     /// Says at once again what has arrived.
@@ -213,17 +226,24 @@ mod tests {
     fn the_second_packet_is_acknowledged_at_once_the_first_soon() {
         let now = Instant::now();
         let mut receiver = receiver();
+        let take = |receiver: &mut Receiver, offset| {
+            receiver.on_data(&data(offset, WHOLE, b"")).unwrap();
+            receiver.packet_done(now);
+        };
         assert_eq!((receiver.wake(now), receiver.acknowledge(now, true)), (None, None));
-        receiver.note(BEFORE.plus(1)).unwrap();
-        receiver.packet_done(now);
+        take(&mut receiver, 0);
         assert_eq!(receiver.acknowledge(now, false), None);
         assert_eq!(receiver.wake(now), Some(now + DELAY));
-        receiver.packet_done(now);
-        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(1)));
-        receiver.packet_done(now);
-        assert_eq!(receiver.acknowledge(now, true), Some(BEFORE.plus(1)));
-        receiver.packet_done(now);
-        assert_eq!(receiver.acknowledge(now + DELAY, false), Some(BEFORE.plus(1)));
+        take(&mut receiver, 1);
+        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(2)));
+        take(&mut receiver, 2);
+        assert_eq!(receiver.acknowledge(now, true), Some(BEFORE.plus(3)));
+        take(&mut receiver, 3);
+        assert_eq!(receiver.acknowledge(now + DELAY, false), Some(BEFORE.plus(4)));
+        for repeated in [0, 3] {
+            take(&mut receiver, repeated);
+            assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)), "it came twice");
+        }
     }
 
     #[test]
@@ -245,7 +265,8 @@ mod tests {
     fn what_the_peer_gave_up_is_not_wanted() {
         let mut receiver = receiver();
         receiver.on_data(&data(4, flag::BEGIN, b"half")).unwrap();
-        receiver.on_forward(BEFORE.plus(10)).unwrap();
+        assert_eq!(receiver.on_forward(BEFORE.plus(10)), Ok(true));
+        assert_eq!(receiver.on_forward(BEFORE.plus(10)), Ok(false));
         assert_eq!(receiver.seen.highest(), BEFORE.plus(10));
         assert_eq!(receiver.on_data(&data(5, flag::END, b"rest")), Ok(None));
         assert_eq!(receiver.on_data(&data(10, WHOLE, b"new")), Ok(Some(Bytes::from("new"))));
@@ -257,7 +278,7 @@ mod tests {
         let last = JUMP as u32;
         assert!(receiver().on_data(&data(last - 1, WHOLE, b"")).is_ok());
         assert_eq!(receiver().on_data(&data(last, WHOLE, b"")), Err(Offence::Jump));
-        assert!(receiver().on_forward(BEFORE.plus(last)).is_ok());
+        assert_eq!(receiver().on_forward(BEFORE.plus(last)), Ok(true));
         assert_eq!(receiver().on_forward(BEFORE.plus(last + 1)), Err(Offence::Jump));
         assert_eq!(receiver().on_forward(BEFORE.plus(70_000)), Err(Offence::Jump));
         assert!(

@@ -9,8 +9,8 @@ use super::weather::Weather;
 
 /// A chunk rides again only while it is no older than this: six ticks at 60 Hz.
 pub(super) const KEPT: Duration = Duration::from_millis(105);
-/// Packets whose chunks are kept.
-const PACKETS: u32 = 8;
+/// Packets whose chunks are kept: what left in an older one rides no more.
+pub(super) const PACKETS: u32 = 8;
 /// Above this share of lost packets one copy is not enough.
 const HEAVY: f32 = 0.07;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::flight::{Care, Fate, First, Flight, Told};
 use super::packet::{Chunk, Sack};
 use super::path_mtu::{self, PathMtu, Suspect};
-use super::repair::KEPT;
+use super::repair::{KEPT, PACKETS};
 use super::rtt::Rtt;
 use super::stuck::Stuck;
 use super::tsn::Tsn;
@@ -25,6 +25,9 @@ pub(super) const MEMORY: usize = FLIGHTS * size_of::<Flight>();
 const PATIENCE: Duration = Duration::from_millis(30);
 /// If nothing later has arrived it may be the peer that waits with its SACK (RFC 9260 §6.2).
 const SACK_DELAY: Duration = Duration::from_millis(250);
+/// What arrived behind something lost may wait so much longer to be told that it need not: then
+/// it is as good as lost where it could not be delivered yet, and the peer is moved past it.
+const STALE: Duration = Duration::from_millis(200);
 /// Never more often than this is a FORWARD-TSN sent.
 const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Without an answer the pause doubles up to this.
@@ -36,6 +39,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
 /// for something that was lost.
+///
+/// A message is abandoned whole, and the peer is moved to the end of abandoned ones that follow
+/// what it has, not past one that arrived: usrsctp puts messages of several pieces together in
+/// the order of their TSNs, and throws away all of them up to that of a FORWARD-TSN, whole ones
+/// too. So each run of lost messages takes a round trip. Where more are lost than that, what has
+/// waited too long is passed although it arrived.
 #[derive(Debug)]
 pub(crate) struct Sender {
     next: Tsn,
@@ -43,10 +52,14 @@ pub(crate) struct Sender {
     packet: u32,
     /// The last that the peer has spoken of.
     last_arrived: Option<Tsn>,
-    /// One for each TSN from the peer's cumulative one to the next.
+    /// The peer's cumulative TSN.
+    cumulative: Tsn,
+    /// One for each TSN from there to the next, as long as there are not too many.
     flights: VecDeque<Flight>,
-    /// How many at the front have met their fate; a FORWARD-TSN may pass them.
+    /// How many at the front have met their fate.
     settled: usize,
+    /// How many at the front are of abandoned messages; a FORWARD-TSN may pass them.
+    abandoned: usize,
     rtt: Rtt,
     weather: Weather,
     witness: Witness,
@@ -72,8 +85,10 @@ impl Sender {
             next,
             packet: 0,
             last_arrived: None,
+            cumulative: next.minus(1),
             flights: VecDeque::new(),
             settled: 0,
+            abandoned: 0,
             rtt: Rtt::default(),
             weather: Weather::new(),
             witness: Witness::Unproven(0),
@@ -87,17 +102,21 @@ impl Sender {
         }
     }
 
-    /// Gives the next TSN to a chunk of the packet in the making, which leaves now. `kept` is
-    /// one that may ride again.
-    pub(crate) fn send(&mut self, now: Instant, bytes: usize, kept: bool) -> Tsn {
+    /// Gives the next TSN to a chunk of the packet in the making, which leaves now. The chunks of
+    /// a message follow one another; one `ends` it.
+    pub(super) fn send(&mut self, now: Instant, bytes: usize, care: Care, ends: bool) -> Tsn {
         let tsn = self.next;
         self.next = tsn.plus(1);
         if self.flights.len() >= FLIGHTS {
             // A peer that never answers: what it does not know of is forgotten.
+            self.abandon(0);
             self.flights.pop_front();
             self.settled = self.settled.saturating_sub(1);
+            self.abandoned = self.abandoned.saturating_sub(1);
         }
-        self.flights.push_back(Flight::new(now, self.packet, bytes, kept));
+        let abandoned = self.flights.back().is_some_and(|last| last.abandoned && !last.ends);
+        let flight = Flight::new(now, self.packet, bytes, care, ends);
+        self.flights.push_back(Flight { abandoned, ..flight });
         tsn
     }
 
@@ -123,17 +142,20 @@ impl Sender {
         self.packet
     }
 
-    /// A chunk rides again in the packet in the making; false if the peer needs it no more.
-    pub(crate) fn copy(&mut self, tsn: Tsn) -> bool {
+    /// A chunk rides again in the packet in the making, which leaves now; false if the peer needs
+    /// it no more.
+    pub(crate) fn copy(&mut self, now: Instant, tsn: Tsn) -> bool {
         let packet = self.packet;
         let Some(index) = self.index(tsn) else { return false };
         let Some(flight) = self.flights.get_mut(index) else { return false };
-        if flight.fate != Fate::Unknown {
+        if flight.fate != Fate::Unknown || flight.abandoned {
             return false;
         }
-        if flight.care == Care::Kept {
-            flight.care = Care::Copied(packet);
-        }
+        flight.care = match flight.care {
+            Care::Once => Care::Once,
+            Care::Kept => Care::Copied { packet, last: now },
+            Care::Copied { packet, .. } => Care::Copied { packet, last: now },
+        };
         true
     }
 
@@ -144,9 +166,11 @@ impl Sender {
             return Err(NeverSent);
         }
         let before = self.acked();
+        self.cumulative = self.cumulative.max(sack.cumulative);
         if sack.cumulative < before {
             return Ok(Told::default());
         }
+        self.pass(sack.cumulative);
         let mut told = Told { rtt: self.measure(now, sack), ..Told::default() };
         if sack.duplicates().next().is_some() {
             self.witness = Witness::Proven;
@@ -160,7 +184,7 @@ impl Sender {
         }
         self.clear(&mut told);
         self.watch_stuck(now, sack.cumulative);
-        self.forget(sack.cumulative);
+        self.forget(now, sack.cumulative);
         self.give_up(now, &mut told);
         Ok(told)
     }
@@ -179,11 +203,11 @@ impl Sender {
     /// ones arrived.
     pub(crate) fn give_up(&mut self, now: Instant, told: &mut Told) {
         for index in self.settled..self.flights.len() {
-            let (limit, passed) = (self.limit(index), self.is_passed(index));
-            let flight = &mut self.flights[index];
-            if flight.left + limit > now {
+            if self.limit(index) > now {
                 break;
             }
+            let passed = self.is_passed(index);
+            let flight = &mut self.flights[index];
             if flight.fate == Fate::Unknown {
                 flight.fate = Fate::GivenUp;
                 if self.is_in_doubt(index) {
@@ -194,9 +218,10 @@ impl Sender {
                     flight.first = First::Lost;
                     told.count(flight);
                 }
+                self.abandon(index);
             }
         }
-        self.settle();
+        self.settle(now);
         self.path_mtu.tick(now, &self.rtt, self.weather.loss());
     }
 
@@ -210,12 +235,12 @@ impl Sender {
             true => FORWARD_PAUSE,
             false => self.pause(),
         };
-        if self.settled == 0 || self.forwarded.is_some_and(|at| now < at + pause) {
+        let target = self.target();
+        if target <= self.cumulative || self.forwarded.is_some_and(|at| now < at + pause) {
             return None;
         }
         self.forwarded = Some(now);
         self.telling.get_or_insert(now);
-        let target = self.acked().plus(self.settled as u32);
         match riding {
             true => self.stuck.told(self.packet, target),
             false => self.pause = (self.pause * 2).min(LONGEST_PAUSE),
@@ -225,13 +250,12 @@ impl Sender {
 
     /// When there is something to give up, or to say.
     pub(crate) fn wake(&self) -> Option<Instant> {
-        if self.settled > 0 {
-            return self.forwarded.map_or_else(
-                || self.flights.front().map(|flight| flight.left),
-                |at| Some(at + self.pause()),
-            );
+        let front = self.flights.front()?;
+        match self.forwarded {
+            _ if self.target() <= self.cumulative => Some(self.limit(0)),
+            None => Some(front.left),
+            Some(at) => Some(at + self.pause()),
         }
-        self.flights.front().map(|flight| flight.left + self.limit(0))
     }
 
     /// The highest TSN up to which the peer has, or has been told to forget, everything.
@@ -268,7 +292,7 @@ impl Sender {
     /// back for a second packet, but not if it is asked, or has a gap (RFC 9260 §6.2, §6.7).
     fn measure(&mut self, now: Instant, sack: &Sack<'_>) -> Option<Duration> {
         let newest = *self.newest(sack)?;
-        if matches!(newest.care, Care::Copied(_)) {
+        if matches!(newest.care, Care::Copied { .. }) {
             return None;
         }
         let sample = now.saturating_duration_since(newest.left);
@@ -374,33 +398,80 @@ impl Sender {
     }
 
     /// Drops what the peer's cumulative TSN covers.
-    fn forget(&mut self, cumulative: Tsn) {
+    fn forget(&mut self, now: Instant, cumulative: Tsn) {
         let count = cumulative.since(self.acked()).max(0) as usize;
         for flight in self.flights.drain(..count.min(self.flights.len())) {
             self.weather.note(flight.packet, flight.first);
         }
         self.settled = self.settled.saturating_sub(count);
+        self.abandoned = self.abandoned.saturating_sub(count);
         if count > 0 {
             self.pause = FORWARD_PAUSE;
             self.telling = None;
         }
-        self.settle();
+        self.settle(now);
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Instant) {
         let rest = self.flights.iter().skip(self.settled);
         self.settled += rest.take_while(|flight| flight.fate != Fate::Unknown).count();
+        let stale = self.patience() + STALE;
+        for (index, flight) in self.flights.iter().enumerate().skip(self.abandoned) {
+            match flight.fate {
+                _ if flight.abandoned && flight.ends => self.abandoned = index + 1,
+                _ if flight.abandoned => {}
+                Fate::Arrived if flight.left + stale <= now => {}
+                _ => break,
+            }
+        }
     }
 
-    /// How old a flight may become.
-    fn limit(&self, index: usize) -> Duration {
-        let patience = self.rtt.smoothed().mul_f64(1.5) + PATIENCE;
-        let patience = if self.is_passed(index) { patience } else { patience + SACK_DELAY };
-        match self.flights[index].care {
-            Care::Once => patience,
-            // The peer must not be moved past what may still come.
-            Care::Kept | Care::Copied(_) => patience.max(KEPT + PATIENCE),
+    /// Of chunks that a FORWARD-TSN may have passed the peer's cumulative TSN tells nothing.
+    fn pass(&mut self, cumulative: Tsn) {
+        let count = cumulative.since(self.acked()).max(0) as usize;
+        let covered = self.flights.iter_mut().take(count);
+        for flight in covered.filter(|flight| flight.abandoned && flight.fate == Fate::Unknown) {
+            flight.fate = Fate::GivenUp;
         }
+    }
+
+    /// Abandons the message of a chunk, as far as it is still known.
+    fn abandon(&mut self, index: usize) {
+        if self.flights.get(index).is_none_or(|flight| flight.abandoned) {
+            return;
+        }
+        let before = self.flights.range(..index).rposition(|flight| flight.ends);
+        for flight in self.flights.range_mut(before.map_or(0, |before| before + 1)..) {
+            flight.abandoned = true;
+            if flight.ends {
+                break;
+            }
+        }
+    }
+
+    /// Where the peer may be moved.
+    fn target(&self) -> Tsn {
+        self.acked().plus(self.abandoned as u32)
+    }
+
+    /// Until when a chunk may be on its way.
+    fn limit(&self, index: usize) -> Instant {
+        let flight = &self.flights[index];
+        let delay = if self.is_passed(index) { Duration::ZERO } else { SACK_DELAY };
+        // The peer must not be moved past what may still come.
+        let rides = self.packet.wrapping_sub(flight.packet) <= PACKETS;
+        let last = match flight.care {
+            Care::Kept | Care::Copied { .. } if rides => Some(flight.left + KEPT),
+            Care::Copied { last, .. } => Some(last),
+            Care::Once | Care::Kept => None,
+        };
+        let limit = flight.left + self.patience() + delay;
+        last.map_or(limit, |last| limit.max(last + PATIENCE))
+    }
+
+    /// How old a chunk may become when later ones have arrived.
+    fn patience(&self) -> Duration {
+        self.rtt.smoothed().mul_f64(1.5) + PATIENCE
     }
 
     /// Whether a later one has arrived.

@@ -75,8 +75,12 @@ impl Watch {
             debug!("no FORWARD-TSN: this peer goes on as plain SCTP");
             return None;
         }
-        let receiver = self.receiver.take()?;
+        let mut receiver = self.receiver.take()?;
         self.held = None;
+        if receiver.highest() != peer.first.minus(1) {
+            // SCTP has not acknowledged all of it yet, and will not be heard any more.
+            receiver.repeat();
+        }
         let cumulative = receiver.contiguous_from(peer.first.minus(1));
         let local = Local::new(next, cumulative);
         Some(Engaged::new(now, self.settings, header, stream, receiver, local))

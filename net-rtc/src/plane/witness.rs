@@ -22,7 +22,9 @@ impl Witness {
         newest: Option<u32>,
         came_twice: impl Fn() -> bool,
     ) -> First {
-        let (Care::Copied(copy), Some(newest)) = (care, newest) else { return First::Arrived };
+        let (Care::Copied { packet: copy, .. }, Some(newest)) = (care, newest) else {
+            return First::Arrived;
+        };
         match newest.wrapping_sub(copy) as i32 {
             // The copy had not arrived yet.
             ..0 => First::Arrived,

@@ -4,8 +4,8 @@
 //! It sends back messages that begin with `reliable` and `unreliable` as they say, and counts
 //! those of the form `numbered N ..`. After `begin COUNT RATE BYTES` it sends as many numbered
 //! messages itself, over the data channel. To `tally` it answers over the websocket with
-//! `tally {"arrived":..,"distinct":..}`, the numbered messages that arrived and how many numbers
-//! they had.
+//! `tally {"arrived":..,"distinct":..,"unsent":..}`, the numbered messages that arrived, how many
+//! numbers they had, and how many of its own it dropped before they left.
 //!
 //! Prints `listening ADDRESS`, and of each peer that is over a line of JSON: its id, why it
 //! closed, how many messages it sent, and what was against the grammar `Open Received* Closed`.
@@ -79,6 +79,7 @@ impl Desk {
 
     fn received(&mut self, id: PeerId, message: &[u8]) {
         self.expect(id, self.peers.get(&id).is_some_and(|tally| !tally.over), "not open");
+        let unsent = self.server.peer(id).map_or(0, |peer| peer.link.dropped.total());
         let tally = self.peers.entry(id).or_default();
         tally.received += 1;
         let text = str::from_utf8(message).unwrap_or_default();
@@ -86,7 +87,7 @@ impl Desk {
             ["reliable", ..] => self.server.send_reliable(id, message.to_vec()),
             ["unreliable", ..] => self.server.send_unreliable(id, message.to_vec()),
             ["numbered", number, ..] => tally.count(number),
-            ["tally"] => self.server.send_reliable(id, format!("tally {}", tally.told())),
+            ["tally"] => self.server.send_reliable(id, format!("tally {}", tally.told(unsent))),
             ["begin", count, rate, bytes] => match [count, rate, bytes].map(str::parse) {
                 [Ok(count), Ok(rate), Ok(bytes)] => self.begin(id, [count, rate, bytes]),
                 _ => tally.offences.push("no numbers"),
@@ -137,7 +138,7 @@ impl Tally {
         }
     }
 
-    fn told(&self) -> serde_json::Value {
-        json!({ "arrived": self.arrived, "distinct": self.numbers.len() })
+    fn told(&self, unsent: u64) -> serde_json::Value {
+        json!({ "arrived": self.arrived, "distinct": self.numbers.len(), "unsent": unsent })
     }
 }

@@ -12,7 +12,8 @@ pub struct Load {
     pub burst: u32,
     /// Bursts a second.
     pub bursts_per_second: u32,
-    /// Bytes of a message, from [`Load::LEAST`] to 1,000, so that each fits into a datagram.
+    /// Bytes of a message, from [`Load::LEAST`] on. Up to 1,000 each fits into a datagram; of
+    /// longer ones nobody can say which the network dropped.
     pub bytes: usize,
 }
 

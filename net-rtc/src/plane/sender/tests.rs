@@ -30,7 +30,8 @@ fn sent(count: u32) -> Bench {
 impl Bench {
     /// Sends a chunk in a packet of its own.
     fn send(&mut self, kept: bool) -> Tsn {
-        let tsn = self.sender.send(self.now, 80, kept);
+        let care = if kept { Care::Kept } else { Care::Once };
+        let tsn = self.sender.send(self.now, 80, care, true);
         self.sender.end_packet(self.now, 100, false);
         tsn
     }
@@ -94,19 +95,80 @@ fn the_lost_are_given_up_and_passed() {
     assert_eq!(bench.give_up(), 0, "each is counted once");
     bench.now += MS;
     assert_eq!(bench.give_up(), 1);
-    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)));
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(2)));
     assert_eq!(bench.sender.forward(bench.now, true), None, "not twice at once");
     bench.now += FORWARD_PAUSE;
-    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(9)), "until it is heard");
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(2)), "until it is heard");
+    bench.now += FORWARD_PAUSE;
+    assert_eq!(bench.sack(5, &[(2, 5)]), told(0, 0));
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(5)), "now the next");
     assert_eq!(bench.sack(10, &[]), told(0, 0));
     assert_eq!(bench.sender.forward(bench.now + FORWARD_PAUSE, true), None);
+}
+
+#[test]
+fn a_message_is_abandoned_whole() {
+    let mut bench = sent(0);
+    for ends in [false, false, true, true, false, true, true] {
+        bench.sender.send(bench.now, 80, Care::Once, ends);
+        bench.sender.end_packet(bench.now, 100, false);
+    }
+    bench.now += 20 * MS;
+    // Of the second message everything arrived, of the others the second piece or the first.
+    assert_eq!(bench.sack(1, &[(2, 3), (5, 6)]), told(5, 0));
+    bench.now += 100 * MS;
+    assert_eq!(bench.give_up(), 2);
+    assert_eq!(
+        bench.sender.forward(bench.now, true),
+        Some(START.plus(2)),
+        "what of it arrived too"
+    );
+    bench.now += FORWARD_PAUSE;
+    assert_eq!(bench.sack(4, &[(2, 3)]), told(0, 0));
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(5)));
+}
+
+/// A peer far away of which much is lost: it would take a round trip for each.
+#[test]
+fn what_has_waited_too_long_is_passed() {
+    let mut bench = sent(100);
+    bench.now += 20 * MS;
+    let odd: Vec<_> = (1..50).map(|step| (step * 2, step * 2)).collect();
+    bench.sack(0, &odd).unwrap();
+    bench.now += 50 * MS;
+    bench.give_up();
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START));
+    bench.now += STALE;
+    bench.give_up();
+    let target = bench.sender.forward(bench.now, true).unwrap();
+    assert_eq!(target, START.plus(96), "the last that is lost for sure");
+}
+
+#[test]
+fn of_what_a_forward_tsn_passes_nothing_is_learnt() {
+    let mut bench = sent(0);
+    for ends in [false, true] {
+        bench.sender.send(bench.now, 80, Care::Kept, ends);
+        bench.sender.end_packet(bench.now, 100, false);
+    }
+    bench.send(false);
+    bench.now += 20 * MS;
+    assert_eq!(bench.sack(0, &[(3, 3)]), told(1, 0));
+    // A copy of the second piece leaves just before the first is given up.
+    bench.now += KEPT;
+    assert!(bench.sender.copy(bench.now, START.plus(1)));
+    (0..=PACKETS).for_each(|_| _ = bench.send(false));
+    bench.now += 20 * MS;
+    assert_eq!(bench.give_up(), 1);
+    assert_eq!(bench.sender.forward(bench.now, true), Some(START.plus(1)));
+    assert_eq!(bench.sack(3, &[]), told(0, 0), "neither arrived nor lost");
 }
 
 #[test]
 fn a_packet_counts_once_whatever_is_in_it() {
     let mut bench = sent(1);
     for _ in 0..2 {
-        (0..5).for_each(|_| _ = bench.sender.send(bench.now, 80, false));
+        (0..5).for_each(|_| _ = bench.sender.send(bench.now, 80, Care::Once, true));
         bench.sender.end_packet(bench.now, 500, false);
         bench.now += MS;
     }
@@ -123,7 +185,7 @@ fn a_sack_that_waits_is_no_loss() {
     assert_eq!(bench.sack(2, &[]), told(2, 0));
     bench.send(false);
     bench.now += 200 * MS;
-    assert_eq!((bench.give_up(), bench.sender.settled), (0, 0));
+    assert_eq!((bench.give_up(), bench.sender.target().since(START)), (0, 1));
     assert_eq!(bench.sack(3, &[]), told(1, 0));
     bench.send(false);
     bench.now = bench.sender.wake().unwrap();
@@ -238,7 +300,7 @@ fn copied(duplicates: bool, before: bool) -> Told {
     let mut bench = sent(0);
     let first = bench.send(true);
     bench.now += MS;
-    assert!(bench.sender.copy(first));
+    assert!(bench.sender.copy(bench.now, first));
     bench.send(true);
     if before {
         bench.sack(1, &[]).unwrap();
@@ -260,10 +322,10 @@ fn who_hears_of_a_copy_learns_of_the_first_packet() {
 fn what_the_peer_has_does_not_ride_again() {
     let mut bench = sent(0);
     let tsn = bench.send(true);
-    assert!(bench.sender.copy(tsn));
+    assert!(bench.sender.copy(bench.now, tsn));
     bench.sack(1, &[]).unwrap();
-    assert!(!bench.sender.copy(tsn));
-    assert!(!bench.sender.copy(tsn.plus(1)), "it never left");
+    assert!(!bench.sender.copy(bench.now, tsn));
+    assert!(!bench.sender.copy(bench.now, tsn.plus(1)), "it never left");
 }
 
 #[test]

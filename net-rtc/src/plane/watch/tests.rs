@@ -44,6 +44,31 @@ fn a_witness_tells_of_what_came_twice_once() {
     }
 }
 
+/// SCTP waits before it acknowledges, and its acknowledgements end where the plane takes over.
+#[test]
+fn what_sctp_has_not_acknowledged_is_acknowledged_at_once() {
+    let chunk = |first: u32| {
+        let mut builder = Builder::new(HEADER);
+        let forwards = [0xc0, 0, 0, 4];
+        builder.chunk(kind::INIT, 0, &[&[0; 12], &first.to_be_bytes(), &forwards]);
+        builder.finish()[crate::plane::packet::HEADER..].to_vec()
+    };
+    for comes in [false, true] {
+        let (now, mut watch) = (std::time::Instant::now(), Watch::new(&Config::new(Vec::new())));
+        watch.introduce(&Inits { ours: chunk(70), theirs: chunk(0) });
+        if comes {
+            assert_eq!(watch.inbound(&packet(&[protocol::DCEP])), Ok(Passage::Pass));
+        }
+        let mut engaged = watch.engage(now, 0).expect("it fits");
+        assert_eq!(engaged.wake(now), comes.then_some(now));
+        engaged.flush(now);
+        let said = engaged.packet();
+        let chunk = said.as_deref().and_then(|packet| chunks(packet).next());
+        let acknowledged = chunk.and_then(|chunk| Sack::parse(&chunk)).map(|sack| sack.cumulative);
+        assert_eq!(acknowledged, comes.then_some(Tsn(0)));
+    }
+}
+
 #[test]
 fn t47_what_waits_behind_a_gap_is_bounded_before_and_without_the_plane() {
     let mut builder = Builder::new(HEADER);
