@@ -51,6 +51,7 @@ mod server;
 mod shared;
 mod stats;
 mod sync;
+mod total;
 
 pub use bytes::{self, Bytes};
 

@@ -3,8 +3,11 @@
 use crate::Config;
 
 impl Config {
-    /// Most memory that one peer can take, in bytes, whatever it does: about 2.3 MiB with the
-    /// defaults. It is the bound of each queue and what its smallest items cost: unsent reliable
+    /// Most memory that one peer can take, in bytes, whatever it does: about 17.4 MiB with the
+    /// defaults, of which 16 MiB are unsent reliable messages. Those of all peers together are
+    /// bounded by [`total_reliable_send_buffer`](Config::total_reliable_send_buffer), so that
+    /// other than them a peer takes 1.4 MiB. It is the bound of each queue and what its smallest
+    /// items cost: unsent reliable
     /// messages ([`backlog_bytes`](Config::backlog_bytes)), pieces of one that arrives (three
     /// times [`message_bytes`](Config::message_bytes)), and what
     /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is

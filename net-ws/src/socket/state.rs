@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tungstenite::{handshake::server::Response, http::HeaderValue};
 
 use crate::{
-    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked,
+    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter,
+    progress::Progress, response::Asked,
 };
 
 /// Where a socket is in its life; each arrow is a method of the socket.
@@ -83,6 +84,8 @@ pub(super) struct Live {
     pub(super) pinged: Option<Instant>,
     /// The newest ping that could not be answered for want of room.
     pub(super) pong_owed: Option<Bytes>,
+    /// While bytes wait: what the peer takes of them.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Live {
@@ -90,7 +93,7 @@ impl Live {
         later(self.heard.max(self.excused), config.dead_after)
     }
 
-    fn ping_at(&self, config: &Config) -> Instant {
+    pub(super) fn ping_at(&self, config: &Config) -> Instant {
         let last = self.pinged.map_or(self.heard, |pinged| pinged.max(self.heard));
         later(last, config.ping_after)
     }
@@ -105,7 +108,11 @@ impl State {
             | State::Closing { deadline, .. }
             | State::Flushing { deadline, .. } => Some(*deadline),
             State::Held(held) => Some(held.deadline),
-            State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
+            State::Open(live) => {
+                let progress = live.progress.map(|progress| progress.due(config));
+                let own = live.ping_at(config).min(live.dead_at(config));
+                Some(progress.map_or(own, |due| due.min(own)))
+            }
             State::Ending { .. } | State::Finished => None,
         }
     }
@@ -118,7 +125,10 @@ impl State {
             | State::Closing { deadline, .. }
             | State::Flushing { deadline, .. } => *deadline = later(*deadline, time),
             State::Held(held) => held.deadline = later(held.deadline, time),
-            State::Open(_) | State::Ending { .. } | State::Finished => {}
+            State::Open(live) => {
+                live.progress.iter_mut().for_each(|progress| progress.put_off(time));
+            }
+            State::Ending { .. } | State::Finished => {}
         }
     }
 

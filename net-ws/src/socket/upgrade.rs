@@ -182,7 +182,14 @@ impl Socket {
     fn open(&mut self, now: Instant, role: protocol::Role, tail: &[u8]) {
         debug_assert_eq!(role == protocol::Role::Server, matches!(self.role, Role::Server));
         let decoder = Decoder::new(role, &self.config);
-        let live = Live { decoder, heard: now, excused: now, pinged: None, pong_owed: None };
+        let live = Live {
+            decoder,
+            heard: now,
+            excused: now,
+            pinged: None,
+            pong_owed: None,
+            progress: None,
+        };
         self.set_state(State::Open(Box::new(live)));
         self.take(now, tail);
     }

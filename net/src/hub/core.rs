@@ -1,6 +1,7 @@
 //! What all connections of a hub share.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ pub(super) struct Core {
     next_peer: u64,
     reach: Reach,
     lines: Lines,
+    /// The same of peers that are slow.
+    slow: Lines,
     /// The same of faults of ours.
     pub(super) faults: Lines,
 }
@@ -49,6 +52,7 @@ impl Core {
             endpoint: Endpoint::new(webrtc),
             origins: Origins::new(&config),
             lines: Lines::new(config.log_lines),
+            slow: Lines::new(config.log_lines),
             faults: Lines::new(config.log_lines),
             config,
             census: Census::default(),
@@ -138,6 +142,15 @@ impl Core {
             log(&refusal, came.evidence(), unwritten);
         }
         refusal
+    }
+
+    /// Writes a line about a peer that is slow, unless there were too many.
+    pub(super) fn warn_of_slow(&mut self, now: Instant, line: fmt::Arguments<'_>) {
+        match self.slow.admit(now) {
+            None => {}
+            Some(0) => log::warn!("{line}"),
+            Some(unwritten) => log::warn!("{line} ({unwritten} such lines were left out)"),
+        }
     }
 }
 
