@@ -49,8 +49,9 @@ pub struct Config {
     /// Time without a byte received after which the peer counts as gone (`CloseReason::Dead`).
     /// Default 35 s.
     pub dead_after: Duration,
-    /// From the start of closing to `Finished`, whatever the peer does: time to flush what was
-    /// accepted, say goodbye and hear the answer. Default 2 s.
+    /// From the start of closing, or from the last bytes that the peer took of what was accepted,
+    /// to `Finished`: time to flush that, say goodbye and hear the answer. Default 2 s; in all no
+    /// more than `send_timeout`.
     pub close_timeout: Duration,
 }
 

@@ -76,7 +76,7 @@
 //! pings that it does not read. What breaks RFC 6455 ends the socket with the close code that
 //! belongs to it ([`Violation`]), and no input panics. Silence is asked about with pings and ends
 //! after `dead_after`; a peer that does not take what waits for it has `send_timeout`; closing
-//! waits for the peer for `close_timeout`, and no longer.
+//! waits for `close_timeout` since the peer last took anything, and `send_timeout` in all.
 //!
 //! With the defaults an idle socket holds less than 8 KiB. A peer can make it hold up to about
 //! three times [`Config::message_bytes`] while a message arrives, and [`Config::backlog_bytes`]

@@ -232,9 +232,16 @@ impl Socket {
     /// The first `written` of all unsent bytes are written. More than there were counts as all
     /// of them.
     pub fn advance(&mut self, now: Instant, written: usize) {
+        let takes = written.min(self.outbox.len()) > 0;
         self.outbox.advance(written);
-        if let State::Open(live) = &mut self.state {
-            live.progress.iter_mut().for_each(|progress| progress.took(written));
+        match &mut self.state {
+            State::Open(live) => {
+                live.progress.iter_mut().for_each(|progress| progress.took(written));
+            }
+            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } if takes => {
+                goodbye.took(now, &self.config);
+            }
+            _ => {}
         }
         self.pay_pong();
         self.settle();

@@ -226,8 +226,9 @@ pub struct Config {
     /// which the websocket was not read, or the server was stopped, does not count.
     pub dead_after: Duration,
 
-    /// From the beginning of a goodbye on the websocket to its end, whatever the peer does: time
-    /// to write what was accepted, and to hear the answer. Default 2 s.
+    /// From the beginning of a goodbye on the websocket, or from the last bytes that the peer took
+    /// of what was accepted, to its end: time to write that, and to hear the answer. Default 2 s;
+    /// in all no more than [`reliable_send_timeout`](Config::reliable_send_timeout).
     pub close_timeout: Duration,
 
     /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
