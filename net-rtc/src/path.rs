@@ -25,7 +25,8 @@ pub struct Path {
     /// Messages to this peer that were dropped before they were sent, since it opened.
     pub dropped: Dropped,
     /// Packets with messages to this peer that left and did not arrive, since it opened. A message
-    /// of several packets is lost with any of them, unless repair makes good for it.
+    /// of several packets is lost with any of them. Those for which repair made good may be left
+    /// out.
     pub packets_lost: u64,
 }
 

@@ -40,7 +40,8 @@ fn welcome(server: &Server, queue: &EventQueue, (count, size): (usize, usize), p
                     (0..count).for_each(|number| server.send_reliable(id, numbered(number, size)));
                 }
                 Event::Closed(id) => {
-                    assert_eq!(server.close_reason(id), Some(CloseReason::ClosedByPeer));
+                    let reason = server.close_reason(id).unwrap();
+                    assert!(!matches!(reason, CloseReason::SlowConsumer(_)), "{reason}");
                     closed += 1;
                 }
                 Event::Received(..) => {}

@@ -131,8 +131,7 @@ impl State {
     /// When this state wants to be looked at if nothing happens.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Asking { deadline, .. } => Some(*deadline),
+            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => Some(*deadline),
             State::Held(held) => Some(held.deadline),
             State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => Some(goodbye.end),
             State::Open(live) => {
@@ -147,8 +146,9 @@ impl State {
     /// Moves the deadline of a state that has one.
     pub(super) fn put_off(&mut self, time: Duration) {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Asking { deadline, .. } => *deadline = later(*deadline, time),
+            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => {
+                *deadline = later(*deadline, time)
+            }
             State::Held(held) => held.deadline = later(held.deadline, time),
             State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => {
                 *goodbye =

@@ -3,7 +3,7 @@
 //! `--connecting all,-snap` says how peers connect, see `net_tests::real::parse_connecting`.
 //! `--patience 6` is how many seconds a peer may be silent. `--world 40x51200` sends each peer
 //! that opens so many reliable messages of so many bytes, at least 4, which begin with their
-//! number.
+//! number, and lets 64 of one address be on their way to open.
 //! Messages that begin with `unreliable` go back over the data channel, all others over the
 //! websocket. Prints `listening ADDRESS` and runs until it is ended; logs as `RUST_LOG` says.
 
@@ -26,6 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--world" => {
                 let (count, size) = value.split_once('x').ok_or("--world COUNTxSIZE")?;
                 world = (count.parse()?, size.parse()?);
+                // They come at once and from one address.
+                config.half_open_per_address = 64;
             }
             "--patience" => {
                 config.silent_timeout = Duration::from_secs(value.parse()?);
