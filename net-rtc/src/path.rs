@@ -24,6 +24,10 @@ pub struct Path {
     pub sending: u64,
     /// Messages to this peer that were dropped before they were sent, since it opened.
     pub dropped: Dropped,
+    /// Packets with messages to this peer that left and did not arrive, since it opened. A message
+    /// of several packets is lost with any of them. Those for which repair made good may be left
+    /// out.
+    pub packets_lost: u64,
 }
 
 /// Shows the [`Path`] to one peer to any thread. Reading it takes no lock and waits for nobody;
@@ -42,6 +46,7 @@ struct Words {
     rate: AtomicU64,
     sending: AtomicU64,
     dropped: DroppedCounter,
+    packets_lost: AtomicU64,
 }
 
 impl Gauge {
@@ -55,6 +60,7 @@ impl Gauge {
             rate: words.rate.load(Relaxed),
             sending: words.sending.load(Relaxed),
             dropped: words.dropped.read(),
+            packets_lost: words.packets_lost.load(Relaxed),
         }
     }
 
@@ -73,6 +79,11 @@ impl Gauge {
         words.loss.store(loss.to_bits(), Relaxed);
         words.rate.store(rate, Relaxed);
         words.sending.store(sending, Relaxed);
+    }
+
+    /// Shows how many packets were lost so far.
+    pub(crate) fn set_packets_lost(&self, packets: u64) {
+        self.0.packets_lost.store(packets, Relaxed);
     }
 
     /// Counts messages that were dropped.
@@ -101,16 +112,19 @@ mod tests {
     fn show(gauge: &Gauge, round: u64) {
         let time = Some(Duration::from_millis(round * 7));
         gauge.set_path(time, time, round as f32, round << 20, round << 40);
+        gauge.set_packets_lost(round);
         gauge.add_dropped(Dropped { replaced: 1, too_many: 1, too_old: 1 });
     }
 
     /// The rounds that each number tells.
-    fn rounds(path: Path) -> [u64; 8] {
+    fn rounds(path: Path) -> [u64; 9] {
         let of_time = |time: Option<Duration>| time.map_or(0, |time| time.as_millis() as u64 / 7);
-        let Path { rtt, least_rtt, loss, rate, sending, dropped } = path;
+        let Path { rtt, least_rtt, loss, rate, sending, dropped, packets_lost } = path;
         let Dropped { replaced, too_many, too_old } = dropped;
         let (rtt, least) = (of_time(rtt), of_time(least_rtt));
-        [rtt, least, loss as u64, rate >> 20, sending >> 40, replaced, too_many, too_old]
+        let loss = loss as u64;
+        let shown = [rate >> 20, sending >> 40, packets_lost];
+        [rtt, least, loss, shown[0], shown[1], shown[2], replaced, too_many, too_old]
     }
 
     #[test]
@@ -121,8 +135,16 @@ mod tests {
         gauge.set_path(rtt, least, 0.25, 4_000_000, 96_000);
         let dropped = Dropped { replaced: 3, too_many: 0, too_old: 1 };
         gauge.add_dropped(dropped);
-        let expected =
-            Path { rtt, least_rtt: least, loss: 0.25, rate: 4_000_000, sending: 96_000, dropped };
+        gauge.set_packets_lost(7);
+        let expected = Path {
+            rtt,
+            least_rtt: least,
+            loss: 0.25,
+            rate: 4_000_000,
+            sending: 96_000,
+            dropped,
+            packets_lost: 7,
+        };
         assert_eq!(gauge.clone().read(), expected);
         gauge.set_path(None, Some(Duration::ZERO), 0.0, 0, 0);
         assert_eq!(gauge.read().rtt, None);
@@ -134,8 +156,8 @@ mod tests {
         let gauge = Gauge::default();
         let reader = gauge.clone();
         let seen = thread::spawn(move || {
-            let mut before = [0; 8];
-            while before != [ROUNDS; 8] {
+            let mut before = [0; 9];
+            while before != [ROUNDS; 9] {
                 let now = rounds(reader.read());
                 assert!(now.iter().zip(before).all(|(now, before)| *now >= before), "{now:?}");
                 assert!(now.iter().all(|round| *round <= ROUNDS), "{now:?}");

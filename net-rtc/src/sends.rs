@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::pair::{CLIENT, Pair, SERVER, config};
+use crate::pair::{CLIENT, Pair, SERVER, address, config};
 use crate::{Config, DataPlane, SendOptions};
 
 #[test]
@@ -132,4 +132,47 @@ fn t55_what_waits_for_a_silent_peer_is_dropped_when_it_grows_old() {
         pair.server.endpoint.stats().dropped.too_old - before
     };
     assert_eq!([dropped_after(&mut pair, 99), dropped_after(&mut pair, 2)], [0, 1]);
+}
+
+/// Chromium's socket holds 56 datagrams of 1,200 bytes; here it is read every 10 ms.
+#[test]
+fn a_message_of_64_kib_leaves_no_faster_than_a_browser_can_take_it() {
+    let mut pair = Pair::open();
+    let datagrams = |pair: &Pair| pair.sent_to(address(CLIENT), |sent| sent.len() > 200).len();
+    for number in 0..20_u8 {
+        let message = vec![number; 65_536];
+        pair.server.endpoint.send(pair.now, &1, message).unwrap();
+        let mut left = Vec::new();
+        for _ in 0..40 {
+            let before = datagrams(&pair);
+            pair.run(Duration::from_millis(5));
+            left.push(datagrams(&pair) - before);
+        }
+        let most = left.windows(2).map(|two| two[0] + two[1]).max();
+        assert!(most <= Some(56), "{left:?}");
+        assert_eq!((left[..5].iter().sum::<usize>(), left.iter().sum()), (61, 61), "{left:?}");
+    }
+    let arrived = Pair::received(&mut pair.client);
+    let numbers: Vec<_> = arrived.iter().map(|message| message[0]).collect();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+    assert_eq!(pair.server.endpoint.stats().dropped.total(), 0);
+}
+
+/// A path that loses one datagram in fifty.
+#[test]
+fn packets_that_left_and_did_not_arrive_are_counted() {
+    let mut pair = Pair::open();
+    pair.loss = |number, contents| number % 50 == 0 && contents.len() > 500;
+    let before = pair.log.len();
+    for _ in 0..500 {
+        let options = SendOptions::default().repair(false);
+        pair.server.endpoint.send_with(pair.now, &1, vec![7; 900], options).unwrap();
+        pair.run(Duration::from_millis(16));
+    }
+    let lost = (before + 1..=pair.log.len())
+        .filter(|number| (pair.loss)(*number, &pair.log[*number - 1].contents))
+        .count();
+    pair.run(Duration::from_secs(2));
+    let told = pair.server.endpoint.gauge(&1).unwrap().read().packets_lost;
+    assert!(lost > 5 && told.abs_diff(lost as u64) <= 1, "{told} of {lost}");
 }

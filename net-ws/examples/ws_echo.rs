@@ -67,6 +67,7 @@ fn echo(stream: TcpStream, peer: SocketAddr, config: Config) -> io::Result<()> {
         match stream.socket_mut().poll_output() {
             Output::Upgraded(request) => println!("{peer} asked for {}", request.path()),
             Output::Message(message) => send_back(stream.socket_mut(), message),
+            Output::Slow(slow) => println!("{peer} {slow}"),
             Output::Closed(reason) => println!("{peer}: {reason}"),
             Output::Finished => return Ok(()),
             Output::Timeout(at) => {

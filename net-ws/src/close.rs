@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::Slow;
+
 /// The longest close reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
 const REASON_BYTES: usize = 123;
 
@@ -29,6 +31,9 @@ pub enum CloseReason {
     TooLarge,
     /// No byte was received for `dead_after`.
     Dead,
+    /// The peer took too little of what waited for it, in `send_timeout`. It was told 1008,
+    /// behind what waited.
+    Slow(Slow),
     /// The upgrade was not done within `upgrade_timeout`.
     UpgradeTimeout,
     /// Server side: the request was no proper upgrade. It was answered in HTTP.
@@ -58,6 +63,7 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::TooLarge => f.write_str("the peer's message was too large"),
             CloseReason::Dead => f.write_str("nothing was heard from the peer for too long"),
+            CloseReason::Slow(slow) => write!(f, "the peer {slow}"),
             CloseReason::UpgradeTimeout => f.write_str("the upgrade took too long"),
             CloseReason::BadRequest(why) => write!(f, "not a websocket request: {why}"),
             CloseReason::Refused { status } => {

@@ -36,14 +36,22 @@ pub struct Config {
     /// sent to a thousand sockets counts for each and is there once, and a part of a larger
     /// `Bytes` keeps all of that.
     pub backlog_bytes: usize,
+    /// Time in which a peer must take all bytes that wait at its beginning, or as many as
+    /// [`min_send_rate`](Config::min_send_rate) makes in it. Default 30 s. A peer that takes less
+    /// is closed as `CloseReason::Slow`; at half the time it is named in `Output::Slow`.
+    pub send_timeout: Duration,
+    /// Least rate at which a peer must take what waits, in bits a second. Default 16,000, which
+    /// is 60,000 bytes in 30 s. With 0 a single byte will do.
+    pub min_send_rate: u32,
     /// Time without a byte received after which a ping is sent, and then again each such time.
     /// Default 15 s.
     pub ping_after: Duration,
     /// Time without a byte received after which the peer counts as gone (`CloseReason::Dead`).
     /// Default 35 s.
     pub dead_after: Duration,
-    /// From the start of closing to `Finished`, whatever the peer does: time to flush what was
-    /// accepted, say goodbye and hear the answer. Default 2 s.
+    /// From the start of closing, or from the last bytes that the peer took of what was accepted,
+    /// to `Finished`: time to flush that, say goodbye and hear the answer. Default 2 s; in all no
+    /// more than `send_timeout`.
     pub close_timeout: Duration,
 }
 
@@ -57,6 +65,8 @@ impl Default for Config {
             message_bytes: 64 * 1024,
             empty_fragments: 64,
             backlog_bytes: 1024 * 1024,
+            send_timeout: Duration::from_secs(30),
+            min_send_rate: 16_000,
             ping_after: Duration::from_secs(15),
             dead_after: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),

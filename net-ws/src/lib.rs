@@ -75,7 +75,8 @@
 //! what its head announces, fragments without payload are counted, and so are our own answers to
 //! pings that it does not read. What breaks RFC 6455 ends the socket with the close code that
 //! belongs to it ([`Violation`]), and no input panics. Silence is asked about with pings and ends
-//! after `dead_after`; closing waits for the peer for `close_timeout`, and no longer.
+//! after `dead_after`; a peer that does not take what waits for it has `send_timeout`; closing
+//! waits for `close_timeout` since the peer last took anything, and `send_timeout` in all.
 //!
 //! With the defaults an idle socket holds less than 8 KiB. A peer can make it hold up to about
 //! three times [`Config::message_bytes`] while a message arrives, and [`Config::backlog_bytes`]
@@ -97,6 +98,7 @@ mod message;
 mod meter;
 mod outbox;
 mod pipe;
+mod progress;
 mod reply;
 mod request;
 mod response;
@@ -108,6 +110,7 @@ pub use close::{BadRequest, BadResponse, CloseReason, Violation};
 pub use config::Config;
 pub use error::{ConnectError, SendError};
 pub use message::Message;
+pub use progress::Slow;
 pub use request::Request;
 pub use socket::{Input, Output, Socket};
 pub use stream::Stream;

@@ -24,6 +24,7 @@ use crate::{
     head::Head,
     mask::Masks,
     outbox::{Outbox, SHARED},
+    progress::{Progress, Slow, Verdict},
     response,
     segment::FrameHead,
 };
@@ -65,6 +66,9 @@ pub enum Output {
     Upgraded(Request),
     /// A whole message of the peer.
     Message(Message),
+    /// Half of `send_timeout` is over and the peer took less than half of what it must: it is
+    /// closed at the end of that time unless it takes more.
+    Slow(Slow),
     /// No message will come and none can be sent any more. Comes once. Until it is polled, what
     /// the peer said before its goodbye, or before its fault, can still be answered.
     Closed(CloseReason),
@@ -136,6 +140,7 @@ impl Socket {
         }
         self.expire(now);
         self.settle();
+        self.follow(now);
     }
 
     /// Appends one message, as one frame, to what is [`outgoing`](Socket::outgoing).
@@ -145,7 +150,7 @@ impl Socket {
     /// `message_bytes`, [`SendError::Full`] where it does not fit into `backlog_bytes` (one whole
     /// message always fits into an empty backlog), [`SendError::Closed`] where the socket is not
     /// open.
-    pub fn send(&mut self, _now: Instant, message: Message) -> Result<(), SendError> {
+    pub fn send(&mut self, now: Instant, message: Message) -> Result<(), SendError> {
         if !matches!(self.state, State::Open(_) | State::Ending { .. }) {
             return Err(SendError::Closed(message));
         }
@@ -161,6 +166,7 @@ impl Socket {
             Message::Binary(bytes) => (Data::Binary, bytes),
         };
         self.write(Frame::message(payload, OpCode::Data(kind), true));
+        self.follow(now);
         Ok(())
     }
 
@@ -206,6 +212,7 @@ impl Socket {
     pub fn excuse(&mut self, now: Instant, stopped: Duration) {
         self.excuse_silence(now);
         self.state.put_off(stopped);
+        self.follow(now);
     }
 
     /// Bytes to write to the stream now: a part of all there is, empty only if there are none.
@@ -224,10 +231,21 @@ impl Socket {
 
     /// The first `written` of all unsent bytes are written. More than there were counts as all
     /// of them.
-    pub fn advance(&mut self, _now: Instant, written: usize) {
+    pub fn advance(&mut self, now: Instant, written: usize) {
+        let takes = written.min(self.outbox.len()) > 0;
         self.outbox.advance(written);
+        match &mut self.state {
+            State::Open(live) => {
+                live.progress.iter_mut().for_each(|progress| progress.took(written));
+            }
+            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } if takes => {
+                goodbye.took(now, &self.config);
+            }
+            _ => {}
+        }
         self.pay_pong();
         self.settle();
+        self.follow(now);
     }
 
     /// All unsent bytes, frame heads included.
@@ -295,11 +313,15 @@ impl Socket {
         if self.state.deadline(&self.config).is_none_or(|deadline| now < deadline) {
             return;
         }
+        if self.is_too_slow(now) {
+            return;
+        }
         match &mut self.state {
             State::Upgrading { .. } | State::Held(_) | State::Asking { .. } => {
                 self.upgrade_timed_out(now);
             }
             State::Open(live) if now >= live.dead_at(&self.config) => self.abort(CloseReason::Dead),
+            State::Open(live) if live.ping_at(&self.config) > now => {}
             State::Open(live) => {
                 live.pinged = Some(now);
                 // Over the bound there is nothing to learn from one frame more.
@@ -309,6 +331,35 @@ impl Socket {
             }
             State::Closing { .. } | State::Flushing { .. } => self.finish(),
             State::Ending { .. } | State::Finished => {}
+        }
+    }
+
+    /// Judges the peer by what it takes; tells whether it was closed for that.
+    fn is_too_slow(&mut self, now: Instant) -> bool {
+        let State::Open(live) = &mut self.state else { return false };
+        let Some(progress) = &mut live.progress else { return false };
+        match progress.judge(now, self.outbox.len(), &self.config) {
+            Verdict::Fine => {}
+            Verdict::Behind(slow) => self.outputs.push_back(Output::Slow(slow)),
+            Verdict::TooSlow(slow) => {
+                let meter = live.decoder.take_meter();
+                let reason = CloseReason::Slow(slow);
+                let text = reason.to_string();
+                self.say_goodbye(now, meter, reason, 1008, &text);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A period of the peer's progress begins when bytes begin to wait, and ends when none do.
+    fn follow(&mut self, now: Instant) {
+        if let State::Open(live) = &mut self.state {
+            live.progress = match (self.outbox.len(), live.progress) {
+                (0, _) => None,
+                (waiting, None) => Some(Progress::new(now, waiting, &self.config)),
+                (_, Some(progress)) => Some(progress),
+            };
         }
     }
 

@@ -29,9 +29,10 @@ pub enum CloseReason {
     Protocol(String),
     /// The other side sent a message longer than `Config::message_bytes`.
     TooLarge,
-    /// The other side reads more slowly than the application sends reliable messages: more
-    /// than `Config::backlog_bytes` waited.
-    SlowConsumer,
+    /// The other side reads more slowly than the application sends reliable messages, with the
+    /// bytes, the time and the setting in words: it took next to nothing for
+    /// `Config::reliable_send_timeout`, or more than `Config::backlog_bytes` waited.
+    SlowConsumer(String),
     /// The websocket's upgrade or the answer took too long.
     HandshakeTimeout,
     /// WebRTC failed at this stage, with the cause in words. Of DTLS the other side is told to
@@ -88,7 +89,7 @@ impl CloseReason {
             CloseReason::Lost => "lost",
             CloseReason::Protocol(_) => "protocol",
             CloseReason::TooLarge => "too large",
-            CloseReason::SlowConsumer => "slow consumer",
+            CloseReason::SlowConsumer(_) => "slow consumer",
             CloseReason::HandshakeTimeout => "handshake timeout",
             CloseReason::WebRtcFailed(..) => "webrtc failed",
             CloseReason::Limit(_) => "limit",
@@ -109,7 +110,7 @@ impl CloseReason {
             CloseReason::TooLarge => 1009,
             // Whoever knows the client's address can break its handshake, and not for long.
             CloseReason::WebRtcFailed(WebRtcStage::Dtls, _) => 1013,
-            CloseReason::SlowConsumer
+            CloseReason::SlowConsumer(_)
             | CloseReason::HandshakeTimeout
             | CloseReason::WebRtcFailed(..)
             | CloseReason::Limit(_)
@@ -123,6 +124,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CloseReason::Protocol(cause)
+            | CloseReason::SlowConsumer(cause)
             | CloseReason::Limit(cause)
             | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
             CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
@@ -158,6 +160,9 @@ impl From<net_ws::CloseReason> for CloseReason {
             Ws::ByUs => CloseReason::ClosedByServer,
             Ws::Gone | Ws::Dead => CloseReason::Lost,
             Ws::TooLarge => CloseReason::TooLarge,
+            Ws::Slow(slow) => CloseReason::SlowConsumer(format!(
+                "{slow} (Config::reliable_send_timeout, min_reliable_send_rate)"
+            )),
             Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
             other => CloseReason::Protocol(other.to_string()),
         }

@@ -31,13 +31,33 @@ pub struct Config {
     pub max_udp_sockets: usize,
 
     /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
-    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all.
+    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all:
+    /// 16 KiB are the practical maximum on paths with loss.
     pub message_bytes: usize,
 
-    /// Reliable messages of one peer that wait to be written, in bytes. Default 1 MiB. Past it
-    /// `try_send` gives `Full`, and `send_reliable` closes the peer as `SlowConsumer`. One whole
-    /// message is always admitted.
+    /// Reliable messages of one peer that wait to be written, in bytes. Default 16 MiB, for a
+    /// world that is sent in one go. Past it `try_send` gives `Full`, and `send_reliable` closes
+    /// the peer as `SlowConsumer`. One whole message is always admitted. Until it is written a
+    /// message counts its bytes, and 80 more until the loop has taken it.
     pub backlog_bytes: usize,
+
+    /// The same for all peers together, in bytes. Default 2 GiB. Half of it is divided among
+    /// [`peers`](Config::peers), and each always has its part, 1 MiB with the defaults; the other
+    /// half is for those for which more waits, whoever comes first. A message that is broadcast
+    /// counts for each peer, though its payload is there once.
+    pub total_reliable_send_buffer: usize,
+
+    /// How long a peer may take too little of the reliable messages that wait for it. Default
+    /// 30 s. In each such time it must take all that waited at its beginning, or as much as
+    /// [`min_reliable_send_rate`](Config::min_reliable_send_rate) makes; else it is closed as
+    /// `SlowConsumer`. A peer at which nothing waits is not judged. At half the time the log
+    /// warns.
+    pub reliable_send_timeout: Duration,
+
+    /// Least rate at which a peer must take the reliable messages that wait, in bits a second,
+    /// over the whole of [`reliable_send_timeout`](Config::reliable_send_timeout). Default
+    /// 16,000, which is 60,000 bytes in 30 s. With 0 a single byte will do.
+    pub min_reliable_send_rate: u32,
 
     /// Unreliable messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it
     /// the first in line is dropped and counted. One whole message is always admitted. A message
@@ -227,12 +247,14 @@ pub struct Config {
     pub ping_after: Duration,
 
     /// Silence on the websocket after which the peer is `Lost`. Default 35 s. Linux gives up the
-    /// TCP connection after the same time without an acknowledgement of what was sent. Time in
+    /// TCP connection after the same time without an acknowledgement of what was sent, or
+    /// [`reliable_send_timeout`](Config::reliable_send_timeout) if that is longer. Time in
     /// which the websocket was not read, or the server was stopped, does not count.
     pub dead_after: Duration,
 
-    /// From the beginning of a goodbye on the websocket to its end, whatever the peer does: time
-    /// to write what was accepted, and to hear the answer. Default 2 s.
+    /// From the beginning of a goodbye on the websocket, or from the last bytes that the peer took
+    /// of what was accepted, to its end: time to write that, and to hear the answer. Default 2 s;
+    /// in all no more than [`reliable_send_timeout`](Config::reliable_send_timeout).
     pub close_timeout: Duration,
 
     /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
@@ -277,7 +299,10 @@ impl Default for Config {
             max_candidates: 8,
             max_udp_sockets: 32,
             message_bytes: 64 * 1024,
-            backlog_bytes: 1024 * 1024,
+            backlog_bytes: 16 * 1024 * 1024,
+            total_reliable_send_buffer: 2 * 1024 * 1024 * 1024,
+            reliable_send_timeout: Duration::from_secs(30),
+            min_reliable_send_rate: 16_000,
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
             partial_messages: 2,

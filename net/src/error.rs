@@ -61,9 +61,10 @@ pub enum SendError {
     /// Longer than `Config::message_bytes`.
     #[error("the message is longer than Config::message_bytes")]
     TooLarge(Bytes),
-    /// More than `Config::backlog_bytes` of reliable messages wait already. Nothing changed;
-    /// try later, or close the peer.
-    #[error("more than Config::backlog_bytes of reliable messages wait already")]
+    /// More than `Config::backlog_bytes` of reliable messages wait for this peer already, or
+    /// more than its part of `Config::total_reliable_send_buffer`. Nothing changed; try later, or
+    /// close the peer.
+    #[error("more reliable messages wait than Config::backlog_bytes or total_reliable_send_buffer")]
     Full(Bytes),
     /// The server has stopped.
     #[error("the server has stopped")]

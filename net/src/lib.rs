@@ -52,6 +52,7 @@ mod server;
 mod shared;
 mod stats;
 mod sync;
+mod total;
 
 pub use bytes::{self, Bytes};
 

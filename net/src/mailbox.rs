@@ -1,17 +1,19 @@
 //! What the application wants of one peer and the loop has not done yet.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use net_rtc::{Dropped, Latest, SendOptions};
 
 use crate::event::Way;
 use crate::sync::{Mutex, MutexGuard};
+use crate::total::Total;
 use crate::{CloseReason, Config};
 
-/// What a message costs at least, in bytes: so many empty ones are bounded too.
-const LEAST_COST: usize = 64;
+/// What a reliable message costs beside its bytes: its place in a line that has just grown to
+/// twice its length, and what the allocator adds.
+const MESSAGE: usize = 2 * size_of::<Bytes>() + 16;
 /// Most messages of each kind that the loop takes at a time, before the other peers have their
 /// turn.
 const PART: usize = 64;
@@ -22,6 +24,7 @@ const PART: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     inner: Mutex<Contents>,
+    total: Arc<Total>,
     backlog_bytes: usize,
     fresh_bytes: usize,
 }
@@ -75,13 +78,14 @@ pub(crate) enum Unposted {
 }
 
 fn cost(message: &Bytes) -> usize {
-    message.len().max(LEAST_COST)
+    message.len() + MESSAGE
 }
 
 impl Mailbox {
-    pub(crate) fn new(config: &Config) -> Mailbox {
+    pub(crate) fn new(config: &Config, total: Arc<Total>) -> Mailbox {
         Mailbox {
             inner: Mutex::new(Contents::new(config.fresh_bytes, 0)),
+            total,
             backlog_bytes: config.backlog_bytes,
             fresh_bytes: config.fresh_bytes,
         }
@@ -92,7 +96,7 @@ impl Mailbox {
         let mut contents = self.lock();
         let dropped = match way {
             _ if contents.close.is_some() => return Err(Unposted::Closing(message)),
-            Way::Reliable if contents.is_full(cost(&message), self.backlog_bytes) => {
+            Way::Reliable if !self.reserve(contents.waiting(), cost(&message)) => {
                 return Err(Unposted::Full(message));
             }
             Way::Reliable => contents.push_reliable(message),
@@ -108,13 +112,28 @@ impl Mailbox {
         Posted { announce: contents.announce(), dropped: Dropped::default() }
     }
 
+    /// Why a message of so many bytes does not fit, and what to set.
+    pub(crate) fn why_full(&self, bytes: usize) -> String {
+        let waiting = self.lock().waiting();
+        if waiting + bytes + MESSAGE > self.backlog_bytes {
+            let most = self.backlog_bytes;
+            return format!("{waiting} bytes wait, of {most} at most (Config::backlog_bytes)");
+        }
+        let shared = self.total.shared();
+        format!(
+            "{waiting} bytes wait, and {shared} beyond the parts of all peers (Config::total_reliable_send_buffer)"
+        )
+    }
+
     /// Hands a part to the loop, which says how much of it, and of those before, the websocket
     /// has not written. Under one lock, so that no sender sees the messages gone before they are
     /// counted there.
     pub(crate) fn take_part(&self, take: impl FnOnce(Part) -> usize) -> Left {
         let mut contents = self.lock();
+        let before = contents.waiting();
         let part = contents.part();
         contents.unwritten = take(part);
+        self.total.change(before, contents.waiting());
         if !contents.is_empty() {
             return Left::Something;
         }
@@ -124,12 +143,30 @@ impl Mailbox {
 
     /// Notes how much the websocket has still to write.
     pub(crate) fn set_unwritten(&self, bytes: usize) {
-        self.lock().unwritten = bytes;
+        let mut contents = self.lock();
+        self.total.change(contents.unwritten, bytes);
+        contents.unwritten = bytes;
+    }
+
+    /// Takes room for a message that costs so much; one whole message always finds it.
+    fn reserve(&self, waiting: usize, cost: usize) -> bool {
+        if waiting == 0 {
+            self.total.change(0, cost);
+            return true;
+        }
+        waiting + cost <= self.backlog_bytes && self.total.reserve(waiting, cost)
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         // Every change is complete before anything in here could panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let waiting = self.lock().waiting();
+        self.total.change(waiting, 0);
     }
 }
 
@@ -160,9 +197,9 @@ impl Contents {
         Part { reliable, fresh, close }
     }
 
-    fn is_full(&self, cost: usize, most: usize) -> bool {
-        let waiting = self.reliable_cost + self.unwritten;
-        waiting > 0 && waiting + cost > most
+    /// Reliable messages that are not written.
+    fn waiting(&self) -> usize {
+        self.reliable_cost + self.unwritten
     }
 
     fn push_reliable(&mut self, message: Bytes) -> Dropped {

@@ -3,10 +3,13 @@
 use crate::Config;
 
 impl Config {
-    /// Most memory that one peer can take, in bytes, whatever it does: about 2.3 MiB with the
-    /// defaults. It is the bound of each queue and what its smallest items cost: unsent reliable
-    /// messages ([`backlog_bytes`](Config::backlog_bytes)), pieces of one that arrives (three
-    /// times [`message_bytes`](Config::message_bytes)), and what
+    /// Most memory that one peer can take, in bytes, whatever it does: about 17.4 MiB with the
+    /// defaults. Of these 16 MiB are unsent reliable messages
+    /// ([`backlog_bytes`](Config::backlog_bytes)), which for all peers together are no more than
+    /// [`total_reliable_send_buffer`](Config::total_reliable_send_buffer); so `peers` of them can
+    /// take that, and 1.4 MiB each. It is the bound of each queue and what its smallest items
+    /// cost: besides, pieces of one message that arrives (three times
+    /// [`message_bytes`](Config::message_bytes)), and what
     /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
     /// known of what was sent. Not in it, because no peer can make more of it: the C heap of its
     /// DTLS session (8 KB measured), and unreliable messages that the application has handed over

@@ -19,6 +19,7 @@ use net_rtc::Gauge;
 
 use crate::accept::Admission;
 use crate::shared::Entry;
+use crate::total::Total;
 use crate::{Config, Event, PeerId, PeerInfo, Request};
 
 /// Schedules of each kind that are tried of each model.
@@ -39,7 +40,7 @@ fn id(number: u64) -> PeerId {
 
 /// An open peer's meeting point.
 fn entry(config: &Config) -> Arc<Entry> {
-    Arc::new(Entry::new(config, info().clone(), Gauge::default()))
+    Arc::new(Entry::new(config, &Total::new(config), info().clone(), Gauge::default()))
 }
 
 /// What an honest client asked for.

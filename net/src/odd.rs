@@ -66,7 +66,7 @@ impl Machine {
             match self.hub.poll_output() {
                 Output::Open { connection, id, info } => {
                     let gauge = self.hub.gauge(id).unwrap_or_default();
-                    let entry = Arc::new(Entry::new(&self.config, info, gauge));
+                    let entry = Arc::new(Entry::new(&self.config, &self.shared.total, info, gauge));
                     self.peers.insert(connection, (id, entry.clone()));
                     self.shared.opened(id, entry);
                 }

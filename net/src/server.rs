@@ -83,9 +83,10 @@ impl Server {
 
     /// Sends over the websocket: whole, once, in order. An id that nobody has is not an error.
     ///
-    /// A peer that reads more slowly than this is called is closed as `SlowConsumer` once
-    /// [`Config::backlog_bytes`] wait. Messages over [`Config::message_bytes`] are not sent.
-    /// Both are counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
+    /// Messages wait as long as the peer takes them. One that takes next to nothing for
+    /// [`Config::reliable_send_timeout`] is closed as `SlowConsumer`, and so is one for which more
+    /// than [`Config::backlog_bytes`] would wait. Messages over [`Config::message_bytes`] are not
+    /// sent. What does not fit is counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
     pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
         self.handle.shared.send_or_close(Way::Reliable, id.into(), message.into());
     }

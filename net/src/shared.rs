@@ -15,6 +15,7 @@ use crate::inspector::Inspector;
 use crate::mailbox::{Mailbox, Posted, Unposted};
 use crate::stats::{Counters, Refusals, add};
 use crate::sync::{AtomicBool, Mutex, SegQueue, ShardedLock};
+use crate::total::Total;
 use crate::{CloseReason, Config, PeerId, PeerInfo, Refusal, SendError};
 
 /// The handles on one side, the loop on the other.
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) counters: Counters,
     pub(crate) inspector: Inspector,
+    /// What waits for all peers.
+    pub(crate) total: Arc<Total>,
     message_bytes: usize,
     peers: ShardedLock<HashMap<PeerId, Arc<Entry>>>,
     /// Ids of mailboxes that are not empty, each once.
@@ -46,8 +49,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(config: &Config, info: PeerInfo, gauge: Gauge) -> Entry {
-        Entry { mailbox: Mailbox::new(config), info, gauge, dropped: DroppedCounter::default() }
+    pub(crate) fn new(config: &Config, total: &Arc<Total>, info: PeerInfo, gauge: Gauge) -> Entry {
+        let mailbox = Mailbox::new(config, total.clone());
+        Entry { mailbox, info, gauge, dropped: DroppedCounter::default() }
     }
 
     /// What is known now.
@@ -66,6 +70,7 @@ impl Shared {
             events: Events::new(config),
             counters: Counters::default(),
             inspector: Inspector::default(),
+            total: Total::new(config),
             message_bytes: config.message_bytes,
             peers: ShardedLock::default(),
             posts: SegQueue::new(),
@@ -86,8 +91,11 @@ impl Shared {
 
     /// The same, but a peer whose backlog is full is closed as `SlowConsumer`.
     pub(crate) fn send_or_close(&self, way: Way, id: PeerId, message: Bytes) {
-        if let Err(SendError::Full(_)) = self.send(way, id, message) {
-            self.close(id, CloseReason::SlowConsumer);
+        if let Err(SendError::Full(message)) = self.send(way, id, message)
+            && let Some(entry) = self.find(id)
+        {
+            let why = entry.mailbox.why_full(message.len());
+            self.close(id, CloseReason::SlowConsumer(why));
         }
     }
 
@@ -261,7 +269,7 @@ pub(crate) mod tests {
         let wakes = Arc::new(AtomicU32::new(0));
         let counter = wakes.clone();
         let shared = Shared::new(&config, move || _ = counter.fetch_add(1, SeqCst));
-        let entry = Arc::new(Entry::new(&config, info(), Gauge::default()));
+        let entry = Arc::new(Entry::new(&config, &shared.total, info(), Gauge::default()));
         for number in 0..OPENS {
             let id = PeerId::from(number);
             shared.opened(id, entry.clone());
@@ -285,7 +293,7 @@ pub(crate) mod tests {
     #[test]
     fn t64_a_loop_that_had_to_stop_ends_every_life() {
         let shared = Shared::new(&Config::default(), || {});
-        let entry = Entry::new(&Config::default(), info(), Gauge::default());
+        let entry = Entry::new(&Config::default(), &shared.total, info(), Gauge::default());
         shared.opened(7.into(), Arc::new(entry));
         shared.stopped();
         let events = shared.events.pop_all().events;

@@ -223,7 +223,7 @@ impl Agent {
                 }
                 net_ws::Output::Closed(reason) => self.finish(now, reason),
                 net_ws::Output::Finished => self.endpoint.close(now, &()),
-                net_ws::Output::Upgraded(_) => {}
+                net_ws::Output::Upgraded(_) | net_ws::Output::Slow(_) => {}
             }
         }
     }

@@ -108,9 +108,21 @@ fn t12_messages_as_fast_as_they_go() {
 
 #[test]
 fn t13_who_never_reads_is_closed_at_the_backlog() {
-    let mut siege = Siege::new(Kind::NeverReads, Config::default());
+    let config = Config { backlog_bytes: 1024 * 1024, ..Config::default() };
+    let mut siege = Siege::new(Kind::NeverReads, config);
     siege.reliable = 20_000;
     siege.last(10 * SECOND).assert_closed("slow consumer");
+}
+
+/// However little waits for it.
+#[test]
+fn t13_who_never_reads_is_closed_in_time() {
+    let mut siege = Siege::new(Kind::NeverReads, Config::default());
+    siege.reliable = 2_000;
+    let outcome = siege.last(45 * SECOND);
+    outcome.assert_closed("slow consumer");
+    let words: Vec<_> = outcome.closed.iter().map(ToString::to_string).collect();
+    assert!(words.iter().all(|words| words.contains("Config::reliable_send_timeout")), "{words:?}");
 }
 
 #[test]

@@ -111,7 +111,10 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 fn a_hostile_peer_has_a_bound() {
     let _alone = alone();
     let empty = empty();
-    let mut world = open(Config::default(), Plane::Ours);
+    // Less than by default, so that all of it can be filled.
+    let config = Config { backlog_bytes: 1024 * KIB, ..Config::default() };
+    let most = config.most_memory_per_peer();
+    let mut world = open(config, Plane::Ours);
     // Sixteen addresses, each of which has made a check.
     for _ in 0..15 {
         world.rebind(0);
@@ -156,7 +159,9 @@ fn a_hostile_peer_has_a_bound() {
         weigh(hub)
     });
     println!("a hostile peer: {} bytes", all - empty);
-    let most = Config::default().most_memory_per_peer();
+    let by_default = Config::default();
+    let beside = by_default.most_memory_per_peer() - by_default.backlog_bytes;
+    assert_eq!(beside, most - 1024 * KIB);
     println!("the bound: {most} bytes");
     assert!(all - empty <= most && most <= 2_355 * KIB, "2.3 MiB");
 }

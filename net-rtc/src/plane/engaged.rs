@@ -45,9 +45,14 @@ pub(super) struct Engaged {
     local: Local,
     /// Messages for the next packets: as many as there was room for.
     queue: Vec<(Bytes, Wish)>,
+    /// Pieces of those that follow, because too many at once would be lost on arrival.
+    following: VecDeque<Piece>,
+    /// When they go on.
+    follow_at: Option<Instant>,
     packets: VecDeque<Vec<u8>>,
     received: VecDeque<Bytes>,
     reconfigs: u32,
+    packets_lost: u64,
     /// Whether more would be sent if the pace allowed it.
     is_held: bool,
 }
@@ -100,16 +105,19 @@ impl Engaged {
             signs: settings.signs,
             local,
             queue: Vec::new(),
+            following: VecDeque::new(),
+            follow_at: None,
             packets: VecDeque::new(),
             received: VecDeque::new(),
             reconfigs: 0,
+            packets_lost: 0,
             is_held: false,
         }
     }
 
     pub(super) fn room(&mut self, now: Instant) -> Result<(), Instant> {
         let waiting: usize = self.queue.iter().map(|(bytes, _)| bytes.len() + DATA_HEADER).sum();
-        let room = self.pace.room(now, waiting);
+        let room = self.follow_at.map_or_else(|| self.pace.room(now, waiting), Err);
         self.is_held = room.is_err();
         room
     }
@@ -126,10 +134,15 @@ impl Engaged {
         self.told(now, told);
         let mut draft = self.draft();
         for (message, wish) in std::mem::take(&mut self.queue) {
-            for piece in pieces(&message, wish, self.sender.path_mtu.size()) {
-                draft = self.add(now, draft, piece);
-            }
+            self.following.extend(pieces(&message, wish, self.sender.path_mtu.size()));
         }
+        while self.may_follow(now, &draft)
+            && let Some(piece) = self.following.pop_front()
+        {
+            draft = self.add(now, draft, piece);
+        }
+        let goes_on = || self.pace.follows(now).err().unwrap_or(now);
+        self.follow_at = (!self.following.is_empty()).then(goes_on);
         if draft.is_empty() {
             self.control(now, &mut draft.builder, false);
         }
@@ -145,6 +158,7 @@ impl Engaged {
         let (rtt, least) = (self.sender.rtt().of_path(), self.pace.least_rtt());
         let (rate, sending) = (self.pace.rate(now), self.pace.sending(now));
         gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
+        gauge.set_packets_lost(self.packets_lost);
     }
 
     /// The peer is reached by another path.
@@ -167,7 +181,8 @@ impl Engaged {
 
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         let probe = self.sender.path_mtu.wake(now, self.sender.rtt());
-        [self.sender.wake(), self.receiver.wake(now), probe].into_iter().flatten().min()
+        let wakes = [self.sender.wake(), self.receiver.wake(now), self.follow_at, probe];
+        wakes.into_iter().flatten().min()
     }
 
     /// Whether the peer does not do what the plane relies on.
@@ -312,6 +327,7 @@ impl Engaged {
     }
 
     fn told(&mut self, now: Instant, told: Told) {
+        self.packets_lost += u64::from(told.lost);
         if told != Told::default() {
             let told = Told { spread: self.sender.weather().spread(), ..told };
             self.pace.told(now, &told, self.sender.rtt());
@@ -336,6 +352,12 @@ impl Engaged {
             self.pace.probed(packet.len());
             self.packets.push_back(packet);
         }
+    }
+
+    /// Whether the next piece may leave now: in the packet in the making, or in one more.
+    fn may_follow(&mut self, now: Instant, draft: &Draft) -> bool {
+        let fits = self.following.front().is_some_and(|piece| piece.size() <= draft.room());
+        (fits && !draft.is_empty()) || self.pace.follows(now).is_ok()
     }
 
     /// Puts a piece into this packet, or the next; gives the one that has room left.

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Last, Output, Role, Socket, State};
-use crate::{CloseReason, close::close_payload, config::later, meter::Meter};
+use super::{Last, Output, Role, Socket, State, state::Goodbye};
+use crate::{CloseReason, close::close_payload, meter::Meter};
 
 impl Socket {
     /// The peer said its last word; `rest` is what came behind it.
@@ -47,9 +47,12 @@ impl Socket {
         text: &str,
     ) {
         self.write_close(close_payload(code, text));
+        let goodbye = match reason {
+            CloseReason::Slow(_) => Goodbye::short(now, &self.config),
+            _ => Goodbye::new(now, &self.config),
+        };
         self.closed(reason);
-        let deadline = later(now, self.config.close_timeout);
-        self.set_state(State::Closing { meter, deadline });
+        self.set_state(State::Closing { meter, goodbye });
         self.look_whether_closed();
     }
 
@@ -58,17 +61,17 @@ impl Socket {
         self.write_close(frame.as_ref().map_or(Bytes::new(), |(code, _)| close_payload(*code, "")));
         let (code, reason) = frame.unwrap_or((1005, String::new()));
         self.closed(CloseReason::ByPeer { code, reason });
-        let deadline = later(now, self.config.close_timeout);
-        self.set_state(State::Flushing { await_end: self.is_client(), deadline });
+        let goodbye = Goodbye::new(now, &self.config);
+        self.set_state(State::Flushing { await_end: self.is_client(), goodbye });
     }
 
     /// Both close frames are there: only the bytes' way out is left.
     pub(super) fn look_whether_closed(&mut self) {
-        if let State::Closing { meter, deadline } = &self.state
+        if let State::Closing { meter, goodbye } = &self.state
             && meter.closed()
         {
-            let deadline = *deadline;
-            self.set_state(State::Flushing { await_end: self.is_client(), deadline });
+            let goodbye = *goodbye;
+            self.set_state(State::Flushing { await_end: self.is_client(), goodbye });
         }
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tungstenite::{handshake::server::Response, http::HeaderValue};
 
 use crate::{
-    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter, response::Asked,
+    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter,
+    progress::Progress, response::Asked,
 };
 
 /// Where a socket is in its life; each arrow is a method of the socket.
@@ -41,10 +42,10 @@ pub(super) enum State {
     /// that they can still be answered.
     Ending { last: Last, meter: Meter, since: Instant },
     /// Our close frame is queued or sent, the peer's has not come yet.
-    Closing { meter: Meter, deadline: Instant },
+    Closing { meter: Meter, goodbye: Goodbye },
     /// Nothing is read any more; what is queued goes out. A client then waits for the server to
     /// end the stream, so that the server's side keeps TIME_WAIT (RFC 6455 §7.1.1).
-    Flushing { await_end: bool, deadline: Instant },
+    Flushing { await_end: bool, goodbye: Goodbye },
     /// Nothing is left to do.
     Finished,
 }
@@ -60,6 +61,34 @@ pub(super) struct Held {
     /// The first subprotocol that is offered: Chromium fails a handshake in which none of them
     /// is chosen, and then shows no close code either.
     pub(super) protocol: Option<HeaderValue>,
+}
+
+/// Until when closing may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goodbye {
+    /// As it is now: `close_timeout` after the last bytes were taken.
+    pub(super) end: Instant,
+    /// However much is taken.
+    last: Instant,
+}
+
+impl Goodbye {
+    /// A peer that takes what waits has `send_timeout`.
+    pub(super) fn new(now: Instant, config: &Config) -> Goodbye {
+        let end = later(now, config.close_timeout);
+        Goodbye { end, last: end.max(later(now, config.send_timeout)) }
+    }
+
+    /// For a peer that takes too little.
+    pub(super) fn short(now: Instant, config: &Config) -> Goodbye {
+        let end = later(now, config.close_timeout);
+        Goodbye { end, last: end }
+    }
+
+    /// Bytes were taken.
+    pub(super) fn took(&mut self, now: Instant, config: &Config) {
+        self.end = later(now, config.close_timeout).min(self.last).max(self.end);
+    }
 }
 
 /// What no message of the peer comes after.
@@ -83,6 +112,8 @@ pub(super) struct Live {
     pub(super) pinged: Option<Instant>,
     /// The newest ping that could not be answered for want of room.
     pub(super) pong_owed: Option<Bytes>,
+    /// While bytes wait: what the peer takes of them.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Live {
@@ -90,7 +121,7 @@ impl Live {
         later(self.heard.max(self.excused), config.dead_after)
     }
 
-    fn ping_at(&self, config: &Config) -> Instant {
+    pub(super) fn ping_at(&self, config: &Config) -> Instant {
         let last = self.pinged.map_or(self.heard, |pinged| pinged.max(self.heard));
         later(last, config.ping_after)
     }
@@ -100,12 +131,14 @@ impl State {
     /// When this state wants to be looked at if nothing happens.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Asking { deadline, .. }
-            | State::Closing { deadline, .. }
-            | State::Flushing { deadline, .. } => Some(*deadline),
+            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => Some(*deadline),
             State::Held(held) => Some(held.deadline),
-            State::Open(live) => Some(live.ping_at(config).min(live.dead_at(config))),
+            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => Some(goodbye.end),
+            State::Open(live) => {
+                let progress = live.progress.map(|progress| progress.due(config));
+                let own = live.ping_at(config).min(live.dead_at(config));
+                Some(progress.map_or(own, |due| due.min(own)))
+            }
             State::Ending { .. } | State::Finished => None,
         }
     }
@@ -113,12 +146,18 @@ impl State {
     /// Moves the deadline of a state that has one.
     pub(super) fn put_off(&mut self, time: Duration) {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Asking { deadline, .. }
-            | State::Closing { deadline, .. }
-            | State::Flushing { deadline, .. } => *deadline = later(*deadline, time),
+            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => {
+                *deadline = later(*deadline, time)
+            }
             State::Held(held) => held.deadline = later(held.deadline, time),
-            State::Open(_) | State::Ending { .. } | State::Finished => {}
+            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => {
+                *goodbye =
+                    Goodbye { end: later(goodbye.end, time), last: later(goodbye.last, time) };
+            }
+            State::Open(live) => {
+                live.progress.iter_mut().for_each(|progress| progress.put_off(time));
+            }
+            State::Ending { .. } | State::Finished => {}
         }
     }
 

@@ -8,10 +8,13 @@ use tungstenite::{
     protocol,
 };
 
-use super::{Live, Output, Role, Socket, State, state::Held};
+use super::{
+    Live, Output, Role, Socket, State,
+    state::{Goodbye, Held},
+};
 use crate::{
-    BadRequest, BadResponse, CloseReason, config::later, decoder::Decoder, head::Progress, reply,
-    request, response,
+    BadRequest, BadResponse, CloseReason, decoder::Decoder, head::Progress, reply, request,
+    response,
 };
 
 impl Socket {
@@ -128,8 +131,8 @@ impl Socket {
     ) {
         reply::refuse(&mut self.outbox, status, text);
         self.closed(reason);
-        let deadline = later(now, self.config.close_timeout);
-        self.set_state(State::Flushing { await_end: false, deadline });
+        let goodbye = Goodbye::short(now, &self.config);
+        self.set_state(State::Flushing { await_end: false, goodbye });
     }
 
     fn refuse_held(
@@ -182,7 +185,14 @@ impl Socket {
     fn open(&mut self, now: Instant, role: protocol::Role, tail: &[u8]) {
         debug_assert_eq!(role == protocol::Role::Server, matches!(self.role, Role::Server));
         let decoder = Decoder::new(role, &self.config);
-        let live = Live { decoder, heard: now, excused: now, pinged: None, pong_owed: None };
+        let live = Live {
+            decoder,
+            heard: now,
+            excused: now,
+            pinged: None,
+            pong_owed: None,
+            progress: None,
+        };
         self.set_state(State::Open(Box::new(live)));
         self.take(now, tail);
     }

@@ -1,6 +1,6 @@
 use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Output};
-use std::time::Instant;
+use net_ws::{CloseReason, Config, Input, Message, Output};
+use std::time::{Duration, Instant};
 
 fn by_peer(code: u16, reason: &str) -> CloseReason {
     CloseReason::ByPeer { code, reason: reason.to_owned() }
@@ -234,4 +234,22 @@ fn a_client_leaves_the_stream_to_the_server() {
     assert_eq!((outputs.len(), at), (1, Some(pair.now + secs(2.0))));
     pair.client.handle_input(pair.now, Input::End);
     assert_eq!(drain(&mut pair.client).0, [Output::Finished]);
+}
+
+/// 100,000 bytes wait when one side says goodbye, and so many are taken each second.
+#[test]
+fn what_was_accepted_goes_out_as_long_as_it_is_taken() {
+    for (taken, lasts) in [(0, 2), (3_000, 30), (5_000, 23), (20_000, 8)] {
+        let start = Instant::now();
+        let mut server = open_server(start, Config::default());
+        (0..2).for_each(|_| server.send(start, Message::Binary(vec![7; 50_000].into())).unwrap());
+        server.close(start, 1000, "enough");
+        let second = (1..100).find(|second| {
+            let now = start + Duration::from_secs(*second);
+            server.advance(now, taken);
+            server.handle_input(now, Input::Timeout);
+            server.is_finished()
+        });
+        assert_eq!(second, Some(lasts), "{taken} bytes a second");
+    }
 }

@@ -38,7 +38,7 @@ impl Stage {
     fn after(self, output: &Output) -> Stage {
         match (output, self) {
             (Output::Upgraded(_), Stage::Fresh) => Stage::Upgraded,
-            (Output::Message(_), Stage::Upgraded) => Stage::Upgraded,
+            (Output::Message(_) | Output::Slow(_), Stage::Upgraded) => Stage::Upgraded,
             (Output::Closed(_), Stage::Fresh | Stage::Upgraded) => Stage::Closed,
             (Output::Finished, Stage::Closed) => Stage::Finished,
             _ => panic!("{output:?} in {self:?}"),

@@ -1,5 +1,5 @@
 use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Output, Socket};
+use net_ws::{CloseReason, Config, Input, Message, Output, Slow, Socket};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -155,4 +155,64 @@ fn never_is_never() {
     server.close(start, 1000, "");
     server.handle_input(start + secs(1e9), Input::Timeout);
     assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+}
+
+/// A server for which 100,000 bytes wait, and what became of it when `taken` bytes were taken in
+/// each second of a minute.
+fn with_taken(taken: usize) -> Vec<(u32, Output)> {
+    let start = Instant::now();
+    let mut server = open_server(start, Config { ping_after: Duration::MAX, ..Config::default() });
+    (0..2).for_each(|_| server.send(start, Message::Binary(vec![7; 50_000].into())).unwrap());
+    let mut seen = Vec::new();
+    for second in 1..=60 {
+        let now = start + Duration::from_secs(second.into());
+        server.excuse_silence(now);
+        server.handle_input(now, Input::Timeout);
+        server.advance(now, taken);
+        seen.extend(drain(&mut server).0.into_iter().map(|output| (second, output)));
+    }
+    seen
+}
+
+#[test]
+fn t13_who_takes_too_little_is_named_and_then_closed() {
+    for taken in [0, 1, 500] {
+        let slow = |second: u32| {
+            let taken = (second as usize - 1) * taken;
+            Slow { taken, time: Duration::from_secs(second.into()), waiting: 100_008 - taken }
+        };
+        let seen = with_taken(taken);
+        let expected = [
+            (15, Output::Slow(slow(15))),
+            (30, Output::Closed(CloseReason::Slow(slow(30)))),
+            (32, Output::Finished),
+        ];
+        assert_eq!(seen, expected, "{taken} bytes a second");
+    }
+}
+
+#[test]
+fn who_takes_enough_is_not_slow_however_much_waits() {
+    for taken in [2_070, 10_000, usize::MAX / 2] {
+        assert_eq!(with_taken(taken), [], "{taken} bytes a second");
+    }
+}
+
+/// The time begins when something begins to wait, and a stop of the server is not the peer's.
+#[test]
+fn what_was_taken_whole_begins_anew_and_a_stop_does_not_count() {
+    let start = Instant::now();
+    let at = |second| start + Duration::from_secs(second);
+    let mut server = open_server(start, Config { ping_after: Duration::MAX, ..Config::default() });
+    server.send(at(0), Message::Binary(vec![7; 50_000].into())).unwrap();
+    server.advance(at(29), usize::MAX);
+    server.send(at(29), Message::Binary(vec![7; 50_000].into())).unwrap();
+    server.excuse_silence(at(43));
+    server.handle_input(at(43), Input::Timeout);
+    assert_eq!(drain(&mut server), (vec![], Some(at(44))));
+    server.excuse(at(103), Duration::from_secs(60));
+    server.handle_input(at(103), Input::Timeout);
+    assert_eq!(drain(&mut server), (vec![], Some(at(104))));
+    server.handle_input(at(119), Input::Timeout);
+    assert!(matches!(drain(&mut server).0[..], [Output::Closed(CloseReason::Slow(_))]));
 }

@@ -15,7 +15,9 @@ impl Config {
             message_bytes: self.message_bytes.max(self.signal_bytes),
             // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.
-            backlog_bytes: 2 * (self.backlog_bytes + self.message_bytes),
+            backlog_bytes: self.backlog_bytes.saturating_add(self.message_bytes).saturating_mul(2),
+            send_timeout: self.reliable_send_timeout,
+            min_send_rate: self.min_reliable_send_rate,
             ping_after: self.ping_after,
             dead_after: self.dead_after,
             close_timeout: self.close_timeout,

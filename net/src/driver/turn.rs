@@ -254,7 +254,8 @@ impl Driver {
     }
 
     fn register(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
-        prepare(&tcp, self.config.dead_after)?;
+        // One that takes nothing is given up here too, and not before it may be.
+        prepare(&tcp, self.config.dead_after.max(self.config.reliable_send_timeout))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut tcp, token(id), interest)?;
         self.streams.insert(id, tcp);
@@ -359,7 +360,7 @@ impl Driver {
                 Output::Closed { id, reason } => self.shared.closed(id, reason),
                 Output::Open { connection, id, info } => {
                     let gauge = self.hub.gauge(id).unwrap_or_default();
-                    let entry = Arc::new(Entry::new(&self.config, info, gauge));
+                    let entry = Arc::new(Entry::new(&self.config, &self.shared.total, info, gauge));
                     self.streams.opened(connection, id, entry.clone());
                     self.shared.opened(id, entry);
                 }

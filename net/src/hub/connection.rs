@@ -121,7 +121,9 @@ impl Connection {
         // Too large was refused before; closed will be heard from the websocket itself.
         if let Err(net_ws::SendError::Full(_)) = self.websocket.send(now, Message::Binary(message))
         {
-            self.finish(now, CloseReason::SlowConsumer, core);
+            let waiting = self.websocket.backlog();
+            let why = format!("{waiting} bytes wait (Config::backlog_bytes)");
+            self.finish(now, CloseReason::SlowConsumer(why), core);
         }
     }
 
@@ -151,6 +153,12 @@ impl Connection {
                 let reason = ending.reason();
                 let words = reason.text();
                 debug!("peer {id} at {} closed: {reason}", self.remote);
+                if let CloseReason::SlowConsumer(_) = reason {
+                    core.warn_of_slow(
+                        now,
+                        format_args!("peer {id} at {} closed: {reason}", self.remote),
+                    );
+                }
                 self.end_peer(id, reason, core);
                 Some(words)
             }
@@ -269,10 +277,21 @@ impl Connection {
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
                 }
+                net_ws::Output::Slow(slow) => self.warn_of_slow(now, slow, core),
                 net_ws::Output::Closed(reason) => self.finish(now, reason, core),
                 net_ws::Output::Finished => self.over = true,
             }
         }
+    }
+
+    /// The log is to say beforehand what it will say at the end.
+    fn warn_of_slow(&self, now: Instant, slow: net_ws::Slow, core: &mut Core) {
+        let Phase::Open(id, _) = self.phase else { return };
+        let end = core.config.reliable_send_timeout;
+        core.warn_of_slow(now, format_args!(
+            "peer {id} at {} {slow}: it is closed after {} s of that (Config::reliable_send_timeout)",
+            self.remote, end.as_secs_f32()
+        ));
     }
 
     fn drain_negotiation(&mut self, now: Instant, core: &mut Core) -> Option<Instant> {

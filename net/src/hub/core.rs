@@ -1,6 +1,7 @@
 //! What all connections of a hub share.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(super) struct Core {
     next_peer: u64,
     reach: Reach,
     lines: Lines,
+    /// The same of peers that are slow.
+    slow: Lines,
     /// The same of faults of ours.
     pub(super) faults: Lines,
 }
@@ -52,6 +55,7 @@ impl Core {
             endpoint: Endpoint::new(webrtc),
             origins: Origins::new(&config),
             lines: Lines::new(config.log_lines),
+            slow: Lines::new(config.log_lines),
             faults: Lines::new(config.log_lines),
             census: Census::new(config.clone()),
             config,
@@ -165,6 +169,15 @@ impl Core {
             log(&refusal, came.evidence(), unwritten);
         }
         refusal
+    }
+
+    /// Writes a line about a peer that is slow, unless there were too many.
+    pub(super) fn warn_of_slow(&mut self, now: Instant, line: fmt::Arguments<'_>) {
+        match self.slow.admit(now) {
+            None => {}
+            Some(0) => log::warn!("{line}"),
+            Some(unwritten) => log::warn!("{line} ({unwritten} such lines were left out)"),
+        }
     }
 }
 

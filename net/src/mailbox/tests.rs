@@ -5,7 +5,11 @@ use crate::Delivery;
 
 fn mailbox() -> Mailbox {
     let config = Config { backlog_bytes: 1_000, fresh_bytes: 1_000, ..Config::default() };
-    Mailbox::new(&config)
+    with(&config)
+}
+
+fn with(config: &Config) -> Mailbox {
+    Mailbox::new(config, Total::new(config))
 }
 
 fn bytes(size: usize) -> Bytes {
@@ -16,10 +20,10 @@ fn bytes(size: usize) -> Bytes {
 fn reliable_pushes_back_and_changes_nothing() {
     let mailbox = mailbox();
     assert!(mailbox.post(Way::Reliable, bytes(600)).is_ok());
-    assert_eq!(mailbox.post(Way::Reliable, bytes(401)), Err(Unposted::Full(bytes(401))));
-    assert!(mailbox.post(Way::Reliable, bytes(400)).is_ok());
+    assert_eq!(mailbox.post(Way::Reliable, bytes(241)), Err(Unposted::Full(bytes(241))));
+    assert!(mailbox.post(Way::Reliable, bytes(240)).is_ok());
     mailbox.take_part(|part| {
-        assert_eq!(part.reliable, [bytes(600), bytes(400)]);
+        assert_eq!(part.reliable, [bytes(600), bytes(240)]);
         1_000
     });
     let unwritten = mailbox.post(Way::Reliable, bytes(0));
@@ -105,7 +109,7 @@ fn every_message_is_taken_or_counted() {
                 let mut keys: Vec<_> = messages.iter().filter_map(|(_, o)| o.key).collect();
                 keys.sort_unstable();
                 assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "one of each key");
-                let cost: usize = messages.iter().map(|(message, _)| cost(message)).sum();
+                let cost: usize = messages.iter().map(|(message, _)| message.len().max(64)).sum();
                 assert!(cost <= 1_000, "seed {seed}: {cost}");
             }
         }
@@ -119,7 +123,7 @@ fn every_message_is_taken_or_counted() {
 fn empty_messages_are_bounded() {
     let mailbox = mailbox();
     let accepted = (0..1_000).filter(|_| mailbox.post(Way::Reliable, bytes(0)).is_ok());
-    assert_eq!(accepted.count(), 1_000 / LEAST_COST);
+    assert_eq!(accepted.count(), 1_000 / MESSAGE);
 }
 
 #[test]
@@ -138,17 +142,17 @@ fn the_loop_is_told_once() {
 #[test]
 fn the_first_reason_to_close_counts() {
     let mailbox = mailbox();
-    mailbox.close(CloseReason::SlowConsumer);
+    mailbox.close(CloseReason::SlowConsumer("full".into()));
     mailbox.close(CloseReason::ClosedByServer);
     mailbox.take_part(|part| {
-        assert_eq!(part.close, Some(CloseReason::SlowConsumer));
+        assert_eq!(part.close, Some(CloseReason::SlowConsumer("full".into())));
         0
     });
 }
 
 #[test]
 fn a_mailbox_is_taken_in_parts_and_the_end_comes_last() {
-    let mailbox = Mailbox::new(&Config::default());
+    let mailbox = with(&Config::default());
     for _ in 0..PART + 1 {
         assert!(mailbox.post(Way::Reliable, bytes(1)).is_ok());
     }
@@ -173,7 +177,7 @@ fn a_mailbox_is_taken_in_parts_and_the_end_comes_last() {
 fn as_long_as_anything_waits_the_loop_comes_again_and_the_end_does_not() {
     for (reliable, unreliable) in [(PART + 1, 0), (0, PART + 1), (PART + 1, 1), (1, PART + 1)] {
         for closes in [false, true] {
-            let mailbox = Mailbox::new(&Config::default());
+            let mailbox = with(&Config::default());
             let post = |way: Delivery, count| {
                 (0..count).for_each(|_| assert!(mailbox.post(way.into(), bytes(1)).is_ok()));
             };
@@ -199,7 +203,7 @@ fn as_long_as_anything_waits_the_loop_comes_again_and_the_end_does_not() {
 #[test]
 fn what_is_left_counts_as_much_as_before() {
     let mailbox = mailbox();
-    for _ in 0..1_000 / LEAST_COST {
+    for _ in 0..1_000 / MESSAGE {
         assert!(mailbox.post(Way::Reliable, bytes(0)).is_ok());
     }
     mailbox.take_part(|_| 0);
@@ -210,8 +214,8 @@ fn what_is_left_counts_as_much_as_before() {
 #[test]
 fn the_part_that_was_taken_counts_no_more() {
     let most = PART + 10;
-    let config = Config { backlog_bytes: most * LEAST_COST, ..Config::default() };
-    let mailbox = Mailbox::new(&config);
+    let config = Config { backlog_bytes: most * MESSAGE, ..Config::default() };
+    let mailbox = with(&config);
     let fits = || (0..2 * most).take_while(|_| mailbox.post(Way::Reliable, bytes(0)).is_ok());
     assert_eq!(fits().count(), most);
     assert_eq!(mailbox.take_part(|_| 0), Left::Something);
@@ -225,10 +229,48 @@ fn t13_nothing_is_taken_behind_the_end() {
     assert!(mailbox.post(Way::Reliable, bytes(900)).is_ok());
     mailbox.take_part(|_| 900);
     assert_eq!(mailbox.post(Way::Reliable, bytes(200)), Err(Unposted::Full(bytes(200))));
-    mailbox.close(CloseReason::SlowConsumer);
+    mailbox.close(CloseReason::SlowConsumer("full".into()));
     mailbox.set_unwritten(0);
     for delivery in [Delivery::Reliable, Delivery::Unreliable] {
         let posted = mailbox.post(delivery.into(), bytes(1));
         assert_eq!(posted, Err(Unposted::Closing(bytes(1))));
     }
+}
+
+#[test]
+fn what_waits_is_counted_in_the_total_and_given_back_whatever_becomes_of_it() {
+    let config = Config { backlog_bytes: 10_000, peers: usize::MAX, ..Config::default() };
+    let total = Total::new(&config);
+    let mailbox = Mailbox::new(&config, total.clone());
+    for _ in 0..3 {
+        assert!(mailbox.post(Way::Reliable, bytes(1_000)).is_ok());
+    }
+    assert_eq!(total.shared(), 3 * (1_000 + MESSAGE));
+    mailbox.take_part(|_| 2_500);
+    assert_eq!(total.shared(), 2_500);
+    mailbox.set_unwritten(700);
+    assert_eq!(total.shared(), 700);
+    assert!(mailbox.post(Way::Reliable, bytes(9_000)).is_ok());
+    assert!(mailbox.post(Way::Reliable, bytes(9_000)).is_err());
+    assert_eq!(total.shared(), 700 + 9_000 + MESSAGE);
+    drop(mailbox);
+    assert_eq!(total.shared(), 0);
+}
+
+#[test]
+fn t13_those_that_hoard_leave_each_its_own_part() {
+    let (peers, total_reliable_send_buffer) = (10, 1_000_000);
+    let config = Config { peers, total_reliable_send_buffer, ..Config::default() };
+    let total = Total::new(&config);
+    let fill = || {
+        let mailbox = Mailbox::new(&config, total.clone());
+        let count = (0..).take_while(|_| mailbox.post(Way::Reliable, bytes(920)).is_ok()).count();
+        (mailbox, count)
+    };
+    let (hoard, most) = fill();
+    let (honest, own) = fill();
+    assert_eq!((most, own), (550, 50));
+    assert!(honest.why_full(920).contains("Config::total_reliable_send_buffer"));
+    drop(hoard);
+    assert!((own..most).all(|_| honest.post(Way::Reliable, bytes(920)).is_ok()));
 }

@@ -61,8 +61,8 @@ fn every_message_is_taken_once_and_no_wake_up_is_lost() {
 #[test]
 fn what_is_full_changes_nothing() {
     check(|| {
-        // Two messages fit: each costs 64 bytes at least.
-        let config = Config { backlog_bytes: 128, ..Config::default() };
+        // Two messages fit: each costs 80 bytes and its own.
+        let config = Config { backlog_bytes: 170, ..Config::default() };
         let (shared, bell) = shared(&config);
         shared.opened(id(0), entry(&config));
         let sender = |number: u8| {
@@ -102,7 +102,7 @@ fn a_peer_may_close_while_it_is_sent_to() {
         };
         let closer = {
             let shared = shared.clone();
-            thread::spawn(move || shared.close(id(0), CloseReason::SlowConsumer))
+            thread::spawn(move || shared.close(id(0), CloseReason::SlowConsumer("full".into())))
         };
         let mut taken = Taken::default();
         while taken.closed.is_empty() {

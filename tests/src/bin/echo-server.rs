@@ -2,7 +2,9 @@
 //!
 //! `--connecting all,-snap` says how peers connect, see `net_tests::real::parse_connecting`.
 //! `--public 203.0.113.5` is told to browsers beside what is bound.
-//! `--patience 6` is how many seconds a peer may be silent.
+//! `--patience 6` is how many seconds a peer may be silent. `--world 40x51200` sends each peer
+//! that opens so many reliable messages of so many bytes, at least 4, which begin with their
+//! number.
 //! Messages that begin with `unreliable` go back over the data channel, all others over the
 //! websocket. Prints `listening ADDRESS` and runs until it is ended; logs as `RUST_LOG` says.
 
@@ -11,18 +13,22 @@ use std::error::Error;
 use std::time::Duration;
 
 use log::info;
-use net::{Config, Event, Server};
+use net::{Config, Event, PeerId, Server};
 use net_tests::real::{arguments, parse_connecting};
 
 fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
     let words: Vec<String> = env::args().skip(1).collect();
     let address = words.first().ok_or("echo-server ADDRESS [OPTIONS]")?;
-    let mut config = Config::default();
+    let (mut config, mut world) = (Config::default(), (0, 0));
     for (name, value) in arguments(&words[1..])? {
         match name {
             "--connecting" => config.connecting = parse_connecting(value)?,
             "--public" => config.public_addrs.push(value.parse()?),
+            "--world" => {
+                let (count, size) = value.split_once('x').ok_or("--world COUNTxSIZE")?;
+                world = (count.parse()?, size.parse()?);
+            }
             "--patience" => {
                 config.silent_timeout = Duration::from_secs(value.parse()?);
                 config.dead_after = config.silent_timeout;
@@ -37,8 +43,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening {}", server.local_addr());
     loop {
         for event in queue.wait(Duration::from_secs(60)) {
+            if let Event::Open(id) = event {
+                welcome(&server, id, world);
+            }
             handle(&server, event);
         }
+    }
+}
+
+fn welcome(server: &Server, id: PeerId, (count, size): (u32, usize)) {
+    for number in 0..count {
+        let mut message = vec![7; size.max(4)];
+        message[..4].copy_from_slice(&number.to_be_bytes());
+        server.send_reliable(id, message);
     }
 }
 

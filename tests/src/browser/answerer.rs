@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use net::{CloseReason, Config, Event, EventQueue, PeerId, Refusal, Server};
 
 /// Time for the server to see a connection begin or end.
@@ -30,6 +29,8 @@ pub enum Life {
 /// A message `command:echo reliable` or `command:echo unreliable` chooses the
 /// path on which that peer gets everything else back, reliable at first; the
 /// answer is `ok`. `command:count N` asks for N numbered reliable messages,
+/// `command:world N SIZE` for N of SIZE bytes, `command:long SIZE` for an
+/// unreliable message of that size,
 /// `command:tell WORDS` for a reliable message to everyone, `command:query` for
 /// `ok` and the query of the peer's URL, `command:close` for the end.
 pub struct Answerer {
@@ -143,7 +144,11 @@ impl Answers {
     fn obey(&mut self, id: PeerId, command: &str) {
         match command.split_once(' ').unwrap_or((command, "")) {
             ("echo", path) => self.choose(id, path),
-            ("count", number) => self.count(id, number.parse().unwrap_or(0)),
+            ("count", number) => self.count(id, number.parse().unwrap_or(0), 4),
+            ("world", both) => self.world(id, both),
+            ("long", size) => {
+                self.server.send_unreliable(id, vec![7; size.parse().unwrap_or(0)]);
+            }
             ("close", _) => self.server.close(id),
             ("kick", reason) => self.server.close_with(id, 4001, reason),
             ("query", _) => self.tell_query(id),
@@ -166,9 +171,17 @@ impl Answers {
         self.server.send_reliable(id, "ok");
     }
 
-    fn count(&self, id: PeerId, number: u32) {
+    fn world(&self, id: PeerId, both: &str) {
+        let mut numbers = both.split(' ').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        self.count(id, next(), next() as usize);
+    }
+
+    /// So many messages of this size, at least 4 bytes, which begin with their number.
+    fn count(&self, id: PeerId, number: u32, size: usize) {
         for index in 0..number {
-            let message = Bytes::copy_from_slice(&index.to_le_bytes());
+            let mut message = vec![7; size.max(4)];
+            message[..4].copy_from_slice(&index.to_le_bytes());
             self.server.send_reliable(id, message);
         }
     }

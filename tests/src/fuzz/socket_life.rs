@@ -127,6 +127,7 @@ impl Life {
                     assert!(message.len() <= self.config.message_bytes, "{}", message.len());
                     self.messages.push(message);
                 }
+                Output::Slow(_) => self.follow(&[Stage::Upgraded], Stage::Upgraded),
                 Output::Closed(reason) => {
                     self.follow(&[Stage::Fresh, Stage::Upgraded], Stage::Closed);
                     self.reason = Some(reason);

@@ -18,8 +18,8 @@ use crate::link::{Conditions, Direction};
 pub(super) const AFTERMATH: Duration = Duration::from_secs(75);
 /// How often the application talks to peers that are attackers.
 const STRANGERS: Duration = Duration::from_millis(50);
-/// Unsent bytes of a peer beyond which the application gets `Full`:
-/// `net::Config::backlog_bytes`.
+/// Unsent bytes of a peer beyond which the application sends it nothing more, or closes it; less
+/// than `net::Config::backlog_bytes`.
 const BACKLOG: usize = 1024 * 1024;
 
 /// Something to do.
@@ -181,7 +181,7 @@ impl Storm {
                     hub.send(now, id, Delivery::Reliable, Bytes::from(vec![1; 200]));
                     hub.send(now, id, Delivery::Unreliable, Bytes::from(vec![2; 200]));
                 }),
-                false => self.close(id, CloseReason::SlowConsumer),
+                false => self.close(id, CloseReason::SlowConsumer("the storm's own".into())),
             }
         }
     }

@@ -16,7 +16,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn new(now: Instant, rate: f64) -> Bucket {
-        Bucket { tokens: rate * BURST, size: rate * BURST, filled: now }
+        Bucket::of_size(now, rate * BURST)
+    }
+
+    /// A full one of so many bytes.
+    pub(super) fn of_size(now: Instant, size: f64) -> Bucket {
+        Bucket { tokens: size, size, filled: now }
     }
 
     /// Whether something may leave now, behind so many bytes that wait, or else when.

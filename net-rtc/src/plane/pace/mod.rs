@@ -9,6 +9,7 @@ mod hold;
 mod least;
 mod look;
 mod losses;
+mod peak;
 #[cfg(test)]
 mod road;
 mod simple;
@@ -23,6 +24,7 @@ use self::breaker::TRICKLE;
 use self::bucket::Bucket;
 use self::least::Least;
 use self::look::Meter;
+use self::peak::Peak;
 use self::simple::Simple;
 use super::flight::Told;
 use super::rtt::Rtt;
@@ -59,6 +61,7 @@ pub(crate) struct Pace {
     /// As configured, and as the packets are.
     bounds: Limits,
     bucket: Bucket,
+    peak: Peak,
     control: Control,
     breaker: Breaker,
     least: Least,
@@ -79,6 +82,7 @@ impl Pace {
         Pace {
             bounds,
             bucket: Bucket::new(now, most),
+            peak: Peak::new(now),
             control: match settings.congestion {
                 Congestion::Adaptive => Control::Adaptive(Box::new(Adaptive::new(now, bounds))),
                 Congestion::Simple => Control::Simple(Simple::new(now, bounds)),
@@ -95,6 +99,13 @@ impl Pace {
         self.bucket.room(now, rate, waiting as f64)
     }
 
+    /// Whether a packet may leave behind those that have just left, or else when. What was
+    /// begun goes on for the rate's part: only the peak is asked.
+    pub(crate) fn follows(&mut self, now: Instant) -> Result<(), Instant> {
+        let rate = self.rate(now);
+        self.peak.room(now, rate)
+    }
+
     /// What may be sent besides what must be, in bytes.
     pub(crate) fn spare(&self) -> usize {
         self.bucket.spare() as usize
@@ -104,6 +115,7 @@ impl Pace {
     pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
         self.bounds.packet += (bytes as f64 - self.bounds.packet) * PACKET;
         self.bucket.take(bytes as f64);
+        self.peak.take(bytes);
         self.sending.add(now, bytes);
         self.breaker.sent(now);
         match &mut self.control {

@@ -8,6 +8,7 @@ use super::*;
 use crate::Config;
 use crate::hub::Output;
 use crate::shared::tests::info;
+use crate::total::Total;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -186,7 +187,8 @@ fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
     for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
         let mut bench = Bench::new();
         bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
-        let entry = Entry::new(&Config::default(), info(), net_rtc::Gauge::default());
+        let (config, gauge) = (Config::default(), net_rtc::Gauge::default());
+        let entry = Entry::new(&config, &Total::new(&config), info(), gauge);
         bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
         assert_eq!(bench.streams.awaiting_reading(), waiting);
     }
