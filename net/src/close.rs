@@ -168,6 +168,10 @@ impl From<net_signal::Refusal> for CloseReason {
     fn from(refusal: net_signal::Refusal) -> CloseReason {
         match refusal {
             net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
+            // The first is the only one that can end a peer that is open.
+            net_signal::Refusal::TooFast { .. } | net_signal::Refusal::TooManyTexts { .. } => {
+                CloseReason::Limit(refusal.to_string())
+            }
             other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),
         }
     }
