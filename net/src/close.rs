@@ -152,13 +152,16 @@ impl From<net_rtc::CloseReason> for CloseReason {
 
 impl From<net_ws::CloseReason> for CloseReason {
     fn from(reason: net_ws::CloseReason) -> CloseReason {
-        use net_ws::CloseReason as Ws;
+        use net_ws::{BadRequest, CloseReason as Ws};
         match reason {
             Ws::ByPeer { .. } => CloseReason::ClosedByPeer,
             Ws::ByUs => CloseReason::ClosedByServer,
             Ws::Gone | Ws::Dead => CloseReason::Lost,
             Ws::TooLarge => CloseReason::TooLarge,
             Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
+            Ws::BadRequest(
+                why @ (BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. }),
+            ) => CloseReason::Limit(why.to_string()),
             other => CloseReason::Protocol(other.to_string()),
         }
     }

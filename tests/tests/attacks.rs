@@ -32,7 +32,7 @@ fn assert_closed(kind: Kind, reason: &str) {
 
 #[test]
 fn t01_who_stays_silent_has_five_seconds() {
-    assert_refused(Kind::Silent, Stage::Upgrade, "handshake timeout");
+    besiege(Kind::Silent).assert_plain();
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn t02_who_is_slow_has_no_longer() {
 
 #[test]
 fn t03_a_header_without_end() {
-    assert_refused(Kind::EndlessHeader, Stage::Upgrade, "protocol");
+    assert_refused(Kind::EndlessHeader, Stage::Upgrade, "limit");
 }
 
 #[test]
 fn t03_hundreds_of_headers() {
     let outcome = besiege(Kind::ManyHeaders);
-    outcome.assert_refused(Stage::Upgrade, "protocol");
-    outcome.assert_causes(&["the request has too many headers"]);
+    outcome.assert_refused(Stage::Upgrade, "limit");
+    outcome.assert_causes(&["the head has over 124 header lines"]);
     // Four at a time, and none of them gets in and stays.
     assert!(outcome.refusals.len() > 4 * 15, "{}", outcome.refusals.len());
 }

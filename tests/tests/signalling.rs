@@ -149,7 +149,7 @@ fn t27_an_answer_before_the_offer() {
                 Output::Open { .. } | Output::Received { .. } | Output::Closed { .. } => {
                     panic!("the application sees nothing")
                 }
-                Output::Ask(_) | Output::Drop(_) => {}
+                Output::Ask(_) | Output::Drop(_) | Output::Plain(_) => {}
             }
         }
     }

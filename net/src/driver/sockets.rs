@@ -10,8 +10,8 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::SockRef;
 use socket2::{Domain, Protocol, Type};
 
-use super::addresses;
 use super::udp::Socket;
+use super::{addresses, bad_ports};
 use crate::{BindError, Config};
 
 /// How often another number is tried when any port will do and the UDP side of it is taken.
@@ -124,6 +124,13 @@ impl Sockets {
             self.local,
             list(&self.udp_addresses())
         );
+        if bad_ports::is_bad(self.local.port()) {
+            log::warn!(
+                "browsers refuse to connect to port {}, which is another protocol's (bad ports of \
+                 the fetch standard): bind another one, such as 3000, or put a proxy in front",
+                self.local.port()
+            );
+        }
         if self.local.ip().is_loopback() {
             log::info!(
                 "only browsers on this machine can connect: {} is loopback",

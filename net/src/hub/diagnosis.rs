@@ -317,8 +317,16 @@ mod tests {
         const PROXY_2: BadRequest = BadRequest::ProxyProtocol { version: 2 };
         let cases = [
             (BadRequest::Tls, "a TLS hello (https or wss) on a port without TLS", "use ws://"),
-            (BadRequest::Upgrade, "a plain HTTP request, not a websocket's", "Upgrade"),
-            (BadRequest::Version, "a plain HTTP request, not a websocket's", "Upgrade"),
+            (
+                BadRequest::Upgrade,
+                "a websocket's request without Upgrade or Connection: Upgrade",
+                "a proxy must pass Upgrade",
+            ),
+            (
+                BadRequest::Version,
+                "a websocket's request without its version, 13",
+                "a proxy must pass",
+            ),
             (BadRequest::HttpVersion, "HTTP/1.0, which has no websockets", "proxy_http_version"),
             (BadRequest::Method, "the method must be GET", ""),
             (BadRequest::Http2, "HTTP/2 without TLS on a port for HTTP/1.1", "HTTP/1.1 to this"),
