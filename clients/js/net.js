@@ -695,8 +695,8 @@ class Handshake {
     if (!space(this.#host())) {
       return ': if the websocket is forwarded (WSL2, a container, ssh), UDP is not: connect to the server itself; is it bound to 0.0.0.0, is a network up?';
     }
-    if (!this.#offered().some(space)) return ': that is this very machine; is the server to be bound to 0.0.0.0, is public_addr right?';
-    return ': is the UDP port open, is public_addr set?';
+    if (!this.#offered().some(space)) return ': that is this very machine; is the server to be bound to 0.0.0.0, is public_addrs right?';
+    return ': is the UDP port open, is public_addrs set?';
   }
 
   #succeed() {

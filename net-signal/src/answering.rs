@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::gate::{Gate, Look};
-use crate::{Input, Limits, Message, Refusal};
+use crate::{Input, Limits, Message, Refusal, parse};
 
 /// The client's side of one connection: it awaits one offer and answers it.
 ///
@@ -14,7 +14,8 @@ use crate::{Input, Limits, Message, Refusal};
 ///
 /// It waits for the offer, and for the caller's answer, for ever: whoever
 /// connects has a deadline for the whole of it. Candidate texts of the server
-/// are ignored, because the offer carries its candidates.
+/// are ignored, because the offer carries its candidates; and so is each text
+/// after the answer, within [`Limits::texts_per_second`].
 ///
 /// ```
 /// use net_signal::answering::{Answering, Output};
@@ -87,7 +88,7 @@ enum State {
     Waiting,
     /// The caller's answer is awaited.
     Offered,
-    /// The answer is out; further texts are only checked.
+    /// The answer is out: further texts are not read, only their rate is bounded.
     Answered,
     /// Inert.
     Refused,
@@ -139,21 +140,20 @@ impl Answering {
     }
 
     fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
-        match self.gate.admit(now, text)? {
-            // The offer carries the candidates: no reason to parse them again.
-            Look::Candidate | Look::SurplusCandidate => Ok(()),
-            Look::Other => match Message::parse(text).map_err(Refusal::Malformed)? {
-                Some(message) => self.handle_message(message),
-                None => Ok(()),
+        match self.state {
+            State::Waiting | State::Offered => match self.gate.admit(now, text)? {
+                Look::Candidate => Ok(()),
+                Look::Other => self.handle_message(text),
             },
+            State::Answered | State::Refused => self.gate.admit_unread(now),
         }
     }
 
-    fn handle_message(&mut self, message: Message) -> Result<(), Refusal> {
-        match message {
-            Message::Offer { sdp, negotiated } => self.offered(sdp, negotiated),
-            Message::Answer { .. } => Err(Refusal::UnexpectedAnswer),
-            Message::Candidate(_) => Ok(()),
+    fn handle_message(&mut self, text: &str) -> Result<(), Refusal> {
+        match parse::description(text).map_err(Refusal::Malformed)? {
+            Some(Message::Offer { sdp, negotiated }) => self.offered(sdp, negotiated),
+            Some(Message::Answer { .. }) => Err(Refusal::UnexpectedAnswer),
+            Some(Message::Candidate(_)) | None => Ok(()),
         }
     }
 
@@ -199,6 +199,8 @@ impl Answering {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::ParseError;
 
@@ -266,22 +268,33 @@ mod tests {
         text(&mut client, OFFER);
         assert_eq!(answer(&mut client), Ok(()));
         assert_eq!(answer(&mut client), Err(AnswerError::Answered(sdp())));
-        text(&mut client, OFFER);
+        let mut client = Answering::new(Limits::default());
+        text(&mut client, "[]");
         assert_eq!(answer(&mut client), Err(AnswerError::Refused(sdp())));
         assert_eq!(drain(&mut client), []);
     }
 
     #[test]
-    fn a_second_offer_is_refused_before_and_after_the_answer() {
-        let refused = [Output::Refused(Refusal::SecondOffer)];
-        let mut early = client();
-        text(&mut early, OFFER);
-        assert_eq!(text(&mut early, OFFER), refused);
-        let mut late = client();
-        text(&mut late, OFFER);
-        assert_eq!(answer(&mut late), Ok(()));
-        drain(&mut late);
-        assert_eq!(text(&mut late, OFFER), refused);
+    fn a_second_offer_is_refused_until_the_first_is_answered() {
+        let mut client = client();
+        text(&mut client, OFFER);
+        assert_eq!(text(&mut client, OFFER), [Output::Refused(Refusal::SecondOffer)]);
+    }
+
+    #[test]
+    fn after_the_answer_only_the_rate_ends_it() {
+        let (mut client, start) = (client(), Instant::now());
+        text(&mut client, OFFER);
+        assert_eq!(answer(&mut client), Ok(()));
+        drain(&mut client);
+        for (second, text) in (0..).zip([OFFER, CANDIDATE, "v=0", "ping", "", "{", "[]"]) {
+            let now = start + Duration::from_secs(second);
+            client.handle_input(now, Input::Text(text));
+            assert_eq!(drain(&mut client), [], "{text}");
+        }
+        let late = start + Duration::from_secs(60);
+        (0..=50).for_each(|_| client.handle_input(late, Input::Text("ping")));
+        assert_eq!(drain(&mut client), [Output::Refused(Refusal::TooFast { limit: 50 })]);
     }
 
     #[test]

@@ -10,17 +10,14 @@ use crate::{Limits, Refusal};
 pub(crate) struct Gate {
     limits: Limits,
     texts: usize,
-    candidate_texts: usize,
     second: Option<Second>,
 }
 
 /// What a text that was let in looks like, without parsing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Like a candidate.
+    /// Like a candidate: not needed, and not worth parsing.
     Candidate,
-    /// Like a candidate past [`Limits::candidate_texts`]: not worth parsing.
-    SurplusCandidate,
     /// Like anything else.
     Other,
 }
@@ -34,17 +31,22 @@ struct Second {
 
 impl Gate {
     pub(crate) fn new(limits: Limits) -> Gate {
-        Gate { limits, texts: 0, candidate_texts: 0, second: None }
+        Gate { limits, texts: 0, second: None }
     }
 
-    /// Lets a text in, or says which limit it breaks.
+    /// Lets a text in that may be read, or says which limit it breaks.
     pub(crate) fn admit(&mut self, now: Instant, text: &str) -> Result<Look, Refusal> {
-        self.check_length(text)?;
-        self.count_in_second(now)?;
-        match looks_like_candidate(text) {
-            true => Ok(self.count_candidate()),
-            false => self.count_other(),
+        self.admit_unread(now)?;
+        if looks_like_candidate(text) {
+            return Ok(Look::Candidate);
         }
+        self.check_length(text)?;
+        self.count()
+    }
+
+    /// Lets a text in that is not read: only its rate matters.
+    pub(crate) fn admit_unread(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.count_in_second(now)
     }
 
     fn check_length(&self, text: &str) -> Result<(), Refusal> {
@@ -69,15 +71,7 @@ impl Gate {
         }
     }
 
-    fn count_candidate(&mut self) -> Look {
-        if self.candidate_texts >= self.limits.candidate_texts {
-            return Look::SurplusCandidate;
-        }
-        self.candidate_texts += 1;
-        Look::Candidate
-    }
-
-    fn count_other(&mut self) -> Result<Look, Refusal> {
+    fn count(&mut self) -> Result<Look, Refusal> {
         let limit = self.limits.texts;
         if self.texts >= limit {
             return Err(Refusal::TooManyTexts { limit });
@@ -97,9 +91,9 @@ impl Second {
     }
 }
 
-/// A search for a few words. It decides only how a text is counted and whether
-/// it may be dropped, so a client that disguises one kind as the other harms
-/// nobody but itself: what has an `sdp` is never taken for a candidate.
+/// A search for a few words. It decides only whether a text is dropped, so a
+/// client that disguises one kind as the other harms only itself: a text with
+/// an `sdp` is never taken for a candidate.
 fn looks_like_candidate(text: &str) -> bool {
     if text.starts_with(SDP_START) || text.contains(r#""sdp""#) {
         return false;
@@ -172,17 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn the_257th_candidate_is_surplus() {
-        let mut gate = Gate::new(Limits::default());
-        let start = Instant::now();
-        let at = |i: u64| start + Duration::from_millis(i * 20);
-        for i in 0..256 {
-            assert_eq!(gate.admit(at(i), CANDIDATE), Ok(Look::Candidate), "{i}");
-        }
-        for i in 256..1_000 {
-            let look = gate.admit(at(i), CANDIDATE);
-            assert_eq!(look, Ok(Look::SurplusCandidate), "{i}");
-        }
+    fn a_candidate_of_any_length_is_let_in_unread() {
+        let mut gate = Gate::new(Limits { text_bytes: 3, ..Limits::default() });
+        assert_eq!(gate.admit(Instant::now(), CANDIDATE), Ok(Look::Candidate));
     }
 
     #[test]

@@ -24,7 +24,9 @@
 //! (`a=candidate`, [RFC 8839] section 5.1, and `a=end-of-candidates`,
 //! [RFC 8840]); the candidate texts repeat them for clients that look there.
 //! The client's own candidates are not needed: its connectivity checks reveal
-//! its address (a peer-reflexive candidate, [RFC 8445] section 7.3.1.3).
+//! its address (a peer-reflexive candidate, [RFC 8445] section 7.3.1.3). So a
+//! text that looks like a candidate is dropped unread, whatever it holds, and
+//! after the answer every text is: only their rate is bounded.
 //!
 //! Both machines are sans-IO: texts go in, texts come out, and the time is a
 //! parameter. They know neither WebRTC nor websockets. Feed a machine through

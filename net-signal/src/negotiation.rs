@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::gate::{Gate, Look};
-use crate::{Candidate, Limits, Message, Refusal};
+use crate::{Candidate, Limits, Message, Refusal, parse};
 
 /// The server's side of one connection: it offers and awaits one answer.
 ///
@@ -16,7 +16,9 @@ use crate::{Candidate, Limits, Message, Refusal};
 /// has come. After [`Output::Refused`] the machine is inert: close the
 /// connection.
 ///
-/// Candidates of the client are accepted, not reported, and not needed.
+/// Candidates of the client are accepted, not read, and not needed. Once the
+/// answer is in, no text is read any more: a client may send whatever it likes,
+/// such as a heartbeat, within [`Limits::texts_per_second`].
 ///
 /// ```
 /// use net_signal::{Input, Limits, Negotiation, Output, Refusal};
@@ -62,7 +64,8 @@ pub enum Output {
         negotiated: bool,
     },
     /// The negotiation is over. At most once, and nothing but
-    /// `Timeout(None)` comes after it. It can come after the answer.
+    /// `Timeout(None)` comes after it. After the answer it can only be
+    /// [`Refusal::TooFast`].
     Refused(Refusal),
     /// Nothing more for now: call
     /// [`handle_input`](Negotiation::handle_input) with the next text, or at
@@ -82,7 +85,7 @@ enum State {
     /// The answer is awaited, for ever if the time is beyond what an `Instant`
     /// can hold.
     Offered { answer_by: Option<Instant> },
-    /// The answer is in; further texts are only checked.
+    /// The answer is in: further texts are not read, only their rate is bounded.
     Answered,
     /// Inert.
     Refused,
@@ -165,21 +168,23 @@ impl Negotiation {
     }
 
     fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
-        match (self.gate.admit(now, text)?, &self.state) {
-            // Nobody needs them: no reason to spend time on parsing.
-            (Look::SurplusCandidate, _) | (Look::Candidate, State::Answered) => Ok(()),
-            _ => match Message::parse(text).map_err(Refusal::Malformed)? {
-                Some(message) => self.handle_message(message),
-                None => Ok(()),
+        match self.state {
+            State::Offered { .. } => match self.gate.admit(now, text)? {
+                Look::Candidate => Ok(()),
+                Look::Other => self.handle_message(text),
             },
+            State::Answered | State::Refused => self.gate.admit_unread(now),
         }
     }
 
-    fn handle_message(&mut self, message: Message) -> Result<(), Refusal> {
-        match message {
-            Message::Offer { .. } => Err(Refusal::UnexpectedOffer),
-            Message::Answer { sdp, negotiated } => self.answered(sdp, negotiated),
-            Message::Candidate(_) => Ok(()),
+    fn handle_message(&mut self, text: &str) -> Result<(), Refusal> {
+        match parse::description(text).map_err(Refusal::Malformed)? {
+            Some(Message::Answer { sdp, negotiated }) => {
+                self.answered(sdp, negotiated);
+                Ok(())
+            }
+            Some(Message::Offer { .. }) => Err(Refusal::UnexpectedOffer),
+            Some(Message::Candidate(_)) | None => Ok(()),
         }
     }
 
@@ -190,13 +195,9 @@ impl Negotiation {
         }
     }
 
-    fn answered(&mut self, sdp: String, negotiated: bool) -> Result<(), Refusal> {
-        if matches!(self.state, State::Answered) {
-            return Err(Refusal::SecondAnswer);
-        }
+    fn answered(&mut self, sdp: String, negotiated: bool) {
         self.set_state(State::Answered);
         self.outbox.push_back(Output::Answer { sdp, negotiated });
-        Ok(())
     }
 
     fn refused(&mut self, refusal: Refusal) {

@@ -60,6 +60,15 @@ pub(crate) fn message(text: &str) -> Result<Option<Message>, ParseError> {
     }
 }
 
+/// Reads a text as an offer or an answer, for a side that needs no candidates:
+/// `None` is a candidate, whatever its fields hold, or an unknown object.
+pub(crate) fn description(text: &str) -> Result<Option<Message>, ParseError> {
+    match text.trim_matches(JSON_SPACE).starts_with('{') && !text.starts_with(SDP_START) {
+        true => read::<Shape>(text)?.kind().description(text),
+        false => message(text),
+    }
+}
+
 /// How every session description begins (RFC 8866 section 5.1).
 pub(crate) const SDP_START: &str = "v=0";
 
@@ -74,6 +83,38 @@ struct Shape {
     sdp: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
     candidate: bool,
+}
+
+/// What kind of message that is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Offer,
+    Answer,
+    Candidate,
+    Unknown,
+}
+
+impl Shape {
+    fn kind(&self) -> Kind {
+        match (self.kind.as_deref(), &self.sdp, self.candidate) {
+            (Some("offer"), ..) => Kind::Offer,
+            (Some("answer"), ..) | (None, Some(_), _) => Kind::Answer,
+            (Some("ice" | "candidate"), ..) | (None, None, true) => Kind::Candidate,
+            _ => Kind::Unknown,
+        }
+    }
+}
+
+impl Kind {
+    /// The offer or the answer that a text of this kind is.
+    fn description(self, text: &str) -> Result<Option<Message>, ParseError> {
+        let description = || read::<Description>(text);
+        match self {
+            Kind::Offer => description().and_then(|it| offer(it.sdp, it.negotiated)),
+            Kind::Answer => description().and_then(|it| answer(it.sdp, it.negotiated)),
+            Kind::Candidate | Kind::Unknown => Ok(None),
+        }
+    }
 }
 
 /// The fields of an offer or an answer.
@@ -104,18 +145,9 @@ enum CandidateField {
 }
 
 fn from_object(text: &str) -> Result<Option<Message>, ParseError> {
-    let shape: Shape = read(text)?;
-    match (shape.kind.as_deref(), shape.sdp, shape.candidate) {
-        (Some("offer"), ..) => {
-            let Description { sdp, negotiated } = read(text)?;
-            offer(sdp, negotiated)
-        }
-        (Some("answer"), ..) | (None, Some(_), _) => {
-            let Description { sdp, negotiated } = read(text)?;
-            answer(sdp, negotiated)
-        }
-        (Some("ice" | "candidate"), ..) | (None, None, true) => candidate(text),
-        _ => Ok(None),
+    match read::<Shape>(text)?.kind() {
+        Kind::Candidate => candidate(text),
+        other => other.description(text),
     }
 }
 

@@ -18,14 +18,15 @@ pub enum Refusal {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More than [`Limits::texts`](crate::Limits::texts) texts.
-    #[error("too many signalling texts, the limit is {limit} a connection")]
+    /// More than [`Limits::texts`](crate::Limits::texts) texts before the end
+    /// of the negotiation.
+    #[error("too many texts before the answer, the limit is {limit}")]
     TooManyTexts {
-        /// The limit, in texts a connection.
+        /// The limit, in texts.
         limit: usize,
     },
     /// More than [`Limits::texts_per_second`](crate::Limits::texts_per_second).
-    #[error("signalling texts come too fast, the limit is {limit} a second")]
+    #[error("text frames come too fast, the limit is {limit} a second; messages are binary frames")]
     TooFast {
         /// The limit, in texts a second.
         limit: usize,
@@ -42,9 +43,6 @@ pub enum Refusal {
     /// The server offered again: a new offer needs a new connection.
     #[error("second offer: a connection takes one offer, reconnect for another")]
     SecondOffer,
-    /// The client answered again: a new answer needs a new connection.
-    #[error("second answer: a connection takes one answer, reconnect for another")]
-    SecondAnswer,
     /// No answer within
     /// [`Limits::answer_timeout`](crate::Limits::answer_timeout) of the offer.
     #[error("no answer to the offer came in time")]
@@ -69,7 +67,6 @@ mod tests {
             Refusal::UnexpectedOffer,
             Refusal::UnexpectedAnswer,
             Refusal::SecondOffer,
-            Refusal::SecondAnswer,
             Refusal::NoAnswer,
         ];
         for refusal in all {

@@ -65,6 +65,7 @@ fn echo(stream: TcpStream, peer: SocketAddr, config: Config) -> io::Result<()> {
     let mut stream = Stream::new(Socket::accept(Instant::now(), config), stream);
     loop {
         match stream.socket_mut().poll_output() {
+            Output::Plain(_) | Output::Oversized(..) => {} // with `hold_upgrade` only
             Output::Upgraded(request) => println!("{peer} asked for {}", request.path()),
             Output::Message(message) => send_back(stream.socket_mut(), message),
             Output::Slow(slow) => println!("{peer} {slow}"),

@@ -38,6 +38,10 @@ pub enum CloseReason {
     UpgradeTimeout,
     /// Server side: the request was no proper upgrade. It was answered in HTTP.
     BadRequest(BadRequest),
+    /// Server side: the request asked for no upgrade, and [`Socket::respond`] answered it.
+    ///
+    /// [`Socket::respond`]: crate::Socket::respond
+    Responded,
     /// Client side: the server answered with this HTTP status instead of 101.
     Refused {
         /// The HTTP status, for example 403.
@@ -66,6 +70,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Slow(slow) => write!(f, "the peer {slow}"),
             CloseReason::UpgradeTimeout => f.write_str("the upgrade took too long"),
             CloseReason::BadRequest(why) => write!(f, "not a websocket request: {why}"),
+            CloseReason::Responded => f.write_str("a plain HTTP request was answered"),
             CloseReason::Refused { status } => {
                 write!(f, "the server refused the upgrade with HTTP status {status}")
             }
@@ -115,8 +120,15 @@ impl fmt::Display for Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadRequest {
-    /// A TLS hello: someone said `wss:` or `https:` to a plain port. 400.
+    /// A TLS hello: the client speaks `wss:` or `https:` to a plain port. 400.
     Tls,
+    /// The preface of HTTP/2 (RFC 9113 §3.4) without TLS: a proxy speaks HTTP/2 to this port. 400.
+    Http2,
+    /// A header of the PROXY protocol before the request. 400.
+    ProxyProtocol {
+        /// Its version: 1 is text, 2 is binary.
+        version: u8,
+    },
     /// Not HTTP, or not readable as such; the text says why. 400.
     Syntax(String),
     /// A method other than GET. 405.
@@ -129,12 +141,23 @@ pub enum BadRequest {
     Upgrade,
     /// No `Sec-WebSocket-Version: 13`. 426.
     Version,
-    /// No `Sec-WebSocket-Key` of 16 bytes in base64. 400.
+    /// An upgrade without any `Sec-WebSocket-Key`, as a proxy makes of a websocket over HTTP/2
+    /// (RFC 8441), which has none. 400.
+    NoKey,
+    /// A `Sec-WebSocket-Key` that is not 16 bytes in base64. 400.
     Key,
     /// The head has more than `head_bytes`. 431.
-    HeadBytes,
+    HeadBytes {
+        /// `head_bytes`.
+        limit: usize,
+        /// How many of the bytes that were read of it are cookies.
+        cookies: usize,
+    },
     /// The head has more than `head_headers` lines. 431.
-    HeadHeaders,
+    HeadHeaders {
+        /// `head_headers`.
+        limit: usize,
+    },
     /// More than one message's bytes before the server's verdict on a held upgrade. 400.
     Early,
 }
@@ -145,7 +168,7 @@ impl BadRequest {
         match self {
             BadRequest::Method => 405,
             BadRequest::Version => 426,
-            BadRequest::HeadBytes | BadRequest::HeadHeaders => 431,
+            BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. } => 431,
             _ => 400,
         }
     }
@@ -155,6 +178,10 @@ impl fmt::Display for BadRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BadRequest::Tls => "this port speaks plain http and ws, not TLS: use ws://, or put a TLS proxy in front",
+            BadRequest::Http2 => "this port speaks HTTP/1.1, not HTTP/2: let the proxy use HTTP/1.1 to it",
+            BadRequest::ProxyProtocol { version } => {
+                return write!(f, "this port expects no PROXY protocol: switch version {version} off in the proxy");
+            }
             BadRequest::Syntax(why) => return write!(f, "the request is not readable as HTTP/1.1: {why}"),
             BadRequest::Method => "the method must be GET",
             BadRequest::HttpVersion => "the protocol must be HTTP/1.1",
@@ -162,8 +189,15 @@ impl fmt::Display for BadRequest {
             BadRequest::Upgrade => "this is a websocket: send Connection: Upgrade and Upgrade: websocket",
             BadRequest::Version => "send Sec-WebSocket-Version: 13",
             BadRequest::Key => "send a Sec-WebSocket-Key of 16 bytes in base64",
-            BadRequest::HeadBytes => "the request's head is too long: send fewer or shorter headers",
-            BadRequest::HeadHeaders => "the request has too many headers: send fewer",
+            BadRequest::NoKey => {
+                "an upgrade without Sec-WebSocket-Key: a proxy that takes HTTP/2 must add one"
+            }
+            BadRequest::HeadBytes { limit, cookies } => {
+                return write!(f, "the request's head is over {limit} bytes, {cookies} of it cookies");
+            }
+            BadRequest::HeadHeaders { limit } => {
+                return write!(f, "the request has over {limit} header lines");
+            }
             BadRequest::Early => "wait for the answer before sending messages",
         })
     }
@@ -253,8 +287,8 @@ mod tests {
         let requests = [
             (BadRequest::Method, 405),
             (BadRequest::Version, 426),
-            (BadRequest::HeadBytes, 431),
-            (BadRequest::HeadHeaders, 431),
+            (BadRequest::HeadBytes { limit: 1, cookies: 0 }, 431),
+            (BadRequest::HeadHeaders { limit: 1 }, 431),
             (BadRequest::Host, 400),
         ];
         requests.into_iter().for_each(|(why, status)| assert_eq!(why.status(), status, "{why}"));

@@ -12,13 +12,17 @@ pub struct Config {
     /// `UpgradeTimeout`; a held upgrade without a verdict is refused, with status 503 or close
     /// code 1013 as in [`Socket::refuse`](crate::Socket::refuse).
     pub upgrade_timeout: Duration,
-    /// Bytes of an HTTP head, its empty line included. Default 8 KiB. Over it: 431.
+    /// Bytes of an HTTP head, its empty line included. Default 32 KiB: browsers send all cookies
+    /// of a host along. Until the upgrade a socket holds as much of a head, and no more. Over it:
+    /// 431.
     pub head_bytes: usize,
-    /// Header lines of an HTTP head. Default 64, at most 124. Over it: 431.
+    /// Header lines of an HTTP head. Default and maximum 124: proxies add some. Over it: 431.
     pub head_headers: usize,
     /// Whether a server waits for [`Socket::admit`](crate::Socket::admit) or
     /// [`Socket::refuse`](crate::Socket::refuse) before it answers a good request. Default
-    /// `false`: every good request is answered with 101 at once.
+    /// `false`: every good request is answered with 101 at once. With it plain HTTP requests are
+    /// shown, too ([`Output::Plain`](crate::Output::Plain)), instead of refused, and websockets'
+    /// requests over a limit ([`Output::Oversized`](crate::Output::Oversized)).
     pub hold_upgrade: bool,
     /// Payload bytes of one message, each way, whole or in fragments. Default 64 KiB. A longer
     /// one from the peer closes with 1009, before anything is allocated for it; a longer one to
@@ -59,8 +63,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             upgrade_timeout: Duration::from_secs(5),
-            head_bytes: 8 * 1024,
-            head_headers: 64,
+            head_bytes: 32 * 1024,
+            head_headers: 124,
             hold_upgrade: false,
             message_bytes: 64 * 1024,
             empty_fragments: 64,

@@ -5,9 +5,19 @@
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     bytes: Vec<u8>,
-    /// Whether the line that is being read is empty so far; not true of the first, so that a
-    /// leading empty line does not end the head.
-    empty_line: bool,
+    line: Line,
+}
+
+/// The line that is being read.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Line {
+    /// Empty, and no other came before it but empty ones (RFC 9112 §2.2).
+    #[default]
+    None,
+    /// Empty so far.
+    Empty,
+    /// Not empty.
+    Some,
 }
 
 /// What more bytes did to a head.
@@ -17,8 +27,8 @@ pub(crate) enum Progress<'a> {
     Partial,
     /// The head is complete; these bytes follow it.
     Complete(&'a [u8]),
-    /// The head is longer than allowed.
-    TooLong,
+    /// The head is longer than allowed; these bytes are over it.
+    TooLong(&'a [u8]),
 }
 
 impl Head {
@@ -28,11 +38,12 @@ impl Head {
         let seen = &input[..input.len().min(room)];
         let end = self.find_end(seen);
         let (head, tail) = input.split_at(end.unwrap_or(seen.len()));
+        self.make_room(head.len(), limit);
         self.bytes.extend_from_slice(head);
         match end {
             Some(_) => Progress::Complete(tail),
-            None if input.len() > room => Progress::TooLong,
-            None => Progress::Partial,
+            None if tail.is_empty() => Progress::Partial,
+            None => Progress::TooLong(tail),
         }
     }
 
@@ -41,20 +52,25 @@ impl Head {
         &self.bytes
     }
 
-    /// Whether this is a TLS record with a handshake, where HTTP should be (RFC 8446 §5.1).
-    pub(crate) fn is_tls(&self) -> bool {
-        self.bytes.first() == Some(&22)
+    /// Doubles the room where there is too little, and never past the limit.
+    fn make_room(&mut self, more: usize, limit: usize) {
+        let (len, room) = (self.bytes.len(), self.bytes.capacity());
+        if len + more > room {
+            let room = (2 * room).max(len + more).min(limit);
+            self.bytes.reserve_exact(room.saturating_sub(len));
+        }
     }
 
     /// Behind the line feed of the first empty line.
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
         for (at, byte) in input.iter().enumerate() {
-            match byte {
-                b'\n' if self.empty_line => return Some(at + 1),
-                b'\n' => self.empty_line = true,
-                b'\r' => {}
-                _ => self.empty_line = false,
-            }
+            self.line = match (byte, &self.line) {
+                (b'\n', Line::Empty) => return Some(at + 1),
+                (b'\n', Line::Some) => Line::Empty,
+                (b'\r' | b'\n', Line::None) => Line::None,
+                (b'\r', Line::Empty) => Line::Empty,
+                _ => Line::Some,
+            };
         }
         None
     }
@@ -89,7 +105,18 @@ mod tests {
             let mut head = Head::default();
             let progress = head.extend(HEAD, limit);
             assert_eq!(progress == Progress::Complete(b""), fits);
-            assert_eq!(progress == Progress::TooLong, !fits);
+            assert_eq!(matches!(progress, Progress::TooLong(_)), !fits);
+        }
+    }
+
+    #[test]
+    fn empty_lines_in_front_do_not_end_it() {
+        let input = [b"\r\n\r\n\n", HEAD, b"tail"].concat();
+        for step in [1, 5, input.len()] {
+            let mut head = Head::default();
+            let mut parts = input.chunks(step);
+            let ends = parts.any(|part| matches!(head.extend(part, 100), Progress::Complete(_)));
+            assert!(ends && head.bytes().ends_with(HEAD), "{step}");
         }
     }
 }

@@ -13,7 +13,9 @@
 //!   gives [`Output::Timeout`], and call `handle_input` with [`Input::Timeout`] at that time.
 //!
 //! The outputs of a socket are always, in this order: at most one [`Output::Upgraded`], then any
-//! number of [`Output::Message`], then one [`Output::Closed`], then one [`Output::Finished`].
+//! number of [`Output::Message`], then one [`Output::Closed`], then one [`Output::Finished`]. A
+//! server with [`Config::hold_upgrade`] may say [`Output::Plain`] or [`Output::Oversized`] in
+//! place of the first.
 //!
 //! ```
 //! use net_ws::{Config, Input, Message, Output, Socket};
@@ -59,7 +61,8 @@
 //! is shown by [`Output::Upgraded`] before it is answered, and [`Socket::admit`] or
 //! [`Socket::refuse`] answers it. A refused browser is told on the websocket, because it shows no
 //! HTTP status to its page. `Origin`, cookies and subprotocols are in the [`Request`];
-//! this crate does not judge them.
+//! this crate does not judge them. Such a server also sees what asks for no websocket, such as a
+//! balancer's GET ([`Output::Plain`]), and answers it ([`Socket::respond`]).
 //!
 //! A loop that stopped reading, or was stopped itself, says so with [`Socket::excuse_silence`], or
 //! its peers count as dead.
@@ -84,7 +87,7 @@
 //!
 //! # What it does not do
 //! TLS (put it between stream and socket), compression (RFC 7692; none is ever agreed on), other
-//! HTTP than the upgrade, and HTTP/2 (RFC 8441). Text is judged when its frame is whole, not at
+//! HTTP than the upgrade but for one line of text, and HTTP/2 (RFC 8441). Text is judged when its frame is whole, not at
 //! the byte that spoils it; the Autobahn suite calls that "non-strict", and the rest of it, but
 //! for compression, passes.
 
@@ -93,11 +96,13 @@ mod config;
 mod decoder;
 mod error;
 mod head;
+mod list;
 mod mask;
 mod message;
 mod meter;
 mod outbox;
 mod pipe;
+mod preface;
 mod progress;
 mod reply;
 mod request;
@@ -105,6 +110,7 @@ mod response;
 mod segment;
 mod socket;
 mod stream;
+mod trimmed;
 
 pub use close::{BadRequest, BadResponse, CloseReason, Violation};
 pub use config::Config;

@@ -8,7 +8,7 @@ use tungstenite::{
     http::{HeaderMap, HeaderName, HeaderValue, Uri},
 };
 
-use crate::{BadResponse, CloseReason, ConnectError, Request};
+use crate::{BadResponse, CloseReason, ConnectError, Request, list::has_token};
 
 /// Headers that only the upgrade itself may set.
 const OWN: [&str; 7] = [
@@ -66,15 +66,15 @@ pub(crate) fn check(head: &[u8], max_headers: usize, asked: &Asked) -> Result<()
 /// RFC 6455 §4.1, the client's five checks.
 fn check_headers(headers: &HeaderMap, most: usize, asked: &Asked) -> Result<(), BadResponse> {
     let names_unasked = |name| {
-        headers.contains_key(name)
-            && !asked.request.header(name).is_some_and(|asked| {
-                let chosen = headers.get(name).and_then(|value| value.to_str().ok());
-                asked.split(',').any(|one| Some(one.trim()) == chosen)
-            })
+        headers.get(name).is_some_and(|chosen| {
+            !asked.request.list(name).any(|one| one == chosen.as_bytes().trim_ascii())
+        })
     };
     if headers.len() > most {
         Err(BadResponse::HeadHeaders)
-    } else if !lists(headers, "connection", "upgrade") || !lists(headers, "upgrade", "websocket") {
+    } else if !has_token(headers, "connection", "upgrade")
+        || !has_token(headers, "upgrade", "websocket")
+    {
         Err(BadResponse::Upgrade)
     } else if headers.get("sec-websocket-accept").is_none_or(|value| value != &asked.accept) {
         Err(BadResponse::Accept)
@@ -85,12 +85,6 @@ fn check_headers(headers: &HeaderMap, most: usize, asked: &Asked) -> Result<(), 
     } else {
         Ok(())
     }
-}
-
-/// Whether a header's comma-separated list has this token, in any case.
-fn lists(headers: &HeaderMap, name: &str, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
 }
 
 fn bad(why: BadResponse) -> Result<(), CloseReason> {
@@ -124,7 +118,10 @@ mod tests {
     use super::*;
 
     fn answer(head: &str) -> Result<(), CloseReason> {
-        let mut asked = ask("a", "/", &[("Sec-WebSocket-Protocol", "x, y")]).unwrap().1;
+        let mut asked = {
+            let name = "Sec-WebSocket-Protocol";
+            ask("a", "/", &[(name, "x, y"), (name, "w")]).unwrap().1
+        };
         asked.accept = "right".to_owned();
         check(head.as_bytes(), 6, &asked)
     }
@@ -173,6 +170,9 @@ mod tests {
             |line: &str, other: &str| answer(&format!("{}\r\n", good.replace(line, other)));
         assert_eq!(with(""), Ok(()));
         assert_eq!(with("Sec-WebSocket-Protocol: y\r\n"), Ok(()));
+        assert_eq!(with("Sec-WebSocket-Protocol: w\r\n"), Ok(()));
+        assert_eq!(with("Connection: \u{e9}\r\n"), Ok(()));
+        assert_eq!(without("keep-alive, upgrade", "a\r\nConnection: b,\tUpgrade"), Ok(()));
         assert_eq!(with("Sec-WebSocket-Protocol: z\r\n"), bad(BadResponse::Unasked));
         assert_eq!(with("Sec-WebSocket-Extensions: z\r\n"), bad(BadResponse::Unasked));
         assert_eq!(with("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\n"), bad(BadResponse::HeadHeaders));

@@ -18,7 +18,7 @@ use tungstenite::protocol::frame::{
 
 use self::state::{Last, Live, State};
 use crate::{
-    CloseReason, Config, ConnectError, Message, Request, SendError,
+    BadRequest, CloseReason, Config, ConnectError, Message, Request, SendError,
     config::later,
     decoder::Event,
     head::Head,
@@ -64,6 +64,13 @@ pub enum Output {
     /// client asked; client side: what we asked. With `hold_upgrade` the server side is open
     /// only after [`Socket::admit`].
     Upgraded(Request),
+    /// Server side with `hold_upgrade`: a plain HTTP request, with nothing of a websocket's in
+    /// it. [`Socket::respond`] answers it, and closes.
+    Plain(Request),
+    /// Server side with `hold_upgrade`: a websocket's request over `head_bytes` or
+    /// `head_headers`. It cannot be opened, and all but its most needed headers are missing.
+    /// [`Socket::refuse`] answers it.
+    Oversized(Request, BadRequest),
     /// A whole message of the peer.
     Message(Message),
     /// Half of `send_timeout` is over and the peer took less than half of what it must: it is
@@ -182,7 +189,7 @@ impl Socket {
         self.act_on_last();
         self.outputs.retain(|output| !matches!(output, Output::Message(_)));
         match self.state {
-            State::Upgrading { .. } => {
+            State::Upgrading { .. } | State::Trimming { .. } | State::Plain { .. } => {
                 self.refuse_upgrade(now, CloseReason::ByUs, 503, reason);
             }
             State::Held(_) => self.dismiss(now, CloseReason::ByUs, code, reason),
@@ -281,6 +288,8 @@ impl Socket {
         match &mut self.state {
             _ if bytes.is_empty() => {}
             State::Upgrading { .. } => self.read_request(now, bytes),
+            State::Trimming { .. } => self.read_oversized(now, bytes),
+            State::Plain { .. } => {}
             State::Held(_) => self.read_early(now, bytes),
             State::Asking { .. } => self.read_answer(now, bytes),
             State::Open(_) => self.read_frames(now, bytes),
@@ -317,9 +326,11 @@ impl Socket {
             return;
         }
         match &mut self.state {
-            State::Upgrading { .. } | State::Held(_) | State::Asking { .. } => {
-                self.upgrade_timed_out(now);
-            }
+            State::Upgrading { .. }
+            | State::Trimming { .. }
+            | State::Plain { .. }
+            | State::Held(_)
+            | State::Asking { .. } => self.upgrade_timed_out(now),
             State::Open(live) if now >= live.dead_at(&self.config) => self.abort(CloseReason::Dead),
             State::Open(live) if live.ping_at(&self.config) > now => {}
             State::Open(live) => {

@@ -154,7 +154,7 @@ impl From<net_rtc::CloseReason> for CloseReason {
 
 impl From<net_ws::CloseReason> for CloseReason {
     fn from(reason: net_ws::CloseReason) -> CloseReason {
-        use net_ws::CloseReason as Ws;
+        use net_ws::{BadRequest, CloseReason as Ws};
         match reason {
             Ws::ByPeer { .. } => CloseReason::ClosedByPeer,
             Ws::ByUs => CloseReason::ClosedByServer,
@@ -164,6 +164,9 @@ impl From<net_ws::CloseReason> for CloseReason {
                 "{slow} (Config::reliable_send_timeout, min_reliable_send_rate)"
             )),
             Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
+            Ws::BadRequest(
+                why @ (BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. }),
+            ) => CloseReason::Limit(why.to_string()),
             other => CloseReason::Protocol(other.to_string()),
         }
     }
@@ -173,6 +176,10 @@ impl From<net_signal::Refusal> for CloseReason {
     fn from(refusal: net_signal::Refusal) -> CloseReason {
         match refusal {
             net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
+            // The first is the only one that can end a peer that is open.
+            net_signal::Refusal::TooFast { .. } | net_signal::Refusal::TooManyTexts { .. } => {
+                CloseReason::Limit(refusal.to_string())
+            }
             other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),
         }
     }

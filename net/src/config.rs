@@ -147,6 +147,12 @@ pub struct Config {
     /// never do. Without it all clients count as one address, the proxy's.
     pub trusted_proxies: Vec<Prefix>,
 
+    /// Whether [`trusted_proxies`](Config::trusted_proxies) begin each connection with a header of
+    /// the PROXY protocol, version 1 or 2, which names the client: for proxies that do not speak
+    /// HTTP, such as balancers of TCP. Default `false`. Then a connection of theirs without one
+    /// is refused. From others it is never taken.
+    pub proxy_protocol: bool,
+
     /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
     /// whole (RFC 6454 §6.2). Default `None`: everyone's. A page of another origin is told so with
     /// close code 1008, before any offer; a client without an origin gets 403. Pages from a file
@@ -221,26 +227,26 @@ pub struct Config {
     /// The same, in messages. Default 64.
     pub early_messages: usize,
 
-    /// Longest signalling text, in bytes. Default 16 KiB. A longer one is refused unread.
+    /// Longest signalling text that is read, in bytes. Default 16 KiB. A longer one before the
+    /// client's answer is refused; after it no text is read.
     pub signal_bytes: usize,
 
-    /// Signalling texts that a connection may send in all, those that look like candidates not
+    /// Texts that a connection may send before its answer, those that look like candidates not
     /// counted. Default 8; one more is refused.
     pub signal_texts: usize,
 
-    /// Texts of a connection that look like candidates and are read. Default 256; more are
-    /// dropped unread, and are no offence.
-    pub signal_candidates: usize,
-
-    /// Texts of any kind that a connection may send in one second. Default 50; one more is
-    /// refused.
+    /// Texts of any kind that a connection may send in one second, for as long as it lives.
+    /// Default 50; one more ends it, as `Limit`.
     pub signal_texts_per_second: usize,
 
-    /// Longest head of a websocket's request, in bytes. Default 8 KiB. A longer one is answered
-    /// 431.
+    /// Longest head of a request, in bytes. Default 32 KiB: browsers send all cookies of a host
+    /// to each of its ports. Of a longer one a page is told on its websocket, others are answered
+    /// 431. A connection holds about as much until its request is whole, and all that are
+    /// [`half_open`](Config::half_open) together 32 MiB at most.
     pub head_bytes: usize,
 
-    /// Header lines of such a head. Default 64, at most 124. One more is answered 431.
+    /// Header lines of such a head. Default and maximum 124: browsers send about 15, and proxies
+    /// add theirs. One more is refused in the same way.
     pub head_headers: usize,
 
     /// Silence on the websocket after which a ping is sent. Default 15 s.
@@ -320,6 +326,7 @@ impl Default for Config {
             half_open_per_address: 8,
             half_open_per_local: 32,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             origins: None,
             originless: false,
             accept: None,
@@ -338,10 +345,9 @@ impl Default for Config {
             early_messages: 64,
             signal_bytes: 16 * 1024,
             signal_texts: 8,
-            signal_candidates: 256,
             signal_texts_per_second: 50,
-            head_bytes: 8 * 1024,
-            head_headers: 64,
+            head_bytes: 32 * 1024,
+            head_headers: 124,
             ping_after: Duration::from_secs(15),
             dead_after: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),

@@ -19,6 +19,11 @@ impl Config {
     pub fn most_memory_per_peer(&self) -> usize {
         let (backlog, message) = (self.backlog_bytes, self.message_bytes.max(self.signal_bytes));
         let websocket = backlog.saturating_add(message.saturating_mul(3));
-        websocket.saturating_add(self.webrtc(Vec::new(), Vec::new()).most_memory_per_peer())
+        // Before it is open: its head as bytes or as headers, both for a moment, and what came
+        // behind it.
+        let half_open = self.head_bytes.saturating_mul(2).saturating_add(message);
+        websocket
+            .max(half_open)
+            .saturating_add(self.webrtc(Vec::new(), Vec::new()).most_memory_per_peer())
     }
 }

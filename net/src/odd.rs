@@ -73,6 +73,7 @@ impl Machine {
                 Output::Received { id, delivery, message } => self.received(id, delivery, message),
                 Output::Closed { id, reason } => self.shared.closed(id, reason),
                 Output::Refused(refusal) => self.shared.refused(refusal),
+                Output::Plain(_) => add(&self.shared.counters.plain, 1),
                 output => {
                     if let Output::Drop(connection) = &output {
                         self.peers.remove(connection);

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use crate::query;
 
 /// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
-/// websocket's request (RFC 6455 §4.1), which has at most 8 KiB.
+/// websocket's request (RFC 6455 §4.1), of at most
+/// [`Config::head_bytes`](crate::Config::head_bytes).
 #[derive(Clone, Debug)]
 pub struct Request {
     remote: SocketAddr,
@@ -48,13 +49,19 @@ impl Request {
         query::value(self.query()?, name)
     }
 
-    /// The first header of that name, in any case; `None` also where its value is not visible
-    /// ASCII. A program may send any, a page only its cookies, its origin and its subprotocols.
+    /// The value of the first header of that name, in any case; `None` also where it is not
+    /// UTF-8. A program may send any, a page only its cookies, its origin and its subprotocols.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
 
-    /// Names (lower case) and values of all headers whose value is visible ASCII.
+    /// The values of all headers of that name, in any case, in order, as they were sent: those
+    /// too that are not UTF-8.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.head.values(name)
+    }
+
+    /// Names (lower case) and values of all headers whose value is UTF-8.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.head.headers()
     }
@@ -67,23 +74,20 @@ impl Request {
     /// The subprotocols that the client offers, most wanted first (RFC 6455 §4.1, the second
     /// argument of a page's `new WebSocket`).
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
-        let lists = self.all("sec-websocket-protocol");
-        lists.flat_map(|list| list.split(',')).map(str::trim).filter(|one| !one.is_empty())
+        self.head.list("sec-websocket-protocol").filter_map(|one| std::str::from_utf8(one).ok())
     }
 
-    /// The value of the first cookie of that name (RFC 6265 §4.2), as it was sent.
+    /// The value of the first cookie of that name (RFC 6265 §4.2), as it was sent. `None` also
+    /// where that one is not UTF-8; whatever other cookies hold does not matter.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies().find(|(cookie, _)| *cookie == name).map(|(_, value)| value)
     }
 
-    /// Names and values of all cookies.
+    /// Names and values of all cookies that are UTF-8.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        let pairs = self.all("cookie").flat_map(|list| list.split(';'));
+        let pairs = self.values("cookie").flat_map(|list| list.split(|byte| *byte == b';'));
+        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
         pairs.filter_map(|pair| pair.trim().split_once('='))
-    }
-
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers().filter(move |(header, _)| *header == name).map(|(_, value)| value)
     }
 }
 
@@ -111,6 +115,50 @@ mod tests {
         assert_eq!(cookies, [("a", "1"), ("ticket", "x=y"), ("b", "\"2\""), ("a", "3")]);
         assert_eq!(request.cookie("ticket"), Some("x=y"));
         assert_eq!((request.cookie("a"), request.cookie("flag")), (Some("1"), None));
+    }
+
+    /// A request with this header line, which may hold any bytes.
+    fn raw(line: &[u8]) -> Request {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        let now = Instant::now();
+        let mut server = Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(&[&head[..], line, b"\r\n\r\n"].concat()));
+        let Output::Upgraded(head) = server.poll_output() else { panic!("not upgraded") };
+        Request::new(([198, 51, 100, 7], 1).into(), None, head)
+    }
+
+    #[test]
+    fn a_cookie_is_found_whatever_the_others_hold() {
+        for other in [
+            "city=Z\u{fc}rich".as_bytes(),
+            b"city=Z\xfcrich",
+            b"\xff",
+            b"mood=\xf0\x9f\x98\x80",
+            b"prefs={\"a\":1,\"b\":\"x y\"}",
+            b"bare",
+            b"empty=",
+            b"=",
+            b"t=a\tb",
+            b";;",
+        ] {
+            for line in [[other, b"; ticket=abc"].concat(), [b"ticket=abc; ", other].concat()] {
+                let request = raw(&[b"Cookie: ", &line[..]].concat());
+                assert_eq!(request.cookie("ticket"), Some("abc"), "{line:?}");
+            }
+        }
+        assert_eq!(raw("Cookie: city=Z\u{fc}rich".as_bytes()).cookie("city"), Some("Z\u{fc}rich"));
+    }
+
+    #[test]
+    fn other_headers_are_found_too() {
+        let request = raw("X-Name: J\u{f6}rg\r\nSec-WebSocket-Protocol: \u{e9}, chat".as_bytes());
+        assert_eq!(request.header("x-name"), Some("J\u{f6}rg"));
+        assert!(request.headers().any(|header| header == ("x-name", "J\u{f6}rg")));
+        assert_eq!(request.protocols().collect::<Vec<_>>(), ["\u{e9}", "chat"]);
+        let latin = raw(b"X-Name: J\xf6rg\r\nSec-WebSocket-Protocol: \xe9, chat");
+        assert_eq!((latin.header("x-name"), latin.values("x-name").count()), (None, 1));
+        assert_eq!(latin.protocols().collect::<Vec<_>>(), ["chat"]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Stats {
     pub opened: u64,
     /// Connections that did not.
     pub refused: u64,
+    /// Connections that asked for no websocket and count as neither: plain HTTP requests, which
+    /// were answered, and those that ended before their first byte, as of balancers and scans.
+    pub plain: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
     /// Datagrams sent.
@@ -56,6 +59,7 @@ pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
     pub(crate) opened: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) plain: AtomicU64,
     pub(crate) datagrams_received: AtomicU64,
     pub(crate) datagrams_sent: AtomicU64,
     pub(crate) datagrams_unsent: AtomicU64,
@@ -79,6 +83,7 @@ impl Counters {
             accepted: self.accepted.load(Relaxed),
             opened: self.opened.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            plain: self.plain.load(Relaxed),
             datagrams_received: self.datagrams_received.load(Relaxed),
             datagrams_sent: self.datagrams_sent.load(Relaxed),
             datagrams_unsent: self.datagrams_unsent.load(Relaxed),

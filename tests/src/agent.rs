@@ -224,6 +224,8 @@ impl Agent {
                 net_ws::Output::Closed(reason) => self.finish(now, reason),
                 net_ws::Output::Finished => self.endpoint.close(now, &()),
                 net_ws::Output::Upgraded(_) | net_ws::Output::Slow(_) => {}
+                // A server's.
+                net_ws::Output::Plain(_) | net_ws::Output::Oversized(..) => {}
             }
         }
     }

@@ -48,6 +48,8 @@ pub enum Seen {
     Closed(PeerId, CloseReason),
     /// A refusal.
     Refused(Refusal),
+    /// A connection from there asked for no websocket.
+    Plain(SocketAddr),
 }
 
 /// What a client heard.
@@ -471,6 +473,7 @@ impl World {
                 }
                 HubOutput::Closed { id, reason } => self.seen.push(Seen::Closed(id, reason)),
                 HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
+                HubOutput::Plain(remote) => self.seen.push(Seen::Plain(remote)),
                 HubOutput::Ask(question) => self.ask(&question),
                 HubOutput::Write(id) => match self.line_of(id) {
                     Some(line) => self.write_down(line),

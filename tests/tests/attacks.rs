@@ -32,7 +32,7 @@ fn assert_closed(kind: Kind, reason: &str) {
 
 #[test]
 fn t01_who_stays_silent_has_five_seconds() {
-    assert_refused(Kind::Silent, Stage::Upgrade, "handshake timeout");
+    besiege(Kind::Silent).assert_plain();
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn t02_who_is_slow_has_no_longer() {
 
 #[test]
 fn t03_a_header_without_end() {
-    assert_refused(Kind::EndlessHeader, Stage::Upgrade, "protocol");
+    assert_refused(Kind::EndlessHeader, Stage::Upgrade, "limit");
 }
 
 #[test]
 fn t03_hundreds_of_headers() {
     let outcome = besiege(Kind::ManyHeaders);
-    outcome.assert_refused(Stage::Upgrade, "protocol");
-    outcome.assert_causes(&["the request has too many headers"]);
+    outcome.assert_refused(Stage::Upgrade, "limit");
+    outcome.assert_causes(&["the head has over 124 header lines"]);
     // Four at a time, and none of them gets in and stays.
     assert!(outcome.refusals.len() > 4 * 15, "{}", outcome.refusals.len());
 }
@@ -163,8 +163,8 @@ fn t23_texts_that_cannot_be_read() {
 
 #[test]
 fn t24_texts_as_fast_as_they_go() {
-    assert_refused(Kind::TextFlood, Stage::Answer, "webrtc failed");
-    assert_closed(Kind::PeerTexts, "webrtc failed");
+    assert_refused(Kind::TextFlood, Stage::Answer, "limit");
+    assert_closed(Kind::PeerTexts, "limit");
 }
 
 #[test]
@@ -185,10 +185,13 @@ fn t26_candidates_without_end() {
 fn t27_what_is_not_its_turn() {
     let outcome = besiege(Kind::OutOfTurn);
     assert_eq!(outcome.opened, 0);
-    let words = ["second answer", "unexpected offer"];
-    let named = |cause: &str| words.iter().any(|word| cause.starts_with(word));
-    assert!(outcome.refusals.iter().all(|refusal| named(&refusal.cause)));
-    outcome.assert_causes(&words);
+    // An answer that nothing follows; what comes behind it is not read.
+    let named = |refusal: &net::Refusal| match refusal.stage {
+        Stage::Answer => refusal.cause.starts_with("unexpected offer"),
+        stage => stage == Stage::Ice,
+    };
+    assert!(outcome.refusals.iter().all(named), "{:?}", outcome.refusals);
+    outcome.assert_causes(&["unexpected offer"]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ in_both_browsers! {
     a_full_server_says_so
     a_page_that_is_refused_is_told_why
     a_refusal_that_is_temporary_is_tried_again
+    cookies_of_a_site_are_no_hindrance_and_too_many_are_named
     where_no_udp_arrives_both_sides_say_so
     a_server_that_waited_too_long_says_for_what
     a_vain_connect_names_its_stage
@@ -308,6 +309,22 @@ fn a_refusal_that_is_temporary_is_tried_again(kind: Kind) {
     assert_eq!(ended["code"], 1013, "{report:#}");
     assert_eq!(ended["reason"], "accept: the room is being saved", "{report:#}");
     assert_eq!(report["attempts"].as_array().map(Vec::len), Some(2), "{report:#}");
+}
+
+/// And texts that are no signalling end no connection.
+fn cookies_of_a_site_are_no_hindrance_and_too_many_are_named(kind: Kind) {
+    let report = Stage::open(kind, "cookies.html?count=7").report();
+    assert_eq!((&report["stage"], &report["closed"]), (&"open".into(), &Value::Null), "{report:#}");
+    let mut stage = Stage::open(kind, "cookies.html?count=15");
+    let report = stage.report();
+    let reason = report["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("Config::head_bytes (32768), 45") && reason.contains("cookies"),
+        "{report:#}"
+    );
+    let refusal = stage.refusal();
+    assert_eq!(refusal.stage, Step::Upgrade, "{refusal}");
+    assert!(refusal.cause.contains("clear the site's cookies"), "{refusal}");
 }
 
 fn where_no_udp_arrives_both_sides_say_so(kind: Kind) {

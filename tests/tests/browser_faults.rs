@@ -163,7 +163,8 @@ fn a_firefox_that_hides_its_addresses_connects() {
 #[test]
 #[ignore = "needs root, Chromium and Firefox: run tests/all"]
 fn udp_that_does_not_arrive_is_no_fault_of_dtls() {
-    let nowhere = Config { public_addr: "198.51.100.77:9".parse().ok(), ..Config::default() };
+    let public_addrs = vec!["198.51.100.77:9".parse().unwrap()];
+    let nowhere = Config { public_addrs, max_candidates: 1, ..Config::default() };
     let report = Stage::with(Firefox, "connect.html?timeout=14500", nowhere).report();
     let words = report["reason"].as_str().unwrap_or_default();
     assert_eq!(report["stage"], "ice", "{report:#}");

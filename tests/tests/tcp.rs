@@ -79,7 +79,8 @@ fn t01_who_connects_and_stays_silent_is_hung_up_on() {
     let (server, _queue) = served(config);
     let mut silent = TcpStream::connect(server.local_addr()).unwrap();
     assert_eq!(read_to_the_end(&mut silent), b"");
-    assert_eq!(server.refusals().recent[0].reason, CloseReason::HandshakeTimeout);
+    eventually("it is counted", || server.stats().plain == 1);
+    assert_eq!(server.refusals().recent.len(), 0);
 }
 
 #[test]
@@ -130,7 +131,8 @@ fn t14_half_a_close_before_the_end_of_the_upgrade() {
         let answer = read_to_the_end(&mut tcp);
         assert!(answer.is_empty() || length == REQUEST.len());
     }
-    eventually("three are refused", || server.stats().refused == 3);
+    eventually("two are refused", || server.stats().refused == 2);
+    assert_eq!(server.stats().plain, 1, "it has said nothing");
     assert_eq!(queue.pop_all(), []);
 }
 
@@ -144,10 +146,12 @@ fn t15_resets_right_after_accept_and_in_the_upgrade() {
         }
         reset(tcp);
     }
-    eventually("each is refused once", || server.stats().refused == 200);
+    eventually("each ends once", || server.stats().refused + server.stats().plain == 200);
     assert_eq!(server.stats().accepted, 200);
+    // Those that have said nothing are none, and a reset may overtake what was said.
     let refusals = server.refusals();
-    assert_eq!(refusals.stages.get(&Stage::Upgrade), Some(&200));
+    assert_eq!(refusals.stages.get(&Stage::Upgrade), Some(&server.stats().refused));
+    assert!(server.stats().plain >= 100);
     // Nobody else is harmed, and nobody was seen.
     drop(peer(server.local_addr()));
     assert_eq!(events(&queue, 2), life(0));

@@ -122,20 +122,54 @@ fn a_timeout_beyond_all_time_is_none() {
     assert_eq!(table.text(ANSWER), [answer()]);
 }
 
+/// Whatever a client may send once its part is done.
+const LATE: [&str; 14] = [
+    r#"{"type":"ping"}"#,
+    "ping",
+    "2",
+    "\"ping\"",
+    r#"["ping"]"#,
+    "",
+    r#"{"type":"chat","candidate":"me"}"#,
+    r#"{"type":"chat","sdp":"x"}"#,
+    r#"{"type":1,"t":5}"#,
+    ANSWER,
+    "v=0 other",
+    r#"{"type":"offer","sdp":"v=0"}"#,
+    r#"{"type":"answer","sdp":null}"#,
+    r#"{"candidate""#,
+];
+
 #[test]
-fn a_second_answer_is_refused() {
-    let mut table = Table::new();
-    table.text(ANSWER);
-    let refused = [Output::Refused(Refusal::SecondAnswer)];
-    assert_eq!(table.text("v=0 other"), refused);
+fn after_the_answer_one_text_a_second_of_any_content_ends_nothing() {
+    for text in LATE.into_iter().chain([&*"x".repeat(60_000)]) {
+        let mut table = Table::new();
+        assert_eq!(table.text(ANSWER), [answer()]);
+        for second in 0..600 {
+            table.now += Duration::from_secs(1);
+            assert_eq!(table.text(text), [], "{text:.40} after {second} s");
+        }
+    }
 }
 
 #[test]
-fn two_answers_in_one_drain_come_out_in_order() {
+fn after_the_answer_only_a_rate_ends_it() {
+    for text in LATE {
+        let mut table = Table::new();
+        table.text(ANSWER);
+        for _ in 1..50 {
+            assert_eq!(table.text(text), []);
+        }
+        let refused = [Output::Refused(Refusal::TooFast { limit: 50 })];
+        assert_eq!(table.text(text), refused, "{text}");
+    }
+}
+
+#[test]
+fn two_answers_in_one_drain_are_one() {
     let mut table = Table::new();
     table.server.handle_input(table.now, Input::Text(ANSWER));
-    let refused = Output::Refused(Refusal::SecondAnswer);
-    assert_eq!(table.text(ANSWER), [answer(), refused]);
+    assert_eq!(table.text(ANSWER), [answer()]);
 }
 
 #[test]
@@ -143,9 +177,6 @@ fn an_offer_from_the_client_is_refused() {
     let offer = r#"{"type":"offer","sdp":"v=0"}"#;
     let refused = [Output::Refused(Refusal::UnexpectedOffer)];
     let mut table = Table::new();
-    assert_eq!(table.text(offer), refused);
-    let mut table = Table::new();
-    table.text(ANSWER);
     assert_eq!(table.text(offer), refused);
 }
 
@@ -171,57 +202,58 @@ fn candidates_before_and_after_the_answer_are_ignored() {
 }
 
 #[test]
-fn unknown_types_are_ignored_and_count() {
+fn a_candidate_may_hold_anything_before_and_after_the_answer() {
+    let init = |fields: &str| format!(r#"{{"candidate":"candidate:1",{fields}}}"#);
+    let candidates = [
+        init(r#""sdpMLineIndex":"0""#),
+        init(r#""sdpMLineIndex":0.0"#),
+        init(r#""sdpMLineIndex":-1"#),
+        init(r#""sdpMLineIndex":1e999"#),
+        init(r#""sdpMid":0"#),
+        init(r#""sdpMid":0,"sdpMid":0"#),
+        "[]".into(),
+        "7".into(),
+        "{".into(),
+    ];
+    for inner in candidates {
+        let forms = [
+            format!(r#"{{"type":"ice","candidate":{inner}}}"#),
+            format!(r#"{{"type":"candidate","candidate":{inner}}}"#),
+            format!(r#"{{"type":"candidate","candidate":{inner},"x":"{}"}}"#, "y".repeat(20_000)),
+            format!(r#"{{"candidate":{inner}}}"#),
+            format!(r#"{{"type":5,"candidate":{inner}}}"#),
+            inner.clone(),
+        ];
+        for text in forms.iter().filter(|text| text.contains("candidate")) {
+            let mut table = Table::new();
+            assert_eq!(table.text(text), [], "{text:.80}");
+            assert_eq!(table.text(ANSWER), [answer()]);
+            assert_eq!(table.text(text), [], "{text:.80}");
+        }
+    }
+    // With an `sdp` it is read; by its type it is a candidate all the same.
+    let text = r#"{"type":"candidate","candidate":[],"sdpMLineIndex":"0","sdp":7}"#;
     let mut table = Table::new();
-    for _ in 0..7 {
+    assert_eq!(table.text(text), []);
+    assert_eq!(table.text(ANSWER), [answer()]);
+}
+
+#[test]
+fn unknown_types_are_ignored_and_count_until_the_answer() {
+    let mut table = Table::new();
+    for _ in 0..8 {
         assert_eq!(table.text(r#"{"type":"weather"}"#), []);
     }
-    assert_eq!(table.text(ANSWER), [answer()]);
     let refused = Output::Refused(Refusal::TooManyTexts { limit: 8 });
     assert_eq!(table.text(r#"{"type":"weather"}"#), [refused]);
 }
 
 #[test]
-fn a_candidate_is_parsed_up_to_the_limit_and_not_past_it() {
-    let broken = r#"{"candidate":"#.to_string() + r#""candidate""#;
-    let limits = Limits { candidate_texts: 2, ..Limits::default() };
-    let mut table = Table::with(limits.clone());
-    table.text(CANDIDATE);
-    let outputs = table.text(&broken);
-    let malformed = Refusal::Malformed(ParseError::Json { line: 1, column: broken.len() });
-    assert_eq!(outputs, [Output::Refused(malformed)]);
-
-    let mut table = Table::with(limits);
-    table.text(CANDIDATE);
-    table.text(CANDIDATE);
-    assert_eq!(table.text(&broken), []);
-    assert_eq!(table.text(ANSWER), [answer()]);
-}
-
-#[test]
-fn after_the_answer_candidates_are_not_parsed() {
-    let mut table = Table::new();
-    table.text(ANSWER);
-    assert_eq!(table.text(r#"{"candidate""#), []);
+fn before_the_answer_garbage_and_long_texts_are_refused() {
     let malformed = Refusal::Malformed(ParseError::NotAMessage);
-    assert_eq!(table.text("garbage"), [Output::Refused(malformed)]);
-}
-
-#[test]
-fn a_text_past_the_length_or_rate_is_refused_before_and_after_the_answer() {
+    assert_eq!(Table::new().text("garbage"), [Output::Refused(malformed)]);
     let long = "x".repeat(16 * 1024 + 1);
     let (bytes, limit) = (long.len(), 16 * 1024);
     let refused = [Output::Refused(Refusal::TextTooLong { bytes, limit })];
     assert_eq!(Table::new().text(&long), refused);
-    let mut table = Table::new();
-    table.text(ANSWER);
-    assert_eq!(table.text(&long), refused);
-
-    let mut table = Table::new();
-    table.text(ANSWER);
-    for _ in 1..50 {
-        assert_eq!(table.text(CANDIDATE), []);
-    }
-    let refused = [Output::Refused(Refusal::TooFast { limit: 50 })];
-    assert_eq!(table.text(CANDIDATE), refused);
 }

@@ -79,9 +79,12 @@ impl Socket {
     pub(super) fn end(&mut self) {
         self.act_on_last();
         match self.state {
-            State::Upgrading { .. } | State::Held(_) | State::Asking { .. } | State::Open(_) => {
-                self.abort(CloseReason::Gone)
-            }
+            State::Upgrading { .. }
+            | State::Trimming { .. }
+            | State::Plain { .. }
+            | State::Held(_)
+            | State::Asking { .. }
+            | State::Open(_) => self.abort(CloseReason::Gone),
             State::Closing { .. } | State::Flushing { .. } => self.finish(),
             State::Ending { .. } | State::Finished => {}
         }

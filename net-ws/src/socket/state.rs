@@ -6,17 +6,20 @@ use bytes::Bytes;
 use tungstenite::{handshake::server::Response, http::HeaderValue};
 
 use crate::{
-    CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter,
-    progress::Progress, response::Asked,
+    BadRequest, CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter,
+    progress::Progress, response::Asked, trimmed::Trimmed,
 };
 
 /// Where a socket is in its life; each arrow is a method of the socket.
 ///
 /// ```text
 /// server  accept --> Upgrading --answer----------> Open
-///                     |  '-read_request-> Held --admit-^
-///                     |                    |-----dismiss----> Closing
-///                     '--------------------'-refuse_upgrade--> Flushing
+///                     | | '-read_request-> Held --admit-^
+///                     | |                   ^ |----dismiss----> Closing
+///                     | |                   | '-refuse_upgrade--> Flushing
+///                     | '--> Trimming ------'                      ^  ^
+///                     '----> Plain --respond-----------------------'  |
+///                        each of them --refuse_upgrade----------------'
 ///
 /// client  connect --> Asking --read_answer--> Open
 ///
@@ -32,6 +35,10 @@ use crate::{
 pub(super) enum State {
     /// Server: the request is arriving.
     Upgrading { head: Head, deadline: Instant },
+    /// Server: the request is over a limit, the rest of it is read for the sake of the answer.
+    Trimming { head: Trimmed, why: BadRequest, deadline: Instant },
+    /// Server: a plain request waits for its answer.
+    Plain { is_head: bool, deadline: Instant },
     /// Server: a good request waits for the application's verdict.
     Held(Box<Held>),
     /// Client: the answer is arriving.
@@ -131,7 +138,10 @@ impl State {
     /// When this state wants to be looked at if nothing happens.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
-            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => Some(*deadline),
+            State::Upgrading { deadline, .. }
+            | State::Trimming { deadline, .. }
+            | State::Plain { deadline, .. }
+            | State::Asking { deadline, .. } => Some(*deadline),
             State::Held(held) => Some(held.deadline),
             State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => Some(goodbye.end),
             State::Open(live) => {
@@ -146,9 +156,10 @@ impl State {
     /// Moves the deadline of a state that has one.
     pub(super) fn put_off(&mut self, time: Duration) {
         match self {
-            State::Upgrading { deadline, .. } | State::Asking { deadline, .. } => {
-                *deadline = later(*deadline, time)
-            }
+            State::Upgrading { deadline, .. }
+            | State::Trimming { deadline, .. }
+            | State::Plain { deadline, .. }
+            | State::Asking { deadline, .. } => *deadline = later(*deadline, time),
             State::Held(held) => held.deadline = later(held.deadline, time),
             State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => {
                 *goodbye =
@@ -164,6 +175,8 @@ impl State {
     pub(super) fn name(&self) -> &'static str {
         match self {
             State::Upgrading { .. } => "Upgrading",
+            State::Trimming { .. } => "Trimming",
+            State::Plain { .. } => "Plain",
             State::Held(_) => "Held",
             State::Asking { .. } => "Asking",
             State::Open(_) => "Open",

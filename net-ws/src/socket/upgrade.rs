@@ -13,9 +13,17 @@ use super::{
     state::{Goodbye, Held},
 };
 use crate::{
-    BadRequest, BadResponse, CloseReason, decoder::Decoder, head::Progress, reply, request,
+    BadRequest, BadResponse, CloseReason, Request,
+    decoder::Decoder,
+    head::Progress,
+    preface, reply,
+    request::{self, Asked},
     response,
+    trimmed::Trimmed,
 };
+
+/// So many times the longest head are read of one that is over it, to tell a browser so.
+const TRIMMED: usize = 16;
 
 impl Socket {
     /// Answers a held upgrade with 101: the socket is open. Where the client offered
@@ -48,36 +56,111 @@ impl Socket {
         self.settle();
     }
 
+    /// Answers a plain request ([`Output::Plain`]) with a status from 200 on and a line of text,
+    /// and closes. A HEAD is answered without the text; a status that is none goes out as 500.
+    /// Does nothing where no such request waits.
+    pub fn respond(&mut self, now: Instant, status: u16, text: &str) {
+        if let State::Plain { is_head, .. } = self.state {
+            reply::respond(&mut self.outbox, status, text, is_head);
+            self.flush(now, CloseReason::Responded);
+            self.settle();
+        }
+    }
+
     pub(super) fn read_request(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Upgrading { head, deadline } = &mut self.state else { return };
-        let deadline = *deadline;
+        let State::Upgrading { head, .. } = &mut self.state else { return };
         let progress = head.extend(bytes, self.config.head_bytes);
-        let parsed = match progress {
-            _ if head.is_tls() => Err(BadRequest::Tls),
-            Progress::Partial => return,
-            Progress::TooLong => Err(BadRequest::HeadBytes),
-            Progress::Complete(tail) => request::parse(head.bytes(), self.config.head_headers)
-                .map(|(request, response)| (request, response, tail)),
-        };
-        match parsed {
-            Err(why) => self.refuse_bad(now, why),
-            Ok((request, response, tail)) => {
-                if self.config.hold_upgrade {
-                    let held = Held {
-                        is_browser: request.is_browser(),
-                        protocol: request.first_protocol(),
-                        response,
-                        early: Vec::new(),
-                        deadline,
-                    };
-                    self.outputs.push_back(Output::Upgraded(request));
-                    self.set_state(State::Held(Box::new(held)));
-                    self.take(now, tail);
-                } else {
-                    self.outputs.push_back(Output::Upgraded(request));
-                    self.answer(now, &response, tail);
-                }
+        if let Some(foreign) = preface::foreign(head.bytes()) {
+            return self.refuse_bad(now, foreign);
+        }
+        match progress {
+            Progress::Partial => {}
+            Progress::TooLong(rest) => {
+                let limit = self.config.head_bytes;
+                self.trim(now, BadRequest::HeadBytes { limit, cookies: 0 }, rest);
             }
+            Progress::Complete(tail) => {
+                let parsed = request::parse(head.bytes(), self.config.head_headers);
+                self.requested(now, parsed, tail);
+            }
+        }
+    }
+
+    fn requested(&mut self, now: Instant, parsed: Result<Asked, BadRequest>, tail: &[u8]) {
+        let is_held = self.config.hold_upgrade;
+        match parsed {
+            Err(why @ BadRequest::HeadHeaders { .. }) if is_held => self.trim(now, why, tail),
+            Err(why) => self.refuse_bad(now, why),
+            Ok(Asked::Plain(request)) if is_held => self.hold_plain(request),
+            Ok(Asked::Plain(request)) if request.method() != "GET" => {
+                self.refuse_bad(now, BadRequest::Method);
+            }
+            Ok(Asked::Plain(_)) => self.refuse_bad(now, BadRequest::Upgrade),
+            Ok(Asked::Upgrade(request, response)) if is_held => {
+                self.outputs.push_back(Output::Upgraded(request.clone()));
+                self.hold(now, &request, response, tail);
+            }
+            Ok(Asked::Upgrade(request, response)) => {
+                self.outputs.push_back(Output::Upgraded(request));
+                self.answer(now, &response, tail);
+            }
+        }
+    }
+
+    fn hold_plain(&mut self, request: Request) {
+        let Some(deadline) = self.state.deadline(&self.config) else { return };
+        self.set_state(State::Plain { is_head: request.method() == "HEAD", deadline });
+        self.outputs.push_back(Output::Plain(request));
+    }
+
+    fn hold(&mut self, now: Instant, request: &Request, response: Response, tail: &[u8]) {
+        let Some(deadline) = self.state.deadline(&self.config) else { return };
+        let (is_browser, protocol) = (request.is_browser(), request.first_protocol());
+        let held = Held { is_browser, protocol, response, early: Vec::new(), deadline };
+        self.set_state(State::Held(Box::new(held)));
+        self.take(now, tail);
+    }
+
+    /// The request is over a limit; `rest` is what came behind what is collected of it.
+    fn trim(&mut self, now: Instant, why: BadRequest, rest: &[u8]) {
+        let State::Upgrading { head, deadline } = &mut self.state else { return };
+        let (head, deadline) = (std::mem::take(head), *deadline);
+        self.set_state(State::Trimming { head: Trimmed::default(), why, deadline });
+        self.read_oversized(now, head.bytes());
+        match self.config.hold_upgrade {
+            true => self.take(now, rest),
+            false => self.refuse_oversized(now),
+        }
+    }
+
+    /// Reads on in a request that is over a limit, up to its end or to a limit of that.
+    pub(super) fn read_oversized(&mut self, now: Instant, bytes: &[u8]) {
+        let State::Trimming { head, .. } = &mut self.state else { return };
+        let limit = self.config.head_bytes;
+        match head.extend(bytes, limit, limit.saturating_mul(TRIMMED)) {
+            Progress::Partial => {}
+            Progress::TooLong(_) => self.refuse_oversized(now),
+            Progress::Complete(tail) => self.oversized(now, tail),
+        }
+    }
+
+    /// A request over a limit is whole. If it is a websocket's, the application decides how to tell it.
+    fn oversized(&mut self, now: Instant, tail: &[u8]) {
+        let State::Trimming { head, why, .. } = &self.state else { return };
+        match request::parse(head.bytes(), self.config.head_headers) {
+            Ok(Asked::Upgrade(request, response)) if self.config.hold_upgrade => {
+                let why = with_cookies(why, head);
+                self.outputs.push_back(Output::Oversized(request.clone(), why));
+                self.hold(now, &request, response, tail);
+            }
+            _ => self.refuse_oversized(now),
+        }
+    }
+
+    fn refuse_oversized(&mut self, now: Instant) {
+        if let State::Trimming { head, why, .. } = &self.state {
+            let why = with_cookies(why, head);
+            self.refuse_bad(now, why);
         }
     }
 
@@ -95,7 +178,7 @@ impl Socket {
         let State::Asking { head, asked, .. } = &mut self.state else { return };
         let checked = match head.extend(bytes, self.config.head_bytes) {
             Progress::Partial => return,
-            Progress::TooLong => Err(CloseReason::BadResponse(BadResponse::HeadBytes)),
+            Progress::TooLong(_) => Err(CloseReason::BadResponse(BadResponse::HeadBytes)),
             Progress::Complete(tail) => {
                 response::check(head.bytes(), self.config.head_headers, asked)
                     .map(|()| (asked.request.clone(), tail))
@@ -114,6 +197,8 @@ impl Socket {
         let reason = CloseReason::UpgradeTimeout;
         match &self.state {
             State::Held(_) => self.refuse_held(now, reason, 503, 1013, "no verdict in time"),
+            State::Plain { .. } => self.refuse_upgrade(now, reason, 503, "no verdict in time"),
+            State::Trimming { .. } => self.refuse_oversized(now),
             State::Upgrading { head, .. } if !head.bytes().is_empty() => {
                 self.refuse_upgrade(now, reason, 408, "the request took too long");
             }
@@ -130,6 +215,11 @@ impl Socket {
         text: &str,
     ) {
         reply::refuse(&mut self.outbox, status, text);
+        self.flush(now, reason);
+    }
+
+    /// The answer is written, there will be no websocket.
+    fn flush(&mut self, now: Instant, reason: CloseReason) {
         self.closed(reason);
         let goodbye = Goodbye::short(now, &self.config);
         self.set_state(State::Flushing { await_end: false, goodbye });
@@ -195,5 +285,15 @@ impl Socket {
         };
         self.set_state(State::Open(Box::new(live)));
         self.take(now, tail);
+    }
+}
+
+/// Why a request is refused, with what is known of its cookies.
+fn with_cookies(why: &BadRequest, head: &Trimmed) -> BadRequest {
+    match why {
+        BadRequest::HeadBytes { limit, .. } => {
+            BadRequest::HeadBytes { limit: *limit, cookies: head.cookies() }
+        }
+        other => other.clone(),
     }
 }

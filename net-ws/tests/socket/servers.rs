@@ -64,8 +64,8 @@ fn what_it_must_not_say_ends_the_client_with_the_right_code() {
 
 #[test]
 fn an_answer_without_end_ends_at_the_limits() {
-    let lines = "HTTP/1.1 101 x\r\n".to_owned() + &"A: b\r\n".repeat(65) + "\r\n";
-    let long = "x".repeat(8 * 1024 + 1);
+    let lines = "HTTP/1.1 101 x\r\n".to_owned() + &"A: b\r\n".repeat(125) + "\r\n";
+    let long = "x".repeat(32 * 1024 + 1);
     for (answer, expected) in [(&long, BadResponse::HeadBytes), (&lines, BadResponse::HeadHeaders)]
     {
         for step in [answer.len(), 1] {

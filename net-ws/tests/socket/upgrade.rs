@@ -69,6 +69,171 @@ fn t05_request_and_frames_in_one_segment() {
     assert_eq!(drain(&mut server).0, [Output::Finished]);
 }
 
+const PROXY_1: BadRequest = BadRequest::ProxyProtocol { version: 1 };
+const PROXY_2: BadRequest = BadRequest::ProxyProtocol { version: 2 };
+
+/// A good request behind a proxy's header.
+fn proxied(header: &[u8]) -> Vec<u8> {
+    [header, request().as_bytes()].concat()
+}
+
+#[test]
+fn header_lists_may_have_several_lines_and_members() {
+    for bytes in [
+        changed("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade"),
+        changed("keep-alive, Upgrade", "keep-alive,\tUpgrade\t"),
+        changed("keep-alive, Upgrade", "\u{e9}\r\nconnection: ,,UPGRADE"),
+        changed("Upgrade: websocket", "Upgrade: h2c, websocket"),
+        changed("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: WebSocket"),
+        changed("GET /", "\r\n\r\nGET /"),
+        changed("\r\nHost", "\nHost"),
+        changed("Origin", "Content-Length: 0\r\nOrigin"),
+    ] {
+        let (outputs, answer) = serve(&bytes);
+        assert!(matches!(outputs[..], [Output::Upgraded(_)]), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    }
+    for bytes in [
+        changed("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade-Insecure-Requests"),
+        changed("Upgrade: websocket", "Upgrade: h2c, websocket2"),
+    ] {
+        assert_eq!(refused(&bytes).0, BadRequest::Upgrade);
+    }
+}
+
+fn held() -> Config {
+    Config { hold_upgrade: true, ..Config::default() }
+}
+
+/// What a server that is asked about everything makes of these bytes.
+fn serve_held(bytes: &[u8]) -> (Socket, Vec<Output>) {
+    let mut server = Socket::accept(Instant::now(), held());
+    server.handle_input(Instant::now(), Input::Bytes(bytes));
+    let outputs = drain(&mut server).0;
+    (server, outputs)
+}
+
+#[test]
+fn a_plain_request_is_shown_and_answered() {
+    let requests = [
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/healthz"),
+        ("HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD", "/healthz"),
+        ("GET / HTTP/1.1\r\n\r\n", "GET", "/"),
+        ("GET /healthz HTTP/1.0\r\n\r\n", "GET", "/healthz"),
+        ("OPTIONS * HTTP/1.0\n\n", "OPTIONS", "*"),
+        ("GET http://127.0.0.1/healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/healthz"),
+        ("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "POST", "/a"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/"),
+    ];
+    for (bytes, method, path) in requests {
+        let (mut server, outputs) = serve_held(bytes.as_bytes());
+        let [Output::Plain(request)] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!((request.method(), request.path()), (method, path));
+        let now = Instant::now();
+        server.admit(now, None);
+        server.refuse(now, 403, 1008, "");
+        assert_eq!(server.backlog(), 0, "it is no websocket");
+        server.respond(now, 200, "fine");
+        let answer = String::from_utf8(written(now, &mut server, 7)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(answer.ends_with("\r\n\r\nfine\n"), method != "HEAD", "{answer}");
+        let outputs = drain(&mut server).0;
+        assert_eq!(outputs, [Output::Closed(CloseReason::Responded), Output::Finished]);
+    }
+}
+
+#[test]
+fn a_plain_request_that_is_not_answered_times_out() {
+    let (mut server, _) = serve_held(b"GET / HTTP/1.0\r\n\r\n");
+    server.handle_input(Instant::now() + secs(5.1), Input::Timeout);
+    let answer = String::from_utf8(written(Instant::now(), &mut server, 99)).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+/// It is a proxy's work, and refused with words for it.
+#[test]
+fn a_websockets_request_without_its_upgrade_is_no_plain_one() {
+    for from in ["Upgrade: websocket\r\n", "Connection: keep-alive, Upgrade\r\n"] {
+        let (_, outputs) = serve_held(&changed(from, ""));
+        assert_eq!(reason(&outputs), CloseReason::BadRequest(BadRequest::Upgrade));
+    }
+    let (_, outputs) = serve_held(&changed("HTTP/1.1", "HTTP/1.0"));
+    assert_eq!(reason(&outputs), CloseReason::BadRequest(BadRequest::HttpVersion));
+}
+
+#[test]
+fn one_byte_that_is_no_ascii_hides_no_header() {
+    let line = "Cookie: city=Z\u{fc}rich; ticket=x\r\nX-Name: J\u{f6}rg";
+    let (outputs, _) = serve(&changed("Origin: https://o", line));
+    let request = upgraded(&outputs);
+    assert_eq!(request.header("cookie"), Some("city=Z\u{fc}rich; ticket=x"));
+    assert!(request.headers().any(|header| header == ("x-name", "J\u{f6}rg")));
+    let mut latin = changed("https://o", "a, ?b ,c");
+    let at = latin.iter().rposition(|byte| *byte == b'?').unwrap();
+    latin[at] = 0xfc;
+    let (outputs, _) = serve(&latin);
+    let request = upgraded(&outputs);
+    assert_eq!(request.header("origin"), None);
+    assert_eq!(request.list("origin").collect::<Vec<_>>(), [&b"a"[..], b"\xfcb", b"c"]);
+}
+
+#[test]
+fn a_head_of_22_kib_of_cookies_and_one_of_100_lines_open() {
+    let cookies = (0..8).map(|n| format!("c{n}={}", "x".repeat(2_812))).collect::<Vec<_>>();
+    let cookies = format!("Cookie: {}", cookies.join("; "));
+    assert!(cookies.len() > 22 * 1024);
+    let lines = "X-Forwarded-Thing: 1\r\n".repeat(94) + "A: b";
+    for line in [cookies, lines] {
+        assert!(matches!(serve(&changed("Origin: https://o", &line)).0[..], [Output::Upgraded(_)]));
+    }
+}
+
+#[test]
+fn a_browser_over_a_limit_can_be_told_on_the_websocket() {
+    let cookies = format!("Cookie: {}\r\nOrigin: https://o", "x".repeat(100_000));
+    let lines = "A: b\r\n".repeat(200) + "Origin: https://o";
+    let limit = held().head_bytes;
+    for (line, expected) in [
+        (cookies, BadRequest::HeadBytes { limit, cookies: 100_009 }),
+        (lines, BadRequest::HeadHeaders { limit: held().head_headers }),
+    ] {
+        let bytes = [&changed("Origin: https://o", &line)[..], &frame(0x81, b"hello")].concat();
+        for step in [1, 1_000, bytes.len()] {
+            let now = Instant::now();
+            let mut server = Socket::accept(now, held());
+            bytes.chunks(step).for_each(|part| server.handle_input(now, Input::Bytes(part)));
+            let outputs = drain(&mut server).0;
+            let [Output::Oversized(request, why)] = &outputs[..] else { panic!("{outputs:?}") };
+            assert_eq!((request.header("origin"), why), (Some("https://o"), &expected));
+            server.admit(now, None);
+            server.close(now, 1008, &why.to_string());
+            let answer = written(now, &mut server, usize::MAX);
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 101 "));
+            assert_eq!(goodbye(&answer[end + 4..]), (1008, why.to_string()));
+        }
+    }
+    // What goes on and on is refused in the end, and what is no websocket's at its own.
+    for (bytes, status) in [
+        (changed("https://o", &"x".repeat(1 << 20)), "431 "),
+        (
+            b"GET / HTTP/1.1\r\n"
+                .iter()
+                .copied()
+                .chain([b'x'; 40_000])
+                .chain(*b"\r\n\r\n")
+                .collect(),
+            "431 ",
+        ),
+    ] {
+        let (mut server, outputs) = serve_held(&bytes);
+        let expected = CloseReason::BadRequest(BadRequest::HeadBytes { limit, cookies: 0 });
+        assert_eq!(reason(&outputs), expected);
+        let answer = String::from_utf8(written(Instant::now(), &mut server, 99)).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
+
 #[test]
 fn t04_each_bad_request_is_told_what_to_change() {
     let cases = [
@@ -80,10 +245,21 @@ fn t04_each_bad_request_is_told_what_to_change() {
         (changed("Version: 13", "Version: 8"), BadRequest::Version, 426),
         (changed("Sec-WebSocket-Version: 13\r\n", ""), BadRequest::Version, 426),
         (changed("ZQ==", "ZQ="), BadRequest::Key, 400),
-        (changed("Sec-WebSocket-Key", "X"), BadRequest::Key, 400),
+        (changed("Sec-WebSocket-Key", "X"), BadRequest::NoKey, 400),
         (changed("Host: h\r\n", ""), BadRequest::Host, 400),
         (changed("Host: h\r\n", "Host: h\r\nHost: i\r\n"), BadRequest::Host, 400),
         (b"\x16\x03\x01\x02\x00\x01".to_vec(), BadRequest::Tls, 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), BadRequest::Http2, 400),
+        (proxied(b"PROXY TCP4 198.51.100.7 203.0.113.1 5 3000\r\n"), PROXY_1, 400),
+        (proxied(b"PROXY UNKNOWN\r\n"), PROXY_1, 400),
+        (
+            proxied(
+                b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x07\xcb\0\x71\x01\0\x05\x0b\xb8",
+            ),
+            PROXY_2,
+            400,
+        ),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(), PROXY_2, 400),
     ];
     for (bytes, expected, status) in cases {
         let (why, answer) = refused(&bytes);
@@ -107,7 +283,7 @@ fn repeated_and_odd_values_are_seen() {
 #[test]
 fn t04_what_is_not_http() {
     for bytes in
-        [&b"\r\n\r\n"[..], b"SSH-2.0\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\0: a\r\n\r\n"]
+        [&b"\0\r\n\r\n"[..], b"SSH-2.0\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\0: a\r\n\r\n"]
     {
         assert!(matches!(refused(bytes).0, BadRequest::Syntax(_)), "{bytes:?}");
     }
@@ -116,28 +292,32 @@ fn t04_what_is_not_http() {
 #[test]
 fn t03_heads_have_limits() {
     let config = Config::default();
+    let too_many = BadRequest::HeadHeaders { limit: config.head_headers };
+    let too_long = BadRequest::HeadBytes { limit: config.head_bytes, cookies: 0 };
     let lines = |count| changed("Origin: https://o\r\n", &"A: b\r\n".repeat(count));
     assert!(matches!(serve(&lines(config.head_headers - 5)).0[..], [Output::Upgraded(_)]));
-    assert_eq!(refused(&lines(config.head_headers - 4)).0, BadRequest::HeadHeaders);
-    assert_eq!(refused(&lines(200)).0, BadRequest::HeadHeaders);
+    assert_eq!(refused(&lines(config.head_headers - 4)).0, too_many);
+    assert_eq!(refused(&lines(200)).0, too_many);
 
     let fill = config.head_bytes - request().len() + "https://o".len();
     let long = |len| changed("https://o", &"x".repeat(len));
     assert_eq!(long(fill).len(), config.head_bytes);
     assert!(matches!(serve(&long(fill)).0[..], [Output::Upgraded(_)]));
-    assert_eq!(refused(&long(fill + 1)).0, BadRequest::HeadBytes);
-    assert_eq!(refused(&long(65_537)).0, BadRequest::HeadBytes);
-    assert_eq!(refused(&long(20 << 20)).0, BadRequest::HeadBytes);
+    assert_eq!(refused(&long(fill + 1)).0, too_long);
+    assert_eq!(refused(&long(65_537)).0, too_long);
+    assert_eq!(refused(&long(20 << 20)).0, too_long);
 }
 
 #[test]
 fn t03_an_endless_head_ends_at_the_limit() {
     let now = Instant::now();
+    let limit = Config::default().head_bytes;
+    let too_long = BadRequest::HeadBytes { limit, cookies: 0 };
     let mut server = Socket::accept(now, Config::default());
     for taken in 1.. {
         server.handle_input(now, Input::Bytes(b"x"));
         if let Output::Closed(reason) = server.poll_output() {
-            assert_eq!(reason, CloseReason::BadRequest(BadRequest::HeadBytes));
+            assert_eq!(reason, CloseReason::BadRequest(too_long));
             assert_eq!(taken, Config::default().head_bytes + 1);
             return;
         }

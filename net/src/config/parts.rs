@@ -29,7 +29,6 @@ impl Config {
         net_signal::Limits {
             text_bytes: self.signal_bytes,
             texts: self.signal_texts,
-            candidate_texts: self.signal_candidates,
             texts_per_second: self.signal_texts_per_second,
             answer_timeout: self.answer_timeout,
         }

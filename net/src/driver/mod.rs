@@ -1,6 +1,7 @@
 //! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
 
 mod addresses;
+mod bad_ports;
 mod budget;
 mod clerks;
 mod datagrams;

@@ -10,6 +10,7 @@ use socket2::SockRef;
 use socket2::{Domain, Protocol, Type};
 
 use super::addresses::{AddressSet, Reachable, Scope, Step};
+use super::bad_ports;
 use super::interfaces::{Found, scan};
 use super::udp::Socket;
 use crate::{BindError, Config};
@@ -140,6 +141,13 @@ impl Sockets {
         let Reachable { local, announced } = reachable;
         log::info!("websockets on TCP {}, WebRTC on UDP {}", self.local, list(local));
         self.left_out.iter().for_each(|words| log::warn!("{words}"));
+        if bad_ports::is_bad(self.local.port()) {
+            log::warn!(
+                "browsers refuse to connect to port {}, which is another protocol's (bad ports of \
+                 the fetch standard): bind another one, such as 3000, or put a proxy in front",
+                self.local.port()
+            );
+        }
         if self.local.ip().is_loopback() {
             log::info!(
                 "only browsers on this machine can connect: {} is loopback",

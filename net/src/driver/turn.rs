@@ -356,6 +356,7 @@ impl Driver {
                 Output::Write(id) => self.streams.write(now, &mut self.hub, id),
                 Output::Drop(id) => self.drop_stream(id),
                 Output::Refused(refusal) => self.shared.refused(refusal),
+                Output::Plain(_) => add(&self.shared.counters.plain, 1),
                 Output::Ask(question) => self.ask(now, question),
                 Output::Closed { id, reason } => self.shared.closed(id, reason),
                 Output::Open { connection, id, info } => {

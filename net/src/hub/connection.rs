@@ -16,6 +16,7 @@ use super::census::{Awaits, Place};
 use super::core::Core;
 use super::diagnosis::Came;
 use super::ending::{Ending, Full};
+use super::proxy_protocol::Header;
 use super::setup::Setup;
 use super::{ConnectionId, Output};
 use crate::{CloseReason, Config, Delivery, PeerId, Refusal, Stage};
@@ -31,6 +32,7 @@ pub(super) struct Connection {
     offered: Vec<SocketAddr>,
     /// Where it counts.
     place: Place,
+    proxy_header: ProxyHeader,
     began: Instant,
     websocket: Socket,
     phase: Phase,
@@ -38,13 +40,28 @@ pub(super) struct Connection {
     over: bool,
 }
 
+/// Whether a proxy says in front of the websocket whom it speaks for.
+#[derive(Debug)]
+enum ProxyHeader {
+    /// There is no such header.
+    None,
+    /// It is awaited.
+    Awaited(Header),
+    /// It has named the client.
+    Read,
+}
+
 /// ```text
+///   Connected --first byte--> Upgrading
 ///   Upgrading --requested--> Asking --accepted--> Setup --channel opened--> Open
 ///       '--no room--> TurnedAway --requested--.                               |
 ///   all of them --finish--> Ending <----------'-------------------------------'
 /// ```
 #[derive(Debug)]
 enum Phase {
+    /// No byte has come. What ends now was no client's: a probe of a balancer, or a connection
+    /// that a browser opened in reserve.
+    Connected,
     /// The websocket's request is on its way.
     Upgrading,
     /// The request is whole. The application is asked whether it may become a peer, or will be,
@@ -52,7 +69,7 @@ enum Phase {
     Asking(Box<Asked>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Setup(Box<Setup>),
-    /// A peer. Texts are still looked at: late candidates are harmless, other things are not.
+    /// A peer. Its texts are not read any more, only their rate is bounded.
     Open(PeerId, Box<Negotiation>),
     /// There is no room for it. The application has heard already, the client will with this code
     /// and these words once its request is whole: browsers show what a websocket is closed with,
@@ -72,10 +89,23 @@ impl Connection {
     ) -> Connection {
         core.census.arrive(now, id, place);
         let websocket = Socket::accept(now, core.config.websocket());
-        let phase = Phase::Upgrading;
-        let (arrived, offered, wake) = (None, Vec::new(), None);
-        let (began, over) = (now, false);
-        Connection { id, remote, arrived, offered, place, began, websocket, phase, wake, over }
+        let proxy_header = match core.config.proxy_protocol && core.is_proxy(remote) {
+            true => ProxyHeader::Awaited(Header::default()),
+            false => ProxyHeader::None,
+        };
+        Connection {
+            id,
+            remote,
+            arrived: None,
+            offered: Vec::new(),
+            place,
+            proxy_header,
+            began: now,
+            websocket,
+            phase: Phase::Connected,
+            wake: None,
+            over: false,
+        }
     }
 
     /// It came in on this address.
@@ -85,7 +115,14 @@ impl Connection {
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8], core: &mut Core) {
         self.expire_question(now, core);
-        self.websocket.handle_input(now, net_ws::Input::Bytes(bytes));
+        if let Some(bytes) = self.behind_proxy_header(now, bytes, core)
+            && !bytes.is_empty()
+        {
+            if matches!(self.phase, Phase::Connected) {
+                self.phase = Phase::Upgrading;
+            }
+            self.websocket.handle_input(now, net_ws::Input::Bytes(bytes));
+        }
         self.drain(now, core);
     }
 
@@ -130,7 +167,7 @@ impl Connection {
     /// Ends both paths; the application hears of it, once, as a closing or a refusal.
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
-        let is_early = matches!(self.phase, Phase::Upgrading);
+        let is_early = matches!(self.phase, Phase::Connected | Phase::Upgrading);
         let Some(words) = self.end(now, &ending, core) else { return self.dismiss(now) };
         core.endpoint.close(now, &self.id);
         if is_early && matches!(ending, Ending::Full(_)) {
@@ -162,7 +199,11 @@ impl Connection {
                 self.end_peer(id, reason, core);
                 Some(words)
             }
-            Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
+            Phase::Connected if !matches!(ending, Ending::Full(_) | Ending::ProxyHeader) => {
+                self.end_plain(core);
+                Some(ending.reason().to_string())
+            }
+            Phase::Connected | Phase::Upgrading | Phase::Asking(_) | Phase::Setup(_) => {
                 let (age, came) = (now.saturating_duration_since(self.began), self.came(core));
                 let refusal = core.diagnose(now, self.remote, &self.offered, age, came, ending);
                 let words = format!("{}: {}", refusal.stage, refusal.cause);
@@ -188,13 +229,24 @@ impl Connection {
         core.outputs.push_back(Output::Refused(refusal));
     }
 
+    /// Ends a connection that asked for no websocket.
+    fn end_plain(&mut self, core: &mut Core) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ending);
+        if matches!(phase, Phase::TurnedAway { .. }) {
+            return; // It is a refusal already.
+        }
+        core.census.refuse(self.id);
+        core.lingering.insert(self.id);
+        core.outputs.push_back(Output::Plain(self.remote));
+    }
+
     /// Ends a connection whose machine has panicked, without a word to the other side. It may
     /// have been told already that it is over: then its phase says so.
     pub(super) fn give_up(&mut self, core: &mut Core) {
         let stage = match self.phase {
             Phase::TurnedAway { .. } | Phase::Ending => return,
             Phase::Open(id, _) => return self.end_peer(id, CloseReason::PeerPanicked, core),
-            Phase::Upgrading => Stage::Upgrade,
+            Phase::Connected | Phase::Upgrading => Stage::Upgrade,
             Phase::Asking(_) => Stage::Accept,
             Phase::Setup(_) => Stage::Answer,
         };
@@ -273,6 +325,8 @@ impl Connection {
             match self.websocket.poll_output() {
                 net_ws::Output::Timeout(wake) => return wake,
                 net_ws::Output::Upgraded(head) => self.requested(now, head, core),
+                net_ws::Output::Plain(head) => self.answer_plain(now, &head, core),
+                net_ws::Output::Oversized(head, why) => self.oversized(now, &head, why, core),
                 net_ws::Output::Message(Message::Text(text)) => self.text(now, &text, core),
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
@@ -312,7 +366,11 @@ impl Connection {
         match &mut self.phase {
             Phase::Setup(setup) => Some(&mut setup.negotiation),
             Phase::Open(_, negotiation) => Some(negotiation),
-            Phase::Upgrading | Phase::Asking(_) | Phase::TurnedAway { .. } | Phase::Ending => None,
+            Phase::Connected
+            | Phase::Upgrading
+            | Phase::Asking(_)
+            | Phase::TurnedAway { .. }
+            | Phase::Ending => None,
         }
     }
 
@@ -391,6 +449,7 @@ impl Connection {
 impl Phase {
     fn name(&self) -> &'static str {
         match self {
+            Phase::Connected => "connected",
             Phase::Upgrading => "upgrading",
             Phase::Asking(_) => "asking",
             Phase::Setup(_) => "setup",

@@ -79,6 +79,9 @@ impl Case<'_> {
     /// Why, and what to do.
     pub(super) fn words(&self, ending: &Ending) -> Words {
         match ending {
+            Ending::ProxyHeader => Words::new("no PROXY protocol header from a trusted proxy").set(
+                "switch it on in the proxy (HAProxy: send-proxy-v2), or Config::proxy_protocol off",
+            ),
             Ending::Full(full) => self.full(*full),
             Ending::Origin(bad) => origin(bad),
             Ending::Unwanted { reason, .. } => Words::new(reason.clone()),
@@ -99,6 +102,12 @@ impl Case<'_> {
             }
             net_signal::Refusal::TextTooLong { .. } => {
                 Words::new(refusal.to_string()).set("raise Config::signal_bytes")
+            }
+            net_signal::Refusal::TooManyTexts { .. } => {
+                Words::new(refusal.to_string()).set("raise Config::signal_texts")
+            }
+            net_signal::Refusal::TooFast { .. } => {
+                Words::new(refusal.to_string()).set("raise Config::signal_texts_per_second")
             }
             other => Words::new(other.to_string()),
         }
@@ -332,23 +341,59 @@ mod tests {
         let cause = "no answer to the offer within 10 s";
         assert_says(none, Stage::Answer, cause, "net.js does; Config::answer_timeout");
         assert!(ANSWER_IT.ends_with("Config::connecting = Connecting::COMPATIBLE"));
-        let words = net_signal::Refusal::SecondAnswer;
+        let words = net_signal::Refusal::UnexpectedOffer;
         assert_says(said(SECOND, evidence, words.clone()), Stage::Answer, &words.to_string(), "");
+        let words = net_signal::Refusal::TooManyTexts { limit: 8 };
+        let many = said(SECOND, evidence, words.clone());
+        assert_says(many, Stage::Answer, &words.to_string(), "Config::signal_texts");
     }
 
     #[test]
     fn requests_that_are_no_websocket() {
+        const PROXY_1: BadRequest = BadRequest::ProxyProtocol { version: 1 };
+        const PROXY_2: BadRequest = BadRequest::ProxyProtocol { version: 2 };
         let cases = [
             (BadRequest::Tls, "a TLS hello (https or wss) on a port without TLS", "use ws://"),
-            (BadRequest::Upgrade, "a plain HTTP request, not a websocket's", "Upgrade"),
-            (BadRequest::Version, "a plain HTTP request, not a websocket's", "Upgrade"),
+            (
+                BadRequest::Upgrade,
+                "a websocket's request without Upgrade or Connection: Upgrade",
+                "a proxy must pass Upgrade",
+            ),
+            (
+                BadRequest::Version,
+                "a websocket's request without its version, 13",
+                "a proxy must pass",
+            ),
             (BadRequest::HttpVersion, "HTTP/1.0, which has no websockets", "proxy_http_version"),
             (BadRequest::Method, "the method must be GET", ""),
+            (BadRequest::Http2, "HTTP/2 without TLS on a port for HTTP/1.1", "HTTP/1.1 to this"),
+            (PROXY_1, "a PROXY protocol header, version 1, before the request", "HAProxy"),
+            (PROXY_2, "a PROXY protocol header, version 2, before the request", "HAProxy"),
+            (BadRequest::NoKey, "an upgrade without Sec-WebSocket-Key", "HTTP/2"),
+            (
+                BadRequest::HeadBytes { limit: 32_768, cookies: 1_000_000 },
+                "the head is over Config::head_bytes (32768), 1000000 bytes of it cookies: clear \
+                 the site's cookies",
+                "Config::head_bytes",
+            ),
+            (
+                BadRequest::HeadBytes { limit: 32_768, cookies: 0 },
+                "the head is over Config::head_bytes (32768)",
+                "Config::head_bytes",
+            ),
+            (
+                BadRequest::HeadHeaders { limit: 124 },
+                "the head has over 124 header lines (Config::head_headers)",
+                "proxies",
+            ),
         ];
         for (why, cause, setting) in cases {
             let said = said(SECOND, None, Ws::BadRequest(why));
             assert_says(said, Stage::Upgrade, cause, setting);
         }
+        let cause = "no PROXY protocol header from a trusted proxy";
+        let said_of = said(SECOND, None, Ending::ProxyHeader);
+        assert_says(said_of, Stage::Upgrade, cause, "Config::proxy_protocol");
         let late = said(5 * SECOND, None, Ws::UpgradeTimeout);
         let cause = "no whole websocket request within 5 s";
         assert_says(late, Stage::Upgrade, cause, "Config::upgrade_timeout");

@@ -12,6 +12,8 @@ pub(super) enum Ending {
     Signalling(net_signal::Refusal),
     /// The WebRTC side ended.
     WebRtc(net_rtc::CloseReason),
+    /// A trusted proxy does not begin as `Config::proxy_protocol` says.
+    ProxyHeader,
     /// There is no room.
     Full(Full),
     /// Its page may not.
@@ -63,6 +65,7 @@ impl Ending {
             Ending::Websocket(reason) => reason.into(),
             Ending::Signalling(refusal) => refusal.into(),
             Ending::WebRtc(reason) => reason.into(),
+            Ending::ProxyHeader => CloseReason::Protocol("no PROXY protocol header".into()),
             Ending::Full(full) => CloseReason::Limit(full.name().into()),
             Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
             Ending::Unwanted { reason, .. } => CloseReason::Refused(reason),
@@ -87,6 +90,7 @@ impl Ending {
     /// there is none, it is told on the websocket like a browser.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
+            Ending::Websocket(net_ws::CloseReason::BadRequest(why)) => Some(why.status()),
             Ending::Origin(_) => Some(403),
             Ending::Unwanted { status, .. } => Some(*status),
             Ending::NoVerdict(NoVerdict::Panicked) => Some(500),

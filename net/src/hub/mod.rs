@@ -18,6 +18,8 @@ mod forwarded;
 mod guard;
 mod lines;
 mod origins;
+mod plain;
+mod proxy_protocol;
 mod questions;
 mod reach;
 mod setup;
@@ -109,6 +111,9 @@ pub enum Output {
     Ask(Question),
     /// A connection will not become a peer.
     Refused(Refusal),
+    /// A connection from there asked for no websocket: a plain HTTP request, which was answered,
+    /// or it ended before its first byte. It is neither a peer nor a refusal.
+    Plain(SocketAddr),
     /// Send this datagram.
     Transmit(Transmit),
     /// [`Hub::outgoing`] has bytes for this connection.

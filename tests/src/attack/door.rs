@@ -34,7 +34,7 @@ pub(super) fn endless_header(random: &mut StdRng) -> Vec<Step> {
 
 /// More lines than anybody needs.
 pub(super) fn many_headers(random: &mut StdRng) -> Vec<Step> {
-    let lines = random.random_range(65..300);
+    let lines = random.random_range(125..300);
     let headers: String = (0..lines).map(|line| format!("X-{line}: 1\r\n")).collect();
     let (first, rest) = REQUEST.split_once("\r\n").expect("lines");
     vec![Step::Write(format!("{first}\r\n{headers}{rest}").into_bytes())]

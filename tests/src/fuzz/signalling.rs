@@ -9,7 +9,6 @@ const SEPARATOR: u8 = 0xff;
 const LIMITS: Limits = Limits {
     text_bytes: 1_000,
     texts: 4,
-    candidate_texts: 8,
     texts_per_second: 10,
     answer_timeout: Duration::from_secs(10),
 };

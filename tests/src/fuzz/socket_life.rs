@@ -11,10 +11,12 @@ const HEAD: usize = 14;
 /// No socket has more to say by time alone.
 const MOST_TIMEOUTS: u32 = 200;
 
-/// Where in `Upgraded? Message* Closed Finished` the outputs are.
+/// Where in `(Upgraded | Plain)? Message* Closed Finished` the outputs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Fresh,
+    /// A plain request waits for its answer.
+    Plain,
     Upgraded,
     Closed,
     Finished,
@@ -122,6 +124,11 @@ impl Life {
             match self.socket.poll_output() {
                 Output::Timeout(_) => break,
                 Output::Upgraded(_) => self.follow(&[Stage::Fresh], Stage::Upgraded),
+                Output::Plain(_) => self.follow(&[Stage::Fresh], Stage::Plain),
+                Output::Oversized(_, why) => {
+                    self.follow(&[Stage::Fresh], Stage::Upgraded);
+                    assert_eq!(why.status(), 431);
+                }
                 Output::Message(message) => {
                     self.follow(&[Stage::Upgraded], Stage::Upgraded);
                     assert!(message.len() <= self.config.message_bytes, "{}", message.len());
@@ -129,7 +136,7 @@ impl Life {
                 }
                 Output::Slow(_) => self.follow(&[Stage::Upgraded], Stage::Upgraded),
                 Output::Closed(reason) => {
-                    self.follow(&[Stage::Fresh, Stage::Upgraded], Stage::Closed);
+                    self.follow(&[Stage::Fresh, Stage::Plain, Stage::Upgraded], Stage::Closed);
                     self.reason = Some(reason);
                 }
                 Output::Finished => self.follow(&[Stage::Closed], Stage::Finished),

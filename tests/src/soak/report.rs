@@ -29,6 +29,8 @@ pub struct Report {
     pub opened: u64,
     /// Those that did not.
     pub refused: u64,
+    /// Connections that asked for no websocket.
+    pub plain: u64,
     /// What all tables of its loop hold together.
     pub entries: u64,
     /// The longest turn of its loop since the last report, in time on a processor.
@@ -52,6 +54,7 @@ impl Report {
             accepted: stats.accepted,
             opened: stats.opened,
             refused: stats.refused,
+            plain: stats.plain,
             entries,
             longest_turn: Duration::from_micros(longest_turn.as_micros() as u64),
             reasons: reasons.clone(),
@@ -61,7 +64,7 @@ impl Report {
     /// Connections that are neither peers nor over: those on their way.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.accepted - self.opened - self.refused
+        self.accepted - self.opened - self.refused - self.plain
     }
 
     /// Whether nobody is left, and nothing of anybody.
@@ -74,11 +77,12 @@ impl Report {
     #[must_use]
     pub fn words(&self) -> String {
         let Report { resident_kib, descriptors, entries, cpu, peers, .. } = self;
-        let Report { accepted, opened, refused, longest_turn, .. } = self;
+        let Report { accepted, opened, refused, plain, longest_turn, .. } = self;
         let pending = self.pending();
         format!(
             "{resident_kib} KiB, {descriptors} descriptors, {entries} entries, {peers} peers, \
-             {pending} on the way, {accepted} accepted = {opened} opened + {refused} refused, \
+             {pending} on the way, {accepted} accepted = {opened} opened + {refused} refused \
+             + {plain} plain, \
              longest turn {longest_turn:.1?}, {cpu:.1?} of CPU"
         )
     }
@@ -92,6 +96,7 @@ impl Report {
             "accepted": self.accepted,
             "opened": self.opened,
             "refused": self.refused,
+            "plain": self.plain,
             "entries": self.entries,
             "longestTurnUs": self.longest_turn.as_micros() as u64,
             "reasons": self.reasons,
@@ -112,6 +117,7 @@ impl Report {
             accepted: number("accepted")?,
             opened: number("opened")?,
             refused: number("refused")?,
+            plain: number("plain")?,
             entries: number("entries")?,
             longest_turn: Duration::from_micros(number("longestTurnUs")?),
             reasons: counted.collect(),

@@ -54,6 +54,10 @@ impl Storm {
             Seen::Received(id, delivery, message) => self.on_up(id, delivery, &message),
             Seen::Closed(id, reason) => self.on_closed(id, &reason),
             Seen::Refused(refusal) => self.on_refused(&refusal),
+            Seen::Plain(_) => {
+                self.plain += 1;
+                Ok(())
+            }
         }
     }
 
@@ -253,13 +257,15 @@ impl Storm {
             return Err(self.violation(Invariant::Reflection, None, what));
         }
         let sizes = self.world.sizes();
-        let accounted = self.lives.opened() + self.refused + sizes.waiting as u64;
+        let over = self.refused + self.plain;
+        let accounted = self.lives.opened() + over + sizes.waiting as u64;
         if self.world.accepted() != accounted {
             let what = format!(
-                "{} accepted, {} opened, {} refused, {} on their way",
+                "{} accepted, {} opened, {} refused, {} plain, {} on their way",
                 self.world.accepted(),
                 self.lives.opened(),
                 self.refused,
+                self.plain,
                 sizes.waiting,
             );
             return Err(self.violation(Invariant::Account, None, what));

@@ -121,6 +121,8 @@ struct Storm {
     /// The last time that the server stood still.
     paused: Option<(Instant, Instant)>,
     refused: u64,
+    /// Connections that asked for no websocket.
+    plain: u64,
     steps: u64,
     tally: Tally,
     log: Vec<(Duration, Entry)>,
@@ -148,6 +150,7 @@ impl Storm {
             memory,
             paused: None,
             refused: 0,
+            plain: 0,
             steps: 0,
             tally: Tally { seeds: 1, ..Tally::default() },
             log: Vec::new(),

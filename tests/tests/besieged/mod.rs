@@ -36,6 +36,8 @@ pub(crate) struct Siege {
 pub(crate) struct Outcome {
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) opened: usize,
+    /// Connections that asked for no websocket.
+    pub(crate) plain: usize,
     pub(crate) closed: Vec<CloseReason>,
     /// Messages of the attacker that the application saw.
     pub(crate) received: usize,
@@ -137,6 +139,7 @@ impl Siege {
                     self.outcome.closed.push(reason);
                 }
                 Seen::Refused(refusal) => self.outcome.refusals.push(refusal),
+                Seen::Plain(_) => self.outcome.plain += 1,
             }
         }
         up
@@ -168,13 +171,14 @@ impl Siege {
             match seen {
                 Seen::Closed(_, reason) => self.outcome.closed.push(reason),
                 Seen::Refused(refusal) => self.outcome.refusals.push(refusal),
+                Seen::Plain(_) => self.outcome.plain += 1,
                 other => panic!("{other:?}"),
             }
         }
         assert!(self.world.is_empty(), "something is left");
-        let Outcome { refusals, closed, opened, .. } = &self.outcome;
+        let Outcome { refusals, closed, opened, plain, .. } = &self.outcome;
         let tally = observer.tally();
-        assert_eq!(tally.connects, refusals.len() + opened, "accepted = opened + refused");
+        assert_eq!(tally.connects, refusals.len() + opened + plain, "accepted = all ends");
         assert_eq!(closed.len(), opened + self.honest.len(), "each is closed once");
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.refusals.truncate(before.0);
@@ -223,6 +227,13 @@ impl Outcome {
         assert_eq!(self.refusals, []);
         assert!(!self.closed.is_empty());
         self.closed.iter().for_each(|closed| assert_eq!(closed.name(), reason, "{closed:?}"));
+    }
+
+    /// Nobody asked for a websocket, so that nobody was refused one.
+    #[track_caller]
+    pub(crate) fn assert_plain(&self) {
+        assert_eq!((self.opened, self.received, &self.refusals), (0, 0, &vec![]));
+        assert!(self.plain > 0);
     }
 
     /// Some got in, and nobody was refused or closed.

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use log::warn;
+use log::{debug, warn};
 use net_rtc::OfferOptions;
 use net_signal::{Candidate, Negotiation};
+use net_ws::BadRequest;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, ProxyHeader};
 use crate::accept::{Admission, NoVerdict, Verdict};
 use crate::hub::Output;
 use crate::hub::asked::Asked;
@@ -15,6 +16,8 @@ use crate::hub::core::Core;
 use crate::hub::ending::Ending;
 use crate::hub::form::Form;
 use crate::hub::forwarded::Client;
+use crate::hub::plain;
+use crate::hub::proxy_protocol::Progress;
 use crate::hub::setup::Setup;
 use crate::{PeerInfo, Request};
 
@@ -24,8 +27,7 @@ impl Connection {
         if matches!(self.phase, Phase::TurnedAway { .. }) {
             return self.dismiss(now);
         }
-        let client = Client::of(self.remote, &head, &core.config.trusted_proxies);
-        self.remote = client.address();
+        let client = self.client(&head, core);
         self.arrived = self.arrived.filter(|_| matches!(client, Client::Direct(_)));
         let origin = core.origins.check(&head);
         let (form, query) = Form::asked(head.query());
@@ -49,6 +51,61 @@ impl Connection {
     pub(in crate::hub) fn ask(&mut self, core: &mut Core) {
         if let Phase::Asking(asked) = &self.phase {
             core.outputs.push_back(Output::Ask(asked.question(self.id)));
+        }
+    }
+
+    /// A request is in plain HTTP, and asks for no websocket.
+    pub(super) fn answer_plain(&mut self, now: Instant, head: &net_ws::Request, core: &mut Core) {
+        self.client(head, core);
+        debug!("{} asks for {} in plain HTTP", self.remote, head.path());
+        self.end_plain(core);
+        let (status, text) = plain::answer(head);
+        self.websocket.respond(now, status, text);
+    }
+
+    /// A request is over a limit. A browser hears so on the websocket, all others in HTTP.
+    pub(super) fn oversized(
+        &mut self,
+        now: Instant,
+        head: &net_ws::Request,
+        why: BadRequest,
+        core: &mut Core,
+    ) {
+        self.client(head, core);
+        // Without room it is refused already, and hears that.
+        self.finish(now, net_ws::CloseReason::BadRequest(why), core);
+    }
+
+    /// What follows the header of a proxy, where there is one; `None` while it is not whole, or
+    /// if it is none.
+    pub(super) fn behind_proxy_header<'a>(
+        &mut self,
+        now: Instant,
+        bytes: &'a [u8],
+        core: &mut Core,
+    ) -> Option<&'a [u8]> {
+        let ProxyHeader::Awaited(header) = &mut self.proxy_header else { return Some(bytes) };
+        match header.extend(bytes) {
+            Progress::Partial => None,
+            Progress::Complete(client, rest) => {
+                self.proxy_header = client.map_or(ProxyHeader::None, |_| ProxyHeader::Read);
+                self.remote = client.unwrap_or(self.remote);
+                Some(rest)
+            }
+            Progress::Invalid => {
+                self.finish(now, Ending::ProxyHeader, core);
+                None
+            }
+        }
+    }
+
+    /// Who asks, as far as its proxies are believed.
+    fn client(&mut self, head: &net_ws::Request, core: &Core) -> Client {
+        let client = Client::of(self.remote, head, &core.config.trusted_proxies);
+        self.remote = client.address();
+        match self.proxy_header {
+            ProxyHeader::Read => Client::Forwarded(self.remote),
+            ProxyHeader::None | ProxyHeader::Awaited(_) => client,
         }
     }
 

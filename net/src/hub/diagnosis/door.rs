@@ -62,14 +62,40 @@ pub(super) fn request(why: &BadRequest) -> Words {
     match why {
         BadRequest::Tls => Words::new("a TLS hello (https or wss) on a port without TLS")
             .set("use ws://, or put a TLS proxy in front and connect to that"),
-        BadRequest::Upgrade | BadRequest::Version => {
-            Words::new("a plain HTTP request, not a websocket's")
-                .set("serve pages elsewhere; a proxy must pass Upgrade and Connection headers on")
+        BadRequest::Upgrade => {
+            Words::new("a websocket's request without Upgrade or Connection: Upgrade")
+                .set("a proxy must pass Upgrade and Connection headers on")
         }
+        BadRequest::Version => Words::new("a websocket's request without its version, 13")
+            .set("a proxy must pass the Sec-WebSocket headers on"),
         BadRequest::HttpVersion => Words::new("HTTP/1.0, which has no websockets")
             .set("a proxy must speak HTTP/1.1 (nginx: proxy_http_version 1.1)"),
-        BadRequest::HeadBytes | BadRequest::HeadHeaders => {
-            Words::new(why.to_string()).set("has the page's site very large cookies?")
+        BadRequest::Http2 => Words::new("HTTP/2 without TLS on a port for HTTP/1.1").set(
+            "let the proxy speak HTTP/1.1 to this port (Envoy: without http2_protocol_options)",
+        ),
+        BadRequest::ProxyProtocol { version } => Words::new(format!(
+            "a PROXY protocol header, version {version}, before the request"
+        ))
+        .set(
+            "switch it off in the proxy (HAProxy: without send-proxy, nginx: proxy_protocol off), \
+             or set Config::trusted_proxies and proxy_protocol",
+        ),
+        BadRequest::NoKey => Words::new("an upgrade without Sec-WebSocket-Key").set(
+            "a proxy that takes websockets over HTTP/2 (RFC 8441) must add one, or offer its \
+             clients HTTP/1.1 only",
+        ),
+        BadRequest::HeadBytes { limit, cookies: 0 } => {
+            Words::new(format!("the head is over Config::head_bytes ({limit})"))
+                .set("raise Config::head_bytes")
+        }
+        BadRequest::HeadBytes { limit, cookies } => Words::new(format!(
+            "the head is over Config::head_bytes ({limit}), {cookies} bytes of it cookies: clear \
+             the site's cookies"
+        ))
+        .set("or raise Config::head_bytes: cookies of a host go to all of its ports"),
+        BadRequest::HeadHeaders { limit } => {
+            Words::new(format!("the head has over {limit} header lines (Config::head_headers)"))
+                .set("do proxies add many? Config::head_headers can be 124 at most")
         }
         other => Words::new(other.to_string()),
     }
