@@ -76,7 +76,7 @@ impl Request {
     pub(crate) fn first_protocol(&self) -> Option<HeaderValue> {
         let first = self.list("sec-websocket-protocol").next()?;
         // It is to stand in the answer: visible ASCII only.
-        HeaderValue::from_str(std::str::from_utf8(first).ok()?).ok()
+        HeaderValue::from_bytes(first).ok().filter(|value| value.to_str().is_ok())
     }
 
     pub(crate) fn new(head: tungstenite::http::Request<()>) -> Request {
