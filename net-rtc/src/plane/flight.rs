@@ -35,8 +35,9 @@ pub(super) enum Care {
     Once,
     /// It may ride again.
     Kept,
-    /// It rode again, for the first time in this packet, and for the last time then.
-    Copied { packet: u32, last: Instant },
+    /// It rode again, for the first time in this packet, and for the last time so many
+    /// milliseconds after it left.
+    Copied { packet: u32, last: u16 },
 }
 
 /// Whether the peer has a chunk.

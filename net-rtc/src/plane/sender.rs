@@ -151,10 +151,12 @@ impl Sender {
         if flight.fate != Fate::Unknown || flight.abandoned {
             return false;
         }
+        let after = now.saturating_duration_since(flight.left).as_millis();
+        let last = u16::try_from(after + 1).unwrap_or(u16::MAX);
         flight.care = match flight.care {
             Care::Once => Care::Once,
-            Care::Kept => Care::Copied { packet, last: now },
-            Care::Copied { packet, .. } => Care::Copied { packet, last: now },
+            Care::Kept => Care::Copied { packet, last },
+            Care::Copied { packet, .. } => Care::Copied { packet, last },
         };
         true
     }
@@ -462,7 +464,7 @@ impl Sender {
         let rides = self.packet.wrapping_sub(flight.packet) <= PACKETS;
         let last = match flight.care {
             Care::Kept | Care::Copied { .. } if rides => Some(flight.left + KEPT),
-            Care::Copied { last, .. } => Some(last),
+            Care::Copied { last, .. } => Some(flight.left + Duration::from_millis(last.into())),
             Care::Once | Care::Kept => None,
         };
         let limit = flight.left + self.patience() + delay;
