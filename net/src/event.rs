@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn an_id_is_given_as_number_value_or_reference() {
         let id = PeerId::from(7);
-        assert_eq!([takes(7), takes(id), takes(&id), u64::from(id)], [7; 4]);
+        let borrowed = &id;
+        assert_eq!([takes(7), takes(id), takes(borrowed), u64::from(id)], [7; 4]);
         assert_eq!((id.to_string(), PeerId::default()), ("7".to_owned(), PeerId::from(0)));
     }
 
