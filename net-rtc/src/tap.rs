@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long after an alert the answer to our ClientHello may still come. An alert in the clear can
 /// be anyone's who spoofs the other side's address; a side that has refused sends nothing else.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_millis(250);
 /// Descriptions of alerts (RFC 5246 §7.2) by a side that has no certificate for what we offer.
 const HANDSHAKE_FAILURE: u8 = 40;
 const UNSUPPORTED_CERTIFICATE: u8 = 43;
@@ -110,6 +110,10 @@ impl Tap {
             Taken::Piece => Ok(()),
             Taken::Whole(whole) => self.inner.handle_packet(&whole),
         };
+        if let (Err(_), Some(alert)) = (&taken, fatal_alert(packet)) {
+            self.plane.lock().failed(refusal(alert));
+            return Ok(());
+        }
         let missing = dimpl::CertificateError::NoClientCertificateReceived;
         if matches!(&taken, Err(DtlsImplError::CertificateError(error)) if *error == missing) {
             let words = "no certificate from the client; is its own RSA? It must be ECDSA";
@@ -121,20 +125,25 @@ impl Tap {
 
     /// Ends what the other side refused a while ago.
     fn look_at_alert(&mut self, now: Instant) {
-        let Some((_, alert)) = self.alert.take_if(|(at, _)| now >= *at + GRACE) else { return };
-        let fault = match alert {
-            HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE => Fault::Certificate(format!(
-                "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
-            )),
-            _ => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
-        };
-        self.plane.lock().failed(fault);
+        if let Some((_, alert)) = self.alert.take_if(|(at, _)| now >= *at + GRACE) {
+            self.plane.lock().failed(refusal(alert));
+        }
     }
 
     /// When DTLS must be woken, which wants to be woken then.
     fn wake(&self, at: Instant) -> Instant {
         let alert = self.alert.map(|(alert, _)| alert + GRACE);
         alert.map_or(self.patient(at), |alert| alert.min(self.patient(at)))
+    }
+}
+
+/// What a fatal alert of the client during the handshake means.
+fn refusal(alert: u8) -> Fault {
+    match alert {
+        HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE => Fault::Certificate(format!(
+            "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
+        )),
+        _ => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
     }
 }
 
