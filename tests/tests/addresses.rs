@@ -48,7 +48,7 @@ fn an_address_that_is_replaced_and_one_that_is_added() {
     client.address("lan", "198.51.100.9/24").unwrap();
     client.ip(&["address", "del", "192.0.2.9/24", "dev", "lan"]).unwrap();
     running.assert_echoes_soon(&client, "198.51.100.5");
-    running.assert_logged("UDP 192.0.2.5:3000 is closed");
+    running.assert_logged_soon("UDP 192.0.2.5:3000 is closed");
 }
 
 /// The websocket tells nothing of a new address where a proxy takes it.
