@@ -194,6 +194,27 @@ fn a_connection_that_stays_silent_is_no_refusal() {
     assert_eq!(door.heard(id).1, []);
 }
 
+/// There is no room, it has not asked yet, and the server ends: its goodbye takes no longer than
+/// any other, whether it reads or not.
+#[test]
+fn who_finds_no_room_does_not_hold_up_the_end() {
+    for reads in [true, false] {
+        let mut door = Door::new(Config { half_open: 1, ..Config::default() });
+        let [first, second] =
+            [7, 8].map(|last| door.hub.accept(door.now, ([198, 51, 100, last], 1).into()).unwrap());
+        assert_eq!(door.heard(first).1.len(), 1, "one has no room");
+        door.hub.shutdown(door.now);
+        if reads {
+            [first, second].map(|id| door.hub.advance(door.now, id, usize::MAX));
+            assert!(door.hub.is_empty());
+        }
+        while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
+        door.now += Config::default().close_timeout;
+        door.hub.handle_input(door.now, Input::Timeout);
+        assert!(door.hub.is_empty());
+    }
+}
+
 #[test]
 fn t03_a_page_with_too_many_cookies_is_told_so() {
     let mut door = Door::new(Config::default());

@@ -53,6 +53,7 @@ fn drain(hub: &mut Hub, now: Instant) -> usize {
 #[test]
 fn t72_ten_lines_a_second_of_a_kind_and_the_rest_is_counted() {
     const EVENTS: u32 = 100_000;
+    const BAD: &[u8] = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
     log::set_boxed_logger(Box::new(Memory)).unwrap();
     log::set_max_level(LevelFilter::Trace);
     std::panic::set_hook(Box::new(|_| {}));
@@ -65,7 +66,7 @@ fn t72_ten_lines_a_second_of_a_kind_and_the_rest_is_counted() {
             let id = hub.accept(now, ([198, 51, 100, 1], 5_000).into()).unwrap();
             match panics {
                 true => hub.provoke_panic(now, id, false),
-                false => hub.handle_input(now, Input::Bytes(id, b"POST / HTTP/1.1\r\n\r\n")),
+                false => hub.handle_input(now, Input::Bytes(id, BAD)),
             }
             refused += drain(hub, now);
         };

@@ -168,7 +168,10 @@ impl Connection {
     pub(super) fn finish(&mut self, now: Instant, ending: impl Into<Ending>, core: &mut Core) {
         let ending = ending.into();
         let is_early = matches!(self.phase, Phase::Connected | Phase::Upgrading);
-        let Some(words) = self.end(now, &ending, core) else { return self.dismiss(now) };
+        let Some(words) = self.end(now, &ending, core) else {
+            self.dismiss(now);
+            return self.drain(now, core);
+        };
         core.endpoint.close(now, &self.id);
         if is_early && matches!(ending, Ending::Full(_)) {
             self.phase = Phase::TurnedAway { code: ending.code(), words };

@@ -124,7 +124,8 @@ impl Hub {
     }
 
     fn with_all(&mut self, mut change: impl FnMut(&mut Connection, &mut Core)) {
-        let all: Vec<_> = self.connections.keys().copied().collect();
+        let mut all: Vec<_> = self.connections.keys().copied().collect();
+        all.sort_unstable();
         for id in all {
             self.with(id, &mut change);
         }

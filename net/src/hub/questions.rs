@@ -39,7 +39,9 @@ impl Questions {
             return None;
         }
         let own = self.lines[&place].len();
-        let (longest, line) = self.lines.iter().max_by_key(|(_, line)| line.len())?;
+        // Of lines that are as long the one with the newest: a table's order changes from run to run.
+        let newest = |line: &VecDeque<ConnectionId>| (line.len(), line.back().copied());
+        let (longest, line) = self.lines.iter().max_by_key(|(_, line)| newest(line))?;
         let from = if line.len() > own { *longest } else { place };
         let last = *self.lines.get(&from)?.back()?;
         self.leave(last, from);
@@ -145,6 +147,19 @@ mod tests {
         let fifth = ConnectionId(5);
         assert_eq!(questions.push(&config, fifth, place(3)), Some(fifth), "all are as long");
         assert_eq!(questions.waiting, 2);
+    }
+
+    #[test]
+    fn of_lines_as_long_the_one_with_the_newest_is_cut() {
+        for _ in 0..20 {
+            let (mut questions, config) = (Questions::default(), config(1, 5));
+            questions.asked.insert(ConnectionId(9));
+            for (id, from) in [(0, 1), (1, 2), (2, 3), (3, 2), (4, 1)] {
+                assert_eq!(questions.push(&config, ConnectionId(id), place(from)), None);
+            }
+            let cut = questions.push(&config, ConnectionId(5), place(4));
+            assert_eq!(cut, Some(ConnectionId(4)));
+        }
     }
 
     #[test]
