@@ -148,10 +148,11 @@ impl Run {
             }
             assert!(!self.peer.has_aborted(), "{:?}: usrsctp aborts", self.case);
         }
-        if let Some(sack) = self.peer.sack(self.now, HEADER)
-            && !self.random.random_bool(self.case.loss)
-        {
-            self.back.push_back((self.now + self.case.delay, sack));
+        let answers = self.peer.heartbeat_acks(HEADER);
+        for packet in answers.into_iter().chain(self.peer.sack(self.now, HEADER)) {
+            if !self.random.random_bool(self.case.loss) {
+                self.back.push_back((self.now + self.case.delay, packet));
+            }
         }
         let mut heard = false;
         while self.back.front().is_some_and(|(at, _)| *at <= self.now) {

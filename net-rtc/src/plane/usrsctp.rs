@@ -27,6 +27,8 @@ pub(super) struct Usrsctp {
     delivered: Vec<u32>,
     aborted: bool,
     sack: Owed,
+    /// What the HEARTBEATs held that it has not answered.
+    heartbeats: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ impl Usrsctp {
             delivered: Vec::new(),
             aborted: false,
             sack: Owed::Nothing,
+            heartbeats: Vec::new(),
         }
     }
 
@@ -89,6 +92,7 @@ impl Usrsctp {
                     self.on_forward(target.since(self.first) as u32 + 1);
                     asked = true;
                 }
+                kind::HEARTBEAT => self.heartbeats.push(chunk.value.to_vec()),
                 _ => {}
             }
         }
@@ -135,6 +139,16 @@ impl Usrsctp {
             builder.chunk(kind::SACK, 0, &[&value]);
             builder.finish()
         })
+    }
+
+    /// Its answers to HEARTBEATs, as packets.
+    pub(super) fn heartbeat_acks(&mut self, header: Header) -> Vec<Vec<u8>> {
+        let answer = |info: Vec<u8>| {
+            let mut builder = Builder::new(header);
+            builder.chunk(kind::HEARTBEAT_ACK, 0, &[&info]);
+            builder.finish()
+        };
+        self.heartbeats.drain(..).map(answer).collect()
     }
 
     /// Whether it has ended the association, as it does for a piece that follows the cumulative
