@@ -158,10 +158,11 @@ fn a_message_of_64_kib_leaves_no_faster_than_a_browser_can_take_it() {
     assert_eq!(pair.server.endpoint.stats().dropped.total(), 0);
 }
 
-/// A path that loses one datagram in fifty.
+/// A path that loses one datagram in fifty. The client is plain SCTP, whose SACKs tell of losses.
 #[test]
 fn packets_that_left_and_did_not_arrive_are_counted() {
-    let mut pair = Pair::open();
+    let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+    let mut pair = Pair::with(config(SERVER), client).signal().opened();
     pair.loss = |number, contents| number % 50 == 0 && contents.len() > 500;
     let before = pair.log.len();
     for _ in 0..500 {

@@ -110,7 +110,8 @@ impl Tap {
             Taken::Piece => Ok(()),
             Taken::Whole(whole) => self.inner.handle_packet(&whole),
         };
-        if let (Err(_), Some(alert)) = (&taken, fatal_alert(packet)) {
+        let alert = fatal_alert(packet).filter(|alert| is_of_certificate(*alert));
+        if let (Err(_), Some(alert)) = (&taken, alert) {
             self.plane.lock().failed(refusal(alert));
             return Ok(());
         }
@@ -139,12 +140,16 @@ impl Tap {
 
 /// What a fatal alert of the client during the handshake means.
 fn refusal(alert: u8) -> Fault {
-    match alert {
-        HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE => Fault::Certificate(format!(
+    match is_of_certificate(alert) {
+        true => Fault::Certificate(format!(
             "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
         )),
-        _ => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
+        false => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
     }
+}
+
+fn is_of_certificate(alert: u8) -> bool {
+    matches!(alert, HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE)
 }
 
 impl DtlsInstance for Tap {

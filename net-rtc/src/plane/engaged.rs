@@ -395,6 +395,7 @@ impl Engaged {
             return;
         }
         if draft.has_data() {
+            let fresh = draft.size();
             let copies = self.ride_again(now, &mut draft);
             let packet = self.sender.packet();
             let asks = self.sender.end_packet(now, draft.size(), copies);
@@ -404,7 +405,7 @@ impl Engaged {
                 }
             }
             // What only answers the peer is no load of ours, and has no answer that it waits for.
-            self.pace.sent(now, draft.builder.len());
+            self.pace.sent(now, fresh, draft.builder.len());
         }
         self.packets.push_back(draft.builder.finish());
     }

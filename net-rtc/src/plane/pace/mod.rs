@@ -111,11 +111,11 @@ impl Pace {
         self.bucket.spare() as usize
     }
 
-    /// A packet of that many bytes leaves.
-    pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
+    /// A packet of that many bytes leaves, with so many of them besides what rides again.
+    pub(crate) fn sent(&mut self, now: Instant, fresh: usize, bytes: usize) {
         self.bounds.packet += (bytes as f64 - self.bounds.packet) * PACKET;
         self.bucket.take(bytes as f64);
-        self.peak.take(bytes);
+        self.peak.take(fresh);
         self.sending.add(now, bytes);
         self.breaker.sent(now);
         match &mut self.control {

@@ -31,7 +31,8 @@ impl Peak {
         self.bucket.room(now, RATE.max(rate * HEADROOM), 0.0)
     }
 
-    /// A packet of that many bytes leaves.
+    /// A packet of that many bytes leaves. What rides again in it does not count: it fills up a
+    /// packet that leaves anyway, and stays behind while something new waits.
     pub(super) fn take(&mut self, bytes: usize) {
         self.bucket.take(bytes as f64);
     }

@@ -152,7 +152,7 @@ impl Drive {
             return;
         }
         flow.sent += 1;
-        flow.pace.sent(now, flow.bytes);
+        flow.pace.sent(now, flow.bytes, flow.bytes);
         let fits = self.waiting + flow.bytes as f64 <= self.road.rate * self.road.queue;
         let arrives = fits && !self.random.random_bool(self.road.loss);
         let queued = self.waiting / self.road.rate;
