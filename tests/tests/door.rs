@@ -205,7 +205,7 @@ fn who_finds_no_room_does_not_hold_up_the_end() {
         assert_eq!(door.heard(first).1.len(), 1, "one has no room");
         door.hub.shutdown(door.now);
         if reads {
-            [first, second].map(|id| door.hub.advance(door.now, id, usize::MAX));
+            [first, second].into_iter().for_each(|id| door.hub.advance(door.now, id, usize::MAX));
             assert!(door.hub.is_empty());
         }
         while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
