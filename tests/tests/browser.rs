@@ -351,7 +351,7 @@ fn a_server_that_waited_too_long_says_for_what(kind: Kind) {
 
 /// Announces an address where nothing listens, and no other.
 fn nowhere() -> Config {
-    let public_addrs = vec!["198.51.100.1:9".parse().unwrap()];
+    let public_addrs = vec!["198.51.100.1:9".parse().expect("an address")];
     Config { public_addrs, max_candidates: 1, ..Config::default() }
 }
 
