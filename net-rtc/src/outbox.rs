@@ -98,11 +98,17 @@ impl Outbox {
     /// Hands the plane what it has room for, and tells whether it has packets for DTLS to take.
     fn write_to_plane(&mut self, now: Instant) -> bool {
         let mut plane = self.plane.lock();
-        while self.fresh.peek(now).is_some() && plane.room().is_ok() {
-            let (message, options) = self.fresh.pop().expect("peek saw it");
-            plane.send(message, options.wanted_repair());
+        loop {
+            while self.fresh.peek(now).is_some() && plane.room().is_ok() {
+                let (message, options) = self.fresh.pop().expect("peek saw it");
+                plane.send(message, options.wanted_repair());
+            }
+            let has_packets = plane.flush();
+            // What left just now may have been all that the next message waited for.
+            if self.fresh.peek(now).is_none() || plane.room().is_err() {
+                return has_packets;
+            }
         }
-        plane.flush()
     }
 
     /// Only as long as little waits inside SCTP, where it would grow old.

@@ -158,7 +158,21 @@ fn a_message_of_64_kib_leaves_no_faster_than_a_browser_can_take_it() {
     assert_eq!(pair.server.endpoint.stats().dropped.total(), 0);
 }
 
-/// A path that loses one datagram in fifty. The client is plain SCTP, whose SACKs tell of losses.
+/// Messages that are sent one by one wait for the packets before them to leave, and then for
+/// nothing else: no acknowledgement is back yet.
+#[test]
+fn many_small_messages_leave_one_behind_the_other() {
+    let mut pair = Pair::open();
+    for number in 0..150_u8 {
+        pair.server.endpoint.send(pair.now, &1, vec![number; 250]).unwrap();
+        pair.run(Duration::ZERO);
+    }
+    pair.run(Duration::from_millis(35));
+    assert_eq!(Pair::received(&mut pair.client).len(), 150);
+}
+
+/// A path that loses one datagram in fifty, to a client that tells of what is missing: the plane
+/// acknowledges all up to the newest.
 #[test]
 fn packets_that_left_and_did_not_arrive_are_counted() {
     let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
