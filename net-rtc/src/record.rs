@@ -1,5 +1,7 @@
 //! What a datagram of an established DTLS session looks like from outside.
 
+use std::iter;
+
 /// Records that one datagram may hold. Browsers and we put one in each.
 const RECORDS: usize = 8;
 /// The shortest that is encrypted: an authentication tag and one byte.
@@ -58,6 +60,34 @@ fn message(datagram: &[u8]) -> Option<u8> {
     is_clear.then(|| datagram.get(CLEAR_HEADER).copied()).flatten()
 }
 
+/// The records of a datagram, one by one. What is no record, and all behind it, comes as one.
+pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    iter::from_fn(move || {
+        let (record, more) = rest.split_at_checked(length(rest)?).unwrap_or((rest, &[]));
+        rest = more;
+        Some(record)
+    })
+}
+
+/// How long the first record is, by its header; a record of DTLS 1.3 without a length takes all.
+/// `None` at the end.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let flags = *bytes.first()?;
+    let is_unified = flags & 0xe0 == 0x20;
+    let header = match (is_unified, flags & 4 != 0) {
+        (true, true) => 1 + sequence_length(flags) + 2,
+        (true, false) => return Some(bytes.len()),
+        (false, _) => CLEAR_HEADER,
+    };
+    let length = bytes.get(header - 2..header).and_then(|length| length.try_into().ok());
+    Some(length.map_or(bytes.len(), |length| header + usize::from(u16::from_be_bytes(length))))
+}
+
+fn sequence_length(flags: u8) -> usize {
+    if flags & 8 == 0 { 1 } else { 2 }
+}
+
 /// What follows the first record, if that is encrypted.
 fn after_record(bytes: &[u8]) -> Option<&[u8]> {
     match *bytes.first()? {
@@ -77,8 +107,7 @@ fn after_dtls_12(bytes: &[u8]) -> Option<&[u8]> {
 /// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).
 fn after_unified(bytes: &[u8]) -> Option<&[u8]> {
     let flags = *bytes.first()?;
-    let sequence = if flags & 8 == 0 { 1 } else { 2 };
-    let rest = bytes.get(1 + sequence..)?;
+    let rest = bytes.get(1 + sequence_length(flags)..)?;
     if flags & 4 == 0 {
         return (rest.len() >= LEAST).then_some(&[]);
     }
@@ -129,6 +158,19 @@ mod tests {
     }
 
     #[test]
+    fn a_datagram_is_cut_into_its_records() {
+        let hello = dtls_12(22, 0, 40);
+        let unified = [&[0x2e, 1, 2, 0, 17][..], &[7; 17]].concat();
+        let rest = [&[0x2a, 1, 2][..], &[7; 30]].concat();
+        let all = [&hello[..], &unified, &hello, &rest].concat();
+        assert_eq!(records(&all).collect::<Vec<_>>(), [&hello[..], &unified, &hello, &rest]);
+        let cut = [&hello[..], &hello[..30]].concat();
+        assert_eq!(records(&cut).collect::<Vec<_>>(), [&hello[..], &hello[..30]]);
+        assert_eq!(records(&[22]).collect::<Vec<_>>(), [[22]]);
+        assert_eq!(records(&[]).count(), 0);
+    }
+
+    #[test]
     fn no_bytes_make_it_panic() {
         let mut random = StdRng::seed_from_u64(1);
         for _ in 0..100_000 {
@@ -138,6 +180,7 @@ mod tests {
                 *first = random.random_range(16..64);
             }
             is_protected(&bytes);
+            assert_eq!(records(&bytes).collect::<Vec<_>>().concat(), bytes);
         }
     }
 }

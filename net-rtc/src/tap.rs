@@ -7,7 +7,7 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersi
 
 use crate::client_hello::{ClientHello, Taken};
 use crate::plane::{Fault, Passage, Plane};
-use crate::record::{fatal_alert, is_hello_of_client, is_hello_of_server};
+use crate::record::{fatal_alert, is_hello_of_client, is_hello_of_server, records};
 
 /// No DTLS record that str0m takes is longer.
 const RECORD: usize = 2_000;
@@ -202,11 +202,13 @@ impl DtlsInstance for Tap {
         self.inner.set_active(active);
     }
 
+    /// Record by record: of a datagram that begins with a message of the handshake that dimpl had
+    /// before, it drops all, though a message that it never had may follow.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        match self.inner.is_active() {
-            true => self.take_as_client(packet),
-            false => self.take_as_server(packet),
-        }
+        records(packet).try_for_each(|record| match self.inner.is_active() {
+            true => self.take_as_client(record),
+            false => self.take_as_server(record),
+        })
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

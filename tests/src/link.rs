@@ -268,6 +268,12 @@ impl Link {
         &self.dropped
     }
 
+    /// The most datagrams that were lost in a row.
+    pub fn longest_loss(&self) -> usize {
+        let follows = |one: &Dropped, next: &Dropped| one.number + 1 == next.number;
+        self.dropped.chunk_by(follows).map(<[_]>::len).max().unwrap_or(0)
+    }
+
     /// What was sent since the beginning.
     pub fn traffic(&self) -> Traffic {
         self.traffic

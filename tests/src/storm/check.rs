@@ -25,6 +25,8 @@ const MEMORY_LEFT: i64 = 5 * 1024 * 1024;
 /// How old an unreliable message may be that has not waited in the network: 100 ms in its
 /// queue, as long again until its last copy, and what the pace of a large one takes.
 const FRESH: Duration = Duration::from_millis(400);
+/// Datagrams in a row, two for each flight of a handshake.
+const ALL_LOST: usize = 10;
 /// Longer ones travel in several packets.
 const ONE_PACKET: usize = 1_000;
 
@@ -120,10 +122,10 @@ impl Storm {
         self.tally.reason(format!("refused {}", refusal.reason.name()));
         self.check_reason(&refusal.reason, client)?;
         // Attackers may fill the places of those who are on their way, and whoever is on their
-        // path may break a handshake that nothing protects yet.
+        // path may break a handshake that nothing protects yet. A path may lose all its flights.
         let is_hurt = match refusal.reason {
             CloseReason::Limit(_) => !self.plan.attackers.is_empty(),
-            CloseReason::WebRtcFailed(..) => self.spies,
+            CloseReason::WebRtcFailed(..) => self.spies || self.has_lost_all(client),
             _ => false,
         };
         match client {
@@ -133,6 +135,15 @@ impl Storm {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a path of this client lost so many datagrams in a row that no handshake survives.
+    fn has_lost_all(&mut self, client: Option<usize>) -> bool {
+        let line = client.and_then(|number| self.clients[number].line);
+        line.is_some_and(|line| {
+            let ways = [Direction::Up, Direction::Down];
+            ways.into_iter().any(|way| self.world.link(line, way).longest_loss() >= ALL_LOST)
+        })
     }
 
     /// A caught panic is one all the same.
