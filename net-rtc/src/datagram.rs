@@ -1,5 +1,7 @@
 //! What a datagram is, by its first bytes.
 
+use std::iter;
+
 /// The first byte tells STUN from DTLS (RFC 7983).
 pub(crate) fn is_check(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| *byte < 4)
@@ -8,4 +10,187 @@ pub(crate) fn is_check(datagram: &[u8]) -> bool {
 /// A Binding request (RFC 8489 §5), which shows that somebody has the password.
 pub(crate) fn is_request(check: &[u8]) -> bool {
     check.starts_with(&[0, 1])
+}
+
+/// Records that one datagram may hold. Browsers and we put one in each.
+const RECORDS: usize = 8;
+/// The shortest that is encrypted: an authentication tag and one byte.
+const LEAST: usize = 17;
+
+/// Content types (RFC 5246 §6.2.1).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const DATA: u8 = 23;
+/// Handshake messages (RFC 6347 §4.2.2): the one that begins, and those that answer it.
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const HELLO_VERIFY_REQUEST: u8 = 3;
+/// The header of a record in the clear, behind which its message begins.
+const CLEAR_HEADER: usize = 13;
+
+/// Whether a datagram consists of encrypted data of an established session and nothing else, by
+/// its headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3
+/// (RFC 9147 §4). Such a record does nothing until it has proved to be genuine. Handshakes, and
+/// whatever comes in the clear, are none.
+pub(crate) fn is_protected(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    for _ in 0..RECORDS {
+        match after_record(rest) {
+            Some([]) => return true,
+            Some(more) => rest = more,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Whether a datagram begins with a piece of a ClientHello.
+pub(crate) fn is_hello_of_client(datagram: &[u8]) -> bool {
+    message(datagram) == Some(CLIENT_HELLO)
+}
+
+/// Whether a datagram begins with a piece of what answers a ClientHello.
+pub(crate) fn is_hello_of_server(datagram: &[u8]) -> bool {
+    matches!(message(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
+}
+
+/// The description of a fatal alert in the clear (RFC 5246 §7.2), if a datagram is one.
+pub(crate) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
+    const FATAL: u8 = 2;
+    let is_clear = datagram.first() == Some(&ALERT) && datagram.get(3..5) == Some(&[0, 0]);
+    match datagram.get(CLEAR_HEADER..) {
+        Some([FATAL, description]) if is_clear => Some(*description),
+        _ => None,
+    }
+}
+
+/// The kind of the handshake message in the clear with which a datagram begins.
+fn message(datagram: &[u8]) -> Option<u8> {
+    let is_clear = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
+    is_clear.then(|| datagram.get(CLEAR_HEADER).copied()).flatten()
+}
+
+/// The records of a datagram, one by one. What is no record, and all behind it, comes as one.
+pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    iter::from_fn(move || {
+        let (record, more) = rest.split_at_checked(length(rest)?).unwrap_or((rest, &[]));
+        rest = more;
+        Some(record)
+    })
+}
+
+/// How long the first record is, by its header; a record of DTLS 1.3 without a length takes all.
+/// `None` at the end.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let flags = *bytes.first()?;
+    let is_unified = flags & 0xe0 == 0x20;
+    let header = match (is_unified, flags & 4 != 0) {
+        (true, true) => 1 + sequence_length(flags) + 2,
+        (true, false) => return Some(bytes.len()),
+        (false, _) => CLEAR_HEADER,
+    };
+    let length = bytes.get(header - 2..header).and_then(|length| length.try_into().ok());
+    Some(length.map_or(bytes.len(), |length| header + usize::from(u16::from_be_bytes(length))))
+}
+
+fn sequence_length(flags: u8) -> usize {
+    if flags & 8 == 0 { 1 } else { 2 }
+}
+
+/// What follows the first record, if that is encrypted.
+fn after_record(bytes: &[u8]) -> Option<&[u8]> {
+    match *bytes.first()? {
+        ALERT | DATA => after_dtls_12(bytes),
+        0x20..=0x2f => after_unified(bytes),
+        _ => None,
+    }
+}
+
+fn after_dtls_12(bytes: &[u8]) -> Option<&[u8]> {
+    let header = bytes.get(..CLEAR_HEADER)?;
+    let is_first_epoch = header[1..5] == [0xfe, 0xfd, 0, 1];
+    let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+    (is_first_epoch && length >= LEAST).then(|| bytes.get(CLEAR_HEADER + length..)).flatten()
+}
+
+/// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).
+fn after_unified(bytes: &[u8]) -> Option<&[u8]> {
+    let flags = *bytes.first()?;
+    let rest = bytes.get(1 + sequence_length(flags)..)?;
+    if flags & 4 == 0 {
+        return (rest.len() >= LEAST).then_some(&[]);
+    }
+    let length = usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
+    (length >= LEAST).then(|| rest.get(2 + length..)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn dtls_12(kind: u8, epoch: u8, length: u16) -> Vec<u8> {
+        let mut record = vec![kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9];
+        record.extend(length.to_be_bytes());
+        record.resize(13 + usize::from(length), 7);
+        record
+    }
+
+    #[test]
+    fn only_data_and_alerts_of_the_epoch_with_keys() {
+        assert!(is_protected(&dtls_12(23, 1, 40)) && is_protected(&dtls_12(21, 1, 40)));
+        for (kind, epoch) in [(20, 1), (21, 0), (22, 0), (22, 1), (23, 0), (23, 2), (26, 1)] {
+            assert!(!is_protected(&dtls_12(kind, epoch, 40)), "{kind} {epoch}");
+        }
+        assert!(!is_protected(&dtls_12(23, 1, 16)), "nothing is that short");
+        assert!(!is_protected(&[]));
+    }
+
+    #[test]
+    fn the_unified_header_in_all_its_forms() {
+        assert!(is_protected(&[&[0x2f, 1, 2, 0, 17][..], &[7; 17]].concat()));
+        assert!(is_protected(&[&[0x2b, 1, 2][..], &[7; 17]].concat()), "no length: all the rest");
+        assert!(is_protected(&[&[0x23, 1][..], &[7; 17]].concat()));
+        assert!(!is_protected(&[&[0x3f, 1, 2, 0, 17][..], &[7; 17]].concat()), "a connection id");
+        assert!(!is_protected(&[&[0x2f, 1, 2, 0, 18][..], &[7; 17]].concat()), "cut");
+    }
+
+    #[test]
+    fn one_odd_record_spoils_the_datagram() {
+        let good = dtls_12(23, 1, 40);
+        assert!(is_protected(&[good.clone(), good.clone()].concat()));
+        assert!(!is_protected(&[good.clone(), dtls_12(22, 0, 40)].concat()));
+        assert!(!is_protected(&[&good[..], &[0]].concat()));
+        assert!(!is_protected(&good.repeat(RECORDS + 1)));
+    }
+
+    #[test]
+    fn a_datagram_is_cut_into_its_records() {
+        let hello = dtls_12(22, 0, 40);
+        let unified = [&[0x2e, 1, 2, 0, 17][..], &[7; 17]].concat();
+        let rest = [&[0x2a, 1, 2][..], &[7; 30]].concat();
+        let all = [&hello[..], &unified, &hello, &rest].concat();
+        assert_eq!(records(&all).collect::<Vec<_>>(), [&hello[..], &unified, &hello, &rest]);
+        let cut = [&hello[..], &hello[..30]].concat();
+        assert_eq!(records(&cut).collect::<Vec<_>>(), [&hello[..], &hello[..30]]);
+        assert_eq!(records(&[22]).collect::<Vec<_>>(), [[22]]);
+        assert_eq!(records(&[]).count(), 0);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut random = StdRng::seed_from_u64(1);
+        for _ in 0..100_000 {
+            let length = random.random_range(0..64);
+            let mut bytes: Vec<u8> = (0..length).map(|_| random.random_range(0..48)).collect();
+            if let Some(first) = bytes.first_mut() {
+                *first = random.random_range(16..64);
+            }
+            is_protected(&bytes);
+            assert_eq!(records(&bytes).collect::<Vec<_>>().concat(), bytes);
+        }
+    }
 }

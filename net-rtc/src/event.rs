@@ -116,3 +116,220 @@ impl fmt::Display for Stage {
         })
     }
 }
+
+/// How far a peer came, and what was heard of it on the way: enough to say why it did not open.
+/// See [`Endpoint::evidence`](crate::Endpoint::evidence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The stage that it is at, or that it ended at.
+    pub stage: Stage,
+    /// Connectivity checks that came with the right password (RFC 8445 §7.3).
+    pub checks: u32,
+    /// Where the last of them came from.
+    pub checked_from: Option<SocketAddr>,
+    /// Connectivity checks for this peer with a wrong password. Anyone can send such.
+    pub forged: u32,
+    /// Datagrams with DTLS records (RFC 9147), from an address that a check has proved.
+    pub records: u32,
+    /// Whether the last check said that its sender is in the controlled role (RFC 8445 §7.1.1).
+    /// So is an ICE-lite offerer, and then no side nominates a path.
+    pub controlled: bool,
+    /// Whether DTLS ended over the peer's certificate: both sides' must be ECDSA.
+    pub unfit_certificate: bool,
+    /// Whether DTLS has decrypted an SCTP packet (RFC 8261).
+    pub sctp: bool,
+}
+
+impl Evidence {
+    /// At a stage, with nothing heard.
+    pub fn at(stage: Stage) -> Evidence {
+        Evidence {
+            stage,
+            checks: 0,
+            checked_from: None,
+            forged: 0,
+            records: 0,
+            controlled: false,
+            unfit_certificate: false,
+            sctp: false,
+        }
+    }
+
+    /// Counts a datagram that reached the peer. The first byte tells which kind it is
+    /// (RFC 7983 §7).
+    pub(crate) fn note(&mut self, source: SocketAddr, datagram: &[u8]) {
+        match datagram.first() {
+            Some(0) => {
+                self.checks = self.checks.saturating_add(1);
+                self.checked_from = Some(source);
+                self.controlled = is_controlled(datagram);
+            }
+            Some(20..=63) => self.records = self.records.saturating_add(1),
+            _ => {}
+        }
+    }
+
+    /// Counts a check whose password is wrong.
+    pub(crate) fn note_forged(&mut self) {
+        self.forged = self.forged.saturating_add(1);
+    }
+}
+
+/// Whether a check has the attribute ICE-CONTROLLED (RFC 8445 §16.1).
+fn is_controlled(check: &[u8]) -> bool {
+    const HEADER: usize = 20;
+    const ICE_CONTROLLED: [u8; 2] = [0x80, 0x29];
+    let mut rest = check.get(HEADER..).unwrap_or_default();
+    while let [high, low, length @ ..] = rest
+        && let Some(length) = length.first_chunk().map(|length| u16::from_be_bytes(*length))
+    {
+        if [*high, *low] == ICE_CONTROLLED {
+            return true;
+        }
+        let size = 4 + usize::from(length).next_multiple_of(4);
+        rest = rest.get(size..).unwrap_or_default();
+    }
+    false
+}
+
+/// How one message is sent. The default is what [`Endpoint::send`](crate::Endpoint::send) does:
+/// no key, and repaired as [`Config::repair`](crate::Config::repair) says.
+///
+/// ```
+/// use net_rtc::SendOptions;
+///
+/// let snapshot = SendOptions::latest(7);                // the newest state of entity 7
+/// let input = SendOptions::default().repair(true);      // something that happens once
+/// assert_eq!((snapshot.key, input.repair), (Some(7), Some(true)));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct SendOptions {
+    /// A newer message with the same key takes the place of an older one that has not left.
+    /// Default `None`: nothing takes its place.
+    pub key: Option<u64>,
+
+    /// Whether the message rides again in later packets, in case it was lost. Default `None`:
+    /// with a key it does not, because a newer message makes good for it; without one
+    /// [`Config::repair`](crate::Config::repair) decides.
+    pub repair: Option<bool>,
+}
+
+impl SendOptions {
+    /// A message of which only the newest matters, among those with the same key.
+    #[must_use]
+    pub const fn latest(key: u64) -> SendOptions {
+        SendOptions { key: Some(key), repair: None }
+    }
+
+    /// The same with this said about repair, whatever the key and the configuration say: `true`
+    /// for what happens once, as events and inputs, `false` for what is soon out of date.
+    #[must_use = "it gives the changed options, and leaves these as they are"]
+    pub const fn repair(self, repair: bool) -> SendOptions {
+        SendOptions { repair: Some(repair), ..self }
+    }
+
+    /// What the plane is told; `None` leaves it to the configuration.
+    pub(crate) fn wanted_repair(self) -> Option<bool> {
+        self.repair.or(self.key.map(|_| false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tests::data_channel::{CLIENT, Loss, Pair};
+    use crate::{CloseReason, Event};
+
+    /// What a server has heard of a client that did not open, if the network loses this.
+    fn heard(loss: Loss) -> Evidence {
+        let mut pair = Pair::new();
+        pair.loss = loss;
+        let mut pair = pair.signal();
+        pair.run(Duration::from_secs(60));
+        let evidence = pair.server.endpoint.evidence(&1).expect("the last that ended");
+        let closed = Event::Closed(CloseReason::Timeout(evidence.stage));
+        assert_eq!(pair.server.events, [closed]);
+        evidence
+    }
+
+    #[test]
+    fn nothing_is_heard_where_nothing_arrives() {
+        assert_eq!(heard(|_, _| true), Evidence::at(Stage::Ice));
+    }
+
+    #[test]
+    fn checks_alone_are_heard_where_nothing_comes_back() {
+        let heard = heard(|_, datagram| datagram[0] != 0);
+        assert!(heard.checks > 3, "{heard:?}");
+        assert_eq!(heard.checked_from.map(|from| from.to_string()).as_deref(), Some(CLIENT));
+        assert_eq!((heard.records, heard.sctp), (0, false));
+    }
+
+    #[test]
+    fn the_role_is_what_the_last_check_says() {
+        let check = |controlling| {
+            let (id, mut bytes) = (str0m::ice::TransId::new(), vec![0; 500]);
+            let check =
+                str0m::ice::StunMessage::binding_request("a:b", id, controlling, 1, 2, false);
+            let password = Some(&b"password"[..]);
+            let length = check.to_bytes(password, &mut bytes, crate::dtls::sha1_hmac).unwrap();
+            bytes[..length].to_vec()
+        };
+        let source = SocketAddr::from(([192, 0, 2, 7], 1));
+        let mut evidence = Evidence::at(Stage::Ice);
+        for controlling in [false, true, false] {
+            evidence.note(source, &check(controlling));
+            assert_eq!(evidence.controlled, !controlling);
+            for length in 0..check(controlling).len() {
+                is_controlled(&check(controlling)[..length]);
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_open_peer_everything_is_heard() {
+        let pair = Pair::open();
+        let heard = pair.server.endpoint.evidence(&1).expect("it is here");
+        assert_eq!((heard.stage, heard.sctp), (Stage::Open, true));
+        assert!(heard.checks > 0 && heard.records > 0, "{heard:?}");
+        assert_eq!(pair.server.endpoint.evidence(&2), None);
+    }
+
+    #[test]
+    fn each_kind_of_datagram_is_counted_as_what_it_is() {
+        let [first, second] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, 7], port)));
+        let mut evidence = Evidence::at(Stage::Ice);
+        for (source, byte) in
+            [(first, 0), (second, 0), (first, 1), (first, 22), (first, 63), (first, 128)]
+        {
+            evidence.note(source, &[byte, 9]);
+        }
+        evidence.note(first, &[]);
+        evidence.note_forged();
+        let expected = Evidence {
+            checks: 2,
+            checked_from: Some(second),
+            forged: 1,
+            records: 2,
+            ..Evidence::at(Stage::Ice)
+        };
+        assert_eq!(evidence, expected);
+    }
+}
+
+#[cfg(test)]
+mod options_tests {
+    use super::*;
+
+    #[test]
+    fn a_key_asks_for_no_repair_unless_told() {
+        let wanted = SendOptions::wanted_repair;
+        assert_eq!(wanted(SendOptions::default()), None);
+        assert_eq!(wanted(SendOptions::latest(1)), Some(false));
+        assert_eq!(wanted(SendOptions::latest(1).repair(true)), Some(true));
+        assert_eq!(wanted(SendOptions::default().repair(false)), Some(false));
+    }
+}

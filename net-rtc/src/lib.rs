@@ -57,82 +57,36 @@
 //! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which). `binding` tells a
 //! client that connects which address it is seen at.
 
-mod allowance;
-mod answer;
-mod binding;
-mod client_hello;
 mod config;
-mod connecting;
-#[cfg(test)]
-mod connects;
-#[cfg(test)]
-mod contract;
-mod credentials;
-mod crypto;
+mod congestion;
 mod datagram;
-mod deadlines;
-mod dropped;
-mod early;
+mod dtls;
 mod endpoint;
 mod error;
 mod event;
-mod evidence;
-#[cfg(test)]
-mod evil;
-mod fresh;
-#[cfg(test)]
-mod gap;
-mod latest;
-#[cfg(test)]
-mod lost;
-#[cfg(test)]
-mod moving;
-mod nomination;
-#[cfg(feature = "odd")]
-pub mod odd;
-#[cfg(test)]
-mod odd_dtls;
-mod offer;
-mod options;
-mod outbox;
-#[cfg(test)]
-mod pair;
-mod path;
+mod keyed_queue;
 mod peer;
-mod plane;
-mod record;
-mod routes;
+mod rtc;
+mod sctp;
 mod sdp;
-mod seek;
-#[cfg(test)]
-mod sends;
-mod silence;
-mod sizes;
-mod snap;
-mod sources;
-mod stack;
-mod state;
 mod stats;
-mod tap;
+mod stun_binding;
+#[cfg(feature = "odd")]
+pub mod testing;
 #[cfg(test)]
-mod unproven;
-mod way;
-mod whereabouts;
+mod tests;
+mod timer_queue;
 
-pub use config::{Channels, Config, Congestion, DataPlane, Repair};
-pub use connecting::{Connecting, DtlsVersions, OfferOptions, Setup};
-pub use deadlines::Deadlines;
-pub use dropped::{Dropped, DroppedCounter};
+pub use config::{
+    Channels, Config, Congestion, Connecting, DataPlane, DtlsVersions, OfferOptions, Repair, Setup,
+};
 pub use endpoint::Endpoint;
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
-pub use event::{CloseReason, Event, Input, Output, Stage, Transmit};
-pub use evidence::Evidence;
-pub use latest::Latest;
-pub use options::SendOptions;
-pub use path::{Gauge, Path};
+pub use event::{CloseReason, Event, Evidence, Input, Output, SendOptions, Stage, Transmit};
+pub use keyed_queue::Latest;
 pub use sdp::Offer;
-pub use sizes::Sizes;
-pub use stats::Stats;
+pub use stats::{Dropped, DroppedCounter, Gauge, Path, Sizes, Stats};
+pub use timer_queue::Deadlines;
 
 #[doc = include_str!("../DATA-PLANE.md")]
 pub mod data_plane {}

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use net_signal::{Answering, Candidate, Input, Limits, Negotiation, Output, answering};
+use net_signal::{Answering, Candidate, Input, Limits, Negotiation, Output, answerer};
 
 fn main() {
     let now = Instant::now();
@@ -34,16 +34,16 @@ fn serve(now: Instant, server: &mut Negotiation, client: &mut Answering) -> bool
 /// Does what the client wants; `true` if it wanted something.
 fn reply(now: Instant, client: &mut Answering, server: &mut Negotiation) -> bool {
     match client.poll_output() {
-        answering::Output::Offer { sdp, .. } => {
+        answerer::Output::Offer { sdp, .. } => {
             println!("client            has the offer {sdp:?}");
             client.answer(now, answer()).expect("the offer just came");
         }
-        answering::Output::Send(text) => {
+        answerer::Output::Send(text) => {
             println!("client -> server  {text}");
             server.handle_input(now, Input::Text(&text));
         }
-        answering::Output::Refused(refusal) => println!("client            refuses: {refusal}"),
-        answering::Output::Timeout(_) => return false,
+        answerer::Output::Refused(refusal) => println!("client            refuses: {refusal}"),
+        answerer::Output::Timeout(_) => return false,
     }
     true
 }

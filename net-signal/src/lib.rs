@@ -46,11 +46,11 @@
 //! let Output::Send(text) = server.poll_output() else { panic!("an offer is due") };
 //! client.handle_input(now, Input::Text(&text));
 //! let offer = client.poll_output();
-//! assert_eq!(offer, answering::Output::Offer { sdp: "v=0 (offer)".into(), negotiated: false });
+//! assert_eq!(offer, answerer::Output::Offer { sdp: "v=0 (offer)".into(), negotiated: false });
 //!
 //! // ... and its answer to the server.
 //! client.answer(now, "v=0 (answer)".into()).expect("an offer is open");
-//! let answering::Output::Send(text) = client.poll_output() else { panic!("an answer is due") };
+//! let answerer::Output::Send(text) = client.poll_output() else { panic!("an answer is due") };
 //! server.handle_input(now, Input::Text(&text));
 //! let answer = Output::Answer { sdp: "v=0 (answer)".into(), negotiated: false };
 //! assert_eq!(server.poll_output(), answer);
@@ -61,18 +61,16 @@
 //! [RFC 8839]: https://www.rfc-editor.org/rfc/rfc8839
 //! [RFC 8840]: https://www.rfc-editor.org/rfc/rfc8840
 
-pub mod answering;
-mod gate;
-mod limits;
+pub mod answerer;
+mod error;
 mod message;
-mod negotiation;
+mod offerer;
 mod parse;
-mod plain;
-mod refusal;
+mod rate_limit;
 
-pub use answering::{AnswerError, Answering};
-pub use limits::Limits;
+pub use answerer::{AnswerError, Answering};
+pub use error::Refusal;
 pub use message::{Candidate, Message};
-pub use negotiation::{Input, Negotiation, Output};
+pub use offerer::{Input, Negotiation, Output};
 pub use parse::ParseError;
-pub use refusal::Refusal;
+pub use rate_limit::Limits;

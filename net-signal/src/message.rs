@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::parse::{self, ParseError};
-use crate::plain;
+use crate::parse;
+use crate::parse::ParseError;
 
 /// What one text says.
 ///
@@ -60,7 +60,7 @@ pub struct Candidate {
     #[serde(deserialize_with = "null_as_empty")]
     pub sdp_mid: String,
     /// The position of that media section, counted from 0.
-    #[serde(deserialize_with = "plain::index")]
+    #[serde(deserialize_with = "crate::parse::index")]
     pub sdp_m_line_index: u16,
     /// The `a=ice-ufrag` that it belongs to.
     #[serde(deserialize_with = "null_as_empty")]

@@ -7,11 +7,11 @@
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
-use crate::{Candidate, Message, plain};
+use crate::{Candidate, Message};
 
 /// Why a text is not a [`Message`].
 ///
@@ -121,7 +121,7 @@ impl Kind {
 #[derive(Deserialize)]
 struct Description {
     sdp: Option<String>,
-    #[serde(default, deserialize_with = "plain::flag")]
+    #[serde(default, deserialize_with = "flag")]
     negotiated: bool,
 }
 
@@ -219,6 +219,56 @@ impl<'de> Visitor<'de> for CandidateVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<CandidateField, M::Error> {
         Candidate::deserialize(MapAccessDeserializer::new(map)).map(CandidateField::Object)
+    }
+}
+
+/// Reads a flag; null is `false`.
+pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match deserializer.deserialize_any(PlainVisitor)? {
+        Plain::Null => Ok(false),
+        Plain::Flag(flag) => Ok(flag),
+        Plain::Number(_) => Err(D::Error::custom("a number where a flag belongs")),
+    }
+}
+
+/// Reads a number of 16 bits; null is 0.
+pub(crate) fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    match deserializer.deserialize_any(PlainVisitor)? {
+        Plain::Null => Ok(0),
+        Plain::Flag(_) => Err(D::Error::custom("a flag where a number belongs")),
+        Plain::Number(number) => number.try_into().map_err(D::Error::custom),
+    }
+}
+
+enum Plain {
+    Null,
+    Flag(bool),
+    Number(u64),
+}
+
+struct PlainVisitor;
+
+impl Visitor<'_> for PlainVisitor {
+    type Value = Plain;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a flag, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Plain, E> {
+        Ok(Plain::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Plain, E> {
+        Ok(Plain::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Plain, E> {
+        Ok(Plain::Number(number))
+    }
+
+    fn visit_str<E: Error>(self, _text: &str) -> Result<Plain, E> {
+        Err(E::custom("a text where a number or a flag belongs"))
     }
 }
 
@@ -406,5 +456,46 @@ mod tests {
     fn an_error_names_the_place() {
         let place = ParseError::Json { line: 2, column: 1 };
         assert_eq!(message("{\n]"), Err(place));
+    }
+}
+
+#[cfg(test)]
+mod plain_tests {
+    use super::*;
+
+    fn flag_of(text: &str) -> Option<bool> {
+        flag(&mut serde_json::Deserializer::from_str(text)).ok()
+    }
+
+    fn index_of(text: &str) -> Option<u16> {
+        index(&mut serde_json::Deserializer::from_str(text)).ok()
+    }
+
+    #[test]
+    fn flags() {
+        assert_eq!(flag_of("true"), Some(true));
+        assert_eq!(flag_of("false"), Some(false));
+        assert_eq!(flag_of("null"), Some(false));
+        for text in ["0", "1", "-1", "\"true\"", "[]", "{}", "1e999"] {
+            assert_eq!(flag_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(index_of("0"), Some(0));
+        assert_eq!(index_of("65535"), Some(65_535));
+        assert_eq!(index_of("null"), Some(0));
+        for text in ["65536", "-1", "0.5", "1e999", "true", "\"0\"", "[]", "{}"] {
+            assert_eq!(index_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_quote_a_text() {
+        let text = format!("\"{}\"", "\u{7f}".repeat(1_000));
+        let error = index(&mut serde_json::Deserializer::from_str(&text));
+        let words = error.expect_err("a text is no number").to_string();
+        assert!(words.len() < 100, "{words}");
     }
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use net_signal::{
-    Answering, Input, Limits, Message, Negotiation, Output, ParseError, Refusal, answering,
+    Answering, Input, Limits, Message, Negotiation, Output, ParseError, Refusal, answerer,
 };
 
 /// Well-formed texts to mutate.
@@ -252,13 +252,13 @@ fn random_texts_to_a_client_keep_the_grammar() {
     let mut offered = 0;
     for _ in 0..5_000 {
         let outputs = monologue(&mut random);
-        let offers = matches!(outputs.first(), Some(answering::Output::Offer { .. }));
+        let offers = matches!(outputs.first(), Some(answerer::Output::Offer { .. }));
         offered += usize::from(offers);
         assert!(
             matches!(
                 outputs[..],
-                [] | [answering::Output::Offer { .. } | answering::Output::Refused(_)]
-                    | [answering::Output::Offer { .. }, answering::Output::Refused(_)]
+                [] | [answerer::Output::Offer { .. } | answerer::Output::Refused(_)]
+                    | [answerer::Output::Offer { .. }, answerer::Output::Refused(_)]
             ),
             "{outputs:?}"
         );
@@ -286,14 +286,14 @@ fn conversation(random: &mut Random) -> Vec<Output> {
 }
 
 /// What random inputs get out of a client.
-fn monologue(random: &mut Random) -> Vec<answering::Output> {
+fn monologue(random: &mut Random) -> Vec<answerer::Output> {
     let now = Instant::now();
     let mut client = Answering::new(Limits::default());
     for _ in 0..random.below(20) {
         client.handle_input(now, Input::Text(&random.line()));
     }
     std::iter::from_fn(|| match client.poll_output() {
-        answering::Output::Timeout(_) => None,
+        answerer::Output::Timeout(_) => None,
         output => Some(output),
     })
     .collect()

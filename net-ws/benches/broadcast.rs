@@ -9,13 +9,13 @@
 #[path = "../tests/memory/counting.rs"]
 mod counting;
 
-use std::fs;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use bytes::Bytes;
 use counting::cost;

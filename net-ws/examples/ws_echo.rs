@@ -3,13 +3,10 @@
 //!
 //! A second argument is the longest message in bytes.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::ExitCode,
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use net_ws::{Config, Message, Output, Socket, Stream};
 

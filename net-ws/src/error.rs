@@ -1,6 +1,11 @@
 //! What `connect` and `send` refuse.
 
-use crate::Message;
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::{Message, Slow};
 
 /// Why [`Socket::connect`](crate::Socket::connect) refused its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +42,304 @@ impl SendError {
             SendError::TooLarge(message)
             | SendError::Full(message)
             | SendError::Closed(message) => message,
+        }
+    }
+}
+
+/// The longest close reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
+const REASON_BYTES: usize = 123;
+
+/// Why a socket closed. Comes once, in [`Output::Closed`](crate::Output::Closed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer sent a close frame.
+    ByPeer {
+        /// Its code; 1005 if the frame had none (RFC 6455 §7.1.5).
+        code: u16,
+        /// Its reason, possibly empty, at most 123 bytes.
+        reason: String,
+    },
+    /// [`Socket::close`](crate::Socket::close) or [`Socket::refuse`](crate::Socket::refuse).
+    ByUs,
+    /// The stream ended without a close frame.
+    Gone,
+    /// The peer broke the protocol. It was told 1002, 1007 or 1008.
+    Protocol(Violation),
+    /// The peer sent or announced a message over `message_bytes`. It was told 1009.
+    TooLarge,
+    /// No byte was received for `dead_after`.
+    Dead,
+    /// The peer took too little of what waited for it, in `send_timeout`. It was told 1008,
+    /// behind what waited.
+    Slow(Slow),
+    /// The upgrade was not done within `upgrade_timeout`.
+    UpgradeTimeout,
+    /// Server side: the request was no proper upgrade. It was answered in HTTP.
+    BadRequest(BadRequest),
+    /// Server side: the request asked for no upgrade, and [`Socket::respond`] answered it.
+    ///
+    /// [`Socket::respond`]: crate::Socket::respond
+    Responded,
+    /// Client side: the server answered with this HTTP status instead of 101.
+    Refused {
+        /// The HTTP status, for example 403.
+        status: u16,
+    },
+    /// Client side: the server's answer was no proper upgrade.
+    BadResponse(BadResponse),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::ByPeer { code, reason } if reason.is_empty() => {
+                write!(f, "closed by the peer with code {code}")
+            }
+            CloseReason::ByPeer { code, reason } => {
+                write!(f, "closed by the peer with code {code}: {reason}")
+            }
+            CloseReason::ByUs => f.write_str("closed by us"),
+            CloseReason::Gone => f.write_str("the stream ended without a close frame"),
+            CloseReason::Protocol(violation) => {
+                write!(f, "the peer broke the protocol: {violation}")
+            }
+            CloseReason::TooLarge => f.write_str("the peer's message was too large"),
+            CloseReason::Dead => f.write_str("nothing was heard from the peer for too long"),
+            CloseReason::Slow(slow) => write!(f, "the peer {slow}"),
+            CloseReason::UpgradeTimeout => f.write_str("the upgrade took too long"),
+            CloseReason::BadRequest(why) => write!(f, "not a websocket request: {why}"),
+            CloseReason::Responded => f.write_str("a plain HTTP request was answered"),
+            CloseReason::Refused { status } => {
+                write!(f, "the server refused the upgrade with HTTP status {status}")
+            }
+            CloseReason::BadResponse(why) => write!(f, "not a websocket answer: {why}"),
+        }
+    }
+}
+
+/// How a peer broke RFC 6455.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A frame that must not be: reserved bits or opcodes, a missing or forbidden mask, a bad
+    /// control frame, fragments out of order. The text says which. Code 1002.
+    Frame(String),
+    /// A close frame with a code that must not be sent, such as 1005 (§7.4). Code 1002.
+    CloseCode(u16),
+    /// Text that is not UTF-8 (§8.1). Code 1007.
+    Utf8,
+    /// More than `empty_fragments` fragments without payload in one message. Code 1008.
+    EmptyFragments,
+}
+
+impl Violation {
+    /// The close code the peer was told (RFC 6455 §7.4.1).
+    pub fn code(&self) -> u16 {
+        match self {
+            Violation::Frame(_) | Violation::CloseCode(_) => 1002,
+            Violation::Utf8 => 1007,
+            Violation::EmptyFragments => 1008,
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Violation::Frame(what) => write!(f, "bad frame: {what}"),
+            Violation::CloseCode(code) => write!(f, "close code {code} must not be sent"),
+            Violation::Utf8 => f.write_str("text that is not UTF-8"),
+            Violation::EmptyFragments => f.write_str("too many empty fragments"),
+        }
+    }
+}
+
+/// Why a request was refused by the server side (RFC 6455 §4.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadRequest {
+    /// A TLS hello: the client speaks `wss:` or `https:` to a plain port. 400.
+    Tls,
+    /// The preface of HTTP/2 (RFC 9113 §3.4) without TLS: a proxy speaks HTTP/2 to this port. 400.
+    Http2,
+    /// A header of the PROXY protocol before the request. 400.
+    ProxyProtocol {
+        /// Its version: 1 is text, 2 is binary.
+        version: u8,
+    },
+    /// Not HTTP, or not readable as such; the text says why. 400.
+    Syntax(String),
+    /// A method other than GET. 405.
+    Method,
+    /// HTTP before 1.1. 400.
+    HttpVersion,
+    /// No `Host` header, or several. 400.
+    Host,
+    /// No `Connection: Upgrade` with `Upgrade: websocket`. 400.
+    Upgrade,
+    /// No `Sec-WebSocket-Version: 13`. 426.
+    Version,
+    /// An upgrade without any `Sec-WebSocket-Key`, as a proxy makes of a websocket over HTTP/2
+    /// (RFC 8441), which has none. 400.
+    NoKey,
+    /// A `Sec-WebSocket-Key` that is not 16 bytes in base64. 400.
+    Key,
+    /// The head has more than `head_bytes`. 431.
+    HeadBytes {
+        /// `head_bytes`.
+        limit: usize,
+        /// How many of the bytes that were read of it are cookies.
+        cookies: usize,
+    },
+    /// The head has more than `head_headers` lines. 431.
+    HeadHeaders {
+        /// `head_headers`.
+        limit: usize,
+    },
+    /// More than one message's bytes before the server's verdict on a held upgrade. 400.
+    Early,
+}
+
+impl BadRequest {
+    /// The HTTP status it was answered with.
+    pub fn status(&self) -> u16 {
+        match self {
+            BadRequest::Method => 405,
+            BadRequest::Version => 426,
+            BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. } => 431,
+            _ => 400,
+        }
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadRequest::Tls => "this port speaks plain http and ws, not TLS: use ws://, or put a TLS proxy in front",
+            BadRequest::Http2 => "this port speaks HTTP/1.1, not HTTP/2: let the proxy use HTTP/1.1 to it",
+            BadRequest::ProxyProtocol { version } => {
+                return write!(f, "this port expects no PROXY protocol: switch version {version} off in the proxy");
+            }
+            BadRequest::Syntax(why) => return write!(f, "the request is not readable as HTTP/1.1: {why}"),
+            BadRequest::Method => "the method must be GET",
+            BadRequest::HttpVersion => "the protocol must be HTTP/1.1",
+            BadRequest::Host => "there must be one Host header",
+            BadRequest::Upgrade => "this is a websocket: send Connection: Upgrade and Upgrade: websocket",
+            BadRequest::Version => "send Sec-WebSocket-Version: 13",
+            BadRequest::Key => "send a Sec-WebSocket-Key of 16 bytes in base64",
+            BadRequest::NoKey => {
+                "an upgrade without Sec-WebSocket-Key: a proxy that takes HTTP/2 must add one"
+            }
+            BadRequest::HeadBytes { limit, cookies } => {
+                return write!(f, "the request's head is over {limit} bytes, {cookies} of it cookies");
+            }
+            BadRequest::HeadHeaders { limit } => {
+                return write!(f, "the request has over {limit} header lines");
+            }
+            BadRequest::Early => "wait for the answer before sending messages",
+        })
+    }
+}
+
+/// What was wrong with a server's answer, for the client side (RFC 6455 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadResponse {
+    /// Not HTTP; the text says why.
+    Syntax(String),
+    /// The head has more than `head_bytes`.
+    HeadBytes,
+    /// The head has more than `head_headers` lines.
+    HeadHeaders,
+    /// No `Connection: Upgrade` with `Upgrade: websocket`.
+    Upgrade,
+    /// The `Sec-WebSocket-Accept` does not fit the key.
+    Accept,
+    /// An extension or subprotocol that was not asked for.
+    Unasked,
+}
+
+impl fmt::Display for BadResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadResponse::Syntax(why) => return write!(f, "not readable as HTTP/1.1: {why}"),
+            BadResponse::HeadBytes => "the head is too long",
+            BadResponse::HeadHeaders => "too many headers",
+            BadResponse::Upgrade => "no Connection: Upgrade with Upgrade: websocket",
+            BadResponse::Accept => "the Sec-WebSocket-Accept does not fit the key",
+            BadResponse::Unasked => "an extension or subprotocol that was not asked for",
+        })
+    }
+}
+
+/// The payload of a close frame. A code that must not be sent (§7.4) becomes 1000.
+pub(crate) fn close_payload(code: u16, reason: &str) -> Bytes {
+    let code = if CloseCode::from(code).is_allowed() { code } else { 1000 };
+    let reason = cut(reason);
+    let mut payload = BytesMut::with_capacity(2 + reason.len());
+    payload.put_u16(code);
+    payload.put_slice(reason.as_bytes());
+    payload.freeze()
+}
+
+/// The longest beginning of `reason` that fits a close frame and ends between characters.
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"x".repeat(200)).len(), 123);
+        assert_eq!(cut(&"é".repeat(100)), "é".repeat(61));
+        assert_eq!(cut(&"😀".repeat(100)), "😀".repeat(30));
+    }
+
+    #[test]
+    fn every_end_has_words_of_its_own() {
+        let by_peer = |reason: &str| CloseReason::ByPeer { code: 1000, reason: reason.into() };
+        assert_eq!(by_peer("").to_string(), "closed by the peer with code 1000");
+        assert_eq!(by_peer("bye").to_string(), "closed by the peer with code 1000: bye");
+        let bad = [
+            BadResponse::Syntax("no".into()),
+            BadResponse::HeadBytes,
+            BadResponse::HeadHeaders,
+            BadResponse::Upgrade,
+            BadResponse::Accept,
+            BadResponse::Unasked,
+        ];
+        let words: std::collections::HashSet<_> = bad.iter().map(|bad| bad.to_string()).collect();
+        assert!(words.len() == bad.len() && words.iter().all(|words| words.len() > 10));
+    }
+
+    #[test]
+    fn the_status_is_what_was_wrong() {
+        let requests = [
+            (BadRequest::Method, 405),
+            (BadRequest::Version, 426),
+            (BadRequest::HeadBytes { limit: 1, cookies: 0 }, 431),
+            (BadRequest::HeadHeaders { limit: 1 }, 431),
+            (BadRequest::Host, 400),
+        ];
+        requests.into_iter().for_each(|(why, status)| assert_eq!(why.status(), status, "{why}"));
+    }
+
+    #[test]
+    fn forbidden_codes_never_go_out() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
+            assert_eq!(&close_payload(code, "")[..], 1000u16.to_be_bytes(), "{code}");
+        }
+        for code in [1000, 1001, 1009, 1013, 3000, 4999] {
+            assert_eq!(&close_payload(code, "")[..], code.to_be_bytes(), "{code}");
         }
     }
 }

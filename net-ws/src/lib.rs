@@ -91,32 +91,44 @@
 //! the byte that spoils it; the Autobahn suite calls that "non-strict", and the rest of it, but
 //! for compression, passes.
 
-mod close;
 mod config;
 mod decoder;
 mod error;
-mod head;
-mod list;
-mod mask;
-mod message;
-mod meter;
+mod frame_scanner;
+mod handshake;
 mod outbox;
-mod pipe;
-mod preface;
-mod progress;
-mod reply;
-mod request;
-mod response;
-mod segment;
+mod send_timeout;
 mod socket;
 mod stream;
-mod trimmed;
 
-pub use close::{BadRequest, BadResponse, CloseReason, Violation};
+use bytes::Bytes;
 pub use config::Config;
-pub use error::{ConnectError, SendError};
-pub use message::Message;
-pub use progress::Slow;
-pub use request::Request;
+pub use error::{BadRequest, BadResponse, CloseReason, ConnectError, SendError, Violation};
+pub use handshake::request::Request;
+pub use send_timeout::Slow;
 pub use socket::{Input, Output, Socket};
 pub use stream::Stream;
+
+/// One whole message, however many frames carried it (RFC 6455 §5.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// UTF-8 text.
+    Text(String),
+    /// Any bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// Payload bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is no payload. An empty message is a message like any other.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

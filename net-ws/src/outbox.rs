@@ -1,13 +1,12 @@
 //! Bytes that wait to be written.
 
-use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
-};
+use std::collections::VecDeque;
+use std::io;
+use std::io::IoSlice;
 
 use bytes::Bytes;
-
-use crate::segment::{FrameHead, Segment};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::OpCode;
 
 /// Payloads from here on are shared, not copied. Copying less is cheaper than one more piece to
 /// write; and what is shared may keep alive what it was cut from, which for a peer's own message
@@ -135,12 +134,68 @@ impl io::Write for Outbox {
     }
 }
 
+/// The longest head of a frame without a mask (RFC 6455 §5.2).
+const HEAD_BYTES: usize = 10;
+
+/// Bytes that lie together, never none.
+#[derive(Debug)]
+pub(crate) enum Segment {
+    /// Our own: small frames one behind the other.
+    Own(Vec<u8>),
+    /// One frame whose payload may be that of other sockets too.
+    Shared(FrameHead, Bytes),
+}
+
+/// The head of a frame without a mask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameHead {
+    bytes: [u8; HEAD_BYTES],
+    len: u8,
+}
+
+impl FrameHead {
+    /// The head of a whole message of `payload` bytes.
+    pub(crate) fn new(opcode: OpCode, payload: usize) -> FrameHead {
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let mut bytes = [0; HEAD_BYTES];
+        let mut rest = &mut bytes[..];
+        header.format(payload as u64, &mut rest).expect("no head without a mask is longer");
+        let len = (HEAD_BYTES - rest.len()) as u8; // at most 10
+        FrameHead { bytes, len }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl Segment {
+    pub(crate) fn len(&self) -> usize {
+        self.parts().map(<[u8]>::len).iter().sum()
+    }
+
+    /// What follows its first `written` bytes, in two parts. The first is empty only if there is
+    /// nothing.
+    pub(crate) fn behind(&self, written: usize) -> [&[u8]; 2] {
+        let [first, second] = self.parts();
+        match written.checked_sub(first.len()) {
+            None => [&first[written..], second],
+            Some(written) => [&second[written..], &[]],
+        }
+    }
+
+    fn parts(&self) -> [&[u8]; 2] {
+        match self {
+            Segment::Own(bytes) => [bytes, &[]],
+            Segment::Shared(head, payload) => [head.as_slice(), payload],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use tungstenite::protocol::frame::{
-        FrameHeader,
-        coding::{Data, OpCode},
-    };
+    use tungstenite::protocol::frame::FrameHeader;
+    use tungstenite::protocol::frame::coding::{Data, OpCode};
 
     use super::*;
 

@@ -1,9 +1,8 @@
 //! A socket on a stream of bytes.
 
-use std::{
-    io::{self, ErrorKind, IoSlice, Read, Write},
-    time::Instant,
-};
+use std::io;
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::time::Instant;
 
 use crate::{Input, Socket};
 

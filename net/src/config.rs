@@ -1,14 +1,12 @@
 //! Every setting and every bound, with its unit and default.
 
-mod parts;
-mod public_addr;
-
+use std::net::{AddrParseError, IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Accept, Prefix};
-
-pub use self::public_addr::PublicAddr;
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
+
+use crate::{Accept, Prefix};
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
@@ -360,5 +358,220 @@ impl Default for Config {
             events: 65_536,
             event_bytes: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// Not to be reached over the internet: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and this machine.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let carrier = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || carrier
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// At most `max` of these, in their order. The first ones stay, except that what is needed goes
+/// before the public ones, these before the private ones, and that of each family at least one
+/// stays.
+pub(crate) fn at_most<T: Copy>(
+    max: usize,
+    all: Vec<T>,
+    ip: impl Fn(&T) -> IpAddr,
+    is_needed: impl Fn(&T) -> bool,
+) -> Vec<T> {
+    if all.len() <= max {
+        return all;
+    }
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|index| (!is_needed(&all[*index]), is_private(ip(&all[*index]))));
+    let (mut kept, left) = (order[..max].to_vec(), &order[max..]);
+    let is_ipv6 = |index: &usize| ip(&all[*index]).is_ipv6();
+    for family in [false, true] {
+        let missing = left.iter().find(|index| is_ipv6(index) == family);
+        if let Some(missing) = missing
+            && kept.len() > 1
+            && kept.iter().all(|index| is_ipv6(index) != family)
+        {
+            kept.pop();
+            kept.push(*missing);
+        }
+    }
+    kept.sort_unstable();
+    kept.into_iter().map(|index| all[index]).collect()
+}
+
+impl Config {
+    pub(crate) fn websocket(&self) -> net_ws::Config {
+        net_ws::Config {
+            upgrade_timeout: self.upgrade_timeout,
+            head_bytes: self.head_bytes,
+            head_headers: self.head_headers,
+            // Whether it may is decided here.
+            hold_upgrade: true,
+            message_bytes: self.message_bytes.max(self.signal_bytes),
+            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
+            // headers and pongs, must not turn an accepted message away.
+            backlog_bytes: self.backlog_bytes.saturating_add(self.message_bytes).saturating_mul(2),
+            send_timeout: self.reliable_send_timeout,
+            min_send_rate: self.min_reliable_send_rate,
+            ping_after: self.ping_after,
+            dead_after: self.dead_after,
+            close_timeout: self.close_timeout,
+            ..net_ws::Config::default()
+        }
+    }
+
+    pub(crate) fn signalling(&self) -> net_signal::Limits {
+        net_signal::Limits {
+            text_bytes: self.signal_bytes,
+            texts: self.signal_texts,
+            texts_per_second: self.signal_texts_per_second,
+            answer_timeout: self.answer_timeout,
+        }
+    }
+
+    pub(crate) fn webrtc(
+        &self,
+        local: Vec<SocketAddr>,
+        announce: Vec<SocketAddr>,
+    ) -> net_rtc::Config {
+        net_rtc::Config {
+            announce,
+            message_bytes: self.message_bytes,
+            fresh_bytes: self.fresh_bytes,
+            fresh_time: self.fresh_time,
+            partial_messages: self.partial_messages,
+            data_plane: self.data_plane,
+            congestion: self.congestion,
+            least_rate: self.least_rate,
+            most_rate: self.most_rate,
+            repair: self.repair,
+            sctp_bytes: self.sctp_bytes,
+            first_tsn: self.first_tsn,
+            early_bytes: self.early_bytes,
+            connecting: self.connecting,
+            connect_timeout: self.connect_timeout,
+            silent_timeout: self.silent_timeout,
+            pause_after: self.pause_after,
+            sources: self.sources,
+            trials: self.trials,
+            max_binding_answers: self.max_stun_answers,
+            max_binding_answers_per_second: self.max_stun_answers_per_second,
+            sdp_bytes: self.signal_bytes,
+            ..net_rtc::Config::new(local)
+        }
+    }
+}
+
+/// An address that browsers are told: an IP address, with the bound port unless it has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicAddr {
+    /// The address.
+    pub ip: IpAddr,
+    /// The UDP port; `None` is the one that is bound.
+    pub port: Option<u16>,
+}
+
+impl PublicAddr {
+    pub(crate) fn with_port(self, bound: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.unwrap_or(bound))
+    }
+}
+
+impl From<IpAddr> for PublicAddr {
+    fn from(ip: IpAddr) -> PublicAddr {
+        PublicAddr { ip, port: None }
+    }
+}
+
+impl From<SocketAddr> for PublicAddr {
+    fn from(addr: SocketAddr) -> PublicAddr {
+        PublicAddr { ip: addr.ip(), port: Some(addr.port()) }
+    }
+}
+
+impl FromStr for PublicAddr {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<PublicAddr, AddrParseError> {
+        text.parse::<SocketAddr>()
+            .map(PublicAddr::from)
+            .or_else(|_| text.parse::<IpAddr>().map(PublicAddr::from))
+    }
+}
+
+impl Config {
+    /// Most memory that one peer can take, in bytes, whatever it does: about 17.4 MiB with the
+    /// defaults. Of these 16 MiB are unsent reliable messages
+    /// ([`backlog_bytes`](Config::backlog_bytes)), which for all peers together are no more than
+    /// [`total_reliable_send_buffer`](Config::total_reliable_send_buffer); so `peers` of them can
+    /// take that, and 1.4 MiB each. It is the bound of each queue and what its smallest items
+    /// cost: besides, pieces of one message that arrives (three times
+    /// [`message_bytes`](Config::message_bytes)), and what
+    /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
+    /// known of what was sent. Not in it, because no peer can make more of it: the C heap of its
+    /// DTLS session (8 KB measured), and unreliable messages that the application has handed over
+    /// since the last turn of the loop, [`fresh_bytes`](Config::fresh_bytes) at most. Events that
+    /// wait for the application are bounded for all peers together
+    /// ([`event_bytes`](Config::event_bytes)).
+    pub fn most_memory_per_peer(&self) -> usize {
+        let (backlog, message) = (self.backlog_bytes, self.message_bytes.max(self.signal_bytes));
+        let websocket = backlog.saturating_add(message.saturating_mul(3));
+        // Before it is open: its head as bytes or as headers, both for a moment, and what came
+        // behind it.
+        let half_open = self.head_bytes.saturating_mul(2).saturating_add(message);
+        websocket
+            .max(half_open)
+            .saturating_add(self.webrtc(Vec::new(), Vec::new()).most_memory_per_peer())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(text: &str) -> Vec<IpAddr> {
+        text.split_whitespace().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_reached_from_outside() {
+        let private = "10.1.2.3 172.31.0.1 192.168.1.1 100.64.0.1 100.127.255.255 127.0.0.1 ::1 \
+                       fd12::1 fe80::1 169.254.1.1";
+        let public = "100.63.0.1 100.128.0.1 172.32.0.1 203.0.113.5 2001:db8::1";
+        assert!(ips(private).into_iter().all(is_private));
+        assert!(!ips(public).into_iter().any(is_private));
+    }
+
+    #[test]
+    fn no_public_one_makes_room_for_a_private_one_nor_the_last_of_a_family() {
+        let cut = |max, all: &str, needed: &str| {
+            let needed = ips(needed);
+            at_most(max, ips(all), |ip| *ip, |ip| needed.contains(ip))
+        };
+        let all = "10.0.0.1 10.0.0.2 10.0.0.3 203.0.113.1 fd00::1 fd00::2";
+        assert_eq!(cut(6, all, ""), ips(all));
+        assert_eq!(cut(3, all, ""), ips("10.0.0.1 203.0.113.1 fd00::1"));
+        assert_eq!(cut(3, all, "10.0.0.3"), ips("10.0.0.3 203.0.113.1 fd00::1"));
+        assert_eq!(cut(3, all, "fd00::2"), ips("10.0.0.1 203.0.113.1 fd00::2"));
+        assert_eq!(cut(1, all, ""), ips("203.0.113.1"));
+        assert_eq!(cut(0, all, ""), ips(""));
+        assert_eq!(cut(2, "2001:db8::1 2001:db8::2 10.0.0.1", ""), ips("2001:db8::1 10.0.0.1"));
+    }
+}
+
+#[cfg(test)]
+mod public_addr_tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_has_a_port_or_takes_the_bound_one() {
+        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.with_port(3000));
+        assert_eq!(told("203.0.113.5"), Ok("203.0.113.5:3000".parse().unwrap()));
+        assert_eq!(told("203.0.113.5:4000"), Ok("203.0.113.5:4000".parse().unwrap()));
+        assert_eq!(told("2001:db8::1"), Ok("[2001:db8::1]:3000".parse().unwrap()));
+        assert!(told("example.org").is_err());
     }
 }

@@ -1,9 +1,12 @@
 //! What a call can be refused for: one enum for each verb.
 
-use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::{fmt, io};
 
 use bytes::Bytes;
+use log::warn;
+pub use net_rtc::Stage as WebRtcStage;
 use thiserror::Error;
 
 /// Why a server could not start. Each names the address and the cause.
@@ -80,5 +83,289 @@ impl SendError {
             | SendError::Full(message)
             | SendError::Stopped(message) => message,
         }
+    }
+}
+
+/// Why a peer closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The other side closed the websocket, the data channel or the connection, as a closed or
+    /// reloaded tab does.
+    ClosedByPeer,
+    /// `Server::close` was called.
+    ClosedByServer,
+    /// `Server::close_with` was called; this is what the other side is told.
+    ClosedWithCode {
+        /// The close code, 4000 to 4999.
+        code: u16,
+        /// The reason, at most 123 bytes.
+        reason: String,
+    },
+    /// Nothing was heard from the other side for too long, or its TCP connection broke.
+    Lost,
+    /// The other side broke the protocol, with the cause in words.
+    Protocol(String),
+    /// The other side sent a message longer than `Config::message_bytes`.
+    TooLarge,
+    /// The other side reads more slowly than the application sends reliable messages, with the
+    /// bytes, the time and the setting in words: it took next to nothing for
+    /// `Config::reliable_send_timeout`, or more than `Config::backlog_bytes` waited.
+    SlowConsumer(String),
+    /// The websocket's upgrade or the answer took too long.
+    HandshakeTimeout,
+    /// WebRTC failed at this stage, with the cause in words. Of DTLS the other side is told to
+    /// try again (close code 1013): somebody else may have spoken in its name.
+    WebRtcFailed(WebRtcStage, String),
+    /// The other side asked for more than it may have, with the limit in words.
+    Limit(String),
+    /// It was not let in, with the cause in words: the page's origin is not in
+    /// `Config::origins`, or `Config::accept` says no.
+    Refused(String),
+    /// `Config::accept` panicked at its request.
+    AcceptPanicked,
+    /// The machine of this peer panicked: a fault of the library, which hurts no other peer.
+    PeerPanicked,
+    /// The server was dropped.
+    Shutdown,
+}
+
+/// The close codes that are an application's own (RFC 6455 §7.4.2).
+const APPLICATION_CODES: RangeInclusive<u16> = 4000..=4999;
+/// The longest reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
+const REASON_BYTES: usize = 123;
+
+impl CloseReason {
+    /// A closing by the application. A code that is not its own becomes 4000, and a reason that is
+    /// too long is cut between characters: a peer that is to go must go all the same.
+    pub(crate) fn with_code(code: u16, mut reason: String) -> CloseReason {
+        let allowed = APPLICATION_CODES.contains(&code);
+        if !allowed {
+            warn!("close code {code} goes out as 4000; an application's own are 4000 to 4999");
+        }
+        let mut end = reason.len().min(REASON_BYTES);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        CloseReason::ClosedWithCode { code: if allowed { code } else { 4000 }, reason }
+    }
+
+    /// The text of the close frame.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            CloseReason::ClosedWithCode { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// A short name of the cause, the same for all closings of a kind, for counting.
+    pub fn name(&self) -> &'static str {
+        match self {
+            CloseReason::ClosedByPeer => "closed by peer",
+            CloseReason::ClosedByServer => "closed by server",
+            CloseReason::ClosedWithCode { .. } => "closed with a code",
+            CloseReason::Lost => "lost",
+            CloseReason::Protocol(_) => "protocol",
+            CloseReason::TooLarge => "too large",
+            CloseReason::SlowConsumer(_) => "slow consumer",
+            CloseReason::HandshakeTimeout => "handshake timeout",
+            CloseReason::WebRtcFailed(..) => "webrtc failed",
+            CloseReason::Limit(_) => "limit",
+            CloseReason::Refused(_) => "refused",
+            CloseReason::AcceptPanicked => "accept panicked",
+            CloseReason::PeerPanicked => "peer panicked",
+            CloseReason::Shutdown => "shutdown",
+        }
+    }
+
+    /// The websocket close code that tells the other side (RFC 6455 §7.4.1).
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            CloseReason::ClosedByPeer | CloseReason::ClosedByServer => 1000,
+            CloseReason::ClosedWithCode { code, .. } => *code,
+            CloseReason::Shutdown | CloseReason::Lost => 1001,
+            CloseReason::Protocol(_) => 1002,
+            CloseReason::TooLarge => 1009,
+            // Whoever knows the client's address can break its handshake, and not for long.
+            CloseReason::WebRtcFailed(WebRtcStage::Dtls, _) => 1013,
+            CloseReason::SlowConsumer(_)
+            | CloseReason::HandshakeTimeout
+            | CloseReason::WebRtcFailed(..)
+            | CloseReason::Limit(_)
+            | CloseReason::Refused(_) => 1008,
+            CloseReason::AcceptPanicked | CloseReason::PeerPanicked => 1011,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Protocol(cause)
+            | CloseReason::SlowConsumer(cause)
+            | CloseReason::Limit(cause)
+            | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
+            CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
+            CloseReason::ClosedWithCode { code, reason } => {
+                write!(f, "closed by server with code {code}: {reason}")
+            }
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+impl From<net_rtc::CloseReason> for CloseReason {
+    fn from(reason: net_rtc::CloseReason) -> CloseReason {
+        use net_rtc::CloseReason as Rtc;
+        match reason {
+            Rtc::ByPeer => CloseReason::ClosedByPeer,
+            Rtc::ByUs => CloseReason::ClosedByServer,
+            Rtc::Lost => CloseReason::Lost,
+            Rtc::Timeout(stage) => CloseReason::WebRtcFailed(stage, "took too long".into()),
+            Rtc::Failed(stage, cause) => CloseReason::WebRtcFailed(stage, cause),
+            Rtc::Limit(what) => CloseReason::Limit(what.into()),
+            Rtc::Panicked => CloseReason::PeerPanicked,
+            other => CloseReason::Protocol(other.to_string()),
+        }
+    }
+}
+
+impl From<net_ws::CloseReason> for CloseReason {
+    fn from(reason: net_ws::CloseReason) -> CloseReason {
+        use net_ws::{BadRequest, CloseReason as Ws};
+        match reason {
+            Ws::ByPeer { .. } => CloseReason::ClosedByPeer,
+            Ws::ByUs => CloseReason::ClosedByServer,
+            Ws::Gone | Ws::Dead => CloseReason::Lost,
+            Ws::TooLarge => CloseReason::TooLarge,
+            Ws::Slow(slow) => CloseReason::SlowConsumer(format!(
+                "{slow} (Config::reliable_send_timeout, min_reliable_send_rate)"
+            )),
+            Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
+            Ws::BadRequest(
+                why @ (BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. }),
+            ) => CloseReason::Limit(why.to_string()),
+            other => CloseReason::Protocol(other.to_string()),
+        }
+    }
+}
+
+impl From<net_signal::Refusal> for CloseReason {
+    fn from(refusal: net_signal::Refusal) -> CloseReason {
+        match refusal {
+            net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
+            // The first is the only one that can end a peer that is open.
+            net_signal::Refusal::TooFast { .. } | net_signal::Refusal::TooManyTexts { .. } => {
+                CloseReason::Limit(refusal.to_string())
+            }
+            other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),
+        }
+    }
+}
+
+/// A connection that never became a peer. The application never saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The address that connected, or that a trusted proxy named.
+    pub remote: SocketAddr,
+    /// How far it came.
+    pub stage: Stage,
+    /// Why it ended, for counting.
+    pub reason: CloseReason,
+    /// Why it ended, in words: what was heard and what was not.
+    pub cause: String,
+    /// What to look at or to set, if something can be done about it.
+    pub setting: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.remote, self.stage, self.cause)?;
+        match &self.setting {
+            Some(setting) => write!(f, "; {setting}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The steps to an open connection, in order. A connection fails at the first that it does not
+/// pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The websocket's upgrade (RFC 6455 §4).
+    Upgrade,
+    /// Whether it is let in: its page's origin, the limits, the word of `Config::accept`.
+    Accept,
+    /// The client's answer to the offer.
+    Answer,
+    /// Connectivity checks (RFC 8445): whether UDP gets through.
+    Ice,
+    /// The DTLS handshake.
+    Dtls,
+    /// The SCTP association and its data channel (RFC 8831).
+    Channel,
+}
+
+impl Stage {
+    /// Its name, as in logs and in what the client is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Upgrade => "upgrade",
+            Stage::Accept => "accept",
+            Stage::Answer => "answer",
+            Stage::Ice => "ice",
+            Stage::Dtls => "dtls",
+            Stage::Channel => "channel",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<net_rtc::Stage> for Stage {
+    fn from(stage: net_rtc::Stage) -> Stage {
+        match stage {
+            net_rtc::Stage::Answer => Stage::Answer,
+            net_rtc::Stage::Ice => Stage::Ice,
+            net_rtc::Stage::Dtls => Stage::Dtls,
+            // What fails when the channel opens has failed there.
+            net_rtc::Stage::Channel | net_rtc::Stage::Open => Stage::Channel,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(code: u16, reason: &str) -> (u16, String) {
+        let reason = CloseReason::with_code(code, reason.to_owned());
+        (reason.code(), reason.text())
+    }
+
+    #[test]
+    fn an_application_closes_with_a_code_and_a_reason_of_its_own() {
+        for code in [4000, 4001, 4999] {
+            assert_eq!(told(code, "kicked: idle"), (code, "kicked: idle".into()));
+        }
+        for code in [0, 1000, 1008, 3000, 3999, 5000, u16::MAX] {
+            assert_eq!(told(code, ""), (4000, String::new()), "{code}");
+        }
+        let reason = CloseReason::with_code(4001, "kicked".into());
+        assert_eq!(reason.to_string(), "closed by server with code 4001: kicked");
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(told(4000, &"x".repeat(123)).1.len(), 123);
+        assert_eq!(told(4000, &"x".repeat(124)).1.len(), 123);
+        assert_eq!(told(4000, &"é".repeat(100)).1, "é".repeat(61));
+        assert_eq!(told(4000, &"😀".repeat(100)).1, "😀".repeat(30));
     }
 }

@@ -1,10 +1,10 @@
 //! What the application sees: events, the ids of peers, and the two ways to send.
 
 use std::fmt;
+use std::ops::Deref;
 
+use bytes::Bytes;
 use net_rtc::SendOptions;
-
-use crate::Message;
 
 /// Something happened to a peer. For each id: one `Open`, then any number of `Received`, then
 /// one `Closed`, then nothing.
@@ -109,6 +109,116 @@ impl From<Delivery> for Way {
     }
 }
 
+/// A message of a peer: its bytes, and the path that it came on.
+///
+/// It can be used like a byte slice, compares with slices, vectors and strings, and becomes
+/// [`Bytes`] at no cost, so that it can be sent on as it is:
+///
+/// ```no_run
+/// # let (server, queue) = net::Server::new("127.0.0.1:3000");
+/// use net::{Delivery, Event};
+///
+/// for event in queue.pop_all() {
+///     let Event::Received(id, message) = event else { continue };
+///     match message.delivery() {
+///         Delivery::Reliable if message == "ping" => server.send_reliable(id, "pong"),
+///         Delivery::Reliable => println!("{}", String::from_utf8_lossy(&message)),
+///         Delivery::Unreliable => server.broadcast_unreliable(message),
+///     }
+/// }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    bytes: Bytes,
+    delivery: Delivery,
+}
+
+impl Message {
+    /// A message as if it had arrived, for tests of an application.
+    pub fn new(delivery: Delivery, bytes: impl Into<Bytes>) -> Message {
+        Message { bytes: bytes.into(), delivery }
+    }
+
+    /// The path that it came on: [`Delivery::Reliable`] for the websocket,
+    /// [`Delivery::Unreliable`] for the data channel.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Its bytes, which can be cloned and cut ([`Bytes::slice`]) without a copy.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Its bytes, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
+impl Deref for Message {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Message {
+    /// As a byte string, `b"hello\x00"`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes.fmt(f)
+    }
+}
+
+impl From<Message> for Bytes {
+    fn from(message: Message) -> Bytes {
+        message.bytes
+    }
+}
+
+impl From<Message> for Vec<u8> {
+    fn from(message: Message) -> Vec<u8> {
+        message.bytes.into()
+    }
+}
+
+/// Comparison of the bytes alone, either way round.
+macro_rules! compares_with {
+    ($($other:ty $(, $size:ident)?;)*) => {$(
+        impl $(<const $size: usize>)? PartialEq<$other> for Message {
+            fn eq(&self, other: &$other) -> bool {
+                let other: &[u8] = other.as_ref();
+                **self == *other
+            }
+        }
+
+        impl $(<const $size: usize>)? PartialEq<Message> for $other {
+            fn eq(&self, other: &Message) -> bool {
+                other == self
+            }
+        }
+    )*};
+}
+
+compares_with! {
+    [u8];
+    &[u8];
+    [u8; N], N;
+    &[u8; N], N;
+    Vec<u8>;
+    Bytes;
+    str;
+    &str;
+    String;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +245,55 @@ mod tests {
         assert_eq!(json, r#"{"7":12}"#);
         assert_eq!(serde_json::from_str::<HashMap<PeerId, i32>>(&json).ok(), Some(scores));
         assert_eq!(serde_json::from_str::<PeerId>("7").ok(), Some(PeerId::from(7)));
+    }
+}
+
+#[cfg(test)]
+mod message_tests {
+    use super::*;
+
+    fn message(bytes: &'static [u8]) -> Message {
+        Message::new(Delivery::Unreliable, bytes)
+    }
+
+    #[test]
+    fn it_is_shown_as_bytes_are() {
+        assert_eq!(format!("{:?}", message(b"hello!\0")), "b\"hello!\\0\"");
+        assert_eq!(format!("{:?}", message(b"\xff")), format!("{:?}", Bytes::from(vec![0xff])));
+    }
+
+    #[test]
+    fn it_becomes_bytes_without_a_copy() {
+        let bytes = Bytes::from(vec![1, 2, 3]);
+        let message = Message::new(Delivery::Reliable, bytes.clone());
+        assert_eq!(message.as_bytes().as_ptr(), bytes.as_ptr());
+        assert_eq!(Bytes::from(message.clone()).as_ptr(), bytes.as_ptr());
+        assert_eq!(message.into_bytes().as_ptr(), bytes.as_ptr());
+    }
+
+    #[test]
+    fn it_is_a_slice_and_compares_with_what_holds_bytes() {
+        let message = message(b"abc");
+        assert_eq!((message.len(), message.first(), &message[1..]), (3, Some(&b'a'), &b"bc"[..]));
+        assert_eq!(message, b"abc"[..]);
+        assert_eq!(message, &b"abc"[..]);
+        assert_eq!(message, *b"abc");
+        assert_eq!(message, b"abc");
+        assert_eq!(message, b"abc".to_vec());
+        assert_eq!(message, Bytes::from("abc"));
+        assert_eq!(message, *"abc");
+        assert_eq!(message, "abc");
+        assert_eq!(message, "abc".to_owned());
+        assert_eq!(b"abc".to_vec(), message);
+        assert_eq!("abc", message);
+        assert_ne!(message, "abd");
+        assert_eq!(Vec::from(message), b"abc");
+    }
+
+    #[test]
+    fn messages_are_equal_that_came_on_the_same_path() {
+        assert_eq!(message(b"a"), message(b"a"));
+        assert_ne!(message(b"a"), message(b"b"));
+        assert_ne!(message(b"a"), Message::new(Delivery::Reliable, "a"));
     }
 }

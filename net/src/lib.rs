@@ -24,53 +24,33 @@
 //! that can be set stands in [`Config`]; the server's machine without its sockets is [`hub`].
 //! `ARCHITECTURE.md` beside this crate's manifest is the map for whoever changes it.
 
-mod accept;
-mod addresses;
-mod close;
+mod admission;
 mod config;
 mod driver;
 mod error;
 mod event;
-mod events;
 pub mod hub;
-mod inspector;
-mod mailbox;
-mod memory;
-mod message;
-#[cfg(all(test, feature = "models"))]
-mod models;
 #[cfg(feature = "odd")]
-pub mod odd;
+pub mod machine;
 mod peer;
-mod post;
 mod prefix;
-mod query;
-mod queue;
-mod refusal;
-mod request;
+mod queues;
 mod server;
-mod shared;
 mod stats;
-mod sync;
-mod total;
+#[cfg(all(test, feature = "models"))]
+mod tests;
 
+pub use admission::{Accept, Admission, Request, Verdict};
 pub use bytes::{self, Bytes};
-
-pub use accept::{Accept, Admission, Verdict};
-pub use close::{CloseReason, WebRtcStage};
 pub use config::{
     Config, Congestion, Connecting, DataPlane, DtlsVersions, PublicAddr, Repair, Setup,
 };
-pub use error::{BindError, SendError};
-pub use event::{Delivery, Event, PeerId};
-pub use message::Message;
+pub use error::{BindError, CloseReason, Refusal, SendError, Stage, WebRtcStage};
+pub use event::{Delivery, Event, Message, PeerId};
 pub use net_rtc::{Dropped, Path, SendOptions};
 pub use peer::PeerInfo;
 pub use prefix::{Prefix, PrefixError};
-pub use queue::EventQueue;
-pub use refusal::{Refusal, Stage};
-pub use request::Request;
-pub use server::Server;
+pub use server::{EventQueue, Server};
 pub use stats::{Refusals, Stats};
 
 /// The README's programs compile.

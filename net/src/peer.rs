@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Admission, Path, Request, query};
+use crate::{Admission, Path, Request, admission};
 
 /// Where an open peer is, what it asked for, and how the way to it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ impl PeerInfo {
 
     /// The first value of that name in its query, decoded: `a b` of `?name=a%20b`.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
-        query::value(self.query.as_deref()?, name)
+        admission::value(self.query.as_deref()?, name)
     }
 
     /// What [`Config::accept`](crate::Config::accept) accepted it with, if that is a `T`.

@@ -234,7 +234,7 @@ impl Agent {
         self.answering.handle_input(now, net_signal::Input::Text(text));
         loop {
             match self.answering.poll_output() {
-                net_signal::answering::Output::Offer { sdp, .. }
+                net_signal::answerer::Output::Offer { sdp, .. }
                     if self.manners != Manners::Silent =>
                 {
                     // Who may choose begins DTLS, as browsers do.
@@ -242,11 +242,11 @@ impl Agent {
                     let answer = self.endpoint.accept_offer(now, (), &sdp).expect("a good offer");
                     self.answering.answer(now, answer).expect("an offer is open");
                 }
-                net_signal::answering::Output::Send(text) => {
+                net_signal::answerer::Output::Send(text) => {
                     // The server may have closed it behind the offer.
                     _ = self.websocket.send(now, Message::Text(text));
                 }
-                net_signal::answering::Output::Timeout(_) => return,
+                net_signal::answerer::Output::Timeout(_) => return,
                 _ => {}
             }
         }

@@ -7,11 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+pub use tracking_allocator::Allocator;
 use tracking_allocator::{
     AllocationGroupId, AllocationGroupToken, AllocationRegistry, AllocationTracker,
 };
-
-pub use tracking_allocator::Allocator;
 
 /// More than there are threads that count. A thread beyond shares the bytes of another.
 const GROUPS: usize = 1_024;

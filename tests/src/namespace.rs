@@ -8,7 +8,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{self, Command};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 const DIRECTORY: &str = "/run/netns";
 const PREFIX: &str = "net-tests";

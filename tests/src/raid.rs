@@ -18,11 +18,10 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use crate::attack::{Attacker, Input, Output};
-
 use self::ear::Ear;
 use self::lines::Lines;
 use self::voices::Voices;
+use crate::attack::{Attacker, Input, Output};
 
 /// Kernel events taken at a time.
 const EVENTS: usize = 1_024;

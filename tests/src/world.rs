@@ -22,20 +22,19 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::accounts::Accounts;
+pub use self::accounts::{Account, Excess};
 use self::line::Line;
 use self::pause::Pause;
 use self::raid::{Blow, Raider};
+pub use self::server::Cost;
 use self::server::Server;
 use self::wire::Unread;
+pub use self::wire::Wire;
 use crate::agent::{Agent, Input, Manners};
 use crate::attack;
 use crate::bottleneck::Bottleneck;
 use crate::link::{Conditions, Direction, Link};
 use crate::plane::Plane;
-
-pub use self::accounts::{Account, Excess};
-pub use self::server::Cost;
-pub use self::wire::Wire;
 
 /// What the application would have seen, or the log told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! A client from another family of software (Python: aiortc and websockets) that behaves as the
 //! protocol's earlier clients did.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::{env, thread};
 
 use net_tests::program::Program;
 use serde_json::{Value, json};

@@ -7,11 +7,10 @@ mod besieged;
 
 use std::time::Duration;
 
+use besieged::{Outcome, Siege};
 use net::{Config, Stage};
 use net_tests::attack::{Kind, Traffic};
 use net_tests::numbers::tell;
-
-use besieged::{Outcome, Siege};
 
 const SECOND: Duration = Duration::from_secs(1);
 

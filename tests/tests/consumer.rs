@@ -6,13 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::fs;
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{fs, io, thread};
 
 use bytes::Bytes;
 use net::Delivery;

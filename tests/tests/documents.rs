@@ -18,9 +18,9 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// What a file is called on the page: `x` for `x.rs` and for `x/tests.rs`.
+/// What a file is called on the page: `x` for `x.rs`, `x/mod.rs` and `x/tests.rs`.
 fn name(path: &Path) -> String {
-    let own = path.file_stem().filter(|stem| *stem != "tests");
+    let own = path.file_stem().filter(|stem| *stem != "tests" && *stem != "mod");
     let name = own.or(path.parent().and_then(Path::file_name));
     name.unwrap_or_default().to_string_lossy().into_owned()
 }

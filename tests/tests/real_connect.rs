@@ -12,11 +12,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use net_tests::agent::Manners;
 use net_tests::browser::Kind::{self, Chromium, Firefox};

@@ -6,18 +6,16 @@ mod protocol;
 mod room;
 mod site;
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-use net::{Config, Event, EventQueue, PeerId, Server};
+use std::{io, thread};
 
 use args::{Command, HELP, Settings};
 use game::TICK_RATE;
+use net::{Config, Event, EventQueue, PeerId, Server};
 use room::{Mail, Path, Room, To};
 use site::Site;
 

@@ -118,9 +118,10 @@ const FILES: &[(&str, &str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read;
     use std::net::{Ipv4Addr, TcpStream};
+
+    use super::*;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use str0m::IceCreds;
 
-use super::Endpoint;
 use crate::OfferOptions;
+use crate::endpoint::Endpoint;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError};
 use crate::event::CloseReason;
 use crate::peer::Peer;

@@ -3,12 +3,17 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tungstenite::{handshake::server::Response, http::HeaderValue};
+use tungstenite::handshake::server::Response;
+use tungstenite::http::HeaderValue;
 
-use crate::{
-    BadRequest, CloseReason, Config, config::later, decoder::Decoder, head::Head, meter::Meter,
-    progress::Progress, response::Asked, trimmed::Trimmed,
-};
+use crate::config::later;
+use crate::decoder::Decoder;
+use crate::frame_scanner::Meter;
+use crate::handshake::Head;
+use crate::handshake::oversized_head::Trimmed;
+use crate::handshake::response::Asked;
+use crate::send_timeout::Progress;
+use crate::{BadRequest, CloseReason, Config};
 
 /// Where a socket is in its life; each arrow is a method of the socket.
 ///

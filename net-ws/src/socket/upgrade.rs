@@ -2,25 +2,18 @@
 
 use std::time::Instant;
 
-use tungstenite::{
-    handshake::server::{self, Response},
-    http::HeaderValue,
-    protocol,
-};
+use tungstenite::handshake::server;
+use tungstenite::handshake::server::Response;
+use tungstenite::http::HeaderValue;
+use tungstenite::protocol;
 
-use super::{
-    Live, Output, Role, Socket, State,
-    state::{Goodbye, Held},
-};
-use crate::{
-    BadRequest, BadResponse, CloseReason, Request,
-    decoder::Decoder,
-    head::Progress,
-    preface, reply,
-    request::{self, Asked},
-    response,
-    trimmed::Trimmed,
-};
+use crate::decoder::Decoder;
+use crate::handshake::oversized_head::Trimmed;
+use crate::handshake::request::Asked;
+use crate::handshake::{Progress, request, response};
+use crate::socket::state::{Goodbye, Held};
+use crate::socket::{Live, Output, Role, Socket, State};
+use crate::{BadRequest, BadResponse, CloseReason, Request};
 
 /// So many times the longest head are read of one that is over it, to tell a browser so.
 const TRIMMED: usize = 16;
@@ -61,7 +54,7 @@ impl Socket {
     /// Does nothing where no such request waits.
     pub fn respond(&mut self, now: Instant, status: u16, text: &str) {
         if let State::Plain { is_head, .. } = self.state {
-            reply::respond(&mut self.outbox, status, text, is_head);
+            response::respond(&mut self.outbox, status, text, is_head);
             self.flush(now, CloseReason::Responded);
             self.settle();
         }
@@ -70,7 +63,7 @@ impl Socket {
     pub(super) fn read_request(&mut self, now: Instant, bytes: &[u8]) {
         let State::Upgrading { head, .. } = &mut self.state else { return };
         let progress = head.extend(bytes, self.config.head_bytes);
-        if let Some(foreign) = preface::foreign(head.bytes()) {
+        if let Some(foreign) = response::foreign(head.bytes()) {
             return self.refuse_bad(now, foreign);
         }
         match progress {
@@ -214,7 +207,7 @@ impl Socket {
         status: u16,
         text: &str,
     ) {
-        reply::refuse(&mut self.outbox, status, text);
+        response::refuse(&mut self.outbox, status, text);
         self.flush(now, reason);
     }
 

@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Message, Output};
 use std::time::{Duration, Instant};
+
+use net_ws::{CloseReason, Config, Input, Message, Output};
+
+use crate::common::*;
 
 fn by_peer(code: u16, reason: &str) -> CloseReason {
     CloseReason::ByPeer { code, reason: reason.to_owned() }

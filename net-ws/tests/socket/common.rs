@@ -1,7 +1,8 @@
 //! Two sockets and a wire between them.
 
-use net_ws::{CloseReason, Config, Input, Message, Output, Request, Socket};
 use std::time::{Duration, Instant};
+
+use net_ws::{CloseReason, Config, Input, Message, Output, Request, Socket};
 
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 

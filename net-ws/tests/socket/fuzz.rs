@@ -1,8 +1,10 @@
 //! Random bytes, calls and times: no panic, and the outputs keep their order.
 
-use crate::common::*;
-use net_ws::{Config, Input, Output, Socket};
 use std::time::Instant;
+
+use net_ws::{Config, Input, Output, Socket};
+
+use crate::common::*;
 
 /// SplitMix64: small, seeded, good enough to disturb.
 struct Random(u64);

@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Output, Violation};
 use std::time::Instant;
+
+use net_ws::{CloseReason, Config, Input, Output, Violation};
+
+use crate::common::*;
 
 /// How an open server says goodbye to these bytes, whole and byte by byte.
 fn goodbye_to(bytes: &[u8]) -> (CloseReason, u16) {

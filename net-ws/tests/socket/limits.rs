@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Message, Output, SendError, Socket, Violation};
 use std::time::Instant;
+
+use net_ws::{CloseReason, Config, Input, Message, Output, SendError, Socket, Violation};
+
+use crate::common::*;
 
 /// What an open server makes of these bytes: why it closed and what it said.
 fn fatal(config: Config, bytes: &[u8]) -> (CloseReason, u16) {

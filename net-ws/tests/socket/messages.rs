@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{Config, Input, Message, Output, Socket};
 use std::time::Instant;
+
+use net_ws::{Config, Input, Message, Output, Socket};
+
+use crate::common::*;
 
 #[test]
 fn all_lengths_both_ways_in_any_steps() {

@@ -1,8 +1,10 @@
 //! Hostile servers: what they may do to a client.
 
-use crate::common::*;
-use net_ws::{BadResponse, CloseReason, Config, Input, Output, Socket, Violation};
 use std::time::Instant;
+
+use net_ws::{BadResponse, CloseReason, Config, Input, Output, Socket, Violation};
+
+use crate::common::*;
 
 /// A frame as a server sends it.
 fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {

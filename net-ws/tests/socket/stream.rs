@@ -1,10 +1,10 @@
-use crate::common::*;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
 use net_ws::{CloseReason, Config, Output, Socket, Stream};
-use std::{
-    io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
-    time::{Duration, Instant},
-};
+
+use crate::common::*;
 
 type Tcp = Stream<TcpStream>;
 

@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{CloseReason, Config, Input, Message, Output, Slow, Socket};
 use std::time::{Duration, Instant};
+
+use net_ws::{CloseReason, Config, Input, Message, Output, Slow, Socket};
+
+use crate::common::*;
 
 #[test]
 fn t01_a_silent_stranger_goes_without_a_word() {

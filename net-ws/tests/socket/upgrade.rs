@@ -1,6 +1,8 @@
-use crate::common::*;
-use net_ws::{BadRequest, BadResponse, CloseReason, Config, Input, Output, Socket};
 use std::time::Instant;
+
+use net_ws::{BadRequest, BadResponse, CloseReason, Config, Input, Output, Socket};
+
+use crate::common::*;
 
 /// What a server makes of these bytes: its outputs and its answer.
 fn serve(bytes: &[u8]) -> (Vec<Output>, String) {

@@ -1,16 +1,15 @@
 //! The addresses of this machine's interfaces, looked at again and again beside the loop.
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 use if_addrs::Interface;
 
-use crate::shared::Shared;
+use crate::queues::Shared;
 
 /// How often they are looked at. That takes some 0.3 ms where there are few, 9 ms where there are
 /// 1,000 (measured on a busy machine).

@@ -1,32 +1,26 @@
 //! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
 
-mod addresses;
-mod bad_ports;
-mod budget;
-mod clerks;
-mod datagrams;
+mod accept_pool;
+mod bind;
+mod event_loop;
 mod interfaces;
-mod listening;
-mod patience;
-mod ready;
-mod sockets;
-mod streams;
-mod turn;
-mod udp;
+mod local_addrs;
+mod tcp;
+mod udp_sockets;
 
 use std::net::SocketAddr;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::thread;
+use std::{panic, thread};
 
 use mio::{Poll, Waker};
 
-use self::addresses::Scope;
-use self::clerks::Clerks;
-use self::interfaces::Watcher;
-use self::sockets::Sockets;
-use self::turn::Driver;
-use crate::shared::Shared;
+use crate::driver::accept_pool::Clerks;
+use crate::driver::bind::Sockets;
+use crate::driver::event_loop::Driver;
+use crate::driver::interfaces::Watcher;
+use crate::driver::local_addrs::Scope;
+use crate::queues::Shared;
 use crate::{BindError, Config};
 
 /// A server whose loop runs.
@@ -40,7 +34,7 @@ pub(crate) struct Started {
 pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Started, BindError> {
     let mut sockets = Sockets::bind_first(candidates, &config)?;
     let poll = Poll::new().map_err(BindError::Loop)?;
-    let waker = Waker::new(poll.registry(), turn::WAKER).map_err(BindError::Loop)?;
+    let waker = Waker::new(poll.registry(), event_loop::WAKER).map_err(BindError::Loop)?;
     let shared = Arc::new(Shared::new(&config, move || wake(&waker)));
     let local = sockets.local;
     let reachable = sockets.addresses.take_change().unwrap_or_default();

@@ -5,26 +5,16 @@
 //! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
 //! This module may change in any version.
 
-mod absence;
-mod asked;
-mod candidates;
-mod census;
+mod client_addr;
+mod close_cause;
 mod connection;
-mod core;
-mod diagnosis;
-mod ending;
-mod form;
-mod forwarded;
-mod guard;
-mod lines;
-mod origins;
-mod plain;
-mod proxy_protocol;
-mod questions;
-mod reach;
-mod setup;
-mod sizes;
-mod words;
+mod context;
+mod diagnostics;
+mod handshake;
+mod isolation;
+mod limits;
+mod origin;
+mod reachability;
 
 use std::collections::HashMap;
 use std::io::IoSlice;
@@ -32,21 +22,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+pub use net_rtc::Transmit;
 use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
 
-use self::absence::Absence;
-use self::census::Place;
-use self::connection::Connection;
-use self::core::Core;
-use self::diagnosis::Came;
-use self::ending::{Full, Scope};
-use self::forwarded::Client;
+pub use crate::admission::NoVerdict;
+use crate::hub::client_addr::Client;
+use crate::hub::close_cause::{Full, Scope};
+use crate::hub::connection::Connection;
+use crate::hub::context::Core;
+use crate::hub::diagnostics::Came;
+pub use crate::hub::handshake::Question;
+use crate::hub::isolation::Absence;
+use crate::hub::limits::Place;
 use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
-
-pub use self::asked::Question;
-pub use self::sizes::Sizes;
-pub use crate::accept::NoVerdict;
-pub use net_rtc::Transmit;
 
 /// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -407,4 +395,24 @@ impl Hub {
         self.with(first, |connection, _| connection.drop_lingering());
         true
     }
+}
+
+/// How many entries the tables and queues of a [`Hub`](Hub) have. Once its connections
+/// are gone and [`poll_output`](crate::hub::Hub::poll_output) has given everything, all are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// TCP connections.
+    pub connections: usize,
+    /// Those on their way to open.
+    pub waiting: usize,
+    /// Those that are open.
+    pub peers: usize,
+    /// Addresses of which there is a connection.
+    pub addresses: usize,
+    /// Connections that want to be woken.
+    pub deadlines: usize,
+    /// What waits to be polled.
+    pub outputs: usize,
+    /// The WebRTC side.
+    pub endpoint: net_rtc::Sizes,
 }

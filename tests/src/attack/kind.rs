@@ -1,8 +1,8 @@
 //! Every kind of attacker, by name.
 
-use super::datagrams::{self, Flood};
 use std::time::{Duration, Instant};
 
+use super::datagrams::{self, Flood};
 use super::insider::{Conduct, Insider, Insiders};
 use super::kit::{Kit, Plan, Raid};
 use super::script::Scripts;

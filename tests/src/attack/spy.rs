@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::Input;
 use super::hello::client_hello;
 use super::kit::{Kit, Plan};
-use super::stun;
+use super::{Input, stun};
 
 /// Datagrams that are remembered.
 const MEMORY: usize = 64;

@@ -13,14 +13,10 @@
 //! while-lossy or on; `--first-tsn` is the first TSN of the server. From the TCP address of
 //! `--downloads` everybody gets bytes as fast as TCP can.
 
-use std::env;
 use std::error::Error;
-use std::fs;
-use std::io;
-use std::process;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, fs, io, process, thread};
 
 use net::{Config, Event, EventQueue, PeerId, Server};
 use net_tests::lab::Load;

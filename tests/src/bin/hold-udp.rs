@@ -2,10 +2,8 @@
 //!
 //! Prints `listening ADDRESS` and runs until it is ended.
 
-use std::env;
-use std::io;
 use std::net::UdpSocket;
-use std::thread;
+use std::{env, io, thread};
 
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).ok_or_else(|| io::Error::other("hold-udp ADDRESS"))?;

@@ -11,11 +11,10 @@
 //! (`--part`, in minutes), and at the end what drifted. Other work on the machine shows as its
 //! stalls and in the latencies.
 
-use std::env;
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{env, io};
 
 use net_tests::browser::Kind;
 use net_tests::lab::{Cell, Load, Log, Report};

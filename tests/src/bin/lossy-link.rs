@@ -31,14 +31,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::env;
 use std::error::Error;
 use std::io::{self, BufRead};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use net_tests::link::{Cause, Conditions, Direction, Link, Loss, Rate};
 use net_tests::nat::Nat;

@@ -3,10 +3,8 @@
 //! Stands for the reverse proxy in front of a server that listens on loopback only. Prints
 //! `listening ADDRESS` and runs until it is ended.
 
-use std::env;
-use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::thread;
+use std::{env, io, thread};
 
 fn main() -> io::Result<()> {
     let mut arguments = env::args().skip(1);

@@ -20,15 +20,14 @@
 //! printed. Ctrl-C ends it with the closing line.
 
 use std::alloc::System;
-use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use net_tests::memory::{self, Allocator};
 use net_tests::numbers::tell;

@@ -12,13 +12,9 @@
 //! It ends when its input does.
 
 use std::collections::{BTreeMap, HashSet};
-use std::env;
 use std::error::Error;
-use std::io;
-use std::process;
-use std::str;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, io, process, str, thread};
 
 use net::{Event, PeerId, Server};
 use serde_json::json;

@@ -5,11 +5,10 @@
 //! longest turn so far after each; each client has four descriptors, so `ulimit -n` must be high
 //! enough. The clients share the machine with the server, so what is printed is an upper bound.
 
-use std::env;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use bytes::Bytes;
 use net::{Config, Event, EventQueue, Server};

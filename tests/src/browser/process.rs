@@ -173,8 +173,9 @@ const CHROMIUM_ARGUMENTS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read;
+
+    use super::*;
 
     #[test]
     fn a_program_off_the_path_is_not_found() {

@@ -1,10 +1,8 @@
 //! The browser's own folder: fresh for each start, removed at the end.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io, process};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 

@@ -183,9 +183,10 @@ fn header(name: &str, value: &str) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Read;
     use std::net::TcpStream;
+
+    use super::*;
 
     fn ask(site: &Site, request: &str) -> String {
         let mut stream = TcpStream::connect(site.address).expect("the site listens");

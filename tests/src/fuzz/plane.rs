@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use net_rtc::Config;
-use net_rtc::odd::{Carrier, seal};
+use net_rtc::testing::{Carrier, seal};
 
 use super::chunks::{Numbers, chunks};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net::hub::{ConnectionId, Input, Output, Transmit};
-use net::odd::Machine;
+use net::machine::Machine;
 use net::{CloseReason, Config, Delivery, Event, EventQueue, PeerId, Server};
 
 use crate::agent::{self, Agent, Manners};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use net_signal::{Answering, Candidate, Input, Limits, Message, Negotiation, Output, answering};
+use net_signal::{Answering, Candidate, Input, Limits, Message, Negotiation, Output, answerer};
 
 /// Between two texts; no text has this byte.
 const SEPARATOR: u8 = 0xff;
@@ -84,15 +84,15 @@ fn answer(texts: &[impl AsRef<str>], pause: Duration) {
         answering.handle_input(now, Input::Text(text.as_ref()));
         loop {
             match answering.poll_output() {
-                answering::Output::Timeout(at) => break assert_eq!(at, None),
+                answerer::Output::Timeout(at) => break assert_eq!(at, None),
                 _ if is_refused => panic!("something after a refusal"),
-                answering::Output::Offer { sdp, .. } => {
+                answerer::Output::Offer { sdp, .. } => {
                     offers += 1;
                     check_sdp(&sdp);
                     _ = answering.answer(now, "v=0 answer".into());
                 }
-                answering::Output::Send(_) => sent += 1,
-                answering::Output::Refused(_) => is_refused = true,
+                answerer::Output::Send(_) => sent += 1,
+                answerer::Output::Refused(_) => is_refused = true,
             }
             assert!(offers <= 1 && sent <= 1, "{offers} offers, {sent} answers");
         }

@@ -27,6 +27,9 @@ mod tcp;
 mod trial;
 pub mod warnings;
 
+use std::fmt;
+use std::time::Duration;
+
 pub use bounds::{Bound, bounds};
 pub use connect::{Named, connect, meetings};
 pub use grid::grid;
@@ -36,6 +39,7 @@ pub use load::Load;
 pub use log::{Flight, Log};
 pub use long::{LONG, Long, PART};
 pub use meeting::{Meeting, Met, Sent, switches};
+use net::Repair;
 pub use outcome::{FlowSample, Outcome, Sample, Summary};
 pub use overload::{overload, overload_misses, overloaded};
 pub use profile::Profile;
@@ -50,11 +54,6 @@ pub use slow::{slow, slow_misses, slow_scene};
 pub use table::{HEAD, row};
 pub use tcp::{beside_tcp, tcp, tcp_misses};
 pub use trial::{Row, Table, Trial};
-
-use std::fmt;
-use std::time::Duration;
-
-use net::Repair;
 
 use crate::agent::Manners;
 use crate::link::{Conditions, Direction, Loss};

@@ -1,8 +1,7 @@
 //! How long browsers take to connect.
 
-use std::fmt;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use serde_json::Value;
 
@@ -156,8 +155,9 @@ fn query(request: &Request<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 

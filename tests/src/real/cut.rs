@@ -1,8 +1,7 @@
 //! What a link lets nothing of through.
 
-use std::fmt;
-use std::io;
 use std::str::FromStr;
+use std::{fmt, io};
 
 /// What a link drops whole, both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

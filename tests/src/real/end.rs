@@ -1,11 +1,9 @@
 //! The client's end: a browser with a page, or a program.
 
-use std::env;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{env, fmt, io};
 
 use serde_json::Value;
 

@@ -1,9 +1,8 @@
 //! Messages in one direction or both, over a bad network.
 
-use std::io;
-use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{io, mem};
 
 use serde_json::Value;
 

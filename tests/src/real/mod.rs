@@ -28,6 +28,8 @@ mod series;
 mod step;
 mod wire;
 
+use std::time::SystemTime;
+
 pub use arguments::{arguments, parse_congestion, parse_load, parse_plane, parse_repair};
 pub use asked::asked_for;
 pub use both::{BROWSERS, assert_met, both};
@@ -46,8 +48,6 @@ pub use record::{Record, Rows};
 pub use series::Series;
 pub use step::{Done, Step};
 pub use wire::Wire;
-
-use std::time::SystemTime;
 
 /// Microseconds since 1970.
 pub fn micros() -> u64 {

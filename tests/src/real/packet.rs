@@ -161,8 +161,9 @@ fn printable(payload: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn words(hex: &str) -> String {
         datagram(&bytes(hex))

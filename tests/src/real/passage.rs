@@ -57,8 +57,9 @@ impl Passage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn only_this_direction_counts() {

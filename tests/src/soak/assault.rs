@@ -1,14 +1,13 @@
 //! The attackers' process.
 
-use std::io;
-use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use std::{io, iter, thread};
 
 use super::{HalfOpen, Place};
 use crate::attack::{Attacker, Kind, Means};

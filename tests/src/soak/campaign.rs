@@ -5,9 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::numbers::tell;
-
 use super::{Assault, Crowd, Cycles, Habits, Host, Latency, Report, Slope};
+use crate::numbers::tell;
 
 /// Time for the honest to come, and for the allocator to settle, before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(5);

@@ -1,9 +1,8 @@
 //! What a server process says of itself.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::time::Duration;
+use std::{fs, io};
 
 use net::Server;
 use net::hub::Sizes;

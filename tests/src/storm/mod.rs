@@ -24,14 +24,13 @@ use net::PeerId;
 
 use self::act::Act;
 use self::client::Client;
-use self::lives::Lives;
-use crate::memory;
-use crate::world::World;
-
 pub use self::compare::compare;
+use self::lives::Lives;
 pub use self::plan::{Attack, End, Life, Mishap, Plan, Scale};
 pub use self::tally::{Price, Tally};
 pub use self::violation::{Invariant, Violation};
+use crate::memory;
+use crate::world::World;
 
 /// How to watch a storm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,18 +7,14 @@ use net_rtc::OfferOptions;
 use net_signal::{Candidate, Negotiation};
 use net_ws::BadRequest;
 
-use super::{Connection, Phase, ProxyHeader};
-use crate::accept::{Admission, NoVerdict, Verdict};
-use crate::hub::Output;
-use crate::hub::asked::Asked;
-use crate::hub::census::{Awaits, Place};
-use crate::hub::core::Core;
-use crate::hub::ending::Ending;
-use crate::hub::form::Form;
-use crate::hub::forwarded::Client;
-use crate::hub::plain;
-use crate::hub::proxy_protocol::Progress;
-use crate::hub::setup::Setup;
+use crate::admission::{Admission, NoVerdict, Verdict};
+use crate::hub::client_addr::{Client, Progress};
+use crate::hub::close_cause::Ending;
+use crate::hub::connection::{Connection, Phase, ProxyHeader};
+use crate::hub::context::Core;
+use crate::hub::handshake::{Asked, Form, Setup};
+use crate::hub::limits::{Awaits, Place};
+use crate::hub::{Output, connection};
 use crate::{PeerInfo, Request};
 
 impl Connection {
@@ -59,7 +55,7 @@ impl Connection {
         self.client(head, core);
         debug!("{} asks for {} in plain HTTP", self.remote, head.path());
         self.end_plain(core);
-        let (status, text) = plain::answer(head);
+        let (status, text) = connection::answer(head);
         self.websocket.respond(now, status, text);
     }
 

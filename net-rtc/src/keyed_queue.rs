@@ -1,0 +1,239 @@
+//! A line of messages in which the newest of a key takes the place of the older one.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::stats::Dropped;
+
+/// What a message costs at least, in bytes: so many empty ones are bounded too.
+pub(crate) const LEAST_COST: usize = 64;
+
+/// A queue with a bound and keys. An item takes the place of one with its key that still
+/// waits, and so its turn; what does not fit pushes out the first in line. Both are told. Each
+/// call takes constant time, however many keys there are.
+#[derive(Debug)]
+pub struct Latest<T> {
+    line: VecDeque<Place<T>>,
+    /// The number of the first in line; those behind it count on.
+    first: u64,
+    /// Which number the item with a key has.
+    numbers: HashMap<u64, u64>,
+    cost: usize,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    key: Option<u64>,
+    cost: usize,
+    item: T,
+}
+
+impl<T> Latest<T> {
+    /// An empty queue for so many bytes. An item counts as 64 at least; one is always admitted,
+    /// whatever its size.
+    pub fn new(most_bytes: usize) -> Latest<T> {
+        Latest {
+            line: VecDeque::new(),
+            first: 0,
+            numbers: HashMap::new(),
+            cost: 0,
+            most: most_bytes,
+        }
+    }
+
+    /// Admits an item of so many bytes, always, and tells what gave way.
+    pub fn push(&mut self, key: Option<u64>, bytes: usize, item: T) -> Dropped {
+        let place = Place { key, cost: bytes.max(LEAST_COST), item };
+        self.cost += place.cost;
+        let (number, replaced) = match self.waiting(key) {
+            Some((number, waiting)) => {
+                let older = std::mem::replace(waiting, place);
+                self.cost -= older.cost;
+                (number, 1)
+            }
+            None => (self.append(place), 0),
+        };
+        Dropped { replaced, too_many: self.make_room(number), ..Dropped::default() }
+    }
+
+    /// Takes the first in line.
+    pub fn pop(&mut self) -> Option<T> {
+        let Place { key, cost, item } = self.line.pop_front()?;
+        self.first += 1;
+        self.cost -= cost;
+        if let Some(key) = key {
+            self.numbers.remove(&key);
+        }
+        Some(item)
+    }
+
+    /// The first in line.
+    pub fn front(&self) -> Option<&T> {
+        self.line.front().map(|place| &place.item)
+    }
+
+    /// Items that wait.
+    pub fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// The number and the place of the item with this key.
+    fn waiting(&mut self, key: Option<u64>) -> Option<(u64, &mut Place<T>)> {
+        let number = *self.numbers.get(&key?)?;
+        let place = self.line.get_mut((number - self.first) as usize)?;
+        Some((number, place))
+    }
+
+    fn append(&mut self, place: Place<T>) -> u64 {
+        let number = self.first + self.line.len() as u64;
+        if let Some(key) = place.key {
+            self.numbers.insert(key, number);
+        }
+        self.line.push_back(place);
+        number
+    }
+
+    /// Drops the first in line until the rest fits, but never the newest item, which may have
+    /// taken the first place; tells how many.
+    fn make_room(&mut self, mut newest: u64) -> u64 {
+        let mut dropped = 0;
+        while self.cost > self.most && self.line.len() > 1 {
+            if newest == self.first {
+                newest += 1;
+                self.swap_first();
+            }
+            self.pop();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Lets the first two change places.
+    fn swap_first(&mut self) {
+        self.line.swap(0, 1);
+        for (number, place) in (self.first..).zip(self.line.iter().take(2)) {
+            if let Some(key) = place.key {
+                self.numbers.insert(key, number);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn pushed(latest: &mut Latest<char>, key: u64, bytes: usize, item: char) -> (u64, u64) {
+        let dropped = latest.push(Some(key), bytes, item);
+        (dropped.replaced, dropped.too_many)
+    }
+
+    fn rest(latest: &mut Latest<char>) -> String {
+        std::iter::from_fn(|| latest.pop()).collect()
+    }
+
+    #[test]
+    fn a_newer_one_takes_the_place_of_the_older() {
+        let mut latest = Latest::new(1_000);
+        assert_eq!(pushed(&mut latest, 1, 10, 'a'), (0, 0));
+        assert_eq!(pushed(&mut latest, 2, 10, 'b'), (0, 0));
+        latest.push(None, 10, 'x');
+        latest.push(None, 10, 'y');
+        assert_eq!(pushed(&mut latest, 2, 10, 'B'), (1, 0));
+        assert_eq!(pushed(&mut latest, 1, 10, 'A'), (1, 0));
+        assert_eq!(latest.pop(), Some('A'));
+        assert_eq!(pushed(&mut latest, 1, 10, 'n'), (0, 0), "the old one has left");
+        assert_eq!(rest(&mut latest), "Bxyn");
+    }
+
+    #[test]
+    fn the_newest_stays_even_where_it_is_first() {
+        let mut latest = Latest::new(1_000);
+        assert_eq!(pushed(&mut latest, 1, 100, 'a'), (0, 0));
+        assert_eq!(pushed(&mut latest, 2, 300, 'b'), (0, 0));
+        assert_eq!(pushed(&mut latest, 3, 300, 'c'), (0, 0));
+        assert_eq!(pushed(&mut latest, 1, 600, 'A'), (1, 1), "b gave way");
+        assert_eq!(pushed(&mut latest, 3, 300, 'C'), (1, 0), "and c is still found");
+        assert_eq!(pushed(&mut latest, 1, 5_000, 'Z'), (1, 1));
+        assert_eq!(rest(&mut latest), "Z");
+    }
+
+    #[test]
+    fn empty_ones_are_bounded() {
+        let mut latest = Latest::new(10 * LEAST_COST);
+        let dropped: u64 = (0..100).map(|_| latest.push(None, 0, ()).too_many).sum();
+        assert_eq!((latest.len(), dropped), (10, 90));
+    }
+
+    /// The same, as simple as can be.
+    #[derive(Default)]
+    struct Model(Vec<(Option<u64>, usize, u32)>);
+
+    impl Model {
+        fn push(&mut self, most: usize, key: Option<u64>, bytes: usize, item: u32) -> (u64, u64) {
+            let old = self.0.iter().position(|place| key.is_some() && place.0 == key);
+            match old {
+                Some(index) => self.0[index] = (key, bytes, item),
+                None => self.0.push((key, bytes, item)),
+            }
+            let mut dropped = 0;
+            while self.0.iter().map(|place| place.1.max(LEAST_COST)).sum::<usize>() > most
+                && self.0.len() > 1
+            {
+                let first_other = usize::from(self.0[0].2 == item);
+                self.0.remove(first_other);
+                dropped += 1;
+            }
+            (u64::from(old.is_some()), dropped)
+        }
+    }
+
+    #[test]
+    fn does_what_a_simple_list_does() {
+        for seed in 0..200 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let most = random.random_range(1..4_000);
+            let (mut latest, mut model) = (Latest::new(most), Model::default());
+            for item in 0..500 {
+                if random.random_bool(0.3) {
+                    let expected = (!model.0.is_empty()).then(|| model.0.remove(0).2);
+                    assert_eq!(latest.pop(), expected, "seed {seed}");
+                }
+                let key = random.random_bool(0.7).then(|| random.random_range(0..20));
+                let bytes = random.random_range(0..600);
+                let dropped = latest.push(key, bytes, item);
+                let expected = model.push(most, key, bytes, item);
+                assert_eq!((dropped.replaced, dropped.too_many), expected, "seed {seed}");
+                assert_eq!(latest.front(), model.0.first().map(|place| &place.2));
+                assert_eq!(latest.len(), model.0.len());
+                assert!(latest.numbers.len() <= latest.len());
+            }
+            let left: Vec<u32> = std::iter::from_fn(|| latest.pop()).collect();
+            assert_eq!(left, model.0.iter().map(|place| place.2).collect::<Vec<_>>());
+            assert_eq!((latest.cost, latest.numbers.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn many_keys_cost_no_more_than_few() {
+        let time = |keys: u64| {
+            let mut latest = Latest::new(usize::MAX);
+            (0..keys).for_each(|key| _ = latest.push(Some(key), 0, key));
+            let began = Instant::now();
+            (0..20_000).for_each(|item| _ = latest.push(Some(item * 7_919 % keys), 0, item));
+            began.elapsed()
+        };
+        // A line that is searched would take a thousand times as long.
+        assert!(time(20_000) < time(20) * 50 + Duration::from_millis(50));
+    }
+}

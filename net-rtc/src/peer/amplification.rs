@@ -1,0 +1,246 @@
+//! What may be sent to an address before it is known that it reaches the peer.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::dtls::FLIGHT;
+use crate::event::Transmit;
+
+/// Datagrams that go to an address because one authenticated check came from there, and their
+/// bytes: a ClientHello of ours, three times, and something to spare.
+const DATAGRAMS: u32 = 3;
+const BYTES: usize = 3 * 1024;
+/// Datagrams that wait until they are paid for.
+const HELD: usize = 3;
+
+/// Whoever has the password can have checks come from anywhere, and nominate anything, so that
+/// we would send a handshake's flights at somebody who never asked. Until that address is known
+/// to reach the peer it gets little. Answers to checks are no part of it: they are shorter than
+/// the checks.
+///
+/// ```text
+///   Handshake --DTLS is up--> Up --the peer is where DTLS went, or a probe was answered--> Free
+/// ```
+#[derive(Debug)]
+pub(crate) enum Allowance {
+    /// DTLS is not up. Each further datagram from there pays for one of ours, and what there is
+    /// no leave for waits for it: of a browser whose DTLS is lost on the way only checks come.
+    /// DTLS makes few datagrams, whoever asks: it doubles its pauses, and gives up.
+    Handshake(Accounts, VecDeque<Transmit>),
+    /// Who completes DTLS has read what we sent, so it has proved the address, if all of it went
+    /// to one. Elsewhere goes what is paid for byte by byte, and the rest is lost.
+    Up { proven: Option<SocketAddr>, accounts: Accounts },
+    /// Nothing is in question.
+    Free,
+}
+
+/// What has come from each address and gone there. Of addresses that come later nothing is
+/// known, so they are sent nothing.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    all: Vec<Account>,
+    most: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    address: SocketAddr,
+    datagrams: u32,
+    bytes: usize,
+    /// Whether anything has gone there.
+    used: bool,
+}
+
+impl Allowance {
+    /// For so many addresses.
+    pub(crate) fn new(most: usize) -> Allowance {
+        Allowance::Handshake(Accounts { all: Vec::new(), most }, VecDeque::new())
+    }
+
+    /// A datagram of the peer's came from there; gives what had to wait for it.
+    pub(crate) fn earn(&mut self, from: SocketAddr, bytes: usize) -> Option<Transmit> {
+        match self {
+            Allowance::Handshake(accounts, held) => {
+                accounts.earn(from, bytes.max(FLIGHT));
+                let next = held.iter().position(|transmit| accounts.spend(transmit))?;
+                held.remove(next)
+            }
+            Allowance::Up { accounts, .. } => {
+                accounts.earn(from, bytes);
+                None
+            }
+            Allowance::Free => None,
+        }
+    }
+
+    /// Gives back what may be sent now.
+    pub(crate) fn spend(&mut self, transmit: Transmit) -> Option<Transmit> {
+        match self {
+            Allowance::Handshake(accounts, held) => {
+                if accounts.spend(&transmit) {
+                    return Some(transmit);
+                }
+                held.truncate(HELD - 1);
+                held.push_front(transmit);
+                None
+            }
+            Allowance::Up { proven, accounts } => {
+                let is_allowed = *proven == Some(transmit.destination) || accounts.spend(&transmit);
+                is_allowed.then_some(transmit)
+            }
+            Allowance::Free => Some(transmit),
+        }
+    }
+
+    /// DTLS is up.
+    pub(crate) fn connected(&mut self) {
+        if let Allowance::Handshake(accounts, _) = self {
+            let none = Accounts { all: Vec::new(), most: 0 };
+            let accounts = std::mem::replace(accounts, none);
+            *self = Allowance::Up { proven: accounts.only(), accounts };
+        }
+    }
+
+    /// The channel is open, and the peer's data goes there.
+    pub(crate) fn settle(&mut self, here: SocketAddr) {
+        if matches!(self, Allowance::Up { proven, .. } if *proven == Some(here)) {
+            self.prove();
+        }
+    }
+
+    /// Where data goes reaches the peer.
+    pub(crate) fn prove(&mut self) {
+        *self = Allowance::Free;
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self, Allowance::Free)
+    }
+}
+
+impl Accounts {
+    fn earn(&mut self, from: SocketAddr, bytes: usize) {
+        let has_room = self.all.len() < self.most;
+        match self.all.iter_mut().find(|account| account.address == from) {
+            Some(account) => {
+                account.datagrams = account.datagrams.saturating_add(1);
+                account.bytes = account.bytes.saturating_add(bytes);
+            }
+            None if has_room => {
+                let (datagrams, bytes) = (DATAGRAMS, BYTES);
+                self.all.push(Account { address: from, datagrams, bytes, used: false });
+            }
+            None => {}
+        }
+    }
+
+    fn spend(&mut self, transmit: &Transmit) -> bool {
+        let Transmit { destination, contents, .. } = transmit;
+        let account = self.all.iter_mut().find(|account| {
+            account.address == *destination
+                && account.datagrams > 0
+                && account.bytes >= contents.len()
+        });
+        account.is_some_and(|account| {
+            account.datagrams -= 1;
+            account.bytes -= contents.len();
+            account.used = true;
+            true
+        })
+    }
+
+    /// The one address to which anything has gone.
+    fn only(&self) -> Option<SocketAddr> {
+        let mut used = self.all.iter().filter(|account| account.used);
+        used.next().filter(|_| used.next().is_none()).map(|account| account.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        ([192, 0, 2, 7], port).into()
+    }
+
+    fn flight(port: u16, size: usize) -> Transmit {
+        let source = ([192, 0, 2, 1], 3_000).into();
+        Transmit { source, destination: address(port), contents: vec![22; size] }
+    }
+
+    #[test]
+    fn three_datagrams_go_out_for_one_check_and_one_for_each_further() {
+        let mut allowance = Allowance::new(16);
+        let allowed = |allowance: &mut Allowance| {
+            (0..10).filter(|_| allowance.spend(flight(1, FLIGHT)).is_some()).count()
+        };
+        allowance.earn(address(1), 120);
+        assert_eq!(allowed(&mut allowance), 3);
+        // What waits comes first.
+        let released = (0..5).map(|_| allowance.earn(address(1), 120).is_some());
+        assert_eq!(released.collect::<Vec<_>>(), [true, true, true, false, false]);
+        assert_eq!(allowed(&mut allowance), 2);
+    }
+
+    #[test]
+    fn three_kilobytes_are_the_bound_whatever_the_datagrams() {
+        let mut allowance = Allowance::new(16);
+        allowance.earn(address(1), 120);
+        let sizes = [1_200, 1_200, 1_200, 600];
+        let sent = sizes.map(|size| allowance.spend(flight(1, size)).is_some());
+        assert_eq!(sent, [true, true, false, true]);
+        assert!(allowance.spend(flight(1, 1)).is_none());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_newest_is_kept() {
+        let mut allowance = Allowance::new(16);
+        let nothing_came = |size| allowance.spend(flight(1, size)).is_none();
+        assert!((1..100).all(nothing_came));
+        let came = (0..10).filter_map(|_| allowance.earn(address(1), 2_000));
+        let sizes: Vec<_> = came.map(|transmit| transmit.contents.len()).collect();
+        assert_eq!(sizes, [99, 98, 97]);
+    }
+
+    #[test]
+    fn so_many_addresses_have_accounts_and_each_its_own() {
+        let mut allowance = Allowance::new(2);
+        (1..=3).for_each(|port| _ = allowance.earn(address(port), 120));
+        let sent = [1, 2, 3, 2].map(|port| allowance.spend(flight(port, 1_100)).is_some());
+        assert_eq!(sent, [true, true, false, true]);
+    }
+
+    #[test]
+    fn dtls_proves_the_one_address_that_it_went_to() {
+        let mut allowance = Allowance::new(16);
+        (1..=2).for_each(|port| _ = allowance.earn(address(port), 120));
+        assert!(allowance.spend(flight(1, 1_000)).is_some());
+        allowance.connected();
+        let sent = |allowance: &mut Allowance, port| {
+            (0..10).filter(|_| allowance.spend(flight(port, 1_000)).is_some()).count()
+        };
+        assert_eq!((sent(&mut allowance, 1), sent(&mut allowance, 2)), (10, 3));
+        (0..25).for_each(|_| _ = allowance.earn(address(2), 120));
+        assert_eq!(sent(&mut allowance, 2), 3, "72 bytes were left");
+        allowance.settle(address(2));
+        assert!(!allowance.is_free(), "nothing says that the peer is there");
+        allowance.settle(address(1));
+        assert!(allowance.is_free());
+    }
+
+    #[test]
+    fn dtls_that_went_to_two_addresses_proves_neither() {
+        let mut allowance = Allowance::new(16);
+        for port in 1..=2 {
+            allowance.earn(address(port), 120);
+            assert!(allowance.spend(flight(port, 500)).is_some());
+        }
+        allowance.connected();
+        (1..=2).for_each(|port| allowance.settle(address(port)));
+        assert!(!allowance.is_free());
+        assert_eq!((0..9).filter(|_| allowance.spend(flight(1, 100)).is_some()).count(), 2);
+        allowance.prove();
+        assert!(allowance.spend(flight(1, 9_000)).is_some());
+    }
+}

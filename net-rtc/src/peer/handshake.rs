@@ -1,0 +1,107 @@
+//! A peer comes to be open: the answer, then a path, DTLS and the channel.
+
+use std::time::Instant;
+
+use log::debug;
+use str0m::channel::ChannelId;
+
+use crate::event::{CloseReason, Event, Stage};
+use crate::peer::state::{Progress, State};
+use crate::peer::{Peer, PeerOutput};
+use crate::sdp::offer::Agreed;
+use crate::{Channels, Config};
+
+impl Peer {
+    /// Takes the answer to our offer; `negotiated` if the other side opens the channel too. An
+    /// error ends the peer.
+    pub(crate) fn accept_answer(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        answer: &str,
+        negotiated: bool,
+        out: &mut Vec<PeerOutput>,
+    ) -> Result<(), String> {
+        let State::Offered(pending) = std::mem::replace(&mut self.state, State::Closed) else {
+            unreachable!("the endpoint asks awaits_answer first")
+        };
+        self.state = State::connecting(now, config, None);
+        let early_checks = pending.connecting().early_checks;
+        let agreed = pending.accept(&mut self.rtc, answer, negotiated);
+        let agreed = agreed.inspect_err(|cause| {
+            self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out);
+        })?;
+        self.agree(now, config, agreed);
+        self.step(now, out);
+        if early_checks {
+            // str0m has answered the checks that came before the answer, and looks at what they
+            // changed only now.
+            self.step(now, out);
+            self.nominate(now, out);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Begins DTLS, unless it is for the other side to begin or has begun.
+    pub(super) fn path_found(&mut self, out: &mut Vec<PeerOutput>) {
+        self.reach(Stage::Dtls);
+        if let Err(error) = self.rtc.direct_api().start_dtls(true) {
+            self.fail(error, out);
+        }
+    }
+
+    pub(super) fn reach(&mut self, reached: Stage) {
+        if let State::Connecting(progress) = &mut self.state
+            && progress.stage < reached
+        {
+            debug!("{}: {} -> {reached}", self.credentials.ufrag, progress.stage);
+            progress.stage = reached;
+        }
+    }
+
+    /// Has str0m believe that the path was nominated, if that is ours to say.
+    pub(super) fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let State::Connecting(Progress { stage: Stage::Ice, .. }) = self.state else { return };
+        let Some(forged) = self.nomination.take(&self.credentials.pass) else { return };
+        let Some(input) = forged.way.received(now, &forged.contents) else { return };
+        let mut answers = Vec::new();
+        self.feed(now, input, &mut answers);
+        out.extend(answers.into_iter().filter(|output| match output {
+            PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
+            PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
+        }));
+    }
+
+    /// One channel, the one that the offering side made; any other ends the peer.
+    pub(super) fn channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
+        match &mut self.state {
+            State::Connecting(progress) if progress.ours.is_none_or(|ours| ours == channel) => {
+                progress.ready.get_or_insert(channel);
+            }
+            State::Closed => {}
+            _ if self.channels == Channels::Several => {}
+            _ => self.finish(CloseReason::Limit("one channel is all a peer may have"), out),
+        }
+    }
+
+    pub(super) fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
+        let State::Connecting(progress) = &mut self.state else { return };
+        let Some(channel) = progress.opened(self.plane.lock().has_heard()) else { return };
+        let early = std::mem::take(&mut progress.early);
+        self.set_state(State::Open(channel));
+        out.push(PeerOutput::Event(Event::Open));
+        out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
+    }
+
+    fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
+        self.state = State::connecting(now, config, Some(agreed.channel));
+        let mut plane = self.plane.lock();
+        if agreed.negotiated {
+            plane.expect_signs();
+        }
+        if let Some(inits) = &agreed.inits {
+            plane.introduce(inits);
+        }
+    }
+}

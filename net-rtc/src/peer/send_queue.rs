@@ -1,0 +1,389 @@
+//! Messages that wait to be sent: fresh or not at all.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::event::SendOptions;
+use crate::keyed_queue::{LEAST_COST, Latest};
+use crate::stats::Dropped;
+
+/// This part of the time that a message may wait is left to it while the queue stands.
+const HURRY: u32 = 5;
+
+/// What a message costs beside its bytes (226 measured).
+const MESSAGE: usize = 228;
+
+/// Most memory that the messages of a queue for so many bytes can take.
+pub(crate) fn most_memory(most_bytes: usize) -> usize {
+    most_bytes.saturating_add((most_bytes / LEAST_COST).saturating_mul(MESSAGE))
+}
+
+/// The queue in front of the path: bounded, the newest of a key in place of the older one, and
+/// nothing in it grows old.
+///
+/// A burst may use the whole time that a message may wait. If not everything could be sent for
+/// that long, then more comes than the path takes, and waiting would make each message as old
+/// as all the others: a message gives way to newer ones after a fifth of the time. That ends
+/// when everything was sent, and for that long nothing had to be dropped for its age. While
+/// nothing newer has come a message has the whole time, for then nobody gains by its end.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    line: Latest<Waiting>,
+    load: Load,
+    /// When the last message came; at first, when the queue was made.
+    newest: Instant,
+    most_time: Duration,
+    dropped: Dropped,
+}
+
+/// What comes, beside what the path takes.
+#[derive(Debug)]
+enum Load {
+    /// Everything that came before then was sent, and nothing has grown too old since.
+    Burst { since: Instant },
+    /// Too much: then something grew too old, lastly.
+    Overload { aged: Instant },
+}
+
+/// A message and when it came.
+#[derive(Debug)]
+struct Waiting {
+    came: Instant,
+    message: Bytes,
+    options: SendOptions,
+}
+
+impl Fresh {
+    pub(crate) fn new(now: Instant, most_bytes: usize, most_time: Duration) -> Fresh {
+        Fresh {
+            line: Latest::new(most_bytes),
+            load: Load::Burst { since: now },
+            newest: now,
+            most_time,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Admits a message, always: in the place of the one with its key, or at the cost of the
+    /// first in line.
+    pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
+        self.expire(now);
+        if self.line.is_empty() && self.has_recovered(now) {
+            self.load = Load::Burst { since: now };
+        }
+        self.newest = now;
+        let waiting = Waiting { came: now, message, options };
+        self.dropped += self.line.push(options.key, waiting.message.len(), waiting);
+    }
+
+    /// The size of the next message that is still fresh, after dropping those that are not.
+    pub(crate) fn peek(&mut self, now: Instant) -> Option<usize> {
+        self.expire(now);
+        self.line.front().map(|waiting| waiting.message.len())
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(Bytes, SendOptions)> {
+        self.line.pop().map(|waiting| (waiting.message, waiting.options))
+    }
+
+    /// Drops the next message, for which there will never be room.
+    pub(crate) fn drop_first(&mut self) {
+        self.dropped.too_many += u64::from(self.line.pop().is_some());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// When the next message stops being fresh; `None` if it never does, or nothing waits.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let came = self.line.front()?.came;
+        let at_most = came.checked_add(self.most_time)?;
+        let hurried = came + self.most_time / HURRY;
+        Some(match self.load {
+            _ if came == self.newest => at_most,
+            Load::Burst { since } => hurried.max(since + self.most_time),
+            Load::Overload { .. } => hurried,
+        })
+    }
+
+    /// Messages that were dropped.
+    pub(crate) fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.line.pop();
+            self.dropped.too_old += 1;
+            self.load = Load::Overload { aged: now };
+        }
+    }
+
+    /// Whether nothing has grown too old lately.
+    fn has_recovered(&self, now: Instant) -> bool {
+        match self.load {
+            Load::Burst { .. } => true,
+            Load::Overload { aged } => now > aged + self.most_time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_millis(100);
+    const HURRIED: Duration = Duration::from_millis(20);
+    const MS: Duration = Duration::from_millis(1);
+
+    fn filled(sizes: &[usize]) -> (Fresh, Instant) {
+        let now = Instant::now();
+        let mut fresh = Fresh::new(now, 1_000, TIME);
+        for size in sizes {
+            push(&mut fresh, now, None, *size);
+        }
+        (fresh, now)
+    }
+
+    fn push(fresh: &mut Fresh, now: Instant, key: Option<u64>, size: usize) {
+        let options = SendOptions { key, ..SendOptions::default() };
+        fresh.push(now, Bytes::from(vec![0; size]), options);
+    }
+
+    /// Sizes of what is sent now.
+    fn sent(fresh: &mut Fresh, now: Instant) -> Vec<usize> {
+        std::iter::from_fn(|| {
+            fresh.peek(now)?;
+            fresh.pop().map(|(message, _)| message.len())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn keeps_order() {
+        let (mut fresh, now) = filled(&[1, 2, 3]);
+        assert!(!fresh.is_empty());
+        assert_eq!(sent(&mut fresh, now), [1, 2, 3]);
+        assert_eq!(fresh.peek(now), None);
+        assert!(fresh.is_empty());
+        assert_eq!(fresh.deadline(), None);
+    }
+
+    #[test]
+    fn the_bound_drops_the_oldest() {
+        let (mut fresh, now) = filled(&[500, 436, 1]);
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(500), 0));
+        push(&mut fresh, now, None, 1);
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(436), 1));
+    }
+
+    #[test]
+    fn one_whole_message_is_always_admitted() {
+        let (mut fresh, now) = filled(&[10, 5_000]);
+        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(5_000), 1));
+    }
+
+    #[test]
+    fn the_newest_of_a_key_takes_the_place_the_time_and_the_options() {
+        let (mut fresh, now) = filled(&[]);
+        let later = now + TIME - MS;
+        fresh.push(now, "old".into(), SendOptions::latest(1));
+        push(&mut fresh, now, None, 5);
+        fresh.push(later, "new".into(), SendOptions::latest(1).repair(true));
+        assert_eq!(fresh.deadline(), Some(later + TIME));
+        assert_eq!(fresh.peek(later + TIME - MS), Some(3), "it is not as old as its place");
+        let expected = (Bytes::from("new"), SendOptions::latest(1).repair(true));
+        assert_eq!(fresh.pop(), Some(expected));
+        assert_eq!(fresh.peek(later + TIME - MS), None, "what stood behind it is");
+        let Dropped { replaced, too_many, too_old } = fresh.dropped();
+        assert_eq!((replaced, too_many, too_old), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_burst_may_use_the_whole_time() {
+        let (mut fresh, now) = filled(&[10, 11]);
+        assert_eq!(fresh.deadline(), Some(now + TIME));
+        assert_eq!(fresh.peek(now + TIME - Duration::from_nanos(1)), Some(10));
+        assert_eq!(fresh.peek(now + TIME), None);
+        assert_eq!((fresh.dropped().too_old, fresh.deadline()), (2, None));
+    }
+
+    #[test]
+    fn a_queue_that_stands_hurries() {
+        let (mut fresh, now) = filled(&[10]);
+        for (at, size) in [(50, 11), (79, 12), (80, 13), (81, 14), (99, 15)] {
+            push(&mut fresh, now + MS * at, None, size);
+        }
+        assert_eq!(fresh.peek(now + TIME - MS), Some(10), "not yet");
+        assert_eq!(fresh.peek(now + TIME), Some(14));
+        assert_eq!(fresh.deadline(), Some(now + MS * 101));
+        assert_eq!(sent(&mut fresh, now + MS * 118), [15]);
+        assert_eq!(fresh.dropped().too_old, 5);
+    }
+
+    #[test]
+    fn hurry_ends_when_nothing_has_grown_old_for_the_whole_time() {
+        let (mut fresh, now) = filled(&[10]);
+        assert_eq!(fresh.peek(now + TIME), None);
+        // It is empty again and again, but that is no sign that the path takes everything.
+        for at in [100, 130, 170, 200] {
+            push(&mut fresh, now + MS * at, None, 11);
+            push(&mut fresh, now + MS * (at + 1), None, 12);
+            assert_eq!(fresh.deadline(), Some(now + MS * at + HURRIED), "at {at} ms");
+            assert_eq!(sent(&mut fresh, now + MS * (at + 19)), [11, 12]);
+        }
+        push(&mut fresh, now + MS * 220, None, 13);
+        push(&mut fresh, now + MS * 221, None, 14);
+        assert_eq!(fresh.deadline(), Some(now + MS * 320), "a burst again");
+        assert_eq!(fresh.dropped().too_old, 1);
+    }
+
+    #[test]
+    fn hurry_goes_on_while_the_queue_stands() {
+        let (mut fresh, now) = filled(&[10]);
+        assert_eq!(fresh.peek(now + TIME), None);
+        push(&mut fresh, now + MS * 100, None, 11);
+        for at in (110..400).step_by(10) {
+            push(&mut fresh, now + MS * at, None, 11);
+            assert_eq!(fresh.deadline(), Some(now + MS * (at - 10) + HURRIED), "at {at} ms");
+            assert!(fresh.pop().is_some(), "one still waits");
+        }
+        assert_eq!(fresh.dropped().too_old, 1);
+    }
+
+    #[test]
+    fn nothing_hurries_while_nothing_newer_has_come() {
+        let (mut fresh, now) = filled(&[10]);
+        let later = now + TIME;
+        push(&mut fresh, later, None, 11);
+        push(&mut fresh, later, None, 12);
+        assert_eq!(fresh.dropped().too_old, 1, "a late look sees it too");
+        assert_eq!(fresh.deadline(), Some(later + TIME));
+        push(&mut fresh, later + HURRIED - MS, None, 13);
+        assert_eq!(fresh.deadline(), Some(later + HURRIED));
+        assert_eq!(fresh.peek(later + HURRIED), Some(13));
+        assert_eq!(fresh.deadline(), Some(later + HURRIED - MS + TIME));
+    }
+
+    #[test]
+    fn however_slow_the_sender_every_message_has_its_chance() {
+        for pause in [1, 7, 19, 20, 21, 50, 99, 100, 101, 200, 1_000] {
+            let (mut fresh, mut now) = filled(&[]);
+            for _ in 0..200 {
+                push(&mut fresh, now, None, 1);
+                let newest = now;
+                // Nothing leaves: at each moment the newest is there, for the whole time.
+                for _ in 0..pause {
+                    let is_there = fresh.peek(now).is_some();
+                    assert_eq!(is_there, now < newest + TIME, "a pause of {pause} ms");
+                    now += MS;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_end_nothing_grows_old() {
+        let now = Instant::now();
+        let mut fresh = Fresh::new(now, 1_000, Duration::MAX);
+        push(&mut fresh, now, None, 1);
+        assert_eq!(fresh.deadline(), None);
+        assert_eq!(fresh.peek(now + TIME * 10_000), Some(1));
+    }
+
+    /// What is known of a message in the model: key, size, and when it came.
+    type Known = (Option<u64>, usize, Instant);
+
+    /// The same as [`Fresh`], as simple as can be, and told of every millisecond.
+    struct Model {
+        line: Vec<Known>,
+        /// Since when the queue has not been seen empty, but for moments of overload.
+        stands_since: Instant,
+        newest: Instant,
+        aged: Option<Instant>,
+        dropped: Dropped,
+    }
+
+    impl Model {
+        fn tick(&mut self, now: Instant) {
+            let hurries = now >= self.stands_since + TIME;
+            while let Some((_, _, came)) = self.line.first() {
+                let patience = if hurries && *came < self.newest { HURRIED } else { TIME };
+                if now < *came + patience {
+                    return;
+                }
+                self.line.remove(0);
+                self.aged = Some(now);
+                self.dropped.too_old += 1;
+            }
+        }
+
+        fn push(&mut self, most: usize, known: Known) {
+            let lately = |aged: Instant| known.2 - aged <= TIME;
+            if self.line.is_empty() && !self.aged.is_some_and(lately) {
+                self.stands_since = known.2;
+            }
+            self.newest = known.2;
+            match self.line.iter().position(|old| known.0.is_some() && old.0 == known.0) {
+                None => self.line.push(known),
+                Some(index) => {
+                    self.line[index] = known;
+                    self.dropped.replaced += 1;
+                }
+            }
+            let newest = |old: &Known| *old == known;
+            while self.line.iter().map(|old| old.1.max(64)).sum::<usize>() > most
+                && self.line.len() > 1
+            {
+                let index = usize::from(newest(&self.line[0]));
+                self.line.remove(index);
+                self.dropped.too_many += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn does_what_the_model_does() {
+        for seed in 0..300 {
+            let mut random = StdRng::seed_from_u64(seed);
+            let (most, pushes) = (random.random_range(100..6_000), random.random_range(0.05..1.0));
+            let pops = random.random_range(0.0..0.6);
+            let mut now = Instant::now();
+            let mut fresh = Fresh::new(now, most, TIME);
+            let (line, dropped) = (vec![], Dropped::default());
+            let mut model = Model { line, stands_since: now, newest: now, aged: None, dropped };
+            let (mut pushed, mut popped) = (0, 0);
+            for size in 0..2_000 {
+                model.tick(now);
+                // As the endpoint does, which is woken for it.
+                if fresh.deadline().is_some_and(|deadline| deadline <= now) {
+                    fresh.peek(now);
+                }
+                if random.random_bool(pushes) {
+                    let key = random.random_bool(0.5).then(|| random.random_range(0..8));
+                    push(&mut fresh, now, key, size);
+                    model.push(most, (key, size, now));
+                    pushed += 1;
+                }
+                if random.random_bool(pops) {
+                    model.tick(now);
+                    let expected = (!model.line.is_empty()).then(|| model.line.remove(0));
+                    assert_eq!(fresh.peek(now), expected.map(|known| known.1), "seed {seed}");
+                    popped += u64::from(fresh.pop().is_some());
+                }
+                now += MS;
+            }
+            fresh.peek(now);
+            model.tick(now);
+            assert_eq!(fresh.dropped(), model.dropped, "seed {seed}");
+            assert_eq!(fresh.line.len(), model.line.len(), "seed {seed}");
+            let waiting = model.line.len() as u64;
+            assert_eq!(pushed, popped + fresh.dropped().total() + waiting, "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How far a peer has come.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use str0m::channel::ChannelId;
+
+use crate::Config;
+use crate::event::Stage;
+use crate::sdp::offer::PendingOffer;
+
+/// ```text
+///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --opened--> Open
+///      '---------------------------------'------------- finish -----------------'--> Closed
+/// ```
+/// A peer that answers begins as `Connecting`.
+#[derive(Debug)]
+pub(crate) enum State {
+    Offered(Box<PendingOffer>),
+    Connecting(Progress),
+    Open(ChannelId),
+    Closed,
+}
+
+/// What is known of a connection on its way.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) stage: Stage,
+    pub(crate) deadline: Instant,
+    /// The channel that this side has made; without one it is the first of the other side.
+    pub(crate) ours: Option<ChannelId>,
+    /// The channel that is open as far as SCTP here knows.
+    pub(crate) ready: Option<ChannelId>,
+    pub(crate) early: Early,
+}
+
+impl Progress {
+    /// The channel, once both ends can send on it: what SCTP believes of itself is no proof that
+    /// the other end has come as far, but that DTLS has decrypted something of its SCTP is.
+    pub(crate) fn opened(&self, heard: bool) -> Option<ChannelId> {
+        self.ready.filter(|_| self.stage == Stage::Channel && heard)
+    }
+}
+
+impl State {
+    pub(crate) fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
+        let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
+        State::Connecting(Progress { stage: Stage::Ice, deadline, ours, ready: None, early })
+    }
+
+    /// `None` once it is over.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        match self {
+            State::Offered(..) => Some(Stage::Answer),
+            State::Connecting(progress) => Some(progress.stage),
+            State::Open(_) => Some(Stage::Open),
+            State::Closed => None,
+        }
+    }
+}
+
+/// What a message costs at least, in bytes: so many small ones are bounded too.
+const LEAST: usize = 64;
+
+/// A queue with a bound. On an unordered channel data can overtake the acknowledgement that
+/// opens it (RFC 8832 §6).
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    messages: Vec<Bytes>,
+    room: usize,
+}
+
+impl Early {
+    pub(crate) fn new(most_bytes: usize) -> Early {
+        Early { messages: Vec::new(), room: most_bytes }
+    }
+
+    /// Keeps a message, or drops it if there is no room: the path is unreliable anyway.
+    pub(crate) fn push(&mut self, message: Bytes) {
+        let size = message.len().max(LEAST);
+        if size <= self.room {
+            self.room -= size;
+            self.messages.push(message);
+        }
+    }
+
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = Bytes> {
+        self.messages.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_there_is_room_for() {
+        let mut early = Early::new(3 * LEAST);
+        let long = "b".repeat(2 * LEAST);
+        for message in ["a", "", &long, "c", "d", ""] {
+            early.push(Bytes::copy_from_slice(message.as_bytes()));
+        }
+        assert_eq!(early.into_messages().collect::<Vec<_>>(), ["a", "", "c"]);
+    }
+}

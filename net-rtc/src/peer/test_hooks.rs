@@ -1,0 +1,74 @@
+//! What no honest peer does and no network should: for tests.
+
+use std::time::Instant;
+
+#[cfg(test)]
+use str0m::crypto::dtls::ProtocolVersion;
+
+#[cfg(test)]
+use crate::peer::state::State;
+use crate::peer::{Peer, PeerOutput};
+#[cfg(test)]
+use crate::rtc::unreliable;
+use crate::sctp::packet::{Builder, Tsn};
+
+impl Peer {
+    /// Whether SCTP has begun, so that it could be sent.
+    pub(crate) fn inject(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&mut Builder),
+        out: &mut Vec<PeerOutput>,
+    ) -> bool {
+        let injected = self.plane.lock().inject(write);
+        self.step(now, out);
+        self.settle(now);
+        injected
+    }
+
+    pub(crate) fn mute(&mut self, kind: u8) {
+        self.plane.lock().odd.muted.push(kind);
+    }
+
+    pub(crate) fn forgive(&mut self) {
+        self.plane.lock().odd.forgives = true;
+    }
+
+    pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
+        self.plane.lock().tsns()
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    pub(crate) fn lose(&mut self, kind: u8) {
+        self.plane.lock().odd.lose = Some(kind);
+    }
+
+    pub(crate) fn fall_back(&mut self) {
+        self.plane.lock().fall_back();
+    }
+
+    pub(crate) fn dtls_version(&mut self) -> Option<u8> {
+        match self.rtc.direct_api().dtls_protocol_version()? {
+            ProtocolVersion::DTLS1_2 => Some(12),
+            ProtocolVersion::DTLS1_3 => Some(13),
+            _ => None,
+        }
+    }
+
+    /// What a page does by `channel.close()`: RE-CONFIG (RFC 6525).
+    pub(crate) fn close_channel(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        if let State::Open(channel) = self.state {
+            self.rtc.direct_api().close_data_channel(channel);
+        }
+        self.step(now, out);
+        self.settle(now);
+    }
+
+    pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.rtc.direct_api().create_data_channel(unreliable(false));
+        self.step(now, out);
+        self.settle(now);
+    }
+}

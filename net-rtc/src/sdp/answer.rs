@@ -1,0 +1,144 @@
+//! An answer to our offer.
+
+use std::str::FromStr;
+
+use base64ct::{Base64, Encoding};
+use str0m::IceCreds;
+use str0m::config::Fingerprint;
+
+use crate::Setup;
+use crate::sdp::{section, value, values};
+
+/// What we need of an answer. Its candidates are not among it: where the other side is, its
+/// connectivity checks show.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) credentials: IceCreds,
+    pub(crate) fingerprint: Fingerprint,
+    /// Whether we begin DTLS.
+    pub(crate) active: bool,
+    /// The other side's SCTP handshake, if it takes part in that.
+    pub(crate) init: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// Reads an answer to an offer with this `a=setup`. The error is in words.
+    pub(crate) fn parse(sdp: &str, most_bytes: usize, offered: Setup) -> Result<Answer, String> {
+        section(sdp, most_bytes)?;
+        if sdp.lines().any(|line| line == "a=ice-lite") {
+            return Err("a=ice-lite: one side has to make connectivity checks".into());
+        }
+        let text = |name| value(sdp, name).map(str::to_owned).ok_or(format!("no {name} line"));
+        Ok(Answer {
+            credentials: IceCreds { ufrag: text("a=ice-ufrag:")?, pass: text("a=ice-pwd:")? },
+            fingerprint: fingerprint(sdp)?,
+            active: active(value(sdp, "a=setup:"), offered),
+            init: value(sdp, "a=sctp-init:").map(decode).transpose()?,
+        })
+    }
+}
+
+/// SHA-256 if there is a choice (RFC 8122 §5.1).
+fn fingerprint(sdp: &str) -> Result<Fingerprint, String> {
+    let all = || values(sdp, "a=fingerprint:");
+    let best = all().find(|text| text.to_ascii_lowercase().starts_with("sha-256"));
+    let text = best.or_else(|| all().next()).ok_or("no a=fingerprint: line")?;
+    let parsed = Fingerprint::from_str(text).map_err(|error| format!("a=fingerprint: {error}"))?;
+    Ok(Fingerprint { hash_func: parsed.hash_func.to_ascii_lowercase(), ..parsed })
+}
+
+/// The other side has the last word (RFC 8842 §5.3), unless it says nothing of use.
+fn active(setup: Option<&str>, offered: Setup) -> bool {
+    match setup {
+        Some("active") => false,
+        Some("passive") => true,
+        _ => offered == Setup::Active,
+    }
+}
+
+/// What both sides say of themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inits {
+    pub(crate) ours: Vec<u8>,
+    pub(crate) theirs: Vec<u8>,
+}
+
+impl Inits {
+    /// Those of two descriptions, if both have one.
+    pub(crate) fn of(ours: &str, theirs: &str) -> Option<Inits> {
+        let init = |sdp| decode(value(sdp, "a=sctp-init:")?).ok();
+        Some(Inits { ours: init(ours)?, theirs: init(theirs)? })
+    }
+}
+
+/// The chunk in an `a=sctp-init`. The error is in words.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
+    Base64::decode_vec(text).map_err(|_| "a=sctp-init: not base64".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\n\
+        a=fingerprint:SHA-256 0A:ff\r\na=setup:passive\r\na=sctp-init:AQID\r\n";
+
+    fn parsed(sdp: &str) -> Result<Answer, String> {
+        Answer::parse(sdp, 2_000, Setup::Active)
+    }
+
+    #[test]
+    fn what_is_needed_is_read() {
+        let answer = parsed(ANSWER).unwrap();
+        assert_eq!(answer.credentials.ufrag, "abcd");
+        assert_eq!(answer.credentials.pass, "abcdefghijklmnopqrstuv");
+        assert_eq!(answer.fingerprint.to_string(), "sha-256 0A:FF");
+        assert_eq!((answer.active, answer.init), (true, Some(vec![1, 2, 3])));
+    }
+
+    #[test]
+    fn an_answer_loses_every_candidate() {
+        let hostile = "a=candidate:9 1 udp 1 169.254.169.254 1 typ host\n".repeat(50);
+        let answer = Answer::parse(&format!("{ANSWER}{hostile}"), 16_384, Setup::Active).unwrap();
+        assert!(!format!("{answer:?}").contains("169.254"), "{answer:?}");
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        let refused = |from: &str, to: &str| parsed(&ANSWER.replace(from, to)).unwrap_err();
+        assert_eq!(refused("a=fing", "a=ring"), "no a=fingerprint: line");
+        assert_eq!(refused("application", "audio"), "no m=application line");
+        assert_eq!(refused("a=ice-pwd", "a=pwd"), "no a=ice-pwd: line");
+        assert!(refused("0A:ff", "0A:fg").starts_with("a=fingerprint: "));
+        assert!(refused("v=0", "v=0\r\na=ice-lite").starts_with("a=ice-lite: "));
+        assert_eq!(refused("AQID", "*"), "a=sctp-init: not base64");
+        assert_eq!(parsed("").unwrap_err(), "0 media sections; one was expected");
+        assert_eq!(parsed(&ANSWER.repeat(2)).unwrap_err(), "2 media sections; one was expected");
+        let filled = format!("{ANSWER}{}", "v".repeat(2_000 - ANSWER.len()));
+        assert!(parsed(&filled).is_ok(), "as long as may be");
+        assert_eq!(
+            parsed(&"v".repeat(2_001)).unwrap_err(),
+            "2001 bytes are more than the 2000 allowed"
+        );
+    }
+
+    #[test]
+    fn sha_256_is_the_best_of_several_fingerprints() {
+        let two = ANSWER.replace("a=fing", "a=fingerprint:sha-1 01\r\na=fing");
+        assert_eq!(parsed(&two).unwrap().fingerprint.hash_func, "sha-256");
+    }
+
+    #[test]
+    fn the_other_side_says_who_begins() {
+        for (said, offered, expected) in [
+            (Some("active"), Setup::Active, false),
+            (Some("passive"), Setup::ActPass, true),
+            (Some("actpass"), Setup::ActPass, false),
+            (None, Setup::ActPass, false),
+            (None, Setup::Active, true),
+        ] {
+            assert_eq!(active(said, offered), expected, "{said:?} {offered:?}");
+        }
+    }
+}

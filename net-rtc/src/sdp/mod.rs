@@ -1,0 +1,233 @@
+//! Session descriptions (RFC 8866) as text: what is taken out and put in before and after
+//! str0m sees them.
+
+pub(crate) mod answer;
+pub(crate) mod offer;
+
+use std::net::SocketAddr;
+
+use str0m::IceCreds;
+use str0m::config::Fingerprint;
+
+use crate::Setup;
+
+/// Most remote candidates that are read from an offer.
+const CANDIDATES: usize = 16;
+
+/// An offer to hand to the other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The session description; it carries every candidate and says that there are no more.
+    pub sdp: String,
+    /// The same candidates one by one, as in an `RTCIceCandidateInit`, for clients that look
+    /// for them there.
+    pub candidates: Vec<String>,
+    /// The `a=mid` of the one media section.
+    pub mid: String,
+    /// The ICE username fragment of this side.
+    pub ufrag: String,
+}
+
+/// What an offer says of this side.
+#[derive(Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) credentials: &'a IceCreds,
+    pub(crate) fingerprint: &'a Fingerprint,
+    pub(crate) setup: Setup,
+    pub(crate) message_bytes: usize,
+    /// Our SCTP handshake in base64, if the other side may have it now.
+    pub(crate) init: Option<&'a str>,
+}
+
+/// There is one section, and this is its name.
+const MID: &str = "0";
+
+impl Offer {
+    /// One channel section with all our candidates, as an ICE-lite agent (RFC 8839, RFC 8841).
+    pub(crate) fn new(terms: &Terms<'_>, announced: &[SocketAddr]) -> Offer {
+        let candidates: Vec<_> = announced.iter().enumerate().map(host_candidate).collect();
+        let IceCreds { ufrag, pass } = terms.credentials;
+        let mut lines = vec![
+            "v=0".to_owned(),
+            format!("o=- {} 1 IN IP4 0.0.0.0", session(ufrag)),
+            "s=-".to_owned(),
+            "t=0 0".to_owned(),
+            format!("a=group:BUNDLE {MID}"),
+            "a=ice-lite".to_owned(),
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel".to_owned(),
+            "c=IN IP4 0.0.0.0".to_owned(),
+            format!("a=mid:{MID}"),
+            format!("a=ice-ufrag:{ufrag}"),
+            format!("a=ice-pwd:{pass}"),
+            format!("a=fingerprint:{}", terms.fingerprint),
+            format!("a=setup:{}", terms.setup.text()),
+            "a=sctp-port:5000".to_owned(),
+            format!("a=max-message-size:{}", terms.message_bytes),
+        ];
+        lines.extend(terms.init.map(|init| format!("a=sctp-init:{init}")));
+        lines.extend(candidates.iter().map(|candidate| format!("a={candidate}")));
+        lines.push("a=end-of-candidates\r\n".to_owned());
+        Offer { sdp: lines.join("\r\n"), candidates, mid: MID.to_owned(), ufrag: ufrag.clone() }
+    }
+}
+
+impl Setup {
+    fn text(self) -> &'static str {
+        match self {
+            Setup::Active => "active",
+            Setup::ActPass => "actpass",
+        }
+    }
+}
+
+/// A number for the session that other sessions do not have (RFC 8866 §5.2): the ufrag is
+/// unique, and its hexadecimal digits are a number.
+fn session(ufrag: &str) -> u64 {
+    let digits = ufrag.len().saturating_sub(15);
+    ufrag.get(digits..).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(1)
+}
+
+/// RFC 8839 §5.1: foundation, component 1 (there is only one), type preference 126, and a
+/// local preference that falls from one address to the next (RFC 8445 §5.1.2).
+fn host_candidate((index, address): (usize, &SocketAddr)) -> String {
+    let priority = (126 << 24) + ((65_535 - index.min(65_535) as u32) << 8) + 255;
+    let (ip, port) = (address.ip(), address.port());
+    format!("candidate:{} 1 udp {priority} {ip} {port} typ host", index + 1)
+}
+
+/// Checks an offer of the other side for what we need of it, and takes out the candidates past
+/// a bound, because str0m's cost is quadratic in them.
+pub(crate) fn checked(sdp: &str, most_bytes: usize, snap: bool) -> Result<String, String> {
+    section(sdp, most_bytes)?;
+    for needed in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
+        value(sdp, needed).ok_or_else(|| format!("no {needed} line"))?;
+    }
+    let mut left = CANDIDATES;
+    Ok(without(sdp, |line| {
+        let drop = is_candidate(line) && (left == 0 || !line.starts_with("a=candidate:"));
+        left -= usize::from(is_candidate(line) && !drop);
+        drop || (!snap && line.starts_with("a=sctp-init:"))
+    }))
+}
+
+/// Checks that a description is no longer than may be, and of one section for a data channel.
+pub(crate) fn section(sdp: &str, most_bytes: usize) -> Result<(), String> {
+    if sdp.len() > most_bytes {
+        return Err(format!("{} bytes are more than the {most_bytes} allowed", sdp.len()));
+    }
+    match values(sdp, "m=").count() {
+        1 => {}
+        sections => return Err(format!("{sections} media sections; one was expected")),
+    }
+    value(sdp, "m=application").map(drop).ok_or_else(|| "no m=application line".into())
+}
+
+/// The addresses of an offer's candidates.
+pub(crate) fn candidate_addresses(sdp: &str) -> Vec<SocketAddr> {
+    sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).filter_map(address).collect()
+}
+
+fn address(candidate: &str) -> Option<SocketAddr> {
+    let mut fields = candidate.split_ascii_whitespace().skip(4);
+    let ip = fields.next()?.parse().ok()?;
+    Some(SocketAddr::new(ip, fields.next()?.parse().ok()?))
+}
+
+fn is_candidate(line: &str) -> bool {
+    ["a=candidate:", "a=end-of-candidates", "a=remote-candidates:"]
+        .iter()
+        .any(|prefix| line.starts_with(prefix))
+}
+
+/// What follows this in the first line that begins with it.
+pub(crate) fn value<'a>(sdp: &'a str, prefix: &'a str) -> Option<&'a str> {
+    values(sdp, prefix).next()
+}
+
+/// What follows this in each line that begins with it.
+pub(crate) fn values<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    sdp.lines().filter_map(move |line| line.strip_prefix(prefix)).map(str::trim_end)
+}
+
+fn without(sdp: &str, mut drop: impl FnMut(&str) -> bool) -> String {
+    let mut text = String::with_capacity(sdp.len() + 128);
+    for line in sdp.lines().filter(|line| !line.is_empty() && !drop(line)) {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THEIRS: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n\
+        a=candidate:1 1 udp 2130706431 192.0.2.7 5000 typ host\r\na=ice-ufrag:abcd\r\n\
+        a=ice-pwd:abcdefghijklmnopqrstuv\r\na=fingerprint:sha-256 AA\r\na=mid:0\r\n\
+        a=sctp-init:AQID\r\na=end-of-candidates\r\n";
+
+    fn offer(setup: Setup, init: Option<&str>) -> Offer {
+        let credentials = IceCreds { ufrag: "00000000abcdef012345".into(), pass: "secret".into() };
+        let fingerprint = Fingerprint { hash_func: "sha-256".into(), bytes: vec![10, 255] };
+        let (credentials, fingerprint) = (&credentials, &fingerprint);
+        let terms = Terms { credentials, fingerprint, setup, message_bytes: 99, init };
+        let announced =
+            ["203.0.113.5:3000".parse().unwrap(), "[2001:db8::1]:3000".parse().unwrap()];
+        Offer::new(&terms, &announced)
+    }
+
+    #[test]
+    fn an_offer_says_what_we_are_and_where() {
+        let offer = offer(Setup::Active, Some("AQID"));
+        for line in [
+            "o=- 188900966474565 1 IN IP4 0.0.0.0",
+            "a=ice-lite",
+            "a=ice-ufrag:00000000abcdef012345",
+            "a=ice-pwd:secret",
+            "a=fingerprint:sha-256 0A:FF",
+            "a=setup:active",
+            "a=max-message-size:99",
+            "a=sctp-init:AQID",
+            "a=candidate:1 1 udp 2130706431 203.0.113.5 3000 typ host",
+            "a=candidate:2 1 udp 2130706175 2001:db8::1 3000 typ host",
+        ] {
+            assert!(offer.sdp.lines().any(|other| other == line), "{line} in {}", offer.sdp);
+        }
+        assert!(offer.sdp.ends_with("\r\na=end-of-candidates\r\n"));
+        assert_eq!(candidate_addresses(&offer.sdp).len(), 2);
+        assert_eq!((offer.mid.as_str(), offer.candidates.len()), ("0", 2));
+    }
+
+    #[test]
+    fn an_offer_leaves_out_what_is_switched_off() {
+        let offer = offer(Setup::ActPass, None);
+        assert!(offer.sdp.contains("a=setup:actpass\r\n"));
+        assert!(!offer.sdp.contains("sctp-init"));
+    }
+
+    #[test]
+    fn an_offer_to_us_keeps_a_few_candidates() {
+        let many = format!("{THEIRS}{}", "a=candidate:9 1 udp 1 192.0.2.9 1 typ host\n".repeat(50));
+        let clean = checked(&many, 16_384, true).unwrap();
+        assert_eq!(candidate_addresses(&clean).len(), CANDIDATES);
+        assert!(clean.contains("a=sctp-init:AQID\r\n"));
+        assert!(!checked(&many, 16_384, false).unwrap().contains("sctp-init"));
+    }
+
+    #[test]
+    fn what_is_missing_in_an_offer_is_named() {
+        let refused = |sdp: &str| checked(sdp, 2_000, true).unwrap_err();
+        assert_eq!(refused(""), "0 media sections; one was expected");
+        assert_eq!(refused(&THEIRS.repeat(2)), "2 media sections; one was expected");
+        assert_eq!(refused(&THEIRS.replace("a=fing", "a=ring")), "no a=fingerprint: line");
+        assert_eq!(refused(&THEIRS.replace("application", "audio")), "no m=application line");
+        assert_eq!(refused(&"v".repeat(2_001)), "2001 bytes are more than the 2000 allowed");
+    }
+
+    #[test]
+    fn mdns_names_have_no_address() {
+        assert_eq!(candidate_addresses("a=candidate:1 1 udp 1 6c7.local 5000 typ host"), []);
+    }
+}

@@ -1,0 +1,324 @@
+//! The client's side.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::rate_limit::{Gate, Look};
+use crate::{Input, Limits, Message, Refusal, parse};
+
+/// The client's side of one connection: it awaits one offer and answers it.
+///
+/// After every call drain [`poll_output`](Answering::poll_output) until it
+/// returns [`Output::Timeout`]. After [`Output::Refused`] the machine is inert:
+/// close the connection.
+///
+/// It waits for the offer, and for the caller's answer, for ever: whoever
+/// connects has a deadline for the whole of it. Candidate texts of the server
+/// are ignored, because the offer carries its candidates; and so is each text
+/// after the answer, within [`Limits::texts_per_second`].
+///
+/// ```
+/// use net_signal::answering::{Answering, Output};
+/// use net_signal::{Input, Limits};
+/// use std::time::Instant;
+///
+/// let now = Instant::now();
+/// let mut client = Answering::new(Limits::default());
+/// client.handle_input(now, Input::Text(r#"{"type":"offer","sdp":"v=0"}"#));
+/// assert_eq!(client.poll_output(), Output::Offer { sdp: "v=0".into(), negotiated: false });
+///
+/// client.answer(now, "v=0".into()).expect("an offer is open");
+/// assert_eq!(client.poll_output(), Output::Send(r#"{"type":"answer","sdp":"v=0"}"#.into()));
+/// ```
+#[derive(Debug)]
+pub struct Answering {
+    state: State,
+    gate: Gate,
+    // At most one offer, one answer and one refusal.
+    outbox: VecDeque<Output>,
+}
+
+/// What an [`Answering`] wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The server offers: call [`Answering::answer`]. At most once.
+    Offer {
+        /// The offer: begins with `v=0`, holds no NUL, is no longer than
+        /// [`Limits::text_bytes`], and otherwise is as the server sent it.
+        sdp: String,
+        /// Whether the server takes an
+        /// [`answer_negotiated`](Answering::answer_negotiated).
+        negotiated: bool,
+    },
+    /// Send this text to the server.
+    Send(String),
+    /// The negotiation is over. At most once, and nothing but
+    /// `Timeout(None)` comes after it.
+    Refused(Refusal),
+    /// Nothing more for now; always the last output of a drain, and always
+    /// `None`, as this machine waits for nothing but inputs.
+    Timeout(Option<Instant>),
+}
+
+/// Why an answer was not sent; it holds the SDP that was to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The server has not offered yet: answer after [`Output::Offer`].
+    #[error("there is no offer to answer yet")]
+    NoOffer(String),
+    /// An answer was sent already.
+    #[error("the offer is answered already")]
+    Answered(String),
+    /// The negotiation has ended with [`Output::Refused`].
+    #[error("the negotiation was refused")]
+    Refused(String),
+}
+
+/// ```text
+///                    offered()          answered()
+///  new() -> Waiting -----------> Offered ---------> Answered
+///              |                    |                  |
+///              '----------------> Refused <------------'
+///                         refused(), from any
+/// ```
+#[derive(Debug)]
+enum State {
+    /// The offer is awaited.
+    Waiting,
+    /// The caller's answer is awaited.
+    Offered,
+    /// The answer is out: further texts are not read, only their rate is bounded.
+    Answered,
+    /// Inert.
+    Refused,
+}
+
+impl Answering {
+    /// Begins to wait for an offer; `limits` bound what the server may send.
+    pub fn new(limits: Limits) -> Answering {
+        Answering { state: State::Waiting, gate: Gate::new(limits), outbox: VecDeque::new() }
+    }
+
+    /// Tells the machine what happened at `now`. [`Input::Timeout`] changes
+    /// nothing.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        let Input::Text(text) = input else { return };
+        if matches!(self.state, State::Refused) {
+            return;
+        }
+        if let Err(refusal) = self.handle_text(now, text) {
+            self.refused(refusal);
+        }
+    }
+
+    /// Answers the offer: queues the text.
+    ///
+    /// # Errors
+    ///
+    /// Gives the SDP back if there is no offer, if it was answered already, or
+    /// if the negotiation was refused.
+    pub fn answer(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
+        self.answered(now, sdp, false)
+    }
+
+    /// As [`answer`](Answering::answer), and tells the server that the client
+    /// opens the data channel on its own, as stream 0. Only a server whose
+    /// [offer](Output::Offer) says that it takes this understands it.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Answering::answer).
+    pub fn answer_negotiated(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
+        self.answered(now, sdp, true)
+    }
+
+    /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    #[must_use = "each output comes once"]
+    pub fn poll_output(&mut self) -> Output {
+        self.outbox.pop_front().unwrap_or(Output::Timeout(None))
+    }
+
+    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
+        match self.state {
+            State::Waiting | State::Offered => match self.gate.admit(now, text)? {
+                Look::Candidate => Ok(()),
+                Look::Other => self.handle_message(text),
+            },
+            State::Answered | State::Refused => self.gate.admit_unread(now),
+        }
+    }
+
+    fn handle_message(&mut self, text: &str) -> Result<(), Refusal> {
+        match parse::description(text).map_err(Refusal::Malformed)? {
+            Some(Message::Offer { sdp, negotiated }) => self.offered(sdp, negotiated),
+            Some(Message::Answer { .. }) => Err(Refusal::UnexpectedAnswer),
+            Some(Message::Candidate(_)) | None => Ok(()),
+        }
+    }
+
+    fn offered(&mut self, sdp: String, negotiated: bool) -> Result<(), Refusal> {
+        if !matches!(self.state, State::Waiting) {
+            return Err(Refusal::SecondOffer);
+        }
+        self.set_state(State::Offered);
+        self.outbox.push_back(Output::Offer { sdp, negotiated });
+        Ok(())
+    }
+
+    // Every mutator takes the time, even where nothing depends on it yet.
+    fn answered(
+        &mut self,
+        _now: Instant,
+        sdp: String,
+        negotiated: bool,
+    ) -> Result<(), AnswerError> {
+        match self.state {
+            State::Offered => {}
+            State::Waiting => return Err(AnswerError::NoOffer(sdp)),
+            State::Answered => return Err(AnswerError::Answered(sdp)),
+            State::Refused => return Err(AnswerError::Refused(sdp)),
+        }
+        self.set_state(State::Answered);
+        let text = Message::Answer { sdp, negotiated }.to_text();
+        self.outbox.push_back(Output::Send(text));
+        Ok(())
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        log::debug!("answering refused: {refusal}");
+        self.set_state(State::Refused);
+        self.outbox.push_back(Output::Refused(refusal));
+    }
+
+    fn set_state(&mut self, new: State) {
+        log::debug!("answering {:?} -> {new:?}", self.state);
+        self.state = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ParseError;
+
+    const OFFER: &str = r#"{"type":"offer","sdp":"v=0 offer"}"#;
+    const CANDIDATE: &str = r#"{"type":"candidate","candidate":{"candidate":"candidate:1"}}"#;
+
+    fn client() -> Answering {
+        Answering::new(Limits::default())
+    }
+
+    fn text(client: &mut Answering, text: &str) -> Vec<Output> {
+        client.handle_input(Instant::now(), Input::Text(text));
+        drain(client)
+    }
+
+    fn drain(client: &mut Answering) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        loop {
+            match client.poll_output() {
+                Output::Timeout(at) => {
+                    assert_eq!(at, None);
+                    return outputs;
+                }
+                output => outputs.push(output),
+            }
+        }
+    }
+
+    fn answer(client: &mut Answering) -> Result<(), AnswerError> {
+        client.answer(Instant::now(), "v=0 answer".into())
+    }
+
+    fn offer() -> Output {
+        let sdp = "v=0 offer".into();
+        Output::Offer { sdp, negotiated: false }
+    }
+
+    #[test]
+    fn an_offer_is_answered_and_its_candidates_are_ignored() {
+        let mut client = client();
+        assert_eq!(text(&mut client, CANDIDATE), []);
+        assert_eq!(text(&mut client, OFFER), [offer()]);
+        assert_eq!(text(&mut client, CANDIDATE), []);
+        assert_eq!(answer(&mut client), Ok(()));
+        let sent = r#"{"type":"answer","sdp":"v=0 answer"}"#.to_string();
+        assert_eq!(drain(&mut client), [Output::Send(sent)]);
+        assert_eq!(text(&mut client, CANDIDATE), []);
+    }
+
+    #[test]
+    fn a_negotiated_answer_says_so() {
+        let mut client = client();
+        text(&mut client, OFFER);
+        let result = client.answer_negotiated(Instant::now(), "v=0".into());
+        assert_eq!(result, Ok(()));
+        let sent = r#"{"type":"answer","sdp":"v=0","negotiated":true}"#.to_string();
+        assert_eq!(drain(&mut client), [Output::Send(sent)]);
+    }
+
+    #[test]
+    fn an_answer_out_of_turn_is_given_back() {
+        let mut client = client();
+        let sdp = || "v=0 answer".to_string();
+        assert_eq!(answer(&mut client), Err(AnswerError::NoOffer(sdp())));
+        text(&mut client, OFFER);
+        assert_eq!(answer(&mut client), Ok(()));
+        assert_eq!(answer(&mut client), Err(AnswerError::Answered(sdp())));
+        let mut client = Answering::new(Limits::default());
+        text(&mut client, "[]");
+        assert_eq!(answer(&mut client), Err(AnswerError::Refused(sdp())));
+        assert_eq!(drain(&mut client), []);
+    }
+
+    #[test]
+    fn a_second_offer_is_refused_until_the_first_is_answered() {
+        let mut client = client();
+        text(&mut client, OFFER);
+        assert_eq!(text(&mut client, OFFER), [Output::Refused(Refusal::SecondOffer)]);
+    }
+
+    #[test]
+    fn after_the_answer_only_the_rate_ends_it() {
+        let (mut client, start) = (client(), Instant::now());
+        text(&mut client, OFFER);
+        assert_eq!(answer(&mut client), Ok(()));
+        drain(&mut client);
+        for (second, text) in (0..).zip([OFFER, CANDIDATE, "v=0", "ping", "", "{", "[]"]) {
+            let now = start + Duration::from_secs(second);
+            client.handle_input(now, Input::Text(text));
+            assert_eq!(drain(&mut client), [], "{text}");
+        }
+        let late = start + Duration::from_secs(60);
+        (0..=50).for_each(|_| client.handle_input(late, Input::Text("ping")));
+        assert_eq!(drain(&mut client), [Output::Refused(Refusal::TooFast { limit: 50 })]);
+    }
+
+    #[test]
+    fn an_answer_from_the_server_is_refused() {
+        let refused = [Output::Refused(Refusal::UnexpectedAnswer)];
+        assert_eq!(text(&mut client(), "v=0"), refused);
+    }
+
+    #[test]
+    fn garbage_is_refused_and_then_nothing_happens() {
+        let mut client = client();
+        let malformed = Refusal::Malformed(ParseError::NotAMessage);
+        assert_eq!(text(&mut client, "[]"), [Output::Refused(malformed)]);
+        assert_eq!(text(&mut client, OFFER), []);
+        client.handle_input(Instant::now(), Input::Timeout);
+        assert_eq!(drain(&mut client), []);
+    }
+
+    #[test]
+    fn the_limits_hold_here_too() {
+        let client = || Answering::new(Limits { text_bytes: 4, ..Limits::default() });
+        let malformed = Refusal::Malformed(ParseError::NotAMessage);
+        assert_eq!(text(&mut client(), "[[[["), [Output::Refused(malformed)]);
+        let refusal = Refusal::TextTooLong { bytes: 5, limit: 4 };
+        assert_eq!(text(&mut client(), "[[[[["), [Output::Refused(refusal)]);
+    }
+}

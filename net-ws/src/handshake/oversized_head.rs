@@ -1,0 +1,148 @@
+//! A head that is too long, without what makes it so.
+
+use crate::handshake::Progress;
+
+/// The longest line that is kept.
+const LINE_BYTES: usize = 4 * 1024;
+
+/// Header lines that say whose request it is, and without which no upgrade can be answered.
+const KEPT: [&str; 9] = [
+    "connection",
+    "host",
+    "origin",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "upgrade",
+    "x-forwarded-for",
+];
+
+/// The request line and the few header lines that matter, of a head whose rest is read and
+/// dropped: so that a browser, which shows no HTTP status to its page, can be told of it on the
+/// websocket. What it is does not hang on how the bytes are cut.
+#[derive(Debug, Default)]
+pub(crate) struct Trimmed {
+    kept: Vec<u8>,
+    /// The beginning of the line that is being read.
+    line: Vec<u8>,
+    line_len: usize,
+    read: usize,
+    cookies: usize,
+}
+
+impl Trimmed {
+    /// Takes `input` up to the end of the head. Past `most` bytes in all, or `limit` kept ones,
+    /// it gives up.
+    pub(crate) fn extend<'a>(
+        &mut self,
+        input: &'a [u8],
+        limit: usize,
+        most: usize,
+    ) -> Progress<'a> {
+        for (at, byte) in input.iter().enumerate() {
+            self.read += 1;
+            if self.read > most || self.kept.len() > limit {
+                return Progress::TooLong(&input[at..]);
+            }
+            match byte {
+                b'\n' if self.end_line() => return Progress::Complete(&input[at + 1..]),
+                b'\n' => {}
+                byte => self.push(*byte),
+            }
+        }
+        Progress::Partial
+    }
+
+    /// The lines that were kept, and the empty one behind them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// Bytes of the whole head that were cookies.
+    pub(crate) fn cookies(&self) -> usize {
+        self.cookies
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.line_len += 1;
+        if self.line.len() < LINE_BYTES {
+            self.line.push(byte);
+        }
+    }
+
+    /// Whether the line that has come to its end is the empty one that ends the head.
+    fn end_line(&mut self) -> bool {
+        let is_cut = self.line.len() < self.line_len;
+        let is_empty = self.line.trim_ascii().is_empty();
+        let is_first = self.kept.is_empty();
+        if is_empty && is_first {
+            // RFC 9112 §2.2: empty lines in front of the request are ignored.
+        } else if is_empty || is_first || (!is_cut && self.is_kept()) {
+            self.kept.extend_from_slice(&self.line);
+            self.kept.push(b'\n');
+        } else if self.name().eq_ignore_ascii_case(b"cookie") {
+            self.cookies += self.line_len;
+        }
+        self.line.clear();
+        self.line_len = 0;
+        is_empty && !is_first
+    }
+
+    fn is_kept(&self) -> bool {
+        KEPT.iter().any(|kept| self.name().eq_ignore_ascii_case(kept.as_bytes()))
+    }
+
+    fn name(&self) -> &[u8] {
+        self.line.split(|byte| *byte == b':').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_is_kept_however_it_is_cut() {
+        let cookies = format!("Cookie: {}\r\n", "x".repeat(9_000));
+        let head = format!(
+            "\r\nGET /a HTTP/1.1\r\nHost: h\r\n{cookies}Accept: */*\r\nUPGRADE: websocket\r\n\
+             Origin: {}\r\n\r\ntail",
+            "y".repeat(5_000)
+        );
+        for step in [1, 7, usize::MAX] {
+            let (mut trimmed, mut tail) = (Trimmed::default(), Vec::new());
+            for part in head.as_bytes().chunks(step.min(head.len())) {
+                match trimmed.extend(part, 1_000, 20_000) {
+                    Progress::Complete(rest) => tail.extend_from_slice(rest),
+                    Progress::Partial => {}
+                    Progress::TooLong(_) => panic!("too long"),
+                }
+                if !tail.is_empty() {
+                    break;
+                }
+            }
+            let kept = "GET /a HTTP/1.1\r\nHost: h\r\nUPGRADE: websocket\r\n\r\n";
+            assert_eq!(std::str::from_utf8(trimmed.bytes()), Ok(kept));
+            assert_eq!(trimmed.cookies(), cookies.len() - 1);
+            assert!("tail".as_bytes().starts_with(&tail));
+        }
+    }
+
+    #[test]
+    fn it_has_bounds() {
+        let head = "GET / HTTP/1.1\r\n".to_owned() + &"A: b\r\n".repeat(1_000);
+        let extend = |limit, most| {
+            let mut trimmed = Trimmed::default();
+            let is_over =
+                matches!(trimmed.extend(head.as_bytes(), limit, most), Progress::TooLong(_));
+            (is_over, trimmed.kept.len())
+        };
+        assert_eq!(extend(100, 10_000), (false, 16));
+        assert_eq!(extend(100, 6_000), (true, 16));
+        assert_eq!(extend(10, 10_000), (true, 16));
+        let mut endless = Trimmed::default();
+        endless.extend(&[b'x'; 100_000], 100, 1 << 20);
+        assert_eq!(endless.line.len(), LINE_BYTES);
+    }
+}

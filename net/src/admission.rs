@@ -1,0 +1,413 @@
+//! The application's word on who may become a peer.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Asks the application whether a client may become a peer: [`Config::accept`].
+///
+/// ```no_run
+/// use net::{Accept, Config, Server, Verdict};
+///
+/// #[derive(Clone)]
+/// struct Account(String);
+///
+/// # fn look_up(ticket: &str) -> Option<Account> { Some(Account(ticket.into())) }
+/// let accept = Accept::new(|request| match request.cookie("ticket").and_then(look_up) {
+///     Some(account) => Verdict::accept(account),
+///     None => Verdict::refuse(403, "no ticket"),
+/// });
+/// let config = Config { accept: Some(accept), ..Config::default() };
+/// let (server, queue) = Server::bind("127.0.0.1:3000", config)?;
+///
+/// // Later, of an open peer:
+/// let account = server.peer(0).and_then(|peer| peer.value::<Account>());
+/// # Ok::<(), net::BindError>(())
+/// ```
+///
+/// It runs on threads of its own ([`Config::accept_threads`]), so it may wait for a file or a
+/// database: nobody else waits with it. Two of them are equal if one is a clone of the other.
+///
+/// [`Config::accept`]: crate::Config::accept
+/// [`Config::accept_threads`]: crate::Config::accept_threads
+#[derive(Clone)]
+pub struct Accept {
+    hook: Arc<dyn Fn(&Request) -> Verdict + Send + Sync>,
+}
+
+/// Whether a client may become a peer.
+#[derive(Clone, Debug)]
+#[must_use = "a verdict decides nothing until Config::accept returns it"]
+pub enum Verdict {
+    /// It may; the offer follows.
+    Accept(Admission),
+    /// It may not, and is told so in the way that it can read.
+    ///
+    /// Browsers show no HTTP status to a page. A browser's request, one that names an `Origin`,
+    /// is therefore upgraded and closed at once with a close code and `accept: {reason}`; no offer
+    /// is made. The code is 1008, or 1013 ("try again later", which `net.js` does) for status
+    /// 503. Any other client is answered with the HTTP status.
+    Refuse {
+        /// The HTTP status, 400 to 599, for example 403; another goes out as 500.
+        status: u16,
+        /// Why, for the client, the log and [`Refusal::cause`](crate::Refusal::cause). A browser
+        /// is told its first 115 bytes.
+        reason: String,
+    },
+}
+
+/// What a client is accepted with.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// What the application wants to know of the peer while it lives:
+    /// [`PeerInfo::value`](crate::PeerInfo::value). It may be dropped on the server's own thread,
+    /// or by a call that takes events, so its `Drop` must neither wait nor panic.
+    pub value: Arc<dyn Any + Send + Sync>,
+    /// The subprotocol, one of [`Request::protocols`]; another is left out. A browser that
+    /// offers some hangs up if none of them is chosen.
+    pub protocol: Option<String>,
+}
+
+impl Default for Admission {
+    fn default() -> Admission {
+        Admission { value: Arc::new(()), protocol: None }
+    }
+}
+
+/// Why there is no verdict on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// Too many requests wait for theirs: [`Config::accept_queue`](crate::Config::accept_queue).
+    Busy,
+    /// None came within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
+    Late,
+    /// The application panicked.
+    Panicked,
+}
+
+impl Verdict {
+    /// It may; `value` is kept for [`PeerInfo::value`](crate::PeerInfo::value), `()` if there is
+    /// nothing to keep.
+    pub fn accept(value: impl Any + Send + Sync) -> Verdict {
+        Verdict::Accept(Admission { value: Arc::new(value), ..Admission::default() })
+    }
+
+    /// It may not, with an HTTP status and the reason: [`Verdict::Refuse`]. Status 503 is for what
+    /// is temporary.
+    pub fn refuse(status: u16, reason: impl Into<String>) -> Verdict {
+        Verdict::Refuse { status, reason: reason.into() }
+    }
+
+    /// The same with a subprotocol, see [`Admission::protocol`]; changes no refusal.
+    pub fn with_protocol(mut self, protocol: impl Into<String>) -> Verdict {
+        if let Verdict::Accept(admission) = &mut self {
+            admission.protocol = Some(protocol.into());
+        }
+        self
+    }
+}
+
+impl Accept {
+    /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which
+    /// counts from the TCP connection: a request that has no verdict by then is refused with 503
+    /// (a browser is told 1013), one whose verdict is a panic with 500 (1011).
+    #[must_use = "it is asked once it is in Config::accept"]
+    pub fn new(hook: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Accept {
+        Accept { hook: Arc::new(hook) }
+    }
+
+    /// Asks it now, on this thread: for who drives a [`Hub`](crate::hub::Hub).
+    ///
+    /// # Errors
+    /// [`NoVerdict::Panicked`] if it panics, where panics unwind.
+    pub fn ask(&self, request: &Request) -> Result<Verdict, NoVerdict> {
+        // Nothing of ours is changed by it, and what is the application's own is its own care.
+        catch_unwind(AssertUnwindSafe(|| (self.hook)(request))).map_err(|_| NoVerdict::Panicked)
+    }
+}
+
+impl PartialEq for Accept {
+    fn eq(&self, other: &Accept) -> bool {
+        Arc::ptr_eq(&self.hook, &other.hook)
+    }
+}
+
+impl Eq for Accept {}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accept(..)")
+    }
+}
+
+/// Names and values in order. Any query can be read: what is no percent-encoding stays as it is,
+/// and what is no UTF-8 becomes U+FFFD.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|item| !item.is_empty()).map(|item| {
+        let (name, value) = item.split_once('=').unwrap_or((item, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// The first value of this name.
+pub(crate) fn value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    pairs(query).find(|(found, _)| found == name).map(|(_, value)| value)
+}
+
+/// Undoes percent-encoding, and `+` for a space.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let (decoded, after) = match (byte, after) {
+            (b'+', _) => (b' ', after),
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', rest.split_at(1).1),
+            },
+            _ => (*byte, after),
+        };
+        bytes.push(decoded);
+        rest = after;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into(),
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
+/// websocket's request (RFC 6455 §4.1), of at most
+/// [`Config::head_bytes`](crate::Config::head_bytes).
+#[derive(Clone, Debug)]
+pub struct Request {
+    remote: SocketAddr,
+    query: Option<String>,
+    head: net_ws::Request,
+}
+
+impl Request {
+    pub(crate) fn new(remote: SocketAddr, query: Option<String>, head: net_ws::Request) -> Request {
+        Request { remote, query, head }
+    }
+
+    /// The client's address, as in [`PeerInfo::remote`](crate::PeerInfo::remote).
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The path, as it was sent (percent-encoded), as in `/room/7`.
+    pub fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// What stood behind the `?`, as it was sent, as in
+    /// [`PeerInfo::query`](crate::PeerInfo::query); [`query_value`](Request::query_value) reads
+    /// it.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// Names and values of the query, decoded as a page's `URLSearchParams` encodes them: percent
+    /// signs, and `+` for a space.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        pairs(self.query().unwrap_or_default())
+    }
+
+    /// The first value of that name in the query, decoded: `a b` of `?ticket=a%20b`. Empty for a
+    /// name without `=`.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        value(self.query()?, name)
+    }
+
+    /// The value of the first header of that name, in any case; `None` also where it is not
+    /// UTF-8. A program may send any, a page only its cookies, its origin and its subprotocols.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
+
+    /// The values of all headers of that name, in any case, in order, as they were sent: those
+    /// too that are not UTF-8.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.head.values(name)
+    }
+
+    /// Names (lower case) and values of all headers whose value is UTF-8.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.head.headers()
+    }
+
+    /// The origin of the page that asks (RFC 6454 §7), as in `https://game.example`.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// The subprotocols that the client offers, most wanted first (RFC 6455 §4.1, the second
+    /// argument of a page's `new WebSocket`).
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        self.head.list("sec-websocket-protocol").filter_map(|one| std::str::from_utf8(one).ok())
+    }
+
+    /// The value of the first cookie of that name (RFC 6265 §4.2), as it was sent. `None` also
+    /// where that one is not UTF-8; whatever other cookies hold does not matter.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies().find(|(cookie, _)| *cookie == name).map(|(_, value)| value)
+    }
+
+    /// Names and values of all cookies that are UTF-8.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.values("cookie").flat_map(|list| list.split(|byte| *byte == b';'));
+        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+        pairs.filter_map(|pair| pair.trim().split_once('='))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Vec<(String, String)> {
+        pairs(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    }
+
+    fn is(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn what_a_page_writes_is_read() {
+        // new URLSearchParams({ ticket: 'a b', room: 'Zürich & co', sum: '1+1=2', flag: '' })
+        let query = "ticket=a+b&room=Z%C3%BCrich+%26+co&sum=1%2B1%3D2&flag=";
+        let pairs = [("ticket", "a b"), ("room", "Zürich & co"), ("sum", "1+1=2"), ("flag", "")];
+        assert_eq!(read(query), is(&pairs));
+        assert_eq!(value(query, "room").as_deref(), Some("Zürich & co"));
+        assert_eq!(value("ticket=a%20b&ticket=c", "ticket").as_deref(), Some("a b"));
+        assert_eq!(value("%74icket=1", "ticket").as_deref(), Some("1"));
+        assert_eq!(value("ticket", "ticket").as_deref(), Some(""));
+        assert_eq!(value("tickets=1", "ticket"), None);
+    }
+
+    #[test]
+    fn any_query_can_be_read() {
+        assert_eq!(read(""), is(&[]));
+        assert_eq!(read("&&a&=b&="), is(&[("a", ""), ("", "b"), ("", "")]));
+        assert_eq!(read("a=b=c"), is(&[("a", "b=c")]));
+        for kept in ["%", "%4", "100%", "%zz", "%4g", "%+1"] {
+            assert_eq!(read(kept), is(&[(&kept.replace('+', " "), "")]), "{kept}");
+        }
+        assert_eq!(read("a=%ff%41"), is(&[("a", "\u{fffd}A")]));
+        assert_eq!(read("a=%00"), is(&[("a", "\0")]));
+    }
+
+    #[test]
+    fn what_is_not_encoded_is_not_copied() {
+        assert!(matches!(value("a=b", "a"), Some(Cow::Borrowed("b"))));
+    }
+}
+
+#[cfg(test)]
+mod request_tests {
+    use std::time::Instant;
+
+    use net_ws::{Config, Input, Output, Socket};
+
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> Request {
+        let now = Instant::now();
+        let client = Socket::connect_with(now, Config::default(), "a", "/r?x", headers).unwrap();
+        let mut server = Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(client.outgoing()));
+        let Output::Upgraded(head) = server.poll_output() else { panic!("not upgraded") };
+        Request::new(([198, 51, 100, 7], 1).into(), None, head)
+    }
+
+    #[test]
+    fn cookies_are_read_as_they_are() {
+        let request = request(&[("Cookie", "a=1; ticket=x=y; flag;  b=\"2\""), ("Cookie", "a=3")]);
+        let cookies: Vec<_> = request.cookies().collect();
+        assert_eq!(cookies, [("a", "1"), ("ticket", "x=y"), ("b", "\"2\""), ("a", "3")]);
+        assert_eq!(request.cookie("ticket"), Some("x=y"));
+        assert_eq!((request.cookie("a"), request.cookie("flag")), (Some("1"), None));
+    }
+
+    /// A request with this header line, which may hold any bytes.
+    fn raw(line: &[u8]) -> Request {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        let now = Instant::now();
+        let mut server = Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(&[&head[..], line, b"\r\n\r\n"].concat()));
+        let Output::Upgraded(head) = server.poll_output() else { panic!("not upgraded") };
+        Request::new(([198, 51, 100, 7], 1).into(), None, head)
+    }
+
+    #[test]
+    fn a_cookie_is_found_whatever_the_others_hold() {
+        for other in [
+            "city=Z\u{fc}rich".as_bytes(),
+            b"city=Z\xfcrich",
+            b"\xff",
+            b"mood=\xf0\x9f\x98\x80",
+            b"prefs={\"a\":1,\"b\":\"x y\"}",
+            b"bare",
+            b"empty=",
+            b"=",
+            b"t=a\tb",
+            b";;",
+        ] {
+            for line in [[other, b"; ticket=abc"].concat(), [b"ticket=abc; ", other].concat()] {
+                let request = raw(&[b"Cookie: ", &line[..]].concat());
+                assert_eq!(request.cookie("ticket"), Some("abc"), "{line:?}");
+            }
+        }
+        assert_eq!(raw("Cookie: city=Z\u{fc}rich".as_bytes()).cookie("city"), Some("Z\u{fc}rich"));
+    }
+
+    #[test]
+    fn other_headers_are_found_too() {
+        let request = raw("X-Name: J\u{f6}rg\r\nSec-WebSocket-Protocol: \u{e9}, chat".as_bytes());
+        assert_eq!(request.header("x-name"), Some("J\u{f6}rg"));
+        assert!(request.headers().any(|header| header == ("x-name", "J\u{f6}rg")));
+        assert_eq!(request.protocols().collect::<Vec<_>>(), ["\u{e9}", "chat"]);
+        let latin = raw(b"X-Name: J\xf6rg\r\nSec-WebSocket-Protocol: \xe9, chat");
+        assert_eq!((latin.header("x-name"), latin.values("x-name").count()), (None, 1));
+        assert_eq!(latin.protocols().collect::<Vec<_>>(), ["chat"]);
+    }
+
+    #[test]
+    fn subprotocols_come_in_order() {
+        let name = "Sec-WebSocket-Protocol";
+        let offered = request(&[(name, "chat, v2 ,"), (name, "v1")]);
+        assert_eq!(offered.protocols().collect::<Vec<_>>(), ["chat", "v2", "v1"]);
+        assert_eq!(request(&[]).protocols().count(), 0);
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let query = Some("ticket=a%20b&name=Z%C3%BCrich".to_owned());
+        let request = Request { query, ..request(&[]) };
+        assert_eq!(request.query_value("ticket").as_deref(), Some("a b"));
+        assert_eq!(request.query_value("room"), None);
+        let pairs: Vec<_> = request.query_pairs().collect();
+        assert_eq!(pairs, [("ticket".into(), "a b".into()), ("name".into(), "Zürich".into())]);
+    }
+
+    #[test]
+    fn the_rest_is_as_it_was_sent() {
+        let request = request(&[("Origin", "https://o"), ("X-Game", "7")]);
+        assert_eq!((request.path(), request.query()), ("/r", None));
+        assert_eq!((request.origin(), request.header("x-game")), (Some("https://o"), Some("7")));
+        assert!(request.headers().any(|header| header == ("host", "a")));
+    }
+}

@@ -1,0 +1,204 @@
+//! Connections that are slow, broken or out of turn.
+
+use std::cell::RefCell;
+use std::io::ErrorKind::{ConnectionReset, Interrupted, WouldBlock};
+use std::rc::Rc;
+
+use crate::Config;
+use crate::driver::tcp::*;
+use crate::hub::Output;
+use crate::queues::send_queue::Total;
+use crate::queues::tests::info;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A connection that is as slow as can be: it gives and takes a byte at a time, and two
+/// errors before each.
+#[derive(Clone, Default)]
+struct Slow(Rc<RefCell<Script>>);
+
+#[derive(Default)]
+struct Script {
+    gives: VecDeque<u8>,
+    taken: Vec<u8>,
+    reads: usize,
+    writes: usize,
+    ends: bool,
+    breaks: bool,
+}
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut script = self.0.borrow_mut();
+        script.reads += 1;
+        match (script.reads % 3, script.gives.is_empty(), script.ends) {
+            (_, true, true) => Err(ConnectionReset.into()),
+            (1, ..) => Err(Interrupted.into()),
+            (2, ..) | (_, true, _) => Err(WouldBlock.into()),
+            _ => {
+                buffer[0] = script.gives.pop_front().expect("it is not empty");
+                Ok(1)
+            }
+        }
+    }
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut script = self.0.borrow_mut();
+        script.writes += 1;
+        match script.writes % 3 {
+            _ if script.breaks => Err(ConnectionReset.into()),
+            1 => Err(Interrupted.into()),
+            2 => Err(WouldBlock.into()),
+            _ => {
+                script.taken.push(bytes[0]);
+                Ok(1)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A hub with one connection over such a stream.
+struct Bench {
+    now: Instant,
+    hub: Hub,
+    streams: Streams<Slow>,
+    id: ConnectionId,
+    slow: Slow,
+    dropped: bool,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let now = Instant::now();
+        let local = vec![([192, 0, 2, 1], 3000).into()];
+        let mut hub = Hub::new(Config::default(), local.clone(), local, Some(70));
+        let id = hub.accept(now, ([198, 51, 100, 1], 5000).into()).expect("there is room");
+        let (mut streams, slow) = (Streams::new(4_096), Slow::default());
+        streams.insert(id, slow.clone());
+        Bench { now, hub, streams, id, slow, dropped: false }
+    }
+
+    /// Everything that can be done without another word of the system.
+    fn work(&mut self) {
+        loop {
+            while let Some(output) = self.output() {
+                match output {
+                    Output::Write(id) => self.streams.write(self.now, &mut self.hub, id),
+                    Output::Drop(id) => self.dropped = self.streams.remove(id).is_some(),
+                    _ => {}
+                }
+            }
+            let wrote = self.streams.write_next(self.now, &mut self.hub);
+            if !self.streams.read_next(self.now, &mut self.hub) && !wrote {
+                return;
+            }
+        }
+    }
+
+    fn output(&mut self) -> Option<Output> {
+        Some(self.hub.poll_output()).filter(|output| !matches!(output, Output::Timeout(_)))
+    }
+
+    fn answer(&self) -> String {
+        String::from_utf8_lossy(&self.slow.0.borrow().taken).into_owned()
+    }
+}
+
+#[test]
+fn t70_one_byte_at_a_time_with_errors_between_gets_through() {
+    let mut bench = Bench::new();
+    bench.slow.0.borrow_mut().gives.extend(REQUEST);
+    for _ in 0..10_000 {
+        bench.streams.readable(bench.id);
+        bench.streams.writable(bench.id);
+        bench.work();
+    }
+    let answer = bench.answer();
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.contains(r#""type":"offer""#), "the offer came behind it");
+    assert!(bench.hub.outgoing(bench.id).is_empty());
+    assert!(!bench.dropped);
+}
+
+#[test]
+fn t70_a_wake_up_for_nothing_does_nothing() {
+    let mut bench = Bench::new();
+    bench.work();
+    assert_eq!(bench.slow.0.borrow().reads, 0, "nobody said that it can be read");
+    for _ in 0..1_000 {
+        bench.streams.readable(bench.id);
+        bench.streams.readable(bench.id);
+        bench.streams.writable(bench.id);
+        bench.work();
+    }
+    let script = bench.slow.0.borrow();
+    assert!(script.reads <= 2_000, "{} reads", script.reads);
+    assert_eq!(script.writes, 0);
+    drop(script);
+    // What mio says of a connection that is gone means nothing.
+    bench.streams.remove(bench.id);
+    bench.streams.readable(bench.id);
+    bench.streams.writable(bench.id);
+    bench.work();
+    assert!(bench.streams.awaiting_reading() == 0 && !bench.streams.awaits_writing());
+}
+
+#[test]
+fn t70_what_takes_nothing_is_left_alone_until_it_does() {
+    let mut bench = Bench::new();
+    bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+    // Each time it is interrupted, takes nothing, and then, when it is told, one byte.
+    for (times, writes) in [(1, 2), (5, 2)] {
+        (0..times).for_each(|_| bench.work());
+        assert_eq!(bench.slow.0.borrow().writes, writes);
+    }
+    bench.streams.writable(bench.id);
+    assert!(bench.streams.awaits_writing());
+    bench.work();
+    assert_eq!((bench.slow.0.borrow().writes, bench.slow.0.borrow().taken.len()), (5, 1));
+}
+
+#[test]
+fn t70_an_error_while_writing_is_the_end_too() {
+    let mut bench = Bench::new();
+    bench.slow.0.borrow_mut().breaks = true;
+    bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
+    bench.work();
+    assert!(bench.dropped && bench.hub.is_empty());
+    assert_eq!(bench.slow.0.borrow().writes, 1);
+}
+
+#[test]
+fn who_waits_to_be_read_is_counted() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.streams.awaiting_reading(), 0);
+    bench.streams.readable(bench.id);
+    assert_eq!(bench.streams.awaiting_reading(), 1);
+}
+
+#[test]
+fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
+    for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
+        let mut bench = Bench::new();
+        bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
+        let (config, gauge) = (Config::default(), net_rtc::Gauge::default());
+        let entry = Entry::new(&config, &Total::new(&config), info(), gauge);
+        bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
+        assert_eq!(bench.streams.awaiting_reading(), waiting);
+    }
+}
+
+#[test]
+fn t70_an_error_is_the_end() {
+    let mut bench = Bench::new();
+    bench.slow.0.borrow_mut().ends = true;
+    bench.streams.readable(bench.id);
+    bench.work();
+    assert!(bench.dropped && bench.hub.is_empty());
+}

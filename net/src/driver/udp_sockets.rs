@@ -1,0 +1,577 @@
+//! The UDP sockets: reading them in turn, writing to the one that an answer leaves from.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::net::UdpSocket;
+
+use crate::driver::bind::{Admits, Udp};
+use crate::hub::Transmit;
+use crate::stats::{Counters, add};
+
+/// No datagram that is meant for us is longer.
+const DATAGRAM: usize = 2_048;
+/// How many errors in a row a socket may give before it is left alone for a while. One error
+/// tells of one datagram that could not be delivered, and says nothing about the socket.
+const ERRORS: u32 = 64;
+/// How long it is left alone then.
+const REST: Duration = Duration::from_millis(10);
+
+/// What is asked of a socket, so that tests can be one.
+pub(super) trait DatagramSocket {
+    fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+    fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize>;
+    /// Datagrams that the system has dropped for want of room, as far as it tells.
+    fn overflowed(&self) -> u64;
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Datagrams<S> {
+    sockets: Vec<Port<S>>,
+    /// Whose turn it is.
+    next: usize,
+    buffer: Vec<u8>,
+    /// The addresses of this machine, for [`Admits::ThisMachine`].
+    own: HashSet<IpAddr>,
+}
+
+/// One socket and what is known of it.
+#[derive(Debug)]
+struct Port<S> {
+    /// What mio calls it.
+    number: usize,
+    socket: S,
+    local: SocketAddr,
+    admits: Admits,
+    ready: Ready,
+    errors: u32,
+    /// What was counted of the overflow.
+    overflowed: u64,
+}
+
+/// A datagram that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Datagram<'a> {
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    pub(super) contents: &'a [u8],
+}
+
+/// What came of reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received<'a> {
+    Datagram(Datagram<'a>),
+    /// Nothing for us; there may be more.
+    Nothing,
+    /// No socket has anything now.
+    Empty,
+}
+
+impl<S: DatagramSocket> Datagrams<S> {
+    pub(super) fn new() -> Datagrams<S> {
+        Datagrams { sockets: Vec::new(), next: 0, buffer: vec![0; DATAGRAM], own: HashSet::new() }
+    }
+
+    /// The least number that no socket has.
+    pub(super) fn free_number(&self) -> usize {
+        let is_free = |number: &usize| self.sockets.iter().all(|port| port.number != *number);
+        (0..).find(is_free).expect("there are fewer sockets than numbers")
+    }
+
+    /// Takes one more socket, which mio calls by this number.
+    pub(super) fn insert(&mut self, number: usize, udp: Udp<S>) {
+        let Udp { socket, local, admits } = udp;
+        let (ready, errors, overflowed) = (Ready::Yes, 0, 0);
+        self.sockets.push(Port { number, socket, local, admits, ready, errors, overflowed });
+    }
+
+    /// Gives the socket at this address away.
+    pub(super) fn remove(&mut self, local: SocketAddr) -> Option<S> {
+        let index = self.sockets.iter().position(|port| port.local == local)?;
+        Some(self.sockets.remove(index).socket)
+    }
+
+    /// These are the addresses of this machine now.
+    pub(super) fn set_own(&mut self, own: impl Iterator<Item = IpAddr>) {
+        self.own = own.collect();
+    }
+
+    /// Notes that mio says something can be read.
+    pub(super) fn readable(&mut self, number: usize) {
+        let mut sockets = self.sockets.iter_mut();
+        if let Some(port) = sockets.find(|port| port.number == number) {
+            port.ready = Ready::Yes;
+        }
+    }
+
+    /// When there is something to read, as far as is known.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        self.sockets.iter().filter_map(|port| port.ready.next_wake(now)).min()
+    }
+
+    /// Reads a datagram of the socket whose turn it is.
+    pub(super) fn receive(&mut self, now: Instant, counters: &Counters) -> Received<'_> {
+        let Some(index) = self.turn(now) else { return Received::Empty };
+        self.next = index + 1;
+        let port = &mut self.sockets[index];
+        match port.socket.receive(now, &mut self.buffer) {
+            Ok((length, source)) => {
+                add(&counters.datagrams_received, 1);
+                (port.ready, port.errors) = (Ready::Yes, 0);
+                let (destination, contents) = (port.local, &self.buffer[..length]);
+                let is_admitted = match port.admits {
+                    Admits::Everyone => true,
+                    Admits::ThisMachine => self.own.contains(&source.ip().to_canonical()),
+                };
+                match is_admitted {
+                    true => Received::Datagram(Datagram { source, destination, contents }),
+                    false => Received::Nothing,
+                }
+            }
+            Err(error) => {
+                port.failed(now, &error);
+                Received::Nothing
+            }
+        }
+    }
+
+    /// Sends a datagram from where it is to come from. One that the system does not take is
+    /// lost, as it may be on the way.
+    pub(super) fn send(&self, transmit: &Transmit, counters: &Counters) {
+        let port = self.sockets.iter().find(|port| port.local == transmit.source);
+        let Some(port) = port else {
+            log::trace!("{} has no socket any more", transmit.source);
+            add(&counters.datagrams_unsent, 1);
+            return;
+        };
+        match port.socket.send(&transmit.contents, transmit.destination) {
+            Ok(_) => add(&counters.datagrams_sent, 1),
+            Err(error) => {
+                log::trace!("sending to {}: {error}", transmit.destination);
+                add(&counters.datagrams_unsent, 1);
+            }
+        }
+    }
+
+    /// Counts what the system has dropped since the last time.
+    pub(super) fn count_overflow(&mut self, counters: &Counters) {
+        for port in &mut self.sockets {
+            let overflowed = port.socket.overflowed();
+            add(&counters.datagrams_overflowed, overflowed - port.overflowed);
+            port.overflowed = overflowed;
+        }
+    }
+
+    /// The next socket in the round that may have something.
+    fn turn(&self, now: Instant) -> Option<usize> {
+        let count = self.sockets.len();
+        let mut round = (0..count).map(|ahead| (self.next + ahead) % count);
+        round.find(|index| self.sockets[*index].ready.is_now(now))
+    }
+}
+
+impl<S> Port<S> {
+    fn failed(&mut self, now: Instant, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => (self.ready, self.errors) = (Ready::No, 0),
+            io::ErrorKind::Interrupted => {}
+            _ => {
+                log::debug!("receiving at {}: {error}", self.local);
+                self.errors += 1;
+                if self.errors >= ERRORS {
+                    (self.ready, self.errors) = (Ready::At(now + REST), 0);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    Yes,
+    No,
+    /// The system failed, and will not say when it works again: it is tried then.
+    At(Instant),
+}
+
+impl Ready {
+    /// When there may be something.
+    pub(super) fn next_wake(self, now: Instant) -> Option<Instant> {
+        match self {
+            Ready::Yes => Some(now),
+            Ready::No => None,
+            Ready::At(at) => Some(at),
+        }
+    }
+
+    /// Whether there may be something now.
+    pub(super) fn is_now(self, now: Instant) -> bool {
+        self.next_wake(now).is_some_and(|at| at <= now)
+    }
+}
+
+#[cfg(target_os = "linux")]
+use crate::driver::udp_sockets::linux::Overflow;
+
+/// See the [module's page](self).
+#[derive(Debug)]
+pub(crate) struct Socket {
+    udp: UdpSocket,
+    #[cfg(target_os = "linux")]
+    overflow: Overflow,
+}
+
+impl Socket {
+    /// One that is bound and does not block.
+    pub(super) fn new(udp: std::net::UdpSocket) -> Socket {
+        Socket {
+            #[cfg(target_os = "linux")]
+            overflow: Overflow::of(&udp),
+            udp: UdpSocket::from_std(udp),
+        }
+    }
+
+    /// For mio.
+    pub(super) fn source(&mut self) -> &mut impl Source {
+        &mut self.udp
+    }
+}
+
+impl DatagramSocket for Socket {
+    #[cfg(target_os = "linux")]
+    fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        match self.overflow.is_due(now) {
+            true => self.overflow.receive(now, &self.udp, buffer),
+            false => self.udp.recv_from(buffer),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn receive(&mut self, _: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.udp.recv_from(buffer)
+    }
+
+    fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize> {
+        self.udp.send_to(contents, destination)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn overflowed(&self) -> u64 {
+        self.overflow.dropped
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn overflowed(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::io::IoSliceMut;
+    use std::net::SocketAddr;
+    use std::os::fd::AsRawFd;
+    use std::time::{Duration, Instant};
+
+    use mio::net::UdpSocket;
+    use nix::cmsg_space;
+    use nix::sys::socket::sockopt::RxqOvfl;
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+
+    /// How often it is looked at.
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    /// The system's count of what it dropped, which rides on datagrams (`SO_RXQ_OVFL`). It is
+    /// looked at now and then, because a plain read is cheaper.
+    #[derive(Debug)]
+    pub(super) struct Overflow {
+        due: Option<Instant>,
+        /// The system's count goes round at 2^32; this does not.
+        pub(super) dropped: u64,
+    }
+
+    impl Overflow {
+        pub(super) fn of(udp: &std::net::UdpSocket) -> Overflow {
+            if let Err(error) = setsockopt(udp, RxqOvfl, &1) {
+                log::debug!("SO_RXQ_OVFL: {error}");
+            }
+            Overflow { due: None, dropped: 0 }
+        }
+
+        pub(super) fn is_due(&self, now: Instant) -> bool {
+            self.due.is_none_or(|due| due <= now)
+        }
+
+        pub(super) fn receive(
+            &mut self,
+            now: Instant,
+            udp: &UdpSocket,
+            buffer: &mut [u8],
+        ) -> io::Result<(usize, SocketAddr)> {
+            let (length, source, count) = udp.try_io(|| read(udp, buffer))?;
+            self.due = Some(now + PERIOD);
+            if let Some(count) = count {
+                self.dropped += u64::from(count.wrapping_sub(self.dropped as u32));
+            }
+            source.map(|source| (length, source)).ok_or(io::ErrorKind::InvalidData.into())
+        }
+    }
+
+    fn read(
+        udp: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, Option<SocketAddr>, Option<u32>)> {
+        let mut space = cmsg_space!(u32);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let (fd, flags) = (udp.as_raw_fd(), MsgFlags::empty());
+        let message = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut space), flags)?;
+        let count = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::RxqOvfl(count) => Some(count),
+            _ => None,
+        });
+        Ok((message.bytes, message.address.as_ref().and_then(address), count))
+    }
+
+    fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+        let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+        v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// More than fits is sent before anything is read; the next datagram tells how many did not.
+    #[test]
+    fn t62_what_the_system_drops_is_known_with_the_next_datagram() {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.set_nonblocking(true).unwrap();
+        let to = udp.local_addr().unwrap();
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut socket = Socket::new(udp);
+        let mut buffer = [0; 2_048];
+        let mut now = Instant::now();
+        let mut sent = 0;
+        for _ in 0..2 {
+            for _ in 0..2_000 {
+                other.send_to(&[7; 1_000], to).unwrap();
+                sent += 1;
+            }
+            let mut received = 0;
+            while let Ok((length, source)) = socket.receive(now, &mut buffer) {
+                assert_eq!((length, source), (1_000, other.local_addr().unwrap()));
+                received += 1;
+            }
+            sent -= received;
+            now += Duration::from_secs(1);
+        }
+        other.send_to(&[7; 1_000], to).unwrap();
+        socket.receive(now, &mut buffer).unwrap();
+        assert!(sent > 0, "nothing was dropped");
+        assert_eq!(socket.overflowed(), sent);
+    }
+}
+
+#[cfg(test)]
+mod socket_tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    /// A socket that does as it is told.
+    #[derive(Default)]
+    struct Script {
+        receives: VecDeque<io::Result<&'static str>>,
+        sends: RefCell<VecDeque<io::Result<usize>>>,
+        asked: u32,
+        overflowed: u64,
+    }
+
+    impl DatagramSocket for Script {
+        fn receive(&mut self, _: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.asked += 1;
+            let blocked = || Err(io::ErrorKind::WouldBlock.into());
+            let contents = self.receives.pop_front().unwrap_or_else(blocked)?;
+            buffer[..contents.len()].copy_from_slice(contents.as_bytes());
+            Ok((contents.len(), address(9)))
+        }
+
+        fn send(&self, contents: &[u8], _: SocketAddr) -> io::Result<usize> {
+            self.sends.borrow_mut().pop_front().unwrap_or(Ok(contents.len()))
+        }
+
+        fn overflowed(&self) -> u64 {
+            self.overflowed
+        }
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([192, 0, 2, last], 3000).into()
+    }
+
+    fn datagrams(scripts: Vec<Script>) -> Datagrams<Script> {
+        let mut datagrams = Datagrams::new();
+        for socket in scripts {
+            let number = datagrams.free_number();
+            let local = address(number as u8);
+            datagrams.insert(number, Udp { socket, local, admits: Admits::Everyone });
+        }
+        datagrams
+    }
+
+    fn hears(contents: &[&'static str]) -> Script {
+        Script { receives: contents.iter().map(|text| Ok(*text)).collect(), ..Script::default() }
+    }
+
+    fn all(datagrams: &mut Datagrams<Script>, now: Instant) -> Vec<(u8, String)> {
+        let counters = Counters::default();
+        let mut heard = Vec::new();
+        loop {
+            match datagrams.receive(now, &counters) {
+                Received::Empty => return heard,
+                Received::Nothing => {}
+                Received::Datagram(datagram) => {
+                    let SocketAddr::V4(local) = datagram.destination else { unreachable!() };
+                    let text = String::from_utf8_lossy(datagram.contents).into_owned();
+                    heard.push((local.ip().octets()[3], text));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sockets_take_turns() {
+        let mut datagrams = datagrams(vec![hears(&["a", "b", "c"]), hears(&["d"]), hears(&[])]);
+        let expected = [(0, "a"), (1, "d"), (0, "b"), (0, "c")];
+        let now = Instant::now();
+        assert_eq!(all(&mut datagrams, now), expected.map(|(at, text)| (at, text.to_owned())));
+        assert_eq!(datagrams.next_wake(now), None);
+        datagrams.readable(1);
+        assert_eq!(datagrams.next_wake(now), Some(now));
+    }
+
+    #[test]
+    fn t59_whatever_a_send_fails_with_is_a_loss() {
+        let now = Instant::now();
+        let errors = [libc_like::EINVAL, libc_like::EACCES, libc_like::EPERM]
+            .into_iter()
+            .chain([libc_like::ENETUNREACH, libc_like::EMSGSIZE, libc_like::ENOBUFS])
+            .map(|code| Err(io::Error::from_raw_os_error(code)))
+            .chain([Err(io::ErrorKind::WouldBlock.into())]);
+        let socket = Script { sends: RefCell::new(errors.collect()), ..hears(&["still"]) };
+        let mut datagrams = datagrams(vec![socket]);
+        let counters = Counters::default();
+        for _ in 0..8 {
+            let transmit = Transmit {
+                source: address(0),
+                destination: address(9),
+                contents: b"hello".to_vec(),
+            };
+            datagrams.send(&transmit, &counters);
+        }
+        let counts = [&counters.datagrams_unsent, &counters.datagrams_sent];
+        assert_eq!(counts.map(|count| count.load(Relaxed)), [7, 1]);
+        assert_eq!(all(&mut datagrams, now), [(0, "still".to_owned())]);
+    }
+
+    #[test]
+    fn t60_errors_while_receiving_lose_no_datagram_and_do_not_spin() {
+        let now = Instant::now();
+        let refused = || Err(io::ErrorKind::ConnectionRefused.into());
+        let mut socket = hears(&["a"]);
+        socket.receives.extend([refused(), refused(), Err(io::ErrorKind::Interrupted.into())]);
+        socket.receives.push_back(Ok("b"));
+        socket.receives.extend((0..1_000).map(|_| refused()));
+        socket.receives.push_back(Ok("c"));
+        let mut datagrams = datagrams(vec![socket]);
+        let heard = |datagrams: &mut Datagrams<Script>, now| {
+            all(datagrams, now).into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(&mut datagrams, now), ["a", "b"]);
+        let asked = datagrams.sockets[0].socket.asked;
+        assert!(asked < 5 + 2 * ERRORS, "it is left alone: {asked}");
+        assert_eq!(datagrams.next_wake(now), Some(now + REST));
+        let mut later = now;
+        let found = (0..100).find_map(|_| {
+            later += REST;
+            heard(&mut datagrams, later).pop()
+        });
+        assert_eq!(found.as_deref(), Some("c"), "nothing is lost for it");
+    }
+
+    #[test]
+    fn t70_interruptions_are_no_errors() {
+        let now = Instant::now();
+        let mut socket = hears(&[]);
+        let interrupted = || Err(io::ErrorKind::Interrupted.into());
+        socket.receives.extend((0..3 * ERRORS).map(|_| interrupted()));
+        socket.receives.push_back(Ok("still"));
+        assert_eq!(all(&mut datagrams(vec![socket]), now), [(0, "still".to_owned())]);
+    }
+
+    #[test]
+    fn t62_what_overflows_is_counted_once() {
+        let mut datagrams = datagrams(vec![hears(&[]), hears(&[])]);
+        let counters = Counters::default();
+        let counted = || counters.datagrams_overflowed.load(Relaxed);
+        datagrams.count_overflow(&counters);
+        assert_eq!(counted(), 0);
+        datagrams.sockets[0].socket.overflowed = 3;
+        datagrams.sockets[1].socket.overflowed = 4;
+        datagrams.count_overflow(&counters);
+        datagrams.count_overflow(&counters);
+        assert_eq!(counted(), 7);
+    }
+
+    #[test]
+    fn a_socket_that_is_gone_leaves_its_number_and_the_others_go_on() {
+        let mut datagrams = datagrams(vec![hears(&["a"]), hears(&["b"]), hears(&["c"])]);
+        let counters = Counters::default();
+        datagrams.sockets[1].socket.overflowed = 5;
+        datagrams.count_overflow(&counters);
+        assert!(datagrams.remove(address(1)).is_some());
+        assert!(datagrams.remove(address(1)).is_none());
+        assert_eq!(datagrams.free_number(), 1);
+        datagrams.readable(1);
+        assert_eq!(all(&mut datagrams, Instant::now()), [(0, "a".into()), (2, "c".into())]);
+        datagrams.count_overflow(&counters);
+        let transmit =
+            Transmit { source: address(1), destination: address(9), contents: b"gone".to_vec() };
+        datagrams.send(&transmit, &counters);
+        let counts = [&counters.datagrams_overflowed, &counters.datagrams_unsent];
+        assert_eq!(counts.map(|count| count.load(Relaxed)), [5, 1]);
+    }
+
+    #[test]
+    fn beside_loopback_only_this_machine_is_heard_as_it_is_now() {
+        let mut datagrams = Datagrams::new();
+        let admits = Admits::ThisMachine;
+        datagrams.insert(0, Udp { socket: hears(&["a", "b", "c"]), local: address(0), admits });
+        let (now, counters) = (Instant::now(), Counters::default());
+        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
+        datagrams.set_own([address(9).ip()].into_iter());
+        assert!(matches!(datagrams.receive(now, &counters), Received::Datagram(_)));
+        datagrams.set_own([address(8).ip()].into_iter());
+        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
+    }
+
+    /// Linux's numbers; elsewhere they are other errors, which is as good.
+    mod libc_like {
+        pub(super) const EPERM: i32 = 1;
+        pub(super) const EACCES: i32 = 13;
+        pub(super) const EINVAL: i32 = 22;
+        pub(super) const EMSGSIZE: i32 = 90;
+        pub(super) const ENETUNREACH: i32 = 101;
+        pub(super) const ENOBUFS: i32 = 105;
+    }
+}

@@ -1,0 +1,333 @@
+//! Whom a proxy speaks for: `X-Forwarded-For`, as far as it is to be believed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use net_ws::Request;
+
+use crate::Prefix;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    /// Whoever connected.
+    Direct(SocketAddr),
+    /// Whom a trusted proxy names, with port 0 if it names none.
+    Forwarded(SocketAddr),
+}
+
+impl Client {
+    /// Who asks with a request that came from `peer`.
+    ///
+    /// Each proxy appends the address that it was asked from, so the list is true from its right
+    /// end up to the first address that is not a trusted proxy's: that one is the client's. What
+    /// stands left of it is the client's own invention, and what is no address ends the list.
+    pub(super) fn of(peer: SocketAddr, request: &Request, trusted: &[Prefix]) -> Client {
+        if !is_trusted(trusted, peer.ip()) {
+            return Client::Direct(peer);
+        }
+        let values: Vec<_> = request.values("x-forwarded-for").collect();
+        let entries = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+        let mut client = Client::Direct(peer);
+        for entry in entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()) {
+            let Some(named) = address(entry) else { break };
+            client = Client::Forwarded(named);
+            if !is_trusted(trusted, named.ip()) {
+                break;
+            }
+        }
+        client
+    }
+
+    pub(super) fn address(self) -> SocketAddr {
+        match self {
+            Client::Direct(address) | Client::Forwarded(address) => address,
+        }
+    }
+}
+
+pub(super) fn is_trusted(trusted: &[Prefix], ip: IpAddr) -> bool {
+    trusted.iter().any(|prefix| prefix.contains(ip))
+}
+
+/// An entry: an address, some proxies add the port.
+fn address(entry: &[u8]) -> Option<SocketAddr> {
+    let entry = std::str::from_utf8(entry).ok()?;
+    let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
+    let named = match bare.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, 0),
+        Err(_) => entry.parse::<SocketAddr>().ok()?,
+    };
+    Some(SocketAddr::new(named.ip().to_canonical(), named.port()))
+}
+
+/// How version 2 begins (§2.2).
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Bytes before the addresses of version 2.
+const FIXED: usize = 16;
+/// The longest header of version 1, its line end included (§2.1).
+const LONGEST_LINE: usize = 107;
+/// The addresses of version 2 that matter: two of IPv6 and two ports. The rest is skipped.
+const ADDRESSES: usize = 36;
+
+/// A header that is arriving.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    /// What matters of it, at most 107 bytes.
+    bytes: Vec<u8>,
+    /// Bytes of it that came, kept or not.
+    came: usize,
+}
+
+/// What more bytes did to a header.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress<'a> {
+    /// The end is not here yet.
+    Partial,
+    /// It is whole; these bytes follow it. It names the client, unless the proxy speaks for
+    /// itself, as in a health check, or does not know.
+    Complete(Option<SocketAddr>, &'a [u8]),
+    /// It is none.
+    Invalid,
+}
+
+impl Header {
+    /// Takes `input` up to the end of the header.
+    pub(super) fn extend<'a>(&mut self, input: &'a [u8]) -> Progress<'a> {
+        for (at, byte) in input.iter().enumerate() {
+            self.came += 1;
+            if self.bytes.len() < FIXED + ADDRESSES || !self.bytes.starts_with(SIGNATURE) {
+                self.bytes.push(*byte);
+            }
+            match self.end() {
+                End::Open => {}
+                End::At(client) => return Progress::Complete(client, &input[at + 1..]),
+                End::Never => return Progress::Invalid,
+            }
+        }
+        Progress::Partial
+    }
+
+    fn end(&self) -> End {
+        let bytes = &self.bytes[..];
+        let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, begin)| byte == begin);
+        if begins(SIGNATURE) {
+            self.end_of_binary()
+        } else if !begins(b"PROXY ") || bytes.len() > LONGEST_LINE {
+            End::Never
+        } else {
+            bytes.strip_suffix(b"\r\n").map_or(End::Open, end_of_text)
+        }
+    }
+
+    fn end_of_binary(&self) -> End {
+        let [fixed @ .., high, low] = &self.bytes[..self.bytes.len().min(FIXED)] else {
+            return End::Open;
+        };
+        if fixed.len() + 2 < FIXED {
+            return End::Open;
+        }
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let addresses = &self.bytes[FIXED..];
+        match (fixed[12], fixed[13] >> 4) {
+            (0x20 | 0x21, _) if self.came < FIXED + length => End::Open,
+            (0x21, 1) => ipv4(addresses).map_or(End::Never, |client| End::At(Some(client))),
+            (0x21, 2) => ipv6(addresses).map_or(End::Never, |client| End::At(Some(client))),
+            (0x20 | 0x21, _) => End::At(None),
+            _ => End::Never,
+        }
+    }
+}
+
+enum End {
+    Open,
+    At(Option<SocketAddr>),
+    Never,
+}
+
+/// A line of version 1, without its end: `PROXY TCP4 198.51.100.7 203.0.113.1 5000 3000`.
+fn end_of_text(line: &[u8]) -> End {
+    let words = std::str::from_utf8(line).unwrap_or_default();
+    match words.split(' ').collect::<Vec<_>>()[..] {
+        ["PROXY", "UNKNOWN", ..] => End::At(None),
+        ["PROXY", "TCP4" | "TCP6", source, _, port, _] => {
+            match (source.parse::<IpAddr>(), port.parse()) {
+                (Ok(ip), Ok(port)) => End::At(Some(SocketAddr::new(ip.to_canonical(), port))),
+                _ => End::Never,
+            }
+        }
+        _ => End::Never,
+    }
+}
+
+/// Source address, destination address, source port, destination port.
+fn ipv4(addresses: &[u8]) -> Option<SocketAddr> {
+    let (ip, rest) = addresses.split_first_chunk::<4>()?;
+    let port = rest.get(4..)?.first_chunk::<2>()?;
+    Some(SocketAddr::new(Ipv4Addr::from(*ip).into(), u16::from_be_bytes(*port)))
+}
+
+fn ipv6(addresses: &[u8]) -> Option<SocketAddr> {
+    let (ip, rest) = addresses.split_first_chunk::<16>()?;
+    let port = rest.get(16..)?.first_chunk::<2>()?;
+    Some(SocketAddr::new(
+        IpAddr::from(Ipv6Addr::from(*ip)).to_canonical(),
+        u16::from_be_bytes(*port),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use net_ws::{Config, Input, Output, Socket};
+
+    use super::*;
+
+    /// A request with these values of the header, through a websocket's own eyes.
+    fn request(values: &[&str]) -> Request {
+        let now = Instant::now();
+        let headers: Vec<_> = values.iter().map(|value| ("X-Forwarded-For", *value)).collect();
+        let client = Socket::connect_with(now, Config::default(), "a", "/", &headers).unwrap();
+        let mut server = Socket::accept(now, Config::default());
+        server.handle_input(now, Input::Bytes(client.outgoing()));
+        let Output::Upgraded(request) = server.poll_output() else { panic!("not upgraded") };
+        request
+    }
+
+    /// Who asks, where 10.0.0.0/8 and `::1` are trusted.
+    fn client(peer: &str, values: &[&str]) -> Client {
+        let trusted = ["10.0.0.0/8", "::1"].map(|prefix| prefix.parse().unwrap());
+        Client::of(peer.parse().unwrap(), &request(values), &trusted)
+    }
+
+    fn direct(address: &str) -> Client {
+        Client::Direct(address.parse().unwrap())
+    }
+
+    fn forwarded(address: &str) -> Client {
+        Client::Forwarded(address.parse().unwrap())
+    }
+
+    #[test]
+    fn t22_from_anyone_it_is_ignored() {
+        let peer = "198.51.100.7:5000";
+        for values in [&["203.0.113.9"][..], &["10.0.0.1"], &["127.0.0.1", "10.0.0.1"]] {
+            assert_eq!(client(peer, values), direct(peer));
+        }
+    }
+
+    #[test]
+    fn from_a_trusted_proxy_the_right_most_untrusted_entry_counts() {
+        let expected = forwarded("203.0.113.9:0");
+        for values in [
+            &["203.0.113.9"][..],
+            &["1.1.1.1, 203.0.113.9"],
+            &["127.0.0.1,203.0.113.9, 10.0.0.2"],
+            &["1.1.1.1", "203.0.113.9", "10.0.0.2"],
+            &["1.1.1.1, 203.0.113.9", "10.0.0.3, 10.0.0.2"],
+            &["nonsense, 203.0.113.9"],
+            &["203.0.113.9, ,"],
+            &["::ffff:203.0.113.9"],
+        ] {
+            assert_eq!(client("10.0.0.1:5000", values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn ports_and_brackets_are_understood() {
+        assert_eq!(client("[::1]:9", &["203.0.113.9:77"]), forwarded("203.0.113.9:77"));
+        assert_eq!(client("[::1]:9", &["2001:db8::7"]), forwarded("[2001:db8::7]:0"));
+        assert_eq!(client("[::1]:9", &["[2001:db8::7]"]), forwarded("[2001:db8::7]:0"));
+        assert_eq!(client("[::1]:9", &["[2001:db8::7]:80"]), forwarded("[2001:db8::7]:80"));
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_list() {
+        let proxy = "10.0.0.1:5000";
+        for values in [&[][..], &[""], &["unknown"], &["203.0.113.9, _hidden"], &["1.2.3.4.5"]] {
+            assert_eq!(client(proxy, values), direct(proxy), "{values:?}");
+        }
+        assert_eq!(client(proxy, &["203.0.113.9, x, 10.0.0.2"]), forwarded("10.0.0.2:0"));
+    }
+
+    #[test]
+    fn where_all_are_trusted_the_first_is_the_client() {
+        assert_eq!(client("10.0.0.1:5000", &["10.0.0.9, 10.0.0.2"]), forwarded("10.0.0.9:0"));
+    }
+}
+
+#[cfg(test)]
+mod proxy_protocol_tests {
+    use super::*;
+
+    /// What comes of these bytes, whole and byte by byte, and how many follow the header.
+    #[track_caller]
+    fn read(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, ()> {
+        let results = [1, 5, bytes.len()].map(|step| {
+            let mut header = Header::default();
+            let mut left = bytes.len();
+            for part in bytes.chunks(step) {
+                left -= part.len();
+                match header.extend(part) {
+                    Progress::Partial => {}
+                    Progress::Complete(client, rest) => {
+                        return Ok(Some((client, left + rest.len())));
+                    }
+                    Progress::Invalid => return Err(()),
+                }
+                assert!(header.bytes.len() <= LONGEST_LINE);
+            }
+            Ok(None)
+        });
+        assert!(results.iter().all(|result| *result == results[0]), "{results:?}");
+        results[0]
+    }
+
+    fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [SIGNATURE, &[command, family], &length, rest, b"GET"].concat()
+    }
+
+    fn named(address: &str) -> Result<Option<(Option<SocketAddr>, usize)>, ()> {
+        Ok(Some((Some(address.parse().unwrap()), 3)))
+    }
+
+    const NOBODY: Result<Option<(Option<SocketAddr>, usize)>, ()> = Ok(Some((None, 3)));
+
+    #[test]
+    fn version_1() {
+        let line = |text: &str| read(format!("PROXY {text}\r\nGET").as_bytes());
+        assert_eq!(line("TCP4 198.51.100.7 203.0.113.1 5000 3000"), named("198.51.100.7:5000"));
+        assert_eq!(line("TCP6 2001:db8::7 2001:db8::1 5000 3000"), named("[2001:db8::7]:5000"));
+        assert_eq!(line("TCP6 ::ffff:198.51.100.7 ::1 5 3"), named("198.51.100.7:5"));
+        assert_eq!(line("UNKNOWN"), NOBODY);
+        assert_eq!(line("UNKNOWN ffff::1 ffff::2 1 2"), NOBODY);
+        for bad in
+            ["", "TCP4", "TCP4 a b c d", "TCP4 1.2.3.4 1.2.3.4 99999 1", "UDP4 1.2.3.4 1.2.3.4 1 1"]
+        {
+            assert_eq!(line(bad), Err(()), "{bad}");
+        }
+        assert_eq!(read(&[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat()), Err(()));
+        assert_eq!(read(b"PROXY TCP4 198.51.100.7"), Ok(None));
+        assert_eq!(read(b"GET / HTTP/1.1\r\n"), Err(()));
+    }
+
+    #[test]
+    fn version_2() {
+        let v4 = [198, 51, 100, 7, 203, 0, 113, 1, 0x13, 0x88, 0x0b, 0xb8];
+        assert_eq!(read(&binary(0x21, 0x11, &v4)), named("198.51.100.7:5000"));
+        let with_more = [&v4[..], &[7; 60_000]].concat();
+        assert_eq!(read(&binary(0x21, 0x11, &with_more)), named("198.51.100.7:5000"));
+        let mut v6 = [0; 36];
+        v6[..2].copy_from_slice(&[0x20, 1]);
+        v6[15] = 9;
+        v6[32..34].copy_from_slice(&[0x13, 0x88]);
+        assert_eq!(read(&binary(0x21, 0x21, &v6)), named("[2001::9]:5000"));
+        assert_eq!(read(&binary(0x20, 0, &[])), NOBODY);
+        assert_eq!(read(&binary(0x20, 0x11, &v4)), NOBODY);
+        assert_eq!(read(&binary(0x21, 0x31, &[0; 216])), NOBODY);
+        assert_eq!(read(&binary(0x21, 0x11, &v4[..4])), Err(()));
+        assert_eq!(read(&binary(0x11, 0x11, &v4)), Err(()));
+        assert_eq!(read(&binary(0x21, 0x11, &v4)[..20]), Ok(None));
+    }
+}

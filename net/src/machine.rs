@@ -1,0 +1,124 @@
+//! A server without sockets and without a thread, for tests outside of this crate: the same
+//! handles, the same meeting points and the same hub, with somebody else to turn the crank.
+//! There only with the feature `odd`; may change in any version.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::hub::{ConnectionId, Hub, Input, Output};
+use crate::queues::{Entry, Shared};
+use crate::stats::add;
+use crate::{Config, Delivery, EventQueue, PeerId, Server};
+
+/// What stands between the handles and the network. Call [`take_post`](Machine::take_post), then
+/// [`stop`](Machine::stop), after whatever happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
+#[derive(Debug)]
+pub struct Machine {
+    hub: Hub,
+    shared: Arc<Shared>,
+    config: Config,
+    peers: HashMap<ConnectionId, (PeerId, Arc<Entry>)>,
+    stops: bool,
+}
+
+impl Machine {
+    /// A server at this address, and its handles. `seed` makes it repeat itself.
+    pub fn new(config: Config, local: SocketAddr, seed: u64) -> (Machine, Server, EventQueue) {
+        let shared = Arc::new(Shared::new(&config, || ()));
+        let (server, queue) = (Server::odd(shared.clone(), local), EventQueue::new(shared.clone()));
+        let hub = Hub::new(config.clone(), vec![local], Vec::new(), Some(seed));
+        (Machine { hub, shared, config, peers: HashMap::new(), stops: false }, server, queue)
+    }
+
+    /// As [`Hub::accept`].
+    #[must_use = "it names the connection from now on"]
+    pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
+        add(&self.shared.counters.accepted, 1);
+        self.hub.accept(now, remote)
+    }
+
+    /// As [`Hub::handle_input`].
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.hub.handle_input(now, input);
+    }
+
+    /// Takes one mailbox that is not empty; false if there is none. Poll after each.
+    pub fn take_post(&mut self, now: Instant) -> bool {
+        self.shared.hand_over(now, &mut self.hub)
+    }
+
+    /// Begins the end once no handle is left.
+    pub fn stop(&mut self, now: Instant) {
+        self.shared.awake();
+        if self.shared.is_over() && !std::mem::replace(&mut self.stops, true) {
+            self.hub.shutdown(now);
+        }
+    }
+
+    /// What there is to do; what is to be told has been told to the handles.
+    #[must_use = "each output comes once"]
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            match self.hub.poll_output() {
+                Output::Open { connection, id, info } => {
+                    let gauge = self.hub.gauge(id).unwrap_or_default();
+                    let entry = Arc::new(Entry::new(&self.config, &self.shared.total, info, gauge));
+                    self.peers.insert(connection, (id, entry.clone()));
+                    self.shared.opened(id, entry);
+                }
+                Output::Received { id, delivery, message } => self.received(id, delivery, message),
+                Output::Closed { id, reason } => self.shared.closed(id, reason),
+                Output::Refused(refusal) => self.shared.refused(refusal),
+                Output::Plain(_) => add(&self.shared.counters.plain, 1),
+                output => {
+                    if let Output::Drop(connection) = &output {
+                        self.peers.remove(connection);
+                    }
+                    return output;
+                }
+            }
+        }
+    }
+
+    /// As [`Hub::outgoing`].
+    pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
+        self.hub.outgoing(id)
+    }
+
+    /// As [`Hub::advance`].
+    pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
+        self.hub.advance(now, id, written);
+        if let Some((peer, entry)) = self.peers.get(&id) {
+            entry.mailbox.set_unwritten(self.hub.unwritten(*peer));
+        }
+    }
+
+    /// As [`Hub::wants_read`], and too much may wait for the application besides.
+    pub fn wants_read(&self, id: ConnectionId) -> bool {
+        !self.shared.events.is_full() && self.hub.wants_read(id)
+    }
+
+    /// As [`Hub::unwritten`].
+    pub fn unwritten(&self, id: PeerId) -> usize {
+        self.hub.unwritten(id)
+    }
+
+    /// As [`Hub::is_empty`].
+    pub fn is_empty(&self) -> bool {
+        self.hub.is_empty()
+    }
+
+    /// The loop has ended.
+    pub fn end(self) {
+        self.shared.stopped();
+    }
+
+    fn received(&self, id: PeerId, delivery: Delivery, message: Bytes) {
+        let dropped = self.shared.events.received(id, delivery, message);
+        add(&self.shared.counters.events_dropped, dropped);
+    }
+}

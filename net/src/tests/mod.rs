@@ -1,0 +1,3 @@
+//! Models of the threads.
+
+pub(crate) mod shuttle;

@@ -1,0 +1,76 @@
+//! The meeting points of the application's threads and the loop, as shipped, under a model
+//! checker that tries many interleavings of each: `cargo test -p net --features models models`.
+//!
+//! shuttle and not loom: the loop's line of mailboxes is crossbeam's, which loom cannot look
+//! into; shuttle needs to look only at what threads wait for and at the order of operations on
+//! it, and takes thousands of random schedules a second of models that are too large for all.
+
+mod drop;
+mod queue;
+mod senders;
+pub(crate) mod sync;
+mod turn;
+
+use crate::Config;
+use crate::Event;
+use crate::PeerId;
+use crate::PeerInfo;
+use crate::Request;
+use crate::admission::Admission;
+use crate::queues::Entry;
+use crate::queues::send_queue::Total;
+use bytes::Bytes;
+use net_rtc::Gauge;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// Schedules of each kind that are tried of each model.
+const SCHEDULES: usize = 2_000;
+/// Preemptions at unlikely places that a schedule may have (Burckhardt et al., 2010).
+const DEPTH: usize = 3;
+
+/// Tries a model under many schedules: those of pure chance, and those with few preemptions at
+/// the worst of places. A thread that waits for ever is found, too.
+fn check(model: impl Fn() + Copy + Send + Sync + 'static) {
+    shuttle::check_random(model, SCHEDULES);
+    shuttle::check_pct(model, SCHEDULES, DEPTH);
+}
+
+fn id(number: u64) -> PeerId {
+    PeerId::from(number)
+}
+
+/// An open peer's meeting point.
+fn entry(config: &Config) -> Arc<Entry> {
+    Arc::new(Entry::new(config, &Total::new(config), info().clone(), Gauge::default()))
+}
+
+/// What an honest client asked for.
+fn info() -> &'static PeerInfo {
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static INFO: OnceLock<PeerInfo> = OnceLock::new();
+    INFO.get_or_init(|| {
+        let now = Instant::now();
+        let mut socket = net_ws::Socket::accept(now, net_ws::Config::default());
+        socket.handle_input(now, net_ws::Input::Bytes(REQUEST));
+        let net_ws::Output::Upgraded(head) = socket.poll_output() else { panic!("a good request") };
+        let remote = ([192, 0, 2, 7], 5_000).into();
+        PeerInfo::new(&Request::new(remote, None, head), Admission::default())
+    })
+}
+
+/// What a model's threads say, so that each can be told from all others.
+fn word(thread: u8, number: u8) -> Bytes {
+    Bytes::from(vec![thread, number])
+}
+
+fn words(events: Vec<Event>) -> Vec<Bytes> {
+    let word = |event| match event {
+        Event::Received(_, message) => Some(message.into_bytes()),
+        Event::Open(_) | Event::Closed(_) => None,
+    };
+    events.into_iter().filter_map(word).collect()
+}

@@ -1,0 +1,105 @@
+//! Many readers and the loop.
+
+use crate::CloseReason;
+use crate::Config;
+use crate::Delivery;
+use crate::Event;
+use crate::EventQueue;
+use crate::queues::Shared;
+use crate::tests::shuttle::check;
+use crate::tests::shuttle::entry;
+use crate::tests::shuttle::id;
+use crate::tests::shuttle::turn::Bell;
+use crate::tests::shuttle::turn::shared;
+use crate::tests::shuttle::word;
+use crate::tests::shuttle::words;
+use shuttle::thread;
+use std::time::Duration;
+
+const EVENTS: u8 = 4;
+
+/// One reader: everything until the end, by each way of taking in turn.
+fn read(queue: &EventQueue) -> Vec<Event> {
+    let mut events = Vec::new();
+    while !queue.is_finished() {
+        // In the model this wait ends by an event or by the end, never by time.
+        events.extend(queue.wait(Duration::MAX));
+        events.extend(queue.pop());
+        events.extend(queue.pop_all());
+    }
+    events
+}
+
+/// The loop tells of one peer's life; where too much waits it reads no further until it is
+/// woken, as the driver does.
+fn tell(shared: &Shared, bell: &Bell) {
+    shared.opened(id(0), entry(&Config::default()));
+    for number in 0..EVENTS {
+        shared.awake();
+        while shared.events.is_full() {
+            bell.wait();
+            shared.awake();
+        }
+        shared.events.received(id(0), Delivery::Reliable, word(0, number));
+    }
+    shared.closed(id(0), CloseReason::ClosedByPeer);
+    shared.stopped();
+}
+
+fn model(readers: usize, events: usize) {
+    let (shared, bell) = shared(&Config { events, ..Config::default() });
+    let queue = EventQueue::new(shared.clone());
+    let readers: Vec<_> = (0..readers)
+        .map(|_| {
+            let queue = queue.clone();
+            thread::spawn(move || read(&queue))
+        })
+        .collect();
+    tell(&shared, &bell);
+    let taken: Vec<_> = readers.into_iter().map(|r| r.join().expect("a reader")).collect();
+    assert!(queue.is_finished());
+    let mut all: Vec<_> = taken.iter().flatten().cloned().collect();
+    assert_eq!(all.len(), usize::from(EVENTS) + 2, "each event to exactly one");
+    for one in taken {
+        let numbers: Vec<_> = words(one).iter().map(|word| word[1]).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+    all.sort_by_key(|event| format!("{event:?}"));
+    all.dedup();
+    assert_eq!(all.len(), usize::from(EVENTS) + 2, "and once");
+}
+
+#[test]
+fn each_event_goes_to_exactly_one_and_nobody_waits_for_ever() {
+    check(|| model(3, 1_000));
+}
+
+/// Whoever makes room must say so, even if there was room when it came to look.
+#[test]
+fn a_loop_that_found_the_queue_full_hears_that_there_is_room() {
+    check(|| model(1, 2));
+    check(|| model(2, 2));
+}
+
+/// Nobody reads any more: the loop, which may have stopped for want of room, goes on.
+#[test]
+fn the_last_queue_may_go_while_events_come() {
+    check(|| {
+        let config = Config { events: 2, ..Config::default() };
+        let (shared, bell) = shared(&config);
+        let queue = EventQueue::new(shared.clone());
+        let clone = queue.clone();
+        let threads = [queue, clone].map(|queue| {
+            thread::spawn(move || {
+                _ = queue.pop();
+                drop(queue);
+            })
+        });
+        tell(&shared, &bell);
+        for thread in threads {
+            thread.join().expect("a reader");
+        }
+        assert!(shared.events.is_finished(), "what nobody reads is discarded");
+        assert_eq!(shared.events.close_reason(id(0)), Some(CloseReason::ClosedByPeer));
+    });
+}

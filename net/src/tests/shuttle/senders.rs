@@ -1,0 +1,130 @@
+//! Many senders and the loop.
+
+use crate::CloseReason;
+use crate::Config;
+use crate::SendError;
+use crate::SendOptions;
+use crate::event::Way;
+use crate::queues::Shared;
+use crate::tests::shuttle::check;
+use crate::tests::shuttle::entry;
+use crate::tests::shuttle::id;
+use crate::tests::shuttle::turn::Taken;
+use crate::tests::shuttle::turn::shared;
+use crate::tests::shuttle::word;
+use shuttle::thread;
+use std::sync::Arc;
+
+const SENDERS: u8 = 3;
+const EACH: u8 = 3;
+
+fn send_all(shared: &Shared, sender: u8) {
+    for number in 0..EACH {
+        let way = match sender {
+            0 => Way::Unreliable(SendOptions::default()),
+            _ => Way::Reliable,
+        };
+        let to = id(u64::from(number % 2));
+        shared.send(way, to, word(sender, number)).expect("there is room");
+    }
+}
+
+/// The loop waits whenever there is nothing to take: one wake-up lost and it waits for ever.
+#[test]
+fn every_message_is_taken_once_and_no_wake_up_is_lost() {
+    check(|| {
+        let config = Config::default();
+        let (shared, bell) = shared(&config);
+        (0..2).for_each(|number| shared.opened(id(number), entry(&config)));
+        let threads: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let shared = shared.clone();
+                thread::spawn(move || send_all(&shared, sender))
+            })
+            .collect();
+        let mut taken = Taken::default();
+        while taken.messages.len() < usize::from(SENDERS * EACH) {
+            bell.wait();
+            taken.turn(&shared);
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("a sender"));
+        taken.turn(&shared);
+        for sender in 0..SENDERS {
+            for peer in 0..2_u8 {
+                let of = |(to, message): &(_, bytes::Bytes)| {
+                    (*to == id(u64::from(peer)) && message[0] == sender).then_some(message[1])
+                };
+                let numbers: Vec<_> = taken.messages.iter().filter_map(of).collect();
+                let sent: Vec<_> = (0..EACH).filter(|number| number % 2 == peer).collect();
+                assert_eq!(numbers, sent, "of sender {sender} to peer {peer}");
+            }
+        }
+    });
+}
+
+/// What `Full` gives back is not sent, and what is sent is taken, while the loop makes room.
+#[test]
+fn what_is_full_changes_nothing() {
+    check(|| {
+        // Two messages fit: each costs 80 bytes and its own.
+        let config = Config { backlog_bytes: 170, ..Config::default() };
+        let (shared, bell) = shared(&config);
+        shared.opened(id(0), entry(&config));
+        let sender = |number: u8| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let send = |n| shared.send(Way::Reliable, id(0), word(number, n));
+                (0..EACH).filter(|n| send(*n).is_ok()).count()
+            })
+        };
+        let threads = [sender(0), sender(1)];
+        let mut taken = Taken::default();
+        // The first message is always admitted, and rings.
+        bell.wait();
+        taken.turn(&shared);
+        let accepted: usize = threads.into_iter().map(|t| t.join().expect("a sender")).sum();
+        taken.turn(&shared);
+        assert_eq!(taken.messages.len(), accepted);
+        assert_eq!(shared.counters.snapshot().full, u64::from(2 * EACH) - accepted as u64);
+    });
+}
+
+/// The loop closes a peer while it is sent to and asked to be closed: nobody waits for ever, and
+/// once it is closed it is nobody.
+#[test]
+fn a_peer_may_close_while_it_is_sent_to() {
+    check(|| {
+        let config = Config::default();
+        let (shared, bell) = shared(&config);
+        shared.opened(id(0), entry(&config));
+        let sender = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let sent = shared.send(Way::Reliable, id(0), word(0, 0)).is_ok();
+                shared.close(id(0), CloseReason::ClosedByServer);
+                sent
+            })
+        };
+        let closer = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.close(id(0), CloseReason::SlowConsumer("full".into())))
+        };
+        let mut taken = Taken::default();
+        while taken.closed.is_empty() {
+            bell.wait();
+            taken.turn(&shared);
+        }
+        shared.closed(id(0), CloseReason::ClosedByServer);
+        let none = shared.send(Way::Reliable, id(0), word(9, 9));
+        assert!(matches!(none, Err(SendError::NoSuchPeer(_))));
+        let sent = sender.join().expect("a sender");
+        closer.join().expect("a closer");
+        taken.turn(&shared);
+        assert_eq!(
+            taken.closed.len(),
+            taken.closed.iter().filter(|id| **id == crate::tests::shuttle::id(0)).count()
+        );
+        assert!(sent || taken.messages.is_empty());
+        assert_eq!(Arc::strong_count(&shared), 1);
+    });
+}

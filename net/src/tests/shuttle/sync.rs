@@ -1,0 +1,31 @@
+//! The model checker's [meeting points](crate::queues::sync).
+
+pub(crate) use shuttle::sync::Condvar;
+pub(crate) use shuttle::sync::Mutex;
+pub(crate) use shuttle::sync::MutexGuard;
+pub(crate) use shuttle::sync::RwLock as ShardedLock;
+pub(crate) use shuttle::sync::atomic::AtomicBool;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+/// Stands for crossbeam's: each operation happens at one instant.
+#[derive(Debug)]
+pub(crate) struct SegQueue<T>(Mutex<VecDeque<T>>);
+
+impl<T> SegQueue<T> {
+    pub(crate) fn new() -> SegQueue<T> {
+        SegQueue(Mutex::new(VecDeque::new()))
+    }
+
+    pub(crate) fn push(&self, value: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(value);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}

@@ -1,0 +1,67 @@
+//! The loop of the models: the driver's, with a bell in place of mio.
+
+use crate::Config;
+use crate::PeerId;
+use crate::queues::Shared;
+use crate::queues::send_queue::Left;
+use bytes::Bytes;
+use shuttle::sync::Condvar;
+use shuttle::sync::Mutex;
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+/// What ends the loop's wait, once for each time that it was rung, as an eventfd does.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    news: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.news.notify_all();
+    }
+
+    pub(super) fn wait(&self) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = self.news.wait_while(rung, |rung| !*rung);
+        *rung.unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
+/// What handles and loop share, and the bell.
+pub(super) fn shared(config: &Config) -> (Arc<Shared>, Arc<Bell>) {
+    let bell = Arc::new(Bell::default());
+    let rings = bell.clone();
+    (Arc::new(Shared::new(config, move || rings.ring())), bell)
+}
+
+/// What the loop took out of the mailboxes.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) messages: Vec<(PeerId, Bytes)>,
+    pub(super) closed: Vec<PeerId>,
+    /// Whether the last handle is gone.
+    pub(super) is_over: bool,
+}
+
+impl Taken {
+    /// A turn of the loop, in the driver's order: `Driver::turn`.
+    pub(super) fn turn(&mut self, shared: &Shared) {
+        shared.awake();
+        while let Some(id) = shared.next_post() {
+            let Some(entry) = shared.find(id) else { continue };
+            let left = entry.mailbox.take_part(|part| {
+                self.messages.extend(part.reliable.into_iter().map(|message| (id, message)));
+                self.messages.extend(part.fresh.into_iter().map(|(message, _)| (id, message)));
+                self.closed.extend(part.close.map(|_| id));
+                0
+            });
+            if left == Left::Something {
+                shared.post_again(id);
+            }
+        }
+        self.is_over |= shared.is_over();
+    }
+}
