@@ -4,9 +4,10 @@ use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
 
-use crate::{Accept, Prefix};
+use crate::Accept;
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
@@ -136,14 +137,15 @@ pub struct Config {
     /// address in it that is not one of theirs is the client's, in
     /// [`PeerInfo::remote`](crate::PeerInfo::remote), in refusals and for the bounds by address.
     /// Default none: anyone could write anything there, and it is ignored. As in
-    /// `vec!["127.0.0.1".parse()?, "10.0.0.0/8".parse()?]`.
+    /// `vec!["127.0.0.1/32".parse()?, "10.0.0.0/8".parse()?]`; an
+    /// address alone is `IpNet::from(ip)`.
     ///
     /// The proxy must set or append that header. Caddy, HAProxy with `option forwardfor`, Traefik
     /// and Envoy do; nginx does with
     /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`, which its documented stanza
     /// for websockets leaves out; proxies of TLS alone, as stunnel, hitch and nginx's `stream`,
     /// never do. Without it all clients count as one address, the proxy's.
-    pub trusted_proxies: Vec<Prefix>,
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Whether [`trusted_proxies`](Config::trusted_proxies) begin each connection with a header of
     /// the PROXY protocol, version 1 or 2, which names the client: for proxies that do not speak

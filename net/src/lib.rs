@@ -33,7 +33,6 @@ pub mod hub;
 #[cfg(feature = "odd")]
 pub mod machine;
 mod peer;
-mod prefix;
 mod queues;
 mod server;
 mod stats;
@@ -47,9 +46,9 @@ pub use config::{
 };
 pub use error::{BindError, CloseReason, Refusal, SendError, Stage, WebRtcStage};
 pub use event::{Delivery, Event, Message, PeerId};
+pub use ipnet::IpNet;
 pub use net_rtc::{Dropped, Path, SendOptions};
 pub use peer::PeerInfo;
-pub use prefix::{Prefix, PrefixError};
 pub use server::{EventQueue, Server};
 pub use stats::{Refusals, Stats};
 

@@ -35,7 +35,7 @@ enum Way {
 
 /// A world whose clients are 50 ms away.
 fn world(seed: u64, config: Config) -> World {
-    let config = Config { trusted_proxies: vec!["10.0.0.1".parse().unwrap()], ..config };
+    let config = Config { trusted_proxies: vec!["10.0.0.1/32".parse().unwrap()], ..config };
     let mut world = World::new(seed, config);
     world.shape(Conditions { delay: 50 * MILLISECOND, ..Conditions::default() });
     world

@@ -369,7 +369,7 @@ fn t06_a_foreign_page_gets_words_and_nothing_else() {
 
 /// Configures one proxy, at 10.0.0.1.
 fn proxied() -> Config {
-    Config { trusted_proxies: vec!["10.0.0.1".parse().unwrap()], ..Config::default() }
+    Config { trusted_proxies: vec!["10.0.0.1/32".parse().unwrap()], ..Config::default() }
 }
 
 const PROXY: ([u8; 4], u16) = ([10, 0, 0, 1], 40_000);

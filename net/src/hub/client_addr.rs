@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
 use net_ws::Request;
-
-use crate::Prefix;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ impl Client {
     /// Each proxy appends the address that it was asked from, so the list is true from its right
     /// end up to the first address that is not a trusted proxy's: that one is the client's. What
     /// stands left of it is the client's own invention, and what is no address ends the list.
-    pub(super) fn of(peer: SocketAddr, request: &Request, trusted: &[Prefix]) -> Client {
+    pub(super) fn of(peer: SocketAddr, request: &Request, trusted: &[IpNet]) -> Client {
         if !is_trusted(trusted, peer.ip()) {
             return Client::Direct(peer);
         }
@@ -45,8 +44,10 @@ impl Client {
     }
 }
 
-pub(super) fn is_trusted(trusted: &[Prefix], ip: IpAddr) -> bool {
-    trusted.iter().any(|prefix| prefix.contains(ip))
+/// An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) counts as IPv4.
+pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    trusted.iter().any(|net| net.contains(&ip))
 }
 
 /// An entry: an address, some proxies add the port.
@@ -196,7 +197,7 @@ mod tests {
 
     /// Who asks, where 10.0.0.0/8 and `::1` are trusted.
     fn client(peer: &str, values: &[&str]) -> Client {
-        let trusted = ["10.0.0.0/8", "::1"].map(|prefix| prefix.parse().unwrap());
+        let trusted = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
         Client::of(peer.parse().unwrap(), &request(values), &trusted)
     }
 
@@ -214,6 +215,21 @@ mod tests {
         for values in [&["203.0.113.9"][..], &["10.0.0.1"], &["127.0.0.1", "10.0.0.1"]] {
             assert_eq!(client(peer, values), direct(peer));
         }
+    }
+
+    #[test]
+    fn ipv4_in_either_form_is_in_a_network() {
+        let trusted =
+            |net: &str, ip: &str| is_trusted(&[net.parse().unwrap()], ip.parse().unwrap());
+        for (net, ip) in [("10.1.2.3/8", "10.9.9.9"), ("127.0.0.1/32", "127.0.0.1")] {
+            assert!(trusted(net, ip) && trusted(net, &format!("::ffff:{ip}")), "{net} {ip}");
+        }
+        assert!(trusted("0.0.0.0/0", "1.2.3.4") && trusted("::/0", "2001:db9::1"));
+        for (net, ip) in [("10.0.0.0/8", "11.0.0.0"), ("10.0.0.0/8", "::a00:0"), ("::1/128", "::2")]
+        {
+            assert!(!trusted(net, ip), "{net} {ip}");
+        }
+        assert!(!trusted("0.0.0.0/0", "::1") && !trusted("::/0", "1.2.3.4"));
     }
 
     #[test]
