@@ -18,7 +18,7 @@ use crate::{Input, Limits, Message, Refusal, parse};
 /// after the answer, within [`Limits::texts_per_second`].
 ///
 /// ```
-/// use net_signal::answering::{Answering, Output};
+/// use net_signal::answerer::{Answering, Output};
 /// use net_signal::{Input, Limits};
 /// use std::time::Instant;
 ///

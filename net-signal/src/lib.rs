@@ -35,7 +35,7 @@
 //! # Example
 //!
 //! ```
-//! use net_signal::{Answering, Input, Limits, Negotiation, Output, answering};
+//! use net_signal::{Answering, Input, Limits, Negotiation, Output, answerer};
 //! use std::time::Instant;
 //!
 //! let now = Instant::now();
