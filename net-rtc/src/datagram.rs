@@ -3,30 +3,30 @@
 use std::iter;
 
 /// The first byte tells STUN from DTLS (RFC 7983).
-pub(crate) fn is_check(datagram: &[u8]) -> bool {
+pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| *byte < 4)
 }
 
 /// A Binding request (RFC 8489 §5), which shows that somebody has the password.
-pub(crate) fn is_request(check: &[u8]) -> bool {
+pub(crate) fn is_binding_request(check: &[u8]) -> bool {
     check.starts_with(&[0, 1])
 }
 
 /// Records that one datagram may hold. Browsers and we put one in each.
-const RECORDS: usize = 8;
+const MAX_RECORDS: usize = 8;
 /// The shortest that is encrypted: an authentication tag and one byte.
-const LEAST: usize = 17;
+const MIN_PROTECTED_LEN: usize = 17;
 
 /// Content types (RFC 5246 §6.2.1).
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const DATA: u8 = 23;
+const APPLICATION_DATA: u8 = 23;
 /// Handshake messages (RFC 6347 §4.2.2): the one that begins, and those that answer it.
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 /// The header of a record in the clear, behind which its message begins.
-const CLEAR_HEADER: usize = 13;
+const PLAINTEXT_HEADER_LEN: usize = 13;
 
 /// Whether a datagram consists of encrypted data of an established session and nothing else, by
 /// its headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3
@@ -34,8 +34,8 @@ const CLEAR_HEADER: usize = 13;
 /// whatever comes in the clear, are none.
 pub(crate) fn is_protected(datagram: &[u8]) -> bool {
     let mut rest = datagram;
-    for _ in 0..RECORDS {
-        match after_record(rest) {
+    for _ in 0..MAX_RECORDS {
+        match skip_protected_record(rest) {
             Some([]) => return true,
             Some(more) => rest = more,
             None => return false,
@@ -45,36 +45,36 @@ pub(crate) fn is_protected(datagram: &[u8]) -> bool {
 }
 
 /// Whether a datagram begins with a piece of a ClientHello.
-pub(crate) fn is_hello_of_client(datagram: &[u8]) -> bool {
-    message(datagram) == Some(CLIENT_HELLO)
+pub(crate) fn is_client_hello(datagram: &[u8]) -> bool {
+    handshake_type(datagram) == Some(CLIENT_HELLO)
 }
 
 /// Whether a datagram begins with a piece of what answers a ClientHello.
-pub(crate) fn is_hello_of_server(datagram: &[u8]) -> bool {
-    matches!(message(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
+pub(crate) fn is_client_hello_response(datagram: &[u8]) -> bool {
+    matches!(handshake_type(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
 }
 
 /// The description of a fatal alert in the clear (RFC 5246 §7.2), if a datagram is one.
 pub(crate) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
     const FATAL: u8 = 2;
     let is_clear = datagram.first() == Some(&ALERT) && datagram.get(3..5) == Some(&[0, 0]);
-    match datagram.get(CLEAR_HEADER..) {
+    match datagram.get(PLAINTEXT_HEADER_LEN..) {
         Some([FATAL, description]) if is_clear => Some(*description),
         _ => None,
     }
 }
 
 /// The kind of the handshake message in the clear with which a datagram begins.
-fn message(datagram: &[u8]) -> Option<u8> {
+fn handshake_type(datagram: &[u8]) -> Option<u8> {
     let is_clear = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
-    is_clear.then(|| datagram.get(CLEAR_HEADER).copied()).flatten()
+    is_clear.then(|| datagram.get(PLAINTEXT_HEADER_LEN).copied()).flatten()
 }
 
 /// The records of a datagram, one by one. What is no record, and all behind it, comes as one.
 pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     iter::from_fn(move || {
-        let (record, more) = rest.split_at_checked(length(rest)?).unwrap_or((rest, &[]));
+        let (record, more) = rest.split_at_checked(record_len(rest)?).unwrap_or((rest, &[]));
         rest = more;
         Some(record)
     })
@@ -82,47 +82,49 @@ pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// How long the first record is, by its header; a record of DTLS 1.3 without a length takes all.
 /// `None` at the end.
-fn length(bytes: &[u8]) -> Option<usize> {
+fn record_len(bytes: &[u8]) -> Option<usize> {
     let flags = *bytes.first()?;
     let is_unified = flags & 0xe0 == 0x20;
     let header = match (is_unified, flags & 4 != 0) {
-        (true, true) => 1 + sequence_length(flags) + 2,
+        (true, true) => 1 + sequence_number_len(flags) + 2,
         (true, false) => return Some(bytes.len()),
-        (false, _) => CLEAR_HEADER,
+        (false, _) => PLAINTEXT_HEADER_LEN,
     };
     let length = bytes.get(header - 2..header).and_then(|length| length.try_into().ok());
     Some(length.map_or(bytes.len(), |length| header + usize::from(u16::from_be_bytes(length))))
 }
 
-fn sequence_length(flags: u8) -> usize {
+fn sequence_number_len(flags: u8) -> usize {
     if flags & 8 == 0 { 1 } else { 2 }
 }
 
 /// What follows the first record, if that is encrypted.
-fn after_record(bytes: &[u8]) -> Option<&[u8]> {
+fn skip_protected_record(bytes: &[u8]) -> Option<&[u8]> {
     match *bytes.first()? {
-        ALERT | DATA => after_dtls_12(bytes),
-        0x20..=0x2f => after_unified(bytes),
+        ALERT | APPLICATION_DATA => skip_dtls12_record(bytes),
+        0x20..=0x2f => skip_unified_record(bytes),
         _ => None,
     }
 }
 
-fn after_dtls_12(bytes: &[u8]) -> Option<&[u8]> {
-    let header = bytes.get(..CLEAR_HEADER)?;
+fn skip_dtls12_record(bytes: &[u8]) -> Option<&[u8]> {
+    let header = bytes.get(..PLAINTEXT_HEADER_LEN)?;
     let is_first_epoch = header[1..5] == [0xfe, 0xfd, 0, 1];
     let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-    (is_first_epoch && length >= LEAST).then(|| bytes.get(CLEAR_HEADER + length..)).flatten()
+    (is_first_epoch && length >= MIN_PROTECTED_LEN)
+        .then(|| bytes.get(PLAINTEXT_HEADER_LEN + length..))
+        .flatten()
 }
 
 /// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).
-fn after_unified(bytes: &[u8]) -> Option<&[u8]> {
+fn skip_unified_record(bytes: &[u8]) -> Option<&[u8]> {
     let flags = *bytes.first()?;
-    let rest = bytes.get(1 + sequence_length(flags)..)?;
+    let rest = bytes.get(1 + sequence_number_len(flags)..)?;
     if flags & 4 == 0 {
-        return (rest.len() >= LEAST).then_some(&[]);
+        return (rest.len() >= MIN_PROTECTED_LEN).then_some(&[]);
     }
     let length = usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
-    (length >= LEAST).then(|| rest.get(2 + length..)).flatten()
+    (length >= MIN_PROTECTED_LEN).then(|| rest.get(2 + length..)).flatten()
 }
 
 #[cfg(test)]
@@ -164,7 +166,7 @@ mod tests {
         assert!(is_protected(&[good.clone(), good.clone()].concat()));
         assert!(!is_protected(&[good.clone(), dtls_12(22, 0, 40)].concat()));
         assert!(!is_protected(&[&good[..], &[0]].concat()));
-        assert!(!is_protected(&good.repeat(RECORDS + 1)));
+        assert!(!is_protected(&good.repeat(MAX_RECORDS + 1)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum AcceptOfferError {
     AddressInUse,
     /// The text is no offer that we can answer.
     #[error("the offer cannot be used: {0}")]
-    Refused(String),
+    InvalidOffer(String),
 }
 
 /// Why [`Endpoint::accept_answer`](crate::Endpoint::accept_answer) did not take an answer.
@@ -36,7 +36,7 @@ pub enum AcceptAnswerError {
     Unexpected,
     /// The text is no answer to our offer. The peer is closed.
     #[error("the answer cannot be used: {0}")]
-    Refused(String),
+    InvalidAnswer(String),
 }
 
 /// Why [`Endpoint::send`](crate::Endpoint::send) did not take a message, which it gives back.

@@ -61,15 +61,15 @@ pub enum Event {
 #[non_exhaustive]
 pub enum CloseReason {
     /// The other side closed the channel or the connection.
-    ByPeer,
+    Remote,
     /// [`Endpoint::close`](crate::Endpoint::close) was called.
-    ByUs,
+    Local,
     /// Nothing was heard from the other side for too long.
-    Lost,
+    IdleTimeout,
     /// This stage was not passed in time.
-    Timeout(Stage),
+    HandshakeTimeout(WebRtcStage),
     /// This stage failed, with the cause in words.
-    Failed(Stage, String),
+    Failed(WebRtcStage, String),
     /// The other side asked for more than it may have.
     Limit(&'static str),
     /// The machine of this peer has panicked: a fault of this library, which hurts nobody else.
@@ -79,10 +79,10 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::ByPeer => f.write_str("closed by the peer"),
-            CloseReason::ByUs => f.write_str("closed by us"),
-            CloseReason::Lost => f.write_str("nothing heard any more"),
-            CloseReason::Timeout(stage) => write!(f, "{stage} took too long"),
+            CloseReason::Remote => f.write_str("closed by the peer"),
+            CloseReason::Local => f.write_str("closed by us"),
+            CloseReason::IdleTimeout => f.write_str("nothing heard any more"),
+            CloseReason::HandshakeTimeout(stage) => write!(f, "{stage} took too long"),
             CloseReason::Failed(stage, cause) => write!(f, "{stage} failed: {cause}"),
             CloseReason::Limit(what) => write!(f, "limit: {what}"),
             CloseReason::Panicked => f.write_str("a fault of this side"),
@@ -92,7 +92,7 @@ impl fmt::Display for CloseReason {
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum WebRtcStage {
     /// The session description of the other side.
     Answer,
     /// Connectivity checks (RFC 8445).
@@ -105,14 +105,14 @@ pub enum Stage {
     Open,
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for WebRtcStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stage::Answer => "answer",
-            Stage::Ice => "ice",
-            Stage::Dtls => "dtls",
-            Stage::Channel => "channel",
-            Stage::Open => "open",
+            WebRtcStage::Answer => "answer",
+            WebRtcStage::Ice => "ice",
+            WebRtcStage::Dtls => "dtls",
+            WebRtcStage::Channel => "channel",
+            WebRtcStage::Open => "open",
         })
     }
 }
@@ -120,63 +120,63 @@ impl fmt::Display for Stage {
 /// How far a peer came, and what was heard of it on the way: enough to say why it did not open.
 /// See [`Endpoint::evidence`](crate::Endpoint::evidence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
+pub struct HandshakeProgress {
     /// The stage that it is at, or that it ended at.
-    pub stage: Stage,
+    pub stage: WebRtcStage,
     /// Connectivity checks that came with the right password (RFC 8445 §7.3).
-    pub checks: u32,
+    pub stun_checks: u32,
     /// Where the last of them came from.
-    pub checked_from: Option<SocketAddr>,
+    pub last_check_from: Option<SocketAddr>,
     /// Connectivity checks for this peer with a wrong password. Anyone can send such.
-    pub forged: u32,
+    pub bad_integrity: u32,
     /// Datagrams with DTLS records (RFC 9147), from an address that a check has proved.
-    pub records: u32,
+    pub dtls_datagrams: u32,
     /// Whether the last check said that its sender is in the controlled role (RFC 8445 §7.1.1).
     /// So is an ICE-lite offerer, and then no side nominates a path.
-    pub controlled: bool,
+    pub is_peer_controlled: bool,
     /// Whether DTLS ended over the peer's certificate: both sides' must be ECDSA.
-    pub unfit_certificate: bool,
+    pub unsupported_certificate: bool,
     /// Whether DTLS has decrypted an SCTP packet (RFC 8261).
-    pub sctp: bool,
+    pub sctp_received: bool,
 }
 
-impl Evidence {
+impl HandshakeProgress {
     /// At a stage, with nothing heard.
-    pub fn at(stage: Stage) -> Evidence {
-        Evidence {
+    pub fn new(stage: WebRtcStage) -> HandshakeProgress {
+        HandshakeProgress {
             stage,
-            checks: 0,
-            checked_from: None,
-            forged: 0,
-            records: 0,
-            controlled: false,
-            unfit_certificate: false,
-            sctp: false,
+            stun_checks: 0,
+            last_check_from: None,
+            bad_integrity: 0,
+            dtls_datagrams: 0,
+            is_peer_controlled: false,
+            unsupported_certificate: false,
+            sctp_received: false,
         }
     }
 
     /// Counts a datagram that reached the peer. The first byte tells which kind it is
     /// (RFC 7983 §7).
-    pub(crate) fn note(&mut self, source: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn on_datagram(&mut self, source: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(0) => {
-                self.checks = self.checks.saturating_add(1);
-                self.checked_from = Some(source);
-                self.controlled = is_controlled(datagram);
+                self.stun_checks = self.stun_checks.saturating_add(1);
+                self.last_check_from = Some(source);
+                self.is_peer_controlled = has_ice_controlled(datagram);
             }
-            Some(20..=63) => self.records = self.records.saturating_add(1),
+            Some(20..=63) => self.dtls_datagrams = self.dtls_datagrams.saturating_add(1),
             _ => {}
         }
     }
 
     /// Counts a check whose password is wrong.
-    pub(crate) fn note_forged(&mut self) {
-        self.forged = self.forged.saturating_add(1);
+    pub(crate) fn on_bad_integrity(&mut self) {
+        self.bad_integrity = self.bad_integrity.saturating_add(1);
     }
 }
 
 /// Whether a check has the attribute ICE-CONTROLLED (RFC 8445 §16.1).
-fn is_controlled(check: &[u8]) -> bool {
+fn has_ice_controlled(check: &[u8]) -> bool {
     const HEADER: usize = 20;
     const ICE_CONTROLLED: [u8; 2] = [0x80, 0x29];
     let mut rest = check.get(HEADER..).unwrap_or_default();
@@ -230,7 +230,7 @@ impl SendOptions {
     }
 
     /// What the plane is told; `None` leaves it to the configuration.
-    pub(crate) fn wanted_repair(self) -> Option<bool> {
+    pub(crate) fn repair_override(self) -> Option<bool> {
         self.repair.or(self.key.map(|_| false))
     }
 }
@@ -240,32 +240,32 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::tests::data_channel::{CLIENT, Loss, Pair};
+    use crate::tests::data_channel::{CLIENT, LossFn, Pair};
     use crate::{CloseReason, Event};
 
     /// What a server has heard of a client that did not open, if the network loses this.
-    fn heard(loss: Loss) -> Evidence {
+    fn heard(loss: LossFn) -> HandshakeProgress {
         let mut pair = Pair::new();
         pair.loss = loss;
         let mut pair = pair.signal();
         pair.run(Duration::from_secs(60));
-        let evidence = pair.server.endpoint.evidence(&1).expect("the last that ended");
-        let closed = Event::Closed(CloseReason::Timeout(evidence.stage));
+        let evidence = pair.server.endpoint.handshake_progress(&1).expect("the last that ended");
+        let closed = Event::Closed(CloseReason::HandshakeTimeout(evidence.stage));
         assert_eq!(pair.server.events, [closed]);
         evidence
     }
 
     #[test]
     fn nothing_is_heard_where_nothing_arrives() {
-        assert_eq!(heard(|_, _| true), Evidence::at(Stage::Ice));
+        assert_eq!(heard(|_, _| true), HandshakeProgress::new(WebRtcStage::Ice));
     }
 
     #[test]
     fn checks_alone_are_heard_where_nothing_comes_back() {
         let heard = heard(|_, datagram| datagram[0] != 0);
-        assert!(heard.checks > 3, "{heard:?}");
-        assert_eq!(heard.checked_from.map(|from| from.to_string()).as_deref(), Some(CLIENT));
-        assert_eq!((heard.records, heard.sctp), (0, false));
+        assert!(heard.stun_checks > 3, "{heard:?}");
+        assert_eq!(heard.last_check_from.map(|from| from.to_string()).as_deref(), Some(CLIENT));
+        assert_eq!((heard.dtls_datagrams, heard.sctp_received), (0, false));
     }
 
     #[test]
@@ -279,12 +279,12 @@ mod tests {
             bytes[..length].to_vec()
         };
         let source = SocketAddr::from(([192, 0, 2, 7], 1));
-        let mut evidence = Evidence::at(Stage::Ice);
+        let mut evidence = HandshakeProgress::new(WebRtcStage::Ice);
         for controlling in [false, true, false] {
-            evidence.note(source, &check(controlling));
-            assert_eq!(evidence.controlled, !controlling);
+            evidence.on_datagram(source, &check(controlling));
+            assert_eq!(evidence.is_peer_controlled, !controlling);
             for length in 0..check(controlling).len() {
-                is_controlled(&check(controlling)[..length]);
+                has_ice_controlled(&check(controlling)[..length]);
             }
         }
     }
@@ -292,29 +292,29 @@ mod tests {
     #[test]
     fn of_an_open_peer_everything_is_heard() {
         let pair = Pair::open();
-        let heard = pair.server.endpoint.evidence(&1).expect("it is here");
-        assert_eq!((heard.stage, heard.sctp), (Stage::Open, true));
-        assert!(heard.checks > 0 && heard.records > 0, "{heard:?}");
-        assert_eq!(pair.server.endpoint.evidence(&2), None);
+        let heard = pair.server.endpoint.handshake_progress(&1).expect("it is here");
+        assert_eq!((heard.stage, heard.sctp_received), (WebRtcStage::Open, true));
+        assert!(heard.stun_checks > 0 && heard.dtls_datagrams > 0, "{heard:?}");
+        assert_eq!(pair.server.endpoint.handshake_progress(&2), None);
     }
 
     #[test]
     fn each_kind_of_datagram_is_counted_as_what_it_is() {
         let [first, second] = [1, 2].map(|port| SocketAddr::from(([192, 0, 2, 7], port)));
-        let mut evidence = Evidence::at(Stage::Ice);
+        let mut evidence = HandshakeProgress::new(WebRtcStage::Ice);
         for (source, byte) in
             [(first, 0), (second, 0), (first, 1), (first, 22), (first, 63), (first, 128)]
         {
-            evidence.note(source, &[byte, 9]);
+            evidence.on_datagram(source, &[byte, 9]);
         }
-        evidence.note(first, &[]);
-        evidence.note_forged();
-        let expected = Evidence {
-            checks: 2,
-            checked_from: Some(second),
-            forged: 1,
-            records: 2,
-            ..Evidence::at(Stage::Ice)
+        evidence.on_datagram(first, &[]);
+        evidence.on_bad_integrity();
+        let expected = HandshakeProgress {
+            stun_checks: 2,
+            last_check_from: Some(second),
+            bad_integrity: 1,
+            dtls_datagrams: 2,
+            ..HandshakeProgress::new(WebRtcStage::Ice)
         };
         assert_eq!(evidence, expected);
     }
@@ -326,7 +326,7 @@ mod options_tests {
 
     #[test]
     fn a_key_asks_for_no_repair_unless_told() {
-        let wanted = SendOptions::wanted_repair;
+        let wanted = SendOptions::repair_override;
         assert_eq!(wanted(SendOptions::default()), None);
         assert_eq!(wanted(SendOptions::latest(1)), Some(false));
         assert_eq!(wanted(SendOptions::latest(1).repair(true)), Some(true));

@@ -2,110 +2,110 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::stats::Dropped;
+use crate::stats::DropStats;
 
 /// What a message costs at least, in bytes: so many empty ones are bounded too.
-pub(crate) const LEAST_COST: usize = 64;
+pub(crate) const MIN_ITEM_COST: usize = 64;
 
 /// A queue with a bound and keys. An item takes the place of one with its key that still
 /// waits, and so its turn; what does not fit pushes out the first in line. Both are told. Each
 /// call takes constant time, however many keys there are.
 #[derive(Debug)]
-pub struct Latest<T> {
-    line: VecDeque<Place<T>>,
+pub struct KeyedQueue<T> {
+    items: VecDeque<QueueItem<T>>,
     /// The number of the first in line; those behind it count on.
-    first: u64,
+    front_index: u64,
     /// Which number the item with a key has.
-    numbers: HashMap<u64, u64>,
-    cost: usize,
-    most: usize,
+    index_by_key: HashMap<u64, u64>,
+    total_cost: usize,
+    max_cost: usize,
 }
 
 #[derive(Debug)]
-struct Place<T> {
+struct QueueItem<T> {
     key: Option<u64>,
     cost: usize,
-    item: T,
+    value: T,
 }
 
-impl<T> Latest<T> {
+impl<T> KeyedQueue<T> {
     /// An empty queue for so many bytes. An item counts as 64 at least; one is always admitted,
     /// whatever its size.
-    pub fn new(most_bytes: usize) -> Latest<T> {
-        Latest {
-            line: VecDeque::new(),
-            first: 0,
-            numbers: HashMap::new(),
-            cost: 0,
-            most: most_bytes,
+    pub fn new(most_bytes: usize) -> KeyedQueue<T> {
+        KeyedQueue {
+            items: VecDeque::new(),
+            front_index: 0,
+            index_by_key: HashMap::new(),
+            total_cost: 0,
+            max_cost: most_bytes,
         }
     }
 
     /// Admits an item of so many bytes, always, and tells what gave way.
-    pub fn push(&mut self, key: Option<u64>, bytes: usize, item: T) -> Dropped {
-        let place = Place { key, cost: bytes.max(LEAST_COST), item };
-        self.cost += place.cost;
-        let (number, replaced) = match self.waiting(key) {
+    pub fn push(&mut self, key: Option<u64>, bytes: usize, item: T) -> DropStats {
+        let place = QueueItem { key, cost: bytes.max(MIN_ITEM_COST), value: item };
+        self.total_cost += place.cost;
+        let (number, replaced) = match self.find(key) {
             Some((number, waiting)) => {
                 let older = std::mem::replace(waiting, place);
-                self.cost -= older.cost;
+                self.total_cost -= older.cost;
                 (number, 1)
             }
-            None => (self.append(place), 0),
+            None => (self.push_back(place), 0),
         };
-        Dropped { replaced, too_many: self.make_room(number), ..Dropped::default() }
+        DropStats { superseded: replaced, overflow: self.evict(number), ..DropStats::default() }
     }
 
     /// Takes the first in line.
     pub fn pop(&mut self) -> Option<T> {
-        let Place { key, cost, item } = self.line.pop_front()?;
-        self.first += 1;
-        self.cost -= cost;
+        let QueueItem { key, cost, value: item } = self.items.pop_front()?;
+        self.front_index += 1;
+        self.total_cost -= cost;
         if let Some(key) = key {
-            self.numbers.remove(&key);
+            self.index_by_key.remove(&key);
         }
         Some(item)
     }
 
     /// The first in line.
     pub fn front(&self) -> Option<&T> {
-        self.line.front().map(|place| &place.item)
+        self.items.front().map(|place| &place.value)
     }
 
     /// Items that wait.
     pub fn len(&self) -> usize {
-        self.line.len()
+        self.items.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.line.is_empty()
+        self.items.is_empty()
     }
 
     /// The number and the place of the item with this key.
-    fn waiting(&mut self, key: Option<u64>) -> Option<(u64, &mut Place<T>)> {
-        let number = *self.numbers.get(&key?)?;
-        let place = self.line.get_mut((number - self.first) as usize)?;
+    fn find(&mut self, key: Option<u64>) -> Option<(u64, &mut QueueItem<T>)> {
+        let number = *self.index_by_key.get(&key?)?;
+        let place = self.items.get_mut((number - self.front_index) as usize)?;
         Some((number, place))
     }
 
-    fn append(&mut self, place: Place<T>) -> u64 {
-        let number = self.first + self.line.len() as u64;
+    fn push_back(&mut self, place: QueueItem<T>) -> u64 {
+        let number = self.front_index + self.items.len() as u64;
         if let Some(key) = place.key {
-            self.numbers.insert(key, number);
+            self.index_by_key.insert(key, number);
         }
-        self.line.push_back(place);
+        self.items.push_back(place);
         number
     }
 
     /// Drops the first in line until the rest fits, but never the newest item, which may have
     /// taken the first place; tells how many.
-    fn make_room(&mut self, mut newest: u64) -> u64 {
+    fn evict(&mut self, mut newest: u64) -> u64 {
         let mut dropped = 0;
-        while self.cost > self.most && self.line.len() > 1 {
-            if newest == self.first {
+        while self.total_cost > self.max_cost && self.items.len() > 1 {
+            if newest == self.front_index {
                 newest += 1;
-                self.swap_first();
+                self.swap_front();
             }
             self.pop();
             dropped += 1;
@@ -114,11 +114,11 @@ impl<T> Latest<T> {
     }
 
     /// Lets the first two change places.
-    fn swap_first(&mut self) {
-        self.line.swap(0, 1);
-        for (number, place) in (self.first..).zip(self.line.iter().take(2)) {
+    fn swap_front(&mut self) {
+        self.items.swap(0, 1);
+        for (number, place) in (self.front_index..).zip(self.items.iter().take(2)) {
             if let Some(key) = place.key {
-                self.numbers.insert(key, number);
+                self.index_by_key.insert(key, number);
             }
         }
     }
@@ -133,18 +133,18 @@ mod tests {
 
     use super::*;
 
-    fn pushed(latest: &mut Latest<char>, key: u64, bytes: usize, item: char) -> (u64, u64) {
+    fn pushed(latest: &mut KeyedQueue<char>, key: u64, bytes: usize, item: char) -> (u64, u64) {
         let dropped = latest.push(Some(key), bytes, item);
-        (dropped.replaced, dropped.too_many)
+        (dropped.superseded, dropped.overflow)
     }
 
-    fn rest(latest: &mut Latest<char>) -> String {
+    fn rest(latest: &mut KeyedQueue<char>) -> String {
         std::iter::from_fn(|| latest.pop()).collect()
     }
 
     #[test]
     fn a_newer_one_takes_the_place_of_the_older() {
-        let mut latest = Latest::new(1_000);
+        let mut latest = KeyedQueue::new(1_000);
         assert_eq!(pushed(&mut latest, 1, 10, 'a'), (0, 0));
         assert_eq!(pushed(&mut latest, 2, 10, 'b'), (0, 0));
         latest.push(None, 10, 'x');
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_newest_stays_even_where_it_is_first() {
-        let mut latest = Latest::new(1_000);
+        let mut latest = KeyedQueue::new(1_000);
         assert_eq!(pushed(&mut latest, 1, 100, 'a'), (0, 0));
         assert_eq!(pushed(&mut latest, 2, 300, 'b'), (0, 0));
         assert_eq!(pushed(&mut latest, 3, 300, 'c'), (0, 0));
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn empty_ones_are_bounded() {
-        let mut latest = Latest::new(10 * LEAST_COST);
-        let dropped: u64 = (0..100).map(|_| latest.push(None, 0, ()).too_many).sum();
+        let mut latest = KeyedQueue::new(10 * MIN_ITEM_COST);
+        let dropped: u64 = (0..100).map(|_| latest.push(None, 0, ()).overflow).sum();
         assert_eq!((latest.len(), dropped), (10, 90));
     }
 
@@ -187,7 +187,7 @@ mod tests {
                 None => self.0.push((key, bytes, item)),
             }
             let mut dropped = 0;
-            while self.0.iter().map(|place| place.1.max(LEAST_COST)).sum::<usize>() > most
+            while self.0.iter().map(|place| place.1.max(MIN_ITEM_COST)).sum::<usize>() > most
                 && self.0.len() > 1
             {
                 let first_other = usize::from(self.0[0].2 == item);
@@ -203,7 +203,7 @@ mod tests {
         for seed in 0..200 {
             let mut random = StdRng::seed_from_u64(seed);
             let most = random.random_range(1..4_000);
-            let (mut latest, mut model) = (Latest::new(most), Model::default());
+            let (mut latest, mut model) = (KeyedQueue::new(most), Model::default());
             for item in 0..500 {
                 if random.random_bool(0.3) {
                     let expected = (!model.0.is_empty()).then(|| model.0.remove(0).2);
@@ -213,21 +213,21 @@ mod tests {
                 let bytes = random.random_range(0..600);
                 let dropped = latest.push(key, bytes, item);
                 let expected = model.push(most, key, bytes, item);
-                assert_eq!((dropped.replaced, dropped.too_many), expected, "seed {seed}");
+                assert_eq!((dropped.superseded, dropped.overflow), expected, "seed {seed}");
                 assert_eq!(latest.front(), model.0.first().map(|place| &place.2));
                 assert_eq!(latest.len(), model.0.len());
-                assert!(latest.numbers.len() <= latest.len());
+                assert!(latest.index_by_key.len() <= latest.len());
             }
             let left: Vec<u32> = std::iter::from_fn(|| latest.pop()).collect();
             assert_eq!(left, model.0.iter().map(|place| place.2).collect::<Vec<_>>());
-            assert_eq!((latest.cost, latest.numbers.len()), (0, 0));
+            assert_eq!((latest.total_cost, latest.index_by_key.len()), (0, 0));
         }
     }
 
     #[test]
     fn many_keys_cost_no_more_than_few() {
         let time = |keys: u64| {
-            let mut latest = Latest::new(usize::MAX);
+            let mut latest = KeyedQueue::new(usize::MAX);
             (0..keys).for_each(|key| _ = latest.push(Some(key), 0, key));
             let began = Instant::now();
             (0..20_000).for_each(|item| _ = latest.push(Some(item * 7_919 % keys), 0, item));

@@ -78,18 +78,21 @@ mod tests;
 mod timer_queue;
 
 pub use config::{
-    Channels, Config, Congestion, Connecting, DataPlane, DtlsVersions, OfferOptions, Repair, Setup,
+    Channels, Config, Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions,
+    OfferOptions, Repair,
 };
 pub use endpoint::Endpoint;
 pub use error::{AcceptAnswerError, AcceptOfferError, OfferError, SendError};
-pub use event::{CloseReason, Event, Evidence, Input, Output, SendOptions, Stage, Transmit};
-pub use keyed_queue::Latest;
+pub use event::{
+    CloseReason, Event, HandshakeProgress, Input, Output, SendOptions, Transmit, WebRtcStage,
+};
+pub use keyed_queue::KeyedQueue;
 pub use sdp::Offer;
-pub use stats::{Dropped, DroppedCounter, Gauge, Path, Sizes, Stats};
-pub use timer_queue::Deadlines;
+pub use stats::{DropCounters, DropStats, EndpointUsage, PathMonitor, PathStats, Stats};
+pub use timer_queue::TimerQueue;
 
 #[doc = include_str!("../DATA-PLANE.md")]
-pub mod data_plane {}
+pub mod data_path {}
 
 #[doc = include_str!("../ADDRESSES.md")]
 pub mod addresses {}

@@ -7,14 +7,14 @@ use str0m::config::DtlsVersion;
 use str0m::net::Protocol;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use crate::dtls::Dtls;
-use crate::dtls::intercept::SharedPlane;
+use crate::dtls::DtlsContext;
+use crate::dtls::intercept::SharedDataPath;
 use crate::sctp::Plane;
 use crate::{Config, DtlsVersions, dtls};
 
 /// The channel that this library exists for. str0m's default is ordered and reliable.
 /// `negotiated` is one that both sides open, each by itself, as stream 0.
-pub(crate) fn unreliable(negotiated: bool) -> ChannelConfig {
+pub(crate) fn channel_config(negotiated: bool) -> ChannelConfig {
     ChannelConfig {
         label: "unreliable".into(),
         ordered: false,
@@ -26,7 +26,7 @@ pub(crate) fn unreliable(negotiated: bool) -> ChannelConfig {
 
 /// Which side of a connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum SignallingRole {
     /// We offer and learn the other side's address from its checks.
     Offerer,
     /// We answer and check the addresses that the offer names.
@@ -34,18 +34,18 @@ pub(crate) enum Role {
 }
 
 /// One connection's ICE, DTLS and SCTP, with the plane between the last two.
-pub(crate) fn rtc(
+pub(crate) fn build_rtc(
     now: Instant,
     config: &Config,
-    dtls: &Dtls,
+    dtls: &DtlsContext,
     creds: &IceCreds,
-    role: Role,
+    role: SignallingRole,
     versions: DtlsVersions,
-) -> (Rtc, SharedPlane) {
-    let plane = SharedPlane::new(Plane::new(now, config));
+) -> (Rtc, SharedDataPath) {
+    let plane = SharedDataPath::new(Plane::new(now, config));
     let rtc = RtcConfig::new()
         .clear_codecs()
-        .set_ice_lite(role == Role::Offerer)
+        .set_ice_lite(role == SignallingRole::Offerer)
         .set_local_ice_credentials(creds.clone())
         .set_crypto_provider(dtls::provider())
         .set_dtls_cert(dtls.certificate().clone())
@@ -53,10 +53,10 @@ pub(crate) fn rtc(
             DtlsVersions::Auto => DtlsVersion::Auto,
             DtlsVersions::Only12 => DtlsVersion::Dtls12,
         })
-        .set_sctp_max_message_size(u32::try_from(config.message_bytes).unwrap_or(u32::MAX))
-        .set_sctp_max_buffered_amount(config.sctp_bytes + config.message_bytes);
-    let mut rtc = dtls.with_plane(plane.clone(), || rtc.build(now));
-    for address in &config.local {
+        .set_sctp_max_message_size(u32::try_from(config.max_message_size).unwrap_or(u32::MAX))
+        .set_sctp_max_buffered_amount(config.sctp_send_buffer + config.max_message_size);
+    let mut rtc = dtls.with_data_path(plane.clone(), || rtc.build(now));
+    for address in &config.local_addrs {
         match Candidate::host(*address, Protocol::Udp) {
             Ok(candidate) => _ = rtc.add_local_candidate(candidate),
             Err(error) => log::warn!("{address} cannot be a candidate: {error}"),

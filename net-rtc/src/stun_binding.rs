@@ -14,59 +14,65 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::endpoint::demux::Tokens;
+use crate::endpoint::demux::OpsTokenBucket;
 
-const HEADER: usize = 20;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
-const REQUEST: [u8; 2] = [0x00, 0x01];
-const SUCCESS: [u8; 2] = [0x01, 0x01];
+const HEADER_LEN: usize = 20;
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// Answers Binding requests of clients that are connecting.
 #[derive(Debug)]
-pub(crate) struct BindingServer {
-    clients: HashMap<IpAddr, Client>,
+pub(crate) struct StunServer {
+    clients: HashMap<IpAddr, ClientQuota>,
     /// Where each peer on its way is.
-    peers: HashMap<usize, IpAddr>,
-    max_each: u32,
-    tokens: Tokens,
+    connecting_peers: HashMap<usize, IpAddr>,
+    max_per_peer: u32,
+    bucket: OpsTokenBucket,
 }
 
 /// The peers on their way of one IP address.
 #[derive(Debug, Default)]
-struct Client {
-    peers: usize,
-    answers_left: u32,
+struct ClientQuota {
+    connecting_peers: usize,
+    responses_left: u32,
 }
 
-impl BindingServer {
+impl StunServer {
     /// So many answers for each peer on its way, and so many a second in all.
-    pub(crate) fn new(max_each: u32, max_per_second: u32) -> BindingServer {
-        let tokens = Tokens::new(max_per_second);
-        BindingServer { clients: HashMap::new(), peers: HashMap::new(), max_each, tokens }
+    pub(crate) fn new(max_per_peer: u32, max_per_second: u32) -> StunServer {
+        let bucket = OpsTokenBucket::new(max_per_second);
+        StunServer {
+            clients: HashMap::new(),
+            connecting_peers: HashMap::new(),
+            max_per_peer,
+            bucket,
+        }
     }
 
     /// A peer is on its way, and known to be at this IP address.
-    pub(crate) fn begin(&mut self, slot: usize, ip: IpAddr) {
+    pub(crate) fn add_peer(&mut self, slot: usize, ip: IpAddr) {
         let ip = ip.to_canonical();
         let client = self.clients.entry(ip).or_default();
-        client.peers += 1;
-        client.answers_left = client.answers_left.saturating_add(self.max_each);
-        self.peers.insert(slot, ip);
+        client.connecting_peers += 1;
+        client.responses_left = client.responses_left.saturating_add(self.max_per_peer);
+        self.connecting_peers.insert(slot, ip);
     }
 
     /// A peer has arrived, or never will.
-    pub(crate) fn end(&mut self, slot: usize) {
-        let Some(ip) = self.peers.remove(&slot) else { return };
+    pub(crate) fn remove_peer(&mut self, slot: usize) {
+        let Some(ip) = self.connecting_peers.remove(&slot) else { return };
         if let Some(client) = self.clients.get_mut(&ip) {
-            client.peers -= 1;
+            client.connecting_peers -= 1;
             // What a peer has not asked is not kept for the others.
-            let most =
-                self.max_each.saturating_mul(u32::try_from(client.peers).unwrap_or(u32::MAX));
-            client.answers_left = client.answers_left.min(most);
-            if client.peers == 0 {
+            let most = self
+                .max_per_peer
+                .saturating_mul(u32::try_from(client.connecting_peers).unwrap_or(u32::MAX));
+            client.responses_left = client.responses_left.min(most);
+            if client.connecting_peers == 0 {
                 self.clients.remove(&ip);
             }
         }
@@ -74,34 +80,34 @@ impl BindingServer {
 
     /// How many peers may ask.
     pub(crate) fn len(&self) -> usize {
-        self.peers.len()
+        self.connecting_peers.len()
     }
 
     /// The answer to a request from there, if it may have one.
-    pub(crate) fn answer(
+    pub(crate) fn respond(
         &mut self,
         now: Instant,
         source: SocketAddr,
         request: &[u8],
     ) -> Option<Vec<u8>> {
         let client = self.clients.get_mut(&source.ip().to_canonical())?;
-        client.answers_left = client.answers_left.checked_sub(1)?;
-        (self.tokens.take(now, 1) == 1).then(|| success(source, request))
+        client.responses_left = client.responses_left.checked_sub(1)?;
+        (self.bucket.take_up_to(now, 1) == 1).then(|| success_response(source, request))
     }
 }
 
 /// Whether a datagram is a whole Binding request that names nobody: a connectivity check carries a
 /// USERNAME and is signed.
-pub(crate) fn is_bare_request(datagram: &[u8]) -> bool {
-    let is_request = datagram.len() >= HEADER
-        && datagram[..2] == REQUEST
-        && datagram[4..8] == COOKIE
-        && usize::from(word(datagram, 2)) == datagram.len() - HEADER;
+pub(crate) fn is_unauthenticated_binding_request(datagram: &[u8]) -> bool {
+    let is_request = datagram.len() >= HEADER_LEN
+        && datagram[..2] == BINDING_REQUEST
+        && datagram[4..8] == MAGIC_COOKIE
+        && usize::from(u16_at(datagram, 2)) == datagram.len() - HEADER_LEN;
     is_request && {
-        let mut rest = &datagram[HEADER..];
+        let mut rest = &datagram[HEADER_LEN..];
         while rest.len() >= 4 {
-            let length = usize::from(word(rest, 2)).next_multiple_of(4);
-            if matches!(word(rest, 0), USERNAME | MESSAGE_INTEGRITY) || rest.len() < 4 + length {
+            let length = usize::from(u16_at(rest, 2)).next_multiple_of(4);
+            if matches!(u16_at(rest, 0), USERNAME | MESSAGE_INTEGRITY) || rest.len() < 4 + length {
                 return false;
             }
             rest = &rest[4 + length..];
@@ -111,26 +117,26 @@ pub(crate) fn is_bare_request(datagram: &[u8]) -> bool {
 }
 
 /// The success response (RFC 8489 §7.3.1): where the request came from, and nothing else.
-fn success(source: SocketAddr, request: &[u8]) -> Vec<u8> {
-    let transaction = &request[4..HEADER];
+fn success_response(source: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let transaction = &request[4..HEADER_LEN];
     let (family, octets) = match source.ip().to_canonical() {
         IpAddr::V4(ip) => (1, ip.octets().to_vec()),
         IpAddr::V6(ip) => (2, ip.octets().to_vec()),
     };
-    let mut answer = Vec::with_capacity(HEADER + 8 + octets.len());
-    answer.extend(SUCCESS);
+    let mut answer = Vec::with_capacity(HEADER_LEN + 8 + octets.len());
+    answer.extend(BINDING_SUCCESS);
     answer.extend((8 + octets.len() as u16).to_be_bytes());
     answer.extend(transaction);
     answer.extend(XOR_MAPPED_ADDRESS.to_be_bytes());
     answer.extend((4 + octets.len() as u16).to_be_bytes());
     answer.extend([0, family]);
     let port = source.port().to_be_bytes();
-    answer.extend(port.iter().zip(COOKIE).map(|(byte, key)| byte ^ key));
+    answer.extend(port.iter().zip(MAGIC_COOKIE).map(|(byte, key)| byte ^ key));
     answer.extend(octets.iter().zip(transaction).map(|(byte, key)| byte ^ key));
     answer
 }
 
-fn word(bytes: &[u8], at: usize) -> u16 {
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
@@ -143,7 +149,7 @@ mod tests {
     /// As Chromium sends it: a header and no attribute.
     fn request() -> Vec<u8> {
         let mut request = vec![0, 1, 0, 0];
-        request.extend(COOKIE);
+        request.extend(MAGIC_COOKIE);
         request.extend(1..=12);
         request
     }
@@ -154,7 +160,7 @@ mod tests {
         request.extend((value.len() as u16).to_be_bytes());
         request.extend(value);
         request.resize(request.len().next_multiple_of(4), 0);
-        let length = (request.len() - HEADER) as u16;
+        let length = (request.len() - HEADER_LEN) as u16;
         request[2..4].copy_from_slice(&length.to_be_bytes());
         request
     }
@@ -169,13 +175,13 @@ mod tests {
         let transaction = [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
         let mut request = request();
         request[8..20].copy_from_slice(&transaction);
-        let answer = success(source(), &request);
+        let answer = success_response(source(), &request);
         assert_eq!(answer.len(), 32);
         assert_eq!(answer[..4], [1, 1, 0, 12]);
         assert_eq!(answer[4..20], request[4..20]);
         assert_eq!(answer[20..], [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43]);
         let source = "[2001:db8:1234:5678:11:2233:4455:6677]:32853".parse().unwrap();
-        let answer = success(source, &request);
+        let answer = success_response(source, &request);
         assert_eq!(answer.len(), 44);
         let expected = [
             0, 0x20, 0, 0x14, 0, 2, 0xa1, 0x47, 0x01, 0x13, 0xa9, 0xfa, 0xa5, 0xd3, 0xf1, 0x79,
@@ -186,50 +192,53 @@ mod tests {
 
     #[test]
     fn a_check_is_no_bare_request_and_neither_is_garbage() {
-        assert!(is_bare_request(&request()));
-        assert!(is_bare_request(&with_attribute(0x8022, b"a browser")), "SOFTWARE");
-        assert!(!is_bare_request(&with_attribute(USERNAME, b"ours:theirs")));
-        assert!(!is_bare_request(&with_attribute(MESSAGE_INTEGRITY, &[0; 20])));
+        assert!(is_unauthenticated_binding_request(&request()));
+        assert!(
+            is_unauthenticated_binding_request(&with_attribute(0x8022, b"a browser")),
+            "SOFTWARE"
+        );
+        assert!(!is_unauthenticated_binding_request(&with_attribute(USERNAME, b"ours:theirs")));
+        assert!(!is_unauthenticated_binding_request(&with_attribute(MESSAGE_INTEGRITY, &[0; 20])));
         for length in 0..request().len() {
-            assert!(!is_bare_request(&request()[..length]));
+            assert!(!is_unauthenticated_binding_request(&request()[..length]));
         }
         let mut long = with_attribute(0x8022, b"abcd");
         long[23] = 200;
-        assert!(!is_bare_request(&long), "an attribute past the end");
+        assert!(!is_unauthenticated_binding_request(&long), "an attribute past the end");
         for index in 0..8 {
             let mut other = request();
             other[index] ^= 1;
-            assert!(!is_bare_request(&other), "byte {index}");
+            assert!(!is_unauthenticated_binding_request(&other), "byte {index}");
         }
     }
 
     #[test]
     fn t42_only_an_address_with_a_peer_on_its_way_is_answered_and_so_often() {
-        let (now, mut server) = (Instant::now(), BindingServer::new(3, 1_000));
-        let answers = |server: &mut BindingServer| {
-            (0..10).filter(|_| server.answer(now, source(), &request()).is_some()).count()
+        let (now, mut server) = (Instant::now(), StunServer::new(3, 1_000));
+        let answers = |server: &mut StunServer| {
+            (0..10).filter(|_| server.respond(now, source(), &request()).is_some()).count()
         };
         assert_eq!(answers(&mut server), 0);
-        server.begin(7, source().ip());
-        server.begin(8, source().ip());
+        server.add_peer(7, source().ip());
+        server.add_peer(8, source().ip());
         assert_eq!(answers(&mut server), 6);
-        server.end(7);
+        server.remove_peer(7);
         assert_eq!(answers(&mut server), 0);
-        server.begin(9, source().ip());
-        server.end(8);
+        server.add_peer(9, source().ip());
+        server.remove_peer(8);
         assert_eq!(answers(&mut server), 3, "a share for each that is on its way");
-        server.end(9);
-        server.end(9);
+        server.remove_peer(9);
+        server.remove_peer(9);
         assert_eq!(answers(&mut server), 0);
         assert_eq!((server.len(), server.clients.len()), (0, 0));
     }
 
     #[test]
     fn t42_all_together_are_answered_so_often_a_second() {
-        let (now, mut server) = (Instant::now(), BindingServer::new(1_000, 5));
-        server.begin(1, source().ip());
+        let (now, mut server) = (Instant::now(), StunServer::new(1_000, 5));
+        server.add_peer(1, source().ip());
         let mut answers =
-            |now| (0..10).filter(|_| server.answer(now, source(), &request()).is_some()).count();
+            |now| (0..10).filter(|_| server.respond(now, source(), &request()).is_some()).count();
         assert_eq!(answers(now), 5);
         assert_eq!(answers(now), 0);
         assert_eq!(answers(now + Duration::from_secs(1)), 5);

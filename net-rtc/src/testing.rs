@@ -10,95 +10,95 @@ use crate::sctp::{Passage, Plane, packet};
 
 /// The data plane of one peer without ICE, DTLS and SCTP around it: plain packets in and out.
 #[derive(Debug)]
-pub struct Carrier {
-    plane: Plane,
+pub struct BareDataPath {
+    data_path: Plane,
 }
 
-impl Carrier {
+impl BareDataPath {
     /// A plane that watches SCTP's handshake.
-    pub fn new(now: Instant, config: &Config) -> Carrier {
-        Carrier { plane: Plane::new(now, config) }
+    pub fn new(now: Instant, config: &Config) -> BareDataPath {
+        BareDataPath { data_path: Plane::new(now, config) }
     }
 
     /// Time has passed; it never goes back.
     pub fn set_now(&mut self, now: Instant) {
-        self.plane.set_now(now);
+        self.data_path.set_now(now);
     }
 
     /// DTLS is up.
-    pub fn connected(&mut self) {
-        self.plane.connected();
-        self.plane.greet();
+    pub fn on_dtls_connected(&mut self) {
+        self.data_path.connected();
+        self.data_path.greet();
     }
 
     /// A packet of our SCTP; what of it goes to DTLS.
-    pub fn outbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        rest(self.plane.outbound(packet), packet)
+    pub fn filter_outbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        payload(self.data_path.outbound(packet), packet)
     }
 
     /// A packet from DTLS; what of it our SCTP sees.
-    pub fn inbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        rest(self.plane.inbound(packet), packet)
+    pub fn filter_inbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        payload(self.data_path.inbound(packet), packet)
     }
 
     /// A packet that our SCTP sees although it did not come.
-    pub fn assumed(&mut self) -> Option<Vec<u8>> {
-        self.plane.assumed()
+    pub fn poll_synthetic(&mut self) -> Option<Vec<u8>> {
+        self.data_path.assumed()
     }
 
     /// The channel is open on this stream.
-    pub fn engage(&mut self, stream: u16) {
-        self.plane.engage(stream);
+    pub fn activate(&mut self, stream: u16) {
+        self.data_path.engage(stream);
     }
 
     /// Whether messages go through the plane.
-    pub fn is_engaged(&self) -> bool {
-        self.plane.is_engaged()
+    pub fn is_active(&self) -> bool {
+        self.data_path.is_engaged()
     }
 
     /// Sends a message in the next [`flush`](Carrier::flush), if there is room; tells whether
     /// there was.
     pub fn send(&mut self, message: Bytes, repair: Option<bool>) -> bool {
-        let has_room = self.plane.is_engaged() && self.plane.room().is_ok();
+        let has_room = self.data_path.is_engaged() && self.data_path.room().is_ok();
         if has_room {
-            self.plane.send(message, repair);
+            self.data_path.send(message, repair);
         }
         has_room
     }
 
     /// Puts what is to be sent into packets.
     pub fn flush(&mut self) {
-        self.plane.flush();
+        self.data_path.flush();
     }
 
     /// Asks the peer for a nonce.
-    pub fn probe(&mut self, nonce: u64) {
-        self.plane.probe(nonce);
+    pub fn send_path_challenge(&mut self, nonce: u64) {
+        self.data_path.probe(nonce);
     }
 
     /// The nonce that the peer gave back, once.
-    pub fn probed(&mut self) -> Option<u64> {
-        self.plane.probed()
+    pub fn poll_path_response(&mut self) -> Option<u64> {
+        self.data_path.probed()
     }
 
     /// The next packet of the plane's own for DTLS.
-    pub fn packet(&mut self) -> Option<Vec<u8>> {
-        self.plane.packet()
+    pub fn poll_packet(&mut self) -> Option<Vec<u8>> {
+        self.data_path.packet()
     }
 
     /// The next message that arrived.
-    pub fn received(&mut self) -> Option<Bytes> {
-        self.plane.received()
+    pub fn poll_message(&mut self) -> Option<Bytes> {
+        self.data_path.received()
     }
 
     /// When there is something to do.
-    pub fn wake(&self) -> Option<Instant> {
-        self.plane.wake()
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.data_path.wake()
     }
 
     /// Whether the peer has done what ends it. It says so once.
-    pub fn has_fault(&mut self) -> bool {
-        self.plane.fault().is_some()
+    pub fn has_failed(&mut self) -> bool {
+        self.data_path.fault().is_some()
     }
 }
 
@@ -106,10 +106,10 @@ impl Carrier {
 ///
 /// # Panics
 /// If it is shorter.
-pub fn seal(packet: &mut [u8]) {
+pub fn write_checksum(packet: &mut [u8]) {
     packet::seal(packet);
 }
 
-fn rest(passage: Passage, packet: &[u8]) -> Option<Vec<u8>> {
+fn payload(passage: Passage, packet: &[u8]) -> Option<Vec<u8>> {
     passage.rest(packet).map(<[u8]>::to_vec)
 }

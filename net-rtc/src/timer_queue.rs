@@ -6,64 +6,64 @@ use std::time::Instant;
 /// Keys by deadline: O(log n) to set, O(1) to see the next. Public because a caller that
 /// drives other machines beside an [`Endpoint`](crate::Endpoint) needs the same for them.
 #[derive(Clone, Debug)]
-pub struct Deadlines<K> {
-    order: BTreeSet<(Instant, K)>,
+pub struct TimerQueue<K> {
+    by_deadline: BTreeSet<(Instant, K)>,
     /// Those that were due and have not had their turn, see [`Deadlines::some_due`].
-    line: VecDeque<K>,
+    pending: VecDeque<K>,
 }
 
-impl<K: Copy + Ord> Deadlines<K> {
+impl<K: Copy + Ord> TimerQueue<K> {
     /// No deadlines.
-    pub fn new() -> Deadlines<K> {
-        Deadlines { order: BTreeSet::new(), line: VecDeque::new() }
+    pub fn new() -> TimerQueue<K> {
+        TimerQueue { by_deadline: BTreeSet::new(), pending: VecDeque::new() }
     }
 
     /// Moves a key from the deadline it had to the one it has now.
-    pub fn replace(&mut self, key: K, old: Option<Instant>, new: Option<Instant>) {
+    pub fn reschedule(&mut self, key: K, old: Option<Instant>, new: Option<Instant>) {
         if old == new {
             return;
         }
         if let Some(old) = old {
-            self.order.remove(&(old, key));
+            self.by_deadline.remove(&(old, key));
         }
         if let Some(new) = new {
-            self.order.insert((new, key));
+            self.by_deadline.insert((new, key));
         }
     }
 
     /// How many keys have one.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.by_deadline.len()
     }
 
     /// Whether none has.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.by_deadline.is_empty()
     }
 
     /// The earliest deadline.
-    pub fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(deadline, _)| *deadline)
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
     /// The keys that are due, the longest overdue first. They stay until they are replaced.
     pub fn due(&self, now: Instant) -> Vec<K> {
-        self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
+        self.by_deadline.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
     }
 
     /// At most so many of them, so that no call takes long. Whoever is due has a turn before
     /// anyone has a second one; a key may meanwhile be due no more, or gone.
-    pub fn some_due(&mut self, now: Instant, most: usize) -> Vec<K> {
-        if self.line.is_empty() {
-            self.line = self.due(now).into();
+    pub fn take_due(&mut self, now: Instant, most: usize) -> Vec<K> {
+        if self.pending.is_empty() {
+            self.pending = self.due(now).into();
         }
-        self.line.drain(..most.min(self.line.len())).collect()
+        self.pending.drain(..most.min(self.pending.len())).collect()
     }
 }
 
-impl<K: Copy + Ord> Default for Deadlines<K> {
-    fn default() -> Deadlines<K> {
-        Deadlines::new()
+impl<K: Copy + Ord> Default for TimerQueue<K> {
+    fn default() -> TimerQueue<K> {
+        TimerQueue::new()
     }
 }
 
@@ -77,16 +77,16 @@ mod tests {
     fn keys_come_due_in_order() {
         let now = Instant::now();
         let at = |ms| Some(now + Duration::from_millis(ms));
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = TimerQueue::new();
         assert_eq!((deadlines.len(), deadlines.is_empty()), (0, true));
-        deadlines.replace(7, None, at(20));
-        deadlines.replace(3, None, at(10));
-        deadlines.replace(5, None, at(10));
-        assert_eq!(deadlines.next(), at(10));
+        deadlines.reschedule(7, None, at(20));
+        deadlines.reschedule(3, None, at(10));
+        deadlines.reschedule(5, None, at(10));
+        assert_eq!(deadlines.next_deadline(), at(10));
         assert_eq!(deadlines.due(now), []);
         assert_eq!(deadlines.due(now + Duration::from_millis(10)), [3, 5]);
-        deadlines.replace(3, at(10), at(30));
-        deadlines.replace(5, at(10), None);
+        deadlines.reschedule(3, at(10), at(30));
+        deadlines.reschedule(5, at(10), None);
         assert_eq!((deadlines.len(), deadlines.is_empty()), (2, false));
         assert_eq!(deadlines.due(now + Duration::from_millis(30)), [7, 3]);
     }
@@ -94,13 +94,13 @@ mod tests {
     #[test]
     fn some_at_a_time_and_everyone_before_anyone_again() {
         let now = Instant::now();
-        let mut deadlines = Deadlines::new();
-        (0..5).for_each(|key| deadlines.replace(key, None, Some(now)));
+        let mut deadlines = TimerQueue::new();
+        (0..5).for_each(|key| deadlines.reschedule(key, None, Some(now)));
         // 0 wants to be woken at once whenever it was.
-        assert_eq!(deadlines.some_due(now, 2), [0, 1]);
-        deadlines.replace(1, Some(now), None);
-        assert_eq!(deadlines.some_due(now, 2), [2, 3]);
-        assert_eq!(deadlines.some_due(now, 2), [4]);
-        assert_eq!(deadlines.some_due(now, 9), [0, 2, 3, 4]);
+        assert_eq!(deadlines.take_due(now, 2), [0, 1]);
+        deadlines.reschedule(1, Some(now), None);
+        assert_eq!(deadlines.take_due(now, 2), [2, 3]);
+        assert_eq!(deadlines.take_due(now, 2), [4]);
+        assert_eq!(deadlines.take_due(now, 9), [0, 2, 3, 4]);
     }
 }

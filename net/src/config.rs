@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-pub use net_rtc::{Congestion, Connecting, DataPlane, DtlsVersions, Repair, Setup};
+pub use net_rtc::{Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions, Repair};
 
 use crate::Accept;
 
@@ -77,7 +77,7 @@ pub struct Config {
 
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
-    pub data_plane: DataPlane,
+    pub data_plane: DataPathMode,
 
     /// How the sending rate of unreliable messages is found. Default: by delay and loss.
     pub congestion: Congestion,
@@ -181,7 +181,7 @@ pub struct Config {
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
     /// [`Connecting::COMPATIBLE`] when it asks for that.
-    pub connecting: Connecting,
+    pub connecting: HandshakeOptions,
 
     /// From the TCP connection to the end of the websocket's upgrade, the verdict of
     /// [`accept`](Config::accept) included. Default 5 s.
@@ -312,8 +312,8 @@ impl Default for Config {
             fresh_bytes: 128 * 1024,
             fresh_time: Duration::from_millis(100),
             partial_messages: 2,
-            data_plane: DataPlane::Fresh,
-            congestion: Congestion::Adaptive,
+            data_plane: DataPathMode::LowLatency,
+            congestion: Congestion::DelayBased,
             least_rate: 64_000,
             most_rate: 4_000_000,
             repair: Repair::WhileLossy,
@@ -332,7 +332,7 @@ impl Default for Config {
             accept: None,
             accept_threads: 4,
             accept_queue: 256,
-            connecting: Connecting::default(),
+            connecting: HandshakeOptions::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
@@ -440,28 +440,28 @@ impl Config {
         announce: Vec<SocketAddr>,
     ) -> net_rtc::Config {
         net_rtc::Config {
-            announce,
-            message_bytes: self.message_bytes,
-            fresh_bytes: self.fresh_bytes,
-            fresh_time: self.fresh_time,
-            partial_messages: self.partial_messages,
-            data_plane: self.data_plane,
+            announced_addrs: announce,
+            max_message_size: self.message_bytes,
+            unreliable_send_buffer: self.fresh_bytes,
+            unreliable_max_age: self.fresh_time,
+            max_partial_messages: self.partial_messages,
+            data_path: self.data_plane,
             congestion: self.congestion,
-            least_rate: self.least_rate,
-            most_rate: self.most_rate,
+            min_bitrate: self.least_rate,
+            max_bitrate: self.most_rate,
             repair: self.repair,
-            sctp_bytes: self.sctp_bytes,
-            first_tsn: self.first_tsn,
-            early_bytes: self.early_bytes,
-            connecting: self.connecting,
+            sctp_send_buffer: self.sctp_bytes,
+            initial_tsn: self.first_tsn,
+            preopen_bytes: self.early_bytes,
+            handshake: self.connecting,
             connect_timeout: self.connect_timeout,
-            silent_timeout: self.silent_timeout,
-            pause_after: self.pause_after,
-            sources: self.sources,
-            trials: self.trials,
-            max_binding_answers: self.max_stun_answers,
-            max_binding_answers_per_second: self.max_stun_answers_per_second,
-            sdp_bytes: self.signal_bytes,
+            idle_timeout: self.silent_timeout,
+            probe_after: self.pause_after,
+            max_remote_addrs: self.sources,
+            max_trial_decryptions_per_sec: self.trials,
+            max_stun_responses: self.max_stun_answers,
+            max_stun_responses_per_sec: self.max_stun_answers_per_second,
+            max_sdp_size: self.signal_bytes,
             ..net_rtc::Config::new(local)
         }
     }
@@ -526,7 +526,7 @@ impl Config {
         let half_open = self.head_bytes.saturating_mul(2).saturating_add(message);
         websocket
             .max(half_open)
-            .saturating_add(self.webrtc(Vec::new(), Vec::new()).most_memory_per_peer())
+            .saturating_add(self.webrtc(Vec::new(), Vec::new()).max_memory_per_peer())
     }
 }
 

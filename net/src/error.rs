@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use log::warn;
-pub use net_rtc::Stage as WebRtcStage;
+pub use net_rtc::WebRtcStage;
 use thiserror::Error;
 
 /// Why a server could not start. Each names the address and the cause.
@@ -219,10 +219,12 @@ impl From<net_rtc::CloseReason> for CloseReason {
     fn from(reason: net_rtc::CloseReason) -> CloseReason {
         use net_rtc::CloseReason as Rtc;
         match reason {
-            Rtc::ByPeer => CloseReason::ClosedByPeer,
-            Rtc::ByUs => CloseReason::ClosedByServer,
-            Rtc::Lost => CloseReason::Lost,
-            Rtc::Timeout(stage) => CloseReason::WebRtcFailed(stage, "took too long".into()),
+            Rtc::Remote => CloseReason::ClosedByPeer,
+            Rtc::Local => CloseReason::ClosedByServer,
+            Rtc::IdleTimeout => CloseReason::Lost,
+            Rtc::HandshakeTimeout(stage) => {
+                CloseReason::WebRtcFailed(stage, "took too long".into())
+            }
             Rtc::Failed(stage, cause) => CloseReason::WebRtcFailed(stage, cause),
             Rtc::Limit(what) => CloseReason::Limit(what.into()),
             Rtc::Panicked => CloseReason::PeerPanicked,
@@ -328,14 +330,14 @@ impl fmt::Display for Stage {
     }
 }
 
-impl From<net_rtc::Stage> for Stage {
-    fn from(stage: net_rtc::Stage) -> Stage {
+impl From<net_rtc::WebRtcStage> for Stage {
+    fn from(stage: net_rtc::WebRtcStage) -> Stage {
         match stage {
-            net_rtc::Stage::Answer => Stage::Answer,
-            net_rtc::Stage::Ice => Stage::Ice,
-            net_rtc::Stage::Dtls => Stage::Dtls,
+            net_rtc::WebRtcStage::Answer => Stage::Answer,
+            net_rtc::WebRtcStage::Ice => Stage::Ice,
+            net_rtc::WebRtcStage::Dtls => Stage::Dtls,
             // What fails when the channel opens has failed there.
-            net_rtc::Stage::Channel | net_rtc::Stage::Open => Stage::Channel,
+            net_rtc::WebRtcStage::Channel | net_rtc::WebRtcStage::Open => Stage::Channel,
         }
     }
 }

@@ -42,12 +42,12 @@ mod tests;
 pub use admission::{Accept, Admission, Request, Verdict};
 pub use bytes::{self, Bytes};
 pub use config::{
-    Config, Congestion, Connecting, DataPlane, DtlsVersions, PublicAddr, Repair, Setup,
+    Config, Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions, PublicAddr, Repair,
 };
 pub use error::{BindError, CloseReason, Refusal, SendError, Stage, WebRtcStage};
 pub use event::{Delivery, Event, Message, PeerId};
 pub use ipnet::IpNet;
-pub use net_rtc::{Dropped, Path, SendOptions};
+pub use net_rtc::{DropStats, PathStats, SendOptions};
 pub use peer::PeerInfo;
 pub use server::{EventQueue, Server};
 pub use stats::{Refusals, Stats};

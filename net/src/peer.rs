@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Admission, Path, Request, admission};
+use crate::{Admission, PathStats, Request, admission};
 
 /// Where an open peer is, what it asked for, and how the way to it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct PeerInfo {
     /// The subprotocol that [`Config::accept`](crate::Config::accept) chose.
     pub protocol: Option<String>,
     /// Round trip, loss, rate and drops of its unreliable path, as they were at the call.
-    pub link: Path,
+    pub link: PathStats,
     value: Value,
 }
 
@@ -36,7 +36,7 @@ impl PeerInfo {
             path: request.path().to_owned(),
             query: request.query().map(str::to_owned),
             protocol: admission.protocol,
-            link: Path::default(),
+            link: PathStats::default(),
             value: Value(admission.value),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use crossbeam::queue::SegQueue;
-use net_rtc::{Dropped, DroppedCounter};
+use net_rtc::{DropCounters, DropStats};
 
 use crate::hub::Sizes;
 use crate::{Refusal, SendError, Stage};
@@ -46,7 +46,7 @@ pub struct Stats {
     pub longest_turn: Duration,
     /// Unreliable messages to peers that were dropped before they were sent, by cause;
     /// [`Dropped::total`] is the sum.
-    pub unreliable_dropped: Dropped,
+    pub unreliable_dropped: DropStats,
     /// Unreliable messages from peers that were dropped because the application did not pop.
     pub events_dropped: u64,
     /// Messages refused as `NoSuchPeer`.
@@ -70,7 +70,7 @@ pub(crate) struct Counters {
     pub(crate) datagrams_unsent: AtomicU64,
     pub(crate) datagrams_overflowed: AtomicU64,
     longest_turn_ns: AtomicU64,
-    pub(crate) unreliable_dropped: DroppedCounter,
+    pub(crate) unreliable_dropped: DropCounters,
     pub(crate) events_dropped: AtomicU64,
     pub(crate) no_such_peer: AtomicU64,
     pub(crate) too_large: AtomicU64,
@@ -94,7 +94,7 @@ impl Counters {
             datagrams_unsent: self.datagrams_unsent.load(Relaxed),
             datagrams_overflowed: self.datagrams_overflowed.load(Relaxed),
             longest_turn: Duration::from_nanos(self.longest_turn_ns.load(Relaxed)),
-            unreliable_dropped: self.unreliable_dropped.read(),
+            unreliable_dropped: self.unreliable_dropped.snapshot(),
             events_dropped: self.events_dropped.load(Relaxed),
             no_such_peer: self.no_such_peer.load(Relaxed),
             too_large: self.too_large.load(Relaxed),

@@ -113,9 +113,9 @@ impl Agent {
         let config = net_ws::Config::default();
         let websocket = Socket::connect_with(now, config, "server.test", path, headers)
             .expect("a good request");
-        let local = rtc.local[0];
+        let local = rtc.local_addrs[0];
         let (deaf, witness) = (manners == Manners::Deaf, manners != Manners::Terse);
-        let rtc = net_rtc::Config { deaf, witness, ..rtc };
+        let rtc = net_rtc::Config { ignore_immediate_flag: deaf, report_dup_tsns: witness, ..rtc };
         let mut agent = Agent {
             websocket,
             answering: Answering::new(net_signal::Limits::default()),
@@ -180,7 +180,7 @@ impl Agent {
     /// Does not blame the server for a time in which both were asleep.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
         self.websocket.excuse(now, away);
-        self.endpoint.excuse(now, away);
+        self.endpoint.extend_deadlines(now, away);
         self.drain(now);
     }
 

@@ -29,7 +29,7 @@ impl Plane {
         match self {
             Plane::Ours => config,
             Plane::Stock => net::Config {
-                data_plane: net::DataPlane::Sctp,
+                data_plane: net::DataPathMode::PlainSctp,
                 sctp_bytes: STOCK_SERVER,
                 fresh_bytes: ONE_MESSAGE,
                 fresh_time: FOR_EVER,
@@ -44,10 +44,10 @@ impl Plane {
         match self {
             Plane::Ours => config,
             Plane::Stock => net_rtc::Config {
-                data_plane: net_rtc::DataPlane::Sctp,
-                sctp_bytes: STOCK_BROWSER,
-                fresh_bytes: ONE_MESSAGE,
-                fresh_time: FOR_EVER,
+                data_path: net_rtc::DataPathMode::PlainSctp,
+                sctp_send_buffer: STOCK_BROWSER,
+                unreliable_send_buffer: ONE_MESSAGE,
+                unreliable_max_age: FOR_EVER,
                 ..config
             },
         }

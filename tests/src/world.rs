@@ -17,7 +17,7 @@ use net::hub::{
     ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Sizes, Transmit,
 };
 use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
-use net_rtc::Deadlines;
+use net_rtc::TimerQueue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -103,7 +103,7 @@ pub struct World {
     connections: BTreeMap<PeerId, ConnectionId>,
     lines: Vec<Line>,
     /// When lines want to be woken.
-    wakes: Deadlines<usize>,
+    wakes: TimerQueue<usize>,
     raiders: Vec<Raider>,
     pause: Option<Pause>,
     accounts: Accounts,
@@ -145,7 +145,7 @@ impl World {
             accepted: 0,
             connections: BTreeMap::new(),
             lines: Vec::new(),
-            wakes: Deadlines::new(),
+            wakes: TimerQueue::new(),
             raiders: Vec::new(),
             pause: None,
             accounts: Accounts::default(),
@@ -400,7 +400,7 @@ impl World {
         let parcel = self.parcels.first_key_value().map(|((at, _), _)| *at);
         let raiders = self.raiders.iter().filter_map(|raider| raider.wake);
         let server = self.pause.as_ref().map_or(self.wake, |pause| Some(pause.until()));
-        raiders.chain(self.wakes.next()).chain(parcel).chain(server).min()
+        raiders.chain(self.wakes.next_deadline()).chain(parcel).chain(server).min()
     }
 
     fn step(&mut self) {

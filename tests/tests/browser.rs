@@ -6,7 +6,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use net::{Accept, CloseReason, Config, Connecting, Request, Setup, Stage as Step, Verdict};
+use net::{
+    Accept, CloseReason, Config, DtlsRole, HandshakeOptions, Request, Stage as Step, Verdict,
+};
 use net_tests::browser::Life::{Ended, Opened};
 use net_tests::browser::{Kind, Stage, closed_port};
 use serde_json::Value;
@@ -205,7 +207,7 @@ fn the_page_opens_the_channel_itself(kind: Kind) {
 }
 
 fn a_server_that_opens_the_channel_is_waited_for(kind: Kind) {
-    let connecting = Connecting { negotiated: false, ..Connecting::default() };
+    let connecting = HandshakeOptions { negotiated: false, ..HandshakeOptions::default() };
     let mut stage = Stage::with(kind, "connect.html", Config { connecting, ..Config::default() });
     let report = stage.report();
     assert_eq!(report["channel"]["negotiated"], false, "{report:#}");
@@ -220,7 +222,8 @@ fn a_failed_handshake_is_tried_again_in_the_compatible_form(kind: Kind) {
 }
 
 fn a_stuck_handshake_leaves_time_for_the_compatible_form(kind: Kind) {
-    let connecting = Connecting { setup: Setup::ActPass, ..Connecting::default() };
+    let connecting =
+        HandshakeOptions { dtls_role: DtlsRole::ActPass, ..HandshakeOptions::default() };
     let config = Config { connecting, ..Config::default() };
     let report = Stage::with(kind, "connect.html?spoil=setup&timeout=6000", config).report();
     assert_second_form(&report);

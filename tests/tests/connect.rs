@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use net_rtc::Connecting;
+use net_rtc::HandshakeOptions;
 use net_tests::lab::{Meeting, switches};
 
 const MS: Duration = Duration::from_millis(1);
@@ -43,7 +43,7 @@ fn no_switch_alone_is_ever_in_the_way() {
 fn loss_costs_little_and_nobody_is_left_out() {
     let (lossy, seeds) = (Meeting { loss: 0.05, ..Meeting::default() }, 100);
     let all = sorted(lossy, seeds);
-    let stock = sorted(Meeting { server: Connecting::STOCK, ..lossy }, seeds / 4);
+    let stock = sorted(Meeting { server: HandshakeOptions::STR0M_DEFAULTS, ..lossy }, seeds / 4);
     let p90 = |times: &[Duration]| times[times.len() * 9 / 10];
     assert!(p90(&all) <= 1_000 * MS, "{all:?}");
     assert!(p90(&stock) >= 1_000 * MS, "there is nothing to cure: {stock:?}");

@@ -120,7 +120,7 @@ fn the_newest_of_a_key_replaces_what_has_not_left() {
         }
     }
     let dropped = served.server.peer(0).unwrap().link.dropped;
-    assert!(dropped.replaced > 0, "{arrived} arrived, {dropped:?}");
+    assert!(dropped.superseded > 0, "{arrived} arrived, {dropped:?}");
     assert_eq!(arrived + dropped.total(), u64::from(MANY));
     // The loop counts at the end of its turn.
     let end = Instant::now() + SOON;
@@ -135,7 +135,7 @@ fn the_path_to_a_peer_is_shown() {
     let mut client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
     let before = served.server.peer(0).unwrap().link;
-    assert_eq!((before.rtt, before.sending), (None, 0), "nothing has been sent");
+    assert_eq!((before.rtt, before.send_rate), (None, 0), "nothing has been sent");
     let end = Instant::now() + SOON;
     // Each message is answered, and the answer is followed by the next.
     let link = loop {
@@ -145,16 +145,16 @@ fn the_path_to_a_peer_is_shown() {
         let event = wait_while(&mut client, &mut served);
         assert_eq!(event, received(Delivery::Unreliable, message));
         let link = served.server.peer(0).unwrap().link;
-        if link.rtt.is_some() && link.rate > 0 && link.sending > 0 {
+        if link.rtt.is_some() && link.allowed_rate > 0 && link.send_rate > 0 {
             break link;
         }
         assert!(Instant::now() < end, "{link:?}");
     };
-    let (rtt, least) = (link.rtt.unwrap(), link.least_rtt.unwrap());
+    let (rtt, least) = (link.rtt.unwrap(), link.min_rtt.unwrap());
     assert!(least <= rtt && rtt < Duration::from_secs(1), "{link:?}");
     let config = Config::default();
-    assert!(link.rate >= config.least_rate.into(), "{link:?}");
-    assert!(link.rate <= config.most_rate.into(), "{link:?}");
+    assert!(link.allowed_rate >= config.least_rate.into(), "{link:?}");
+    assert!(link.allowed_rate <= config.most_rate.into(), "{link:?}");
     assert!((0.0..=1.0).contains(&link.loss), "{link:?}");
     assert_eq!(link.dropped, Default::default());
 }

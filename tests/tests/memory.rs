@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cap::Cap;
 use net::hub::{ConnectionId, Hub, Input, Output};
-use net::{Config, DataPlane, Delivery, PeerId};
+use net::{Config, DataPathMode, Delivery, PeerId};
 use net_rtc::Input::Timeout;
 use net_rtc::{Endpoint, SendOptions};
 use net_tests::agent::Manners;
@@ -171,7 +171,7 @@ fn a_hostile_peer_has_a_bound() {
 fn what_waits_behind_a_gap_has_a_bound() {
     let _alone = alone();
     let weigh = |messages: usize, size: usize| {
-        let config = Config { data_plane: DataPlane::Sctp, ..Config::default() };
+        let config = Config { data_plane: DataPathMode::PlainSctp, ..Config::default() };
         let mut world = open(config, Plane::Ours);
         lose(&mut world, Direction::Down, 1.0);
         lose(&mut world, Direction::Up, 1.0);
@@ -277,7 +277,7 @@ fn an_address_costs_little() {
         }
         two.run(31 * SECOND);
     }
-    assert_eq!(two.ends[0].stage(&()), Some(net_rtc::Stage::Open));
+    assert_eq!(two.ends[0].stage(&()), Some(net_rtc::WebRtcStage::Open));
     let each = (two.weight() - without) / usize::from(ROUNDS * 15);
     println!("an address: {each} bytes");
     assert!(each <= 352, "as `Config::most_memory_per_peer` has it");

@@ -113,10 +113,10 @@ fn the_state_of_the_path_does_not_tell_of_it() {
             world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, vec![7; 516].into()));
             world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, vec![7; 480].into()));
             world.run(SECOND / 60);
-            let path = world.serve(|hub, _| hub.gauge(id)).expect("it is open").read();
+            let path = world.serve(|hub, _| hub.gauge(id)).expect("it is open").snapshot();
             assert!(path.loss < 0.02, "{path:?} at {tick}");
-            assert!(path.rate >= before.unwrap_or(path.rate), "{path:?} at {tick}");
-            before = Some(path.rate);
+            assert!(path.allowed_rate >= before.unwrap_or(path.allowed_rate), "{path:?} at {tick}");
+            before = Some(path.allowed_rate);
         }
         let _ = world.take_heard(line);
     }

@@ -161,7 +161,7 @@ fn table_of_rates() {
     for plan in [twice, tenfold] {
         missed.extend(in_both(move |kind| overloaded(kind, &plan)));
     }
-    let simple = Plan { congestion: Congestion::Simple, ..twice };
+    let simple = Plan { congestion: Congestion::LossBased, ..twice };
     let [stock, stock_up] =
         [Down, Up].map(|way| Plan { plane: Plane::Stock, ..overload(2, way, LONG) });
     // To compare with; they miss. What comes up, the browser's own SCTP sends.

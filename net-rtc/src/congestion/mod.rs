@@ -74,8 +74,8 @@ impl Pace {
             bucket: Bucket::new(now, most),
             peak: Peak::new(now),
             control: match settings.congestion {
-                Congestion::Adaptive => Control::Adaptive(Box::new(Adaptive::new(now, bounds))),
-                Congestion::Simple => Control::Simple(Simple::new(now, bounds)),
+                Congestion::DelayBased => Control::Adaptive(Box::new(Adaptive::new(now, bounds))),
+                Congestion::LossBased => Control::Simple(Simple::new(now, bounds)),
             },
             breaker: Breaker::new(now, HEAVY),
             least: Least::new(now),

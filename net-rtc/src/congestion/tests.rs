@@ -18,7 +18,7 @@ fn drive(road: Road, mut flow: Flow) -> Flow {
 }
 
 fn adaptive(per_second: f64, bytes: usize) -> Flow {
-    Flow::new(Congestion::Adaptive, per_second, bytes)
+    Flow::new(Congestion::DelayBased, per_second, bytes)
 }
 
 /// The share of the road that was used in that time.
@@ -125,7 +125,7 @@ fn a_limit_that_goes_is_noticed_and_one_that_comes_too() {
 /// The earlier rule goes by loss alone, so it fills the queue.
 #[test]
 fn the_simple_rule_fills_the_queue() {
-    let flow = drive(Road::default(), Flow::new(Congestion::Simple, 250.0, 1_000));
+    let flow = drive(Road::default(), Flow::new(Congestion::LossBased, 250.0, 1_000));
     assert!(flow.quantile(0.5) > 0.08 && used(&flow, Road::default()) > 0.95);
 }
 
@@ -133,11 +133,11 @@ fn the_simple_rule_fills_the_queue() {
 #[test]
 fn odd_bounds_hold() {
     for (least, most) in [(0, 0), (0, 4_000_000), (u32::MAX, 1), (u32::MAX, u32::MAX)] {
-        for congestion in [Congestion::Adaptive, Congestion::Simple] {
+        for congestion in [Congestion::DelayBased, Congestion::LossBased] {
             let config = Config {
                 congestion,
-                least_rate: least,
-                most_rate: most,
+                min_bitrate: least,
+                max_bitrate: most,
                 ..Config::new(Vec::new())
             };
             let mut flow = Flow::with(&config, 250.0, 1_000);

@@ -5,49 +5,49 @@ use std::time::{Duration, Instant};
 
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersion};
 
-use crate::datagram::{fatal_alert, is_hello_of_client, is_hello_of_server, records};
-use crate::dtls::client_hello::{ClientHello, Taken};
+use crate::datagram::{fatal_alert, is_client_hello, is_client_hello_response, records};
+use crate::dtls::client_hello::{ClientHelloReassembly, Reassembled};
 use crate::sctp::{Fault, Passage, Plane};
 
 /// No DTLS record that str0m takes is longer.
-const RECORD: usize = 2_000;
+const MAX_RECORD_SIZE: usize = 2_000;
 
 /// How often DTLS may look at the clock at one and the same time, and how long it must wait if it
 /// wants to do so once more. While a part of a handshake is missing that others have followed, it
 /// acknowledges what it has at each look (RFC 9147 §7.1) and asks for the next at once, and str0m
 /// looks again after each packet: both would do nothing else for ever.
-const LOOKS: u32 = 2;
-const PAUSE: Duration = Duration::from_millis(100);
+const MAX_ZERO_TIMEOUTS: u32 = 2;
+const ZERO_TIMEOUT_DELAY: Duration = Duration::from_millis(100);
 
 /// How long after an alert the answer to our ClientHello may still come. An alert in the clear can
 /// be anyone's who spoofs the other side's address; a side that has refused sends nothing else.
-const GRACE: Duration = Duration::from_millis(250);
+const ALERT_GRACE: Duration = Duration::from_millis(250);
 /// Descriptions of alerts (RFC 5246 §7.2) by a side that has no certificate for what we offer.
 const HANDSHAKE_FAILURE: u8 = 40;
 const UNSUPPORTED_CERTIFICATE: u8 = 43;
 
 /// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
 #[derive(Debug)]
-pub(crate) struct Tap {
+pub(crate) struct DtlsShim {
     inner: dimpl::Dtls,
-    plane: SharedPlane,
+    data_path: SharedDataPath,
     /// Whether the other side has answered our ClientHello.
     is_answered: bool,
     /// When DTLS last looked at the clock, and how often it did at that time.
-    looked: Option<(Instant, u32)>,
+    last_timeout: Option<(Instant, u32)>,
     /// What has come of a ClientHello in pieces.
-    hello: ClientHello,
+    client_hello: ClientHelloReassembly,
     /// An alert in place of an answer to our ClientHello, and when it came.
-    alert: Option<(Instant, u8)>,
+    pending_alert: Option<(Instant, u8)>,
 }
 
 /// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedPlane(Arc<Mutex<Plane>>);
+pub(crate) struct SharedDataPath(Arc<Mutex<Plane>>);
 
-impl SharedPlane {
-    pub(crate) fn new(plane: Plane) -> SharedPlane {
-        SharedPlane(Arc::new(Mutex::new(plane)))
+impl SharedDataPath {
+    pub(crate) fn new(plane: Plane) -> SharedDataPath {
+        SharedDataPath(Arc::new(Mutex::new(plane)))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Plane> {
@@ -57,29 +57,38 @@ impl SharedPlane {
     }
 }
 
-impl Tap {
-    pub(crate) fn new(inner: dimpl::Dtls, plane: SharedPlane) -> Tap {
-        let hello = ClientHello::default();
-        Tap { inner, plane, is_answered: false, looked: None, hello, alert: None }
+impl DtlsShim {
+    pub(crate) fn new(inner: dimpl::Dtls, data_path: SharedDataPath) -> DtlsShim {
+        let client_hello = ClientHelloReassembly::default();
+        DtlsShim {
+            inner,
+            data_path,
+            is_answered: false,
+            last_timeout: None,
+            client_hello,
+            pending_alert: None,
+        }
     }
 
     /// Whether DTLS may look at the clock now.
-    fn may_look(&mut self, now: Instant) -> bool {
-        let before = self.looked.filter(|(at, _)| *at == now).map_or(0, |(_, looks)| looks);
-        self.looked = Some((now, before + 1));
-        before < LOOKS
+    fn allow_timeout(&mut self, now: Instant) -> bool {
+        let before = self.last_timeout.filter(|(at, _)| *at == now).map_or(0, |(_, looks)| looks);
+        self.last_timeout = Some((now, before + 1));
+        before < MAX_ZERO_TIMEOUTS
     }
 
     /// When DTLS is woken that wants to be woken then.
-    fn patient(&self, at: Instant) -> Instant {
-        let hasty = self.looked.filter(|(looked, looks)| at <= *looked && *looks >= LOOKS);
-        hasty.map_or(at, |(looked, _)| looked + PAUSE)
+    fn defer_timeout(&self, at: Instant) -> Instant {
+        let hasty = self
+            .last_timeout
+            .filter(|(looked, looks)| at <= *looked && *looks >= MAX_ZERO_TIMEOUTS);
+        hasty.map_or(at, |(looked, _)| looked + ZERO_TIMEOUT_DELAY)
     }
 
     /// Hands the plane's next packet to DTLS. One at a time: DTLS has room for 30, and more
     /// than that would be the end of it.
-    fn push(&mut self) {
-        let mut plane = self.plane.lock();
+    fn send_next_packet(&mut self) {
+        let mut plane = self.data_path.lock();
         if let Some(packet) = plane.packet()
             && let Err(error) = self.inner.send_application_data(&packet)
         {
@@ -89,58 +98,58 @@ impl Tap {
 
     /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
     /// ClientHello, or over what should have come behind the ServerHello and overtook it.
-    fn take_as_client(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.is_answered |= is_hello_of_server(packet);
+    fn handle_as_client(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.is_answered |= is_client_hello_response(packet);
         if self.is_answered {
-            self.alert = None;
+            self.pending_alert = None;
         } else if let Some(description) = fatal_alert(packet) {
-            self.alert.get_or_insert((self.plane.lock().now(), description));
+            self.pending_alert.get_or_insert((self.data_path.lock().now(), description));
         }
-        let is_due = self.is_answered && !is_hello_of_client(packet);
+        let is_due = self.is_answered && !is_client_hello(packet);
         if is_due { self.inner.handle_packet(packet) } else { Ok(()) }
     }
 
     /// Who does not begin is sent no ServerHello, but by somebody else in the other side's name.
-    fn take_as_server(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        if is_hello_of_server(packet) {
+    fn handle_as_server(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        if is_client_hello_response(packet) {
             return Ok(());
         }
-        let taken = match self.hello.take(packet) {
-            Taken::Other => self.inner.handle_packet(packet),
-            Taken::Piece => Ok(()),
-            Taken::Whole(whole) => self.inner.handle_packet(&whole),
+        let taken = match self.client_hello.push(packet) {
+            Reassembled::NotFragment => self.inner.handle_packet(packet),
+            Reassembled::Incomplete => Ok(()),
+            Reassembled::Complete(whole) => self.inner.handle_packet(&whole),
         };
-        let alert = fatal_alert(packet).filter(|alert| is_of_certificate(*alert));
+        let alert = fatal_alert(packet).filter(|alert| is_certificate_alert(*alert));
         if let (Err(_), Some(alert)) = (&taken, alert) {
-            self.plane.lock().failed(refusal(alert));
+            self.data_path.lock().failed(alert_error(alert));
             return Ok(());
         }
         let missing = dimpl::CertificateError::NoClientCertificateReceived;
         if matches!(&taken, Err(DtlsImplError::CertificateError(error)) if *error == missing) {
             let words = "no certificate from the client; is its own RSA? It must be ECDSA";
-            self.plane.lock().failed(Fault::Certificate(words.into()));
+            self.data_path.lock().failed(Fault::Certificate(words.into()));
             return Ok(());
         }
         taken
     }
 
     /// Ends what the other side refused a while ago.
-    fn look_at_alert(&mut self, now: Instant) {
-        if let Some((_, alert)) = self.alert.take_if(|(at, _)| now >= *at + GRACE) {
-            self.plane.lock().failed(refusal(alert));
+    fn check_alert_timeout(&mut self, now: Instant) {
+        if let Some((_, alert)) = self.pending_alert.take_if(|(at, _)| now >= *at + ALERT_GRACE) {
+            self.data_path.lock().failed(alert_error(alert));
         }
     }
 
     /// When DTLS must be woken, which wants to be woken then.
-    fn wake(&self, at: Instant) -> Instant {
-        let alert = self.alert.map(|(alert, _)| alert + GRACE);
-        alert.map_or(self.patient(at), |alert| alert.min(self.patient(at)))
+    fn next_timeout(&self, at: Instant) -> Instant {
+        let alert = self.pending_alert.map(|(alert, _)| alert + ALERT_GRACE);
+        alert.map_or(self.defer_timeout(at), |alert| alert.min(self.defer_timeout(at)))
     }
 }
 
 /// What a fatal alert of the client during the handshake means.
-fn refusal(alert: u8) -> Fault {
-    match is_of_certificate(alert) {
+fn alert_error(alert: u8) -> Fault {
+    match is_certificate_alert(alert) {
         true => Fault::Certificate(format!(
             "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
         )),
@@ -148,13 +157,13 @@ fn refusal(alert: u8) -> Fault {
     }
 }
 
-fn is_of_certificate(alert: u8) -> bool {
+fn is_certificate_alert(alert: u8) -> bool {
     matches!(alert, HANDSHAKE_FAILURE | UNSUPPORTED_CERTIFICATE)
 }
 
-impl DtlsInstance for Tap {
+impl DtlsInstance for DtlsShim {
     fn send_application_data(&mut self, packet: &[u8]) -> Result<usize, DtlsImplError> {
-        let passage = self.plane.lock().outbound(packet);
+        let passage = self.data_path.lock().outbound(packet);
         let taken = match passage {
             Passage::Pass => return self.inner.send_application_data(packet),
             Passage::Replace(other) => self.inner.send_application_data(&other)? == other.len(),
@@ -164,28 +173,28 @@ impl DtlsInstance for Tap {
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        let mut record = [0; RECORD];
+        let mut record = [0; MAX_RECORD_SIZE];
         loop {
-            self.push();
-            if let Some(packet) = self.plane.lock().assumed() {
-                return DtlsOutput::ApplicationData(copied(&packet, buffer));
+            self.send_next_packet();
+            if let Some(packet) = self.data_path.lock().assumed() {
+                return DtlsOutput::ApplicationData(copy_into(&packet, buffer));
             }
             return match self.inner.poll_output(&mut record) {
                 DtlsOutput::ApplicationData(packet) => {
-                    let passage = self.plane.lock().inbound(packet);
+                    let passage = self.data_path.lock().inbound(packet);
                     match passage.rest(packet) {
-                        Some(packet) => DtlsOutput::ApplicationData(copied(packet, buffer)),
+                        Some(packet) => DtlsOutput::ApplicationData(copy_into(packet, buffer)),
                         None => continue,
                     }
                 }
-                DtlsOutput::Packet(record) => DtlsOutput::Packet(copied(record, buffer)),
+                DtlsOutput::Packet(record) => DtlsOutput::Packet(copy_into(record, buffer)),
                 DtlsOutput::PeerCert(certificate) => {
-                    DtlsOutput::PeerCert(copied(certificate, buffer))
+                    DtlsOutput::PeerCert(copy_into(certificate, buffer))
                 }
                 DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
-                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.wake(at)),
+                DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.next_timeout(at)),
                 DtlsOutput::Connected => {
-                    self.plane.lock().connected();
+                    self.data_path.lock().connected();
                     DtlsOutput::Connected
                 }
                 DtlsOutput::KeyingMaterial(key, profile) => {
@@ -206,14 +215,14 @@ impl DtlsInstance for Tap {
     /// before, it drops all, though a message that it never had may follow.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         records(packet).try_for_each(|record| match self.inner.is_active() {
-            true => self.take_as_client(record),
-            false => self.take_as_server(record),
+            true => self.handle_as_client(record),
+            false => self.handle_as_server(record),
         })
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.look_at_alert(now);
-        if !self.may_look(now) {
+        self.check_alert_timeout(now);
+        if !self.allow_timeout(now) {
             return Ok(());
         }
         self.inner.handle_timeout(now)
@@ -241,7 +250,7 @@ impl DtlsInstance for Tap {
 }
 
 /// What str0m is given must live in its own buffer.
-fn copied<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
+fn copy_into<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
     let length = bytes.len().min(buffer.len());
     buffer[..length].copy_from_slice(&bytes[..length]);
     &buffer[..length]
@@ -272,14 +281,14 @@ mod tests {
         }
     }
 
-    fn tap(now: Instant, version: DtlsVersion) -> Tap {
-        let plane = SharedPlane::new(Plane::new(now, &Config::new(Vec::new())));
-        Tap::new(dtls(now, version), plane)
+    fn tap(now: Instant, version: DtlsVersion) -> DtlsShim {
+        let plane = SharedDataPath::new(Plane::new(now, &Config::new(Vec::new())));
+        DtlsShim::new(dtls(now, version), plane)
     }
 
     /// What one side has to send, and whether it is connected.
     fn drain(side: &mut dyn DtlsInstance) -> (Vec<Vec<u8>>, bool) {
-        let (mut packets, mut connected, mut buffer) = (Vec::new(), false, [0; RECORD]);
+        let (mut packets, mut connected, mut buffer) = (Vec::new(), false, [0; MAX_RECORD_SIZE]);
         loop {
             match side.poll_output(&mut buffer) {
                 DtlsOutput::Packet(packet) => packets.push(packet.to_vec()),
@@ -347,7 +356,7 @@ mod tests {
             let mut connected = false;
             for _ in 0..20 {
                 for packet in drain(&mut client).0 {
-                    let pieces = match is_hello_of_client(&packet) {
+                    let pieces = match is_client_hello(&packet) {
                         true => cut_anew(&packet),
                         false => vec![packet],
                     };
@@ -375,13 +384,13 @@ mod tests {
             tap.handle_timeout(now).expect("it begins");
             drain(&mut tap);
             tap.handle_packet(&alert(description)).expect("it is noted");
-            let mut buffer = [0; RECORD];
+            let mut buffer = [0; MAX_RECORD_SIZE];
             let DtlsOutput::Timeout(wake) = tap.poll_output(&mut buffer) else { panic!("idle") };
-            assert!(wake <= now + GRACE);
-            tap.handle_timeout(now + GRACE - MS).expect("it waits");
-            assert_eq!(tap.plane.lock().fault(), None);
-            tap.handle_timeout(now + GRACE).expect("it ends");
-            match tap.plane.lock().fault() {
+            assert!(wake <= now + ALERT_GRACE);
+            tap.handle_timeout(now + ALERT_GRACE - MS).expect("it waits");
+            assert_eq!(tap.data_path.lock().fault(), None);
+            tap.handle_timeout(now + ALERT_GRACE).expect("it ends");
+            match tap.data_path.lock().fault() {
                 Some(Fault::Certificate(words)) if is_certificate => {
                     assert!(words.contains("ECDSA") && words.len() < 110, "{words}");
                 }
@@ -410,24 +419,24 @@ mod tests {
                 tap.handle_packet(&packet).expect("honest");
             }
         }
-        tap.handle_timeout(now + 2 * GRACE).expect("nothing is left of it");
-        assert!(connected && tap.plane.lock().fault().is_none());
+        tap.handle_timeout(now + 2 * ALERT_GRACE).expect("nothing is left of it");
+        assert!(connected && tap.data_path.lock().fault().is_none());
     }
 
     #[test]
     fn t44_dtls_looks_at_the_clock_twice_and_then_has_to_wait() {
         let now = Instant::now();
         let mut tap = tap(now, DtlsVersion::Dtls13);
-        assert_eq!(tap.patient(now), now, "it has not looked yet");
-        assert!(tap.may_look(now));
-        assert_eq!(tap.patient(now), now);
-        assert!(tap.may_look(now));
-        assert_eq!(tap.patient(now), now + PAUSE);
-        assert_eq!(tap.patient(now - MS), now + PAUSE);
-        assert_eq!(tap.patient(now + MS), now + MS, "that is no haste");
-        assert!(!tap.may_look(now));
-        assert_eq!(tap.patient(now), now + PAUSE);
-        assert!(tap.may_look(now + MS));
-        assert_eq!(tap.patient(now + MS), now + MS);
+        assert_eq!(tap.defer_timeout(now), now, "it has not looked yet");
+        assert!(tap.allow_timeout(now));
+        assert_eq!(tap.defer_timeout(now), now);
+        assert!(tap.allow_timeout(now));
+        assert_eq!(tap.defer_timeout(now), now + ZERO_TIMEOUT_DELAY);
+        assert_eq!(tap.defer_timeout(now - MS), now + ZERO_TIMEOUT_DELAY);
+        assert_eq!(tap.defer_timeout(now + MS), now + MS, "that is no haste");
+        assert!(!tap.allow_timeout(now));
+        assert_eq!(tap.defer_timeout(now), now + ZERO_TIMEOUT_DELAY);
+        assert!(tap.allow_timeout(now + MS));
+        assert_eq!(tap.defer_timeout(now + MS), now + MS);
     }
 }

@@ -15,37 +15,37 @@ use crate::datagram::is_protected;
 use crate::dtls;
 use crate::endpoint::Endpoint;
 use crate::event::{Output, Transmit};
-use crate::peer::Taken;
-use crate::peer::path::{Sign, Way};
-use crate::stun_binding::is_bare_request;
+use crate::peer::DatagramOutcome;
+use crate::peer::path::{FourTuple, SeenBy};
+use crate::stun_binding::is_unauthenticated_binding_request;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
-    pub(super) fn handle_datagram(&mut self, now: Instant, way: Way, contents: &[u8]) {
-        if is_bare_request(contents) {
-            return self.answer_binding(now, way, contents);
+    pub(super) fn handle_datagram(&mut self, now: Instant, way: FourTuple, contents: &[u8]) {
+        if is_unauthenticated_binding_request(contents) {
+            return self.handle_stun_request(now, way, contents);
         }
         let routed = match self.route(now, way.remote, contents) {
             Some(slot) => {
                 let taken = self.deliver(now, slot, way, contents);
                 // Two behind one NAT may have changed places.
-                if !taken && is_protected(contents) && self.is_absent(now, slot, way.remote) {
-                    self.seek(now, way, contents, Some(slot));
+                if !taken && is_protected(contents) && self.is_silent_at(now, slot, way.remote) {
+                    self.try_migration(now, way, contents, Some(slot));
                 }
                 true
             }
-            None => is_protected(contents) && self.seek(now, way, contents, None),
+            None => is_protected(contents) && self.try_migration(now, way, contents, None),
         };
         self.stats.routed += u64::from(routed);
         self.stats.unrouted += u64::from(!routed);
     }
 
     /// Tells a client that is connecting where its request came from.
-    fn answer_binding(&mut self, now: Instant, way: Way, request: &[u8]) {
-        let Some(contents) = self.binding.answer(now, way.remote, request) else {
+    fn handle_stun_request(&mut self, now: Instant, way: FourTuple, request: &[u8]) {
+        let Some(contents) = self.stun_server.respond(now, way.remote, request) else {
             self.stats.unrouted += 1;
             return;
         };
-        self.stats.binding_answers += 1;
+        self.stats.stun_responses += 1;
         let (source, destination) = (way.local, way.remote);
         self.outputs.push_back(Output::Transmit(Transmit { source, destination, contents }));
     }
@@ -53,13 +53,13 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Routes an address to a peer that has proved it. An address that belongs to another
     /// living peer stays there until that one is silent and a probe was answered from there: a
     /// check proves the password, not that the source is genuine.
-    pub(super) fn learn(&mut self, now: Instant, slot: usize, source: SocketAddr) -> bool {
+    pub(super) fn observe_addr(&mut self, now: Instant, slot: usize, source: SocketAddr) -> bool {
         let owner = self.routes.find(source).filter(|owner| *owner != slot);
-        if owner.is_some_and(|owner| !self.is_absent(now, owner, source)) {
+        if owner.is_some_and(|owner| !self.is_silent_at(now, owner, source)) {
             return false;
         }
-        let check = Sign::Check;
-        let learnt = self.with_peer(slot, |peer, out| peer.learn(now, source, check, out));
+        let check = SeenBy::Check;
+        let learnt = self.with_peer(slot, |peer, out| peer.observe_addr(now, source, check, out));
         let learnt = learnt.unwrap_or(false);
         if learnt && owner.is_none() {
             self.routes.insert(source, slot);
@@ -85,71 +85,79 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
             return self.routes.find(source);
         }
         let (ours, _) = message.split_username()?;
-        let slot = slot_of(ours)?;
+        let slot = slot_from_ufrag(ours)?;
         let (_, peer) = self.peers.get(slot)?;
         if peer.credentials().ufrag != ours {
             return None;
         }
         if !message.verify(peer.credentials().pass.as_bytes(), dtls::sha1_hmac) {
-            self.stats.forged += 1;
-            self.peers[slot].1.note_forged();
+            self.stats.bad_integrity += 1;
+            self.peers[slot].1.on_bad_integrity();
             return None;
         }
-        self.learn(now, slot, source).then_some(slot)
+        self.observe_addr(now, slot, source).then_some(slot)
     }
 
     /// Gives a datagram to a peer; whether it showed that it is the peer's.
-    fn deliver(&mut self, now: Instant, slot: usize, way: Way, contents: &[u8]) -> bool {
+    fn deliver(&mut self, now: Instant, slot: usize, way: FourTuple, contents: &[u8]) -> bool {
         let taken = self.with_peer(slot, |peer, out| peer.handle_datagram(now, way, contents, out));
         match taken {
-            None | Some(Taken::Nothing) => return false,
-            Some(Taken::Heard) if self.routes.find(way.remote).is_some() => {}
-            Some(Taken::Heard | Taken::Proven) => self.own(slot, way.remote),
+            None | Some(DatagramOutcome::Ignored) => return false,
+            Some(DatagramOutcome::Authenticated) if self.routes.find(way.remote).is_some() => {}
+            Some(DatagramOutcome::Authenticated | DatagramOutcome::PathValidated) => {
+                self.claim_route(slot, way.remote)
+            }
         }
         true
     }
 
     /// Tries a record on peers that may have moved, until one takes it.
-    fn seek(&mut self, now: Instant, way: Way, contents: &[u8], but: Option<usize>) -> bool {
-        let candidates = self.seek.candidates(now, way.remote.ip());
+    fn try_migration(
+        &mut self,
+        now: Instant,
+        way: FourTuple,
+        contents: &[u8],
+        but: Option<usize>,
+    ) -> bool {
+        let candidates = self.migration_lookup.matches(now, way.remote.ip());
         candidates.into_iter().filter(|slot| Some(*slot) != but).any(|slot| {
-            self.stats.trials += 1;
+            self.stats.trial_decryptions += 1;
             self.deliver(now, slot, way, contents)
         })
     }
 
-    fn own(&mut self, slot: usize, source: SocketAddr) {
+    fn claim_route(&mut self, slot: usize, source: SocketAddr) {
         let Some((_, peer)) = self.peers.get(slot) else { return };
-        if !peer.sources().any(|known| known == source) {
+        if !peer.remote_addrs().any(|known| known == source) {
             return;
         }
         if let Some(owner) = self.routes.find(source).filter(|owner| *owner != slot) {
-            self.with_peer(owner, |peer, _| peer.forget(source));
+            self.with_peer(owner, |peer, _| peer.remove_addr(source));
         }
         self.routes.insert(source, slot);
     }
 
-    fn is_absent(&self, now: Instant, slot: usize, source: SocketAddr) -> bool {
-        self.peers.get(slot).is_none_or(|(_, peer)| peer.is_absent(now, source))
+    fn is_silent_at(&self, now: Instant, slot: usize, source: SocketAddr) -> bool {
+        self.peers.get(slot).is_none_or(|(_, peer)| peer.is_silent_at(now, source))
     }
 }
 
 /// Characters of the part of a ufrag that names the peer's slot, in hexadecimal.
-const SLOT_CHARS: usize = 8;
+const SLOT_HEX_DIGITS: usize = 8;
 
 /// Draws ICE credentials (RFC 8445 §5.3). A ufrag begins with the peer's slot, so that a
 /// check finds its peer without a look-up table, and ends with 48 random bits.
 #[derive(Debug)]
-pub(crate) struct Credentials {
+pub(crate) struct CredentialGenerator {
     random: StdRng,
 }
 
-impl Credentials {
-    pub(crate) fn new(seed: Option<u64>) -> Credentials {
-        Credentials { random: seed.map_or_else(rand::make_rng, StdRng::seed_from_u64) }
+impl CredentialGenerator {
+    pub(crate) fn new(seed: Option<u64>) -> CredentialGenerator {
+        CredentialGenerator { random: seed.map_or_else(rand::make_rng, StdRng::seed_from_u64) }
     }
 
-    pub(crate) fn draw(&mut self, slot: usize) -> IceCreds {
+    pub(crate) fn generate(&mut self, slot: usize) -> IceCreds {
         let tail = self.random.random::<u64>() >> 16;
         let pass = self.random.random::<u128>();
         IceCreds { ufrag: format!("{slot:08x}{tail:012x}"), pass: format!("{pass:032x}") }
@@ -157,8 +165,8 @@ impl Credentials {
 }
 
 /// The slot that a ufrag names, whether or not anybody has it.
-pub(crate) fn slot_of(ufrag: &str) -> Option<usize> {
-    usize::from_str_radix(ufrag.get(..SLOT_CHARS)?, 16).ok()
+pub(crate) fn slot_from_ufrag(ufrag: &str) -> Option<usize> {
+    usize::from_str_radix(ufrag.get(..SLOT_HEX_DIGITS)?, 16).ok()
 }
 
 /// Source addresses that a peer has proved to be its own, by an authenticated connectivity
@@ -190,57 +198,64 @@ impl Routes {
 }
 
 /// Peers on which one datagram is tried at most, of each kind.
-const TRIES: usize = 4;
+const MAX_TRIALS_PER_DATAGRAM: usize = 4;
 /// Silent peers among which those are chosen that may have come from another IP: those that
 /// fell silent last.
-const SILENT: usize = 64;
+const MAX_SILENT_PEERS: usize = 64;
 
 /// Peers by what makes them findable. One of the same IP may be behind a NAT that has changed
 /// its port. Of another IP, one may have moved that has just fallen silent.
 #[derive(Debug)]
-pub(crate) struct Seek {
+pub(crate) struct MigrationLookup {
     by_ip: HashMap<IpAddr, Vec<usize>>,
     /// Since when, and who.
     silent: BTreeSet<(Instant, usize)>,
-    near: Tokens,
-    far: Tokens,
-    turn: usize,
+    same_ip_bucket: OpsTokenBucket,
+    other_ip_bucket: OpsTokenBucket,
+    rotation: usize,
 }
 
 /// How one peer can be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Findable {
+pub(crate) struct LookupKey {
     /// Where it is, if its session is established.
     pub(crate) ip: Option<IpAddr>,
     /// Since when it has been silent, if it is.
-    pub(crate) silent: Option<Instant>,
+    pub(crate) silent_since: Option<Instant>,
 }
 
 /// What may be done so often a second.
 #[derive(Debug)]
-pub(crate) struct Tokens {
-    left: f64,
+pub(crate) struct OpsTokenBucket {
+    tokens: f64,
     /// A second's worth is the most that is kept.
     rate: f64,
-    filled: Option<Instant>,
+    last_refill: Option<Instant>,
 }
 
-impl Seek {
+impl MigrationLookup {
     /// Each kind of peer is tried so often a second at most.
-    pub(crate) fn new(trials: u32) -> Seek {
-        let (near, far) = (Tokens::new(trials), Tokens::new(trials));
-        Seek { by_ip: HashMap::new(), silent: BTreeSet::new(), near, far, turn: 0 }
+    pub(crate) fn new(trials: u32) -> MigrationLookup {
+        let (same_ip_bucket, other_ip_bucket) =
+            (OpsTokenBucket::new(trials), OpsTokenBucket::new(trials));
+        MigrationLookup {
+            by_ip: HashMap::new(),
+            silent: BTreeSet::new(),
+            same_ip_bucket,
+            other_ip_bucket,
+            rotation: 0,
+        }
     }
 
     /// A peer has changed.
-    pub(crate) fn replace(&mut self, slot: usize, old: Findable, new: Findable) {
+    pub(crate) fn update(&mut self, slot: usize, old: LookupKey, new: LookupKey) {
         if old.ip != new.ip {
-            self.leave(slot, old.ip);
+            self.remove_ip(slot, old.ip);
             new.ip.into_iter().for_each(|ip| self.by_ip.entry(ip).or_default().push(slot));
         }
-        if old.silent != new.silent {
-            old.silent.into_iter().for_each(|since| _ = self.silent.remove(&(since, slot)));
-            new.silent.into_iter().for_each(|since| _ = self.silent.insert((since, slot)));
+        if old.silent_since != new.silent_since {
+            old.silent_since.into_iter().for_each(|since| _ = self.silent.remove(&(since, slot)));
+            new.silent_since.into_iter().for_each(|since| _ = self.silent.insert((since, slot)));
         }
     }
 
@@ -250,27 +265,28 @@ impl Seek {
     }
 
     /// Peers that a record from this IP may be of, the likelier first. Each is paid for.
-    pub(crate) fn candidates(&mut self, now: Instant, ip: IpAddr) -> Vec<usize> {
-        self.turn = self.turn.wrapping_add(TRIES);
+    pub(crate) fn matches(&mut self, now: Instant, ip: IpAddr) -> Vec<usize> {
+        self.rotation = self.rotation.wrapping_add(MAX_TRIALS_PER_DATAGRAM);
         let near = self.by_ip.get(&ip).map(Vec::as_slice).unwrap_or_default();
-        let mut found: Vec<usize> = in_turn(near.len(), self.turn).map(|at| near[at]).collect();
-        found.truncate(self.near.take(now, found.len()));
+        let mut found: Vec<usize> =
+            round_robin(near.len(), self.rotation).map(|at| near[at]).collect();
+        found.truncate(self.same_ip_bucket.take_up_to(now, found.len()));
         // Looking is not free either.
-        if self.far.refill(now) {
-            let far = self.far(near);
-            found.extend_from_slice(&far[..self.far.take(now, far.len())]);
+        if self.other_ip_bucket.refill(now) {
+            let far = self.other_ip(near);
+            found.extend_from_slice(&far[..self.other_ip_bucket.take_up_to(now, far.len())]);
         }
         found
     }
 
-    fn far(&self, near: &[usize]) -> Vec<usize> {
-        let last = self.silent.iter().rev().map(|(_, slot)| *slot).take(SILENT);
+    fn other_ip(&self, near: &[usize]) -> Vec<usize> {
+        let last = self.silent.iter().rev().map(|(_, slot)| *slot).take(MAX_SILENT_PEERS);
         let last: Vec<usize> = last.collect();
-        let chosen = in_turn(last.len(), self.turn).map(|at| last[at]);
+        let chosen = round_robin(last.len(), self.rotation).map(|at| last[at]);
         chosen.filter(|slot| !near.contains(slot)).collect()
     }
 
-    fn leave(&mut self, slot: usize, ip: Option<IpAddr>) {
+    fn remove_ip(&mut self, slot: usize, ip: Option<IpAddr>) {
         let Some(ip) = ip else { return };
         if let Some(slots) = self.by_ip.get_mut(&ip) {
             slots.retain(|other| *other != slot);
@@ -281,32 +297,33 @@ impl Seek {
     }
 }
 
-impl Tokens {
+impl OpsTokenBucket {
     /// So many a second, and a second's worth at first.
-    pub(crate) fn new(rate: u32) -> Tokens {
-        Tokens { left: f64::from(rate), rate: f64::from(rate), filled: None }
+    pub(crate) fn new(rate: u32) -> OpsTokenBucket {
+        OpsTokenBucket { tokens: f64::from(rate), rate: f64::from(rate), last_refill: None }
     }
 
     /// Whether there are any.
     fn refill(&mut self, now: Instant) -> bool {
-        let elapsed = self.filled.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
-        self.filled = self.filled.max(Some(now));
-        self.left = (self.left + elapsed * self.rate).min(self.rate);
-        self.left >= 1.0
+        let elapsed =
+            self.last_refill.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.last_refill = self.last_refill.max(Some(now));
+        self.tokens = (self.tokens + elapsed * self.rate).min(self.rate);
+        self.tokens >= 1.0
     }
 
     /// How many of so many may be had.
-    pub(crate) fn take(&mut self, now: Instant, wanted: usize) -> usize {
+    pub(crate) fn take_up_to(&mut self, now: Instant, wanted: usize) -> usize {
         self.refill(now);
-        let taken = wanted.min(self.left as usize);
-        self.left -= taken as f64;
+        let taken = wanted.min(self.tokens as usize);
+        self.tokens -= taken as f64;
         taken
     }
 }
 
 /// A few of so many, others each time.
-fn in_turn(count: usize, turn: usize) -> impl Iterator<Item = usize> {
-    (0..count.min(TRIES)).map(move |step| turn.wrapping_add(step) % count)
+fn round_robin(count: usize, turn: usize) -> impl Iterator<Item = usize> {
+    (0..count.min(MAX_TRIALS_PER_DATAGRAM)).map(move |step| turn.wrapping_add(step) % count)
 }
 
 #[cfg(test)]
@@ -315,10 +332,10 @@ mod tests {
 
     #[test]
     fn a_ufrag_names_its_slot() {
-        let mut credentials = Credentials::new(Some(1));
+        let mut credentials = CredentialGenerator::new(Some(1));
         for slot in [0, 1, 255, 0xffff_ffff] {
-            let drawn = credentials.draw(slot);
-            assert_eq!(slot_of(&drawn.ufrag), Some(slot));
+            let drawn = credentials.generate(slot);
+            assert_eq!(slot_from_ufrag(&drawn.ufrag), Some(slot));
             assert_eq!((drawn.ufrag.len(), drawn.pass.len()), (20, 32));
         }
     }
@@ -326,13 +343,13 @@ mod tests {
     #[test]
     fn foreign_ufrags_name_nothing() {
         for ufrag in ["", "abcd", "zzzzzzzzzzzz", "äöüäöüäöü"] {
-            assert_eq!(slot_of(ufrag), None);
+            assert_eq!(slot_from_ufrag(ufrag), None);
         }
     }
 
     #[test]
     fn a_seed_repeats_and_no_seed_does_not() {
-        let draw = |seed| Credentials::new(seed).draw(0);
+        let draw = |seed| CredentialGenerator::new(seed).generate(0);
         assert_eq!(draw(Some(5)), draw(Some(5)));
         assert_ne!(draw(None), draw(None));
     }
@@ -350,33 +367,33 @@ mod seek_tests {
         [192, 0, 2, last].into()
     }
 
-    fn at(last: u8) -> Findable {
-        Findable { ip: Some(ip(last)), silent: None }
+    fn at(last: u8) -> LookupKey {
+        LookupKey { ip: Some(ip(last)), silent_since: None }
     }
 
     #[test]
     fn neighbours_come_first_and_then_the_silent() {
         let now = Instant::now();
-        let mut seek = Seek::new(100);
-        seek.replace(1, Findable::default(), at(1));
-        seek.replace(2, Findable::default(), at(2));
-        seek.replace(3, Findable::default(), at(2));
-        assert_eq!(seek.candidates(now, ip(1)), [1]);
-        assert_eq!(seek.candidates(now, ip(9)), []);
-        seek.replace(3, at(2), Findable { silent: Some(now), ..at(2) });
-        assert_eq!(seek.candidates(now, ip(1)), [1, 3]);
-        assert_eq!(seek.candidates(now, ip(2)).len(), 2, "nobody is tried twice");
-        seek.replace(1, at(1), Findable::default());
-        assert_eq!(seek.candidates(now, ip(1)), [3]);
+        let mut seek = MigrationLookup::new(100);
+        seek.update(1, LookupKey::default(), at(1));
+        seek.update(2, LookupKey::default(), at(2));
+        seek.update(3, LookupKey::default(), at(2));
+        assert_eq!(seek.matches(now, ip(1)), [1]);
+        assert_eq!(seek.matches(now, ip(9)), []);
+        seek.update(3, at(2), LookupKey { silent_since: Some(now), ..at(2) });
+        assert_eq!(seek.matches(now, ip(1)), [1, 3]);
+        assert_eq!(seek.matches(now, ip(2)).len(), 2, "nobody is tried twice");
+        seek.update(1, at(1), LookupKey::default());
+        assert_eq!(seek.matches(now, ip(1)), [3]);
         assert_eq!(seek.by_ip.len(), 1, "who is gone leaves nothing");
     }
 
     #[test]
     fn many_are_tried_in_turn() {
         let now = Instant::now();
-        let mut seek = Seek::new(1_000);
-        (0..64).for_each(|slot| seek.replace(slot, Findable::default(), at(1)));
-        let mut tried: Vec<usize> = (0..16).flat_map(|_| seek.candidates(now, ip(1))).collect();
+        let mut seek = MigrationLookup::new(1_000);
+        (0..64).for_each(|slot| seek.update(slot, LookupKey::default(), at(1)));
+        let mut tried: Vec<usize> = (0..16).flat_map(|_| seek.matches(now, ip(1))).collect();
         tried.sort_unstable();
         assert!(tried.into_iter().eq(0..64));
     }
@@ -384,10 +401,14 @@ mod seek_tests {
     #[test]
     fn a_second_has_so_many_trials() {
         let now = Instant::now();
-        let mut seek = Seek::new(10);
-        seek.replace(1, Findable::default(), Findable { ip: Some(ip(1)), silent: Some(now) });
+        let mut seek = MigrationLookup::new(10);
+        seek.update(
+            1,
+            LookupKey::default(),
+            LookupKey { ip: Some(ip(1)), silent_since: Some(now) },
+        );
         let mut trials = |at: Instant, from: u8| -> usize {
-            (0..60_000).map(|_| seek.candidates(at, ip(from)).len()).sum()
+            (0..60_000).map(|_| seek.matches(at, ip(from)).len()).sum()
         };
         assert_eq!((trials(now, 1), trials(now, 1)), (10, 0));
         assert_eq!(trials(now, 2), 10, "neighbours do not take the trials of others");

@@ -18,22 +18,24 @@ use log::{debug, error, warn};
 use slab::Slab;
 
 use crate::Config;
-use crate::dtls::Dtls;
-use crate::endpoint::demux::{Credentials, Findable, Routes, Seek};
+use crate::dtls::DtlsContext;
+use crate::endpoint::demux::{CredentialGenerator, LookupKey, MigrationLookup, Routes};
 use crate::error::SendError;
-use crate::event::{CloseReason, Event, Evidence, Input, Output, SendOptions, Stage};
-use crate::peer::path::Way;
+use crate::event::{
+    CloseReason, Event, HandshakeProgress, Input, Output, SendOptions, WebRtcStage,
+};
+use crate::peer::path::FourTuple;
 use crate::peer::{Peer, PeerOutput};
-use crate::stats::{Gauge, Sizes, Stats};
-use crate::stun_binding::BindingServer;
-use crate::timer_queue::Deadlines;
+use crate::stats::{EndpointUsage, PathMonitor, Stats};
+use crate::stun_binding::StunServer;
+use crate::timer_queue::TimerQueue;
 
 /// A message longer than this travels in several packets (measured with a packet of 1,150
 /// bytes, str0m's default).
-const ONE_PACKET: usize = 1_062;
+const MAX_UNFRAGMENTED_MESSAGE: usize = 1_062;
 
 /// Peers that one timeout looks at; if more are due, [`Output::Timeout`] asks for the present.
-const BATCH: usize = 32;
+const MAX_TIMERS_PER_CALL: usize = 32;
 
 /// WebRTC peers with one unreliable, unordered data channel each, keyed by the caller's `K`.
 ///
@@ -46,25 +48,25 @@ const BATCH: usize = 32;
 #[derive(Debug)]
 pub struct Endpoint<K> {
     config: Arc<Config>,
-    dtls: Dtls,
-    credentials: Credentials,
+    dtls: DtlsContext,
+    credential_generator: CredentialGenerator,
     /// Each in a place of its own: a `Peer` has some 12 KiB, which a table would keep for as many
     /// as there ever were at once, and move whenever it grows.
     peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
-    seek: Seek,
-    binding: BindingServer,
-    deadlines: Deadlines<usize>,
+    migration_lookup: MigrationLookup,
+    stun_server: StunServer,
+    timers: TimerQueue<usize>,
     outputs: VecDeque<Output<K>>,
     /// What was heard of the peers whose `Closed` is among the outputs, in their order.
-    ended: VecDeque<(K, Evidence)>,
+    pending_closed: VecDeque<(K, HandshakeProgress)>,
     /// The same of the one whose `Closed` was told last.
-    told: Option<(K, Evidence)>,
+    last_closed: Option<(K, HandshakeProgress)>,
     /// Slots with messages that were sent since the last poll, so that they share packets.
     unflushed: Vec<usize>,
-    now: Option<Instant>,
-    scratch: Vec<PeerOutput>,
+    last_send: Option<Instant>,
+    peer_outputs: Vec<PeerOutput>,
     stats: Stats,
 }
 
@@ -72,24 +74,24 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
         Endpoint {
-            dtls: Dtls::new(&config),
-            credentials: Credentials::new(config.seed),
-            seek: Seek::new(config.trials),
-            binding: BindingServer::new(
-                config.max_binding_answers,
-                config.max_binding_answers_per_second,
+            dtls: DtlsContext::new(&config),
+            credential_generator: CredentialGenerator::new(config.seed),
+            migration_lookup: MigrationLookup::new(config.max_trial_decryptions_per_sec),
+            stun_server: StunServer::new(
+                config.max_stun_responses,
+                config.max_stun_responses_per_sec,
             ),
             config: Arc::new(config),
             peers: Slab::new(),
             slots: HashMap::new(),
             routes: Routes::default(),
-            deadlines: Deadlines::default(),
+            timers: TimerQueue::default(),
             outputs: VecDeque::new(),
-            ended: VecDeque::new(),
-            told: None,
+            pending_closed: VecDeque::new(),
+            last_closed: None,
             unflushed: Vec::new(),
-            now: None,
-            scratch: Vec::new(),
+            last_send: None,
+            peer_outputs: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -99,7 +101,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         match input {
             Input::Timeout => self.handle_timeout(now),
             Input::Datagram { source, destination, contents } => {
-                self.handle_datagram(now, Way { local: destination, remote: source }, contents);
+                self.handle_datagram(
+                    now,
+                    FourTuple { local: destination, remote: source },
+                    contents,
+                );
             }
         }
     }
@@ -133,15 +139,15 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         options: SendOptions,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if message.len() > self.config.longest() {
+        if message.len() > self.config.max_outgoing_message_size() {
             return Err(SendError::TooLarge(message));
         }
         match self.slots.get(key).copied() {
-            Some(slot) if self.peers[slot].1.stage() == Some(Stage::Open) => {
-                self.warn_of_fragments(message.len());
+            Some(slot) if self.peers[slot].1.stage() == Some(WebRtcStage::Open) => {
+                self.warn_if_fragmented(message.len());
                 self.with_peer(slot, |peer, _| peer.send(now, message, options));
                 self.unflushed.extend((self.unflushed.last() != Some(&slot)).then_some(slot));
-                self.now = self.now.max(Some(now));
+                self.last_send = self.last_send.max(Some(now));
                 Ok(())
             }
             _ => Err(SendError::NotOpen(message)),
@@ -152,16 +158,16 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// not an error.
     pub fn close(&mut self, now: Instant, key: &K) {
         if let Some(slot) = self.slots.get(key).copied() {
-            self.with_peer(slot, |peer, out| peer.close(now, CloseReason::ByUs, out));
+            self.with_peer(slot, |peer, out| peer.close(now, CloseReason::Local, out));
         }
     }
 
     /// Nobody is blamed for a time in which this program was stopped: an open peer has
     /// [`Config::silent_timeout`] from now on, one on its way so much longer.
-    pub fn excuse(&mut self, now: Instant, stopped: Duration) {
+    pub fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
         let slots: Vec<_> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.with_peer(slot, |peer, _| peer.excuse(now, stopped));
+            self.with_peer(slot, |peer, _| peer.extend_deadlines(now, stopped));
         }
     }
 
@@ -169,35 +175,35 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output<K> {
         while self.outputs.is_empty()
-            && let (Some(slot), Some(now)) = (self.unflushed.pop(), self.now)
+            && let (Some(slot), Some(now)) = (self.unflushed.pop(), self.last_send)
         {
             self.with_peer(slot, |peer, out| peer.flush(now, out));
         }
         let output = self.outputs.pop_front();
         if let Some(Output::Event(_, Event::Closed(_))) = output {
-            self.told = self.ended.pop_front();
+            self.last_closed = self.pending_closed.pop_front();
         }
-        output.unwrap_or_else(|| Output::Timeout(self.deadlines.next()))
+        output.unwrap_or_else(|| Output::Timeout(self.timers.next_deadline()))
     }
 
     /// What was heard of a peer on its way: of one that is here, and of the last one whose
     /// `Closed` came out of [`poll_output`](Endpoint::poll_output). `None` for other keys.
-    pub fn evidence(&self, key: &K) -> Option<Evidence> {
-        let told = self.told.as_ref().filter(|(ended, _)| ended == key);
+    pub fn handshake_progress(&self, key: &K) -> Option<HandshakeProgress> {
+        let told = self.last_closed.as_ref().filter(|(ended, _)| ended == key);
         match self.slots.get(key) {
-            Some(slot) => Some(self.peers[*slot].1.evidence()),
+            Some(slot) => Some(self.peers[*slot].1.handshake_progress()),
             None => told.map(|(_, evidence)| *evidence),
         }
     }
 
     /// How far a peer has come; `None` if nobody has this key.
-    pub fn stage(&self, key: &K) -> Option<Stage> {
+    pub fn stage(&self, key: &K) -> Option<WebRtcStage> {
         self.peers[*self.slots.get(key)?].1.stage()
     }
 
     /// Shows how the path to this peer is, to any thread; `None` if nobody has this key.
-    pub fn gauge(&self, key: &K) -> Option<Gauge> {
-        Some(self.peers[*self.slots.get(key)?].1.gauge().clone())
+    pub fn path_monitor(&self, key: &K) -> Option<PathMonitor> {
+        Some(self.peers[*self.slots.get(key)?].1.path_monitor().clone())
     }
 
     /// Peers that are connecting or connected.
@@ -216,21 +222,21 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// How much is held now.
-    pub fn sizes(&self) -> Sizes {
-        Sizes {
+    pub fn resource_usage(&self) -> EndpointUsage {
+        EndpointUsage {
             peers: self.peers.len(),
             keys: self.slots.len(),
             routes: self.routes.len(),
-            deadlines: self.deadlines.len(),
-            findable: self.seek.len(),
-            outputs: self.outputs.len() + self.ended.len(),
+            timers: self.timers.len(),
+            migration_lookup: self.migration_lookup.len(),
+            outputs: self.outputs.len() + self.pending_closed.len(),
             unflushed: self.unflushed.len(),
-            binding_clients: self.binding.len(),
+            stun_clients: self.stun_server.len(),
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for slot in self.deadlines.some_due(now, BATCH) {
+        for slot in self.timers.take_due(now, MAX_TIMERS_PER_CALL) {
             self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));
         }
     }
@@ -243,30 +249,30 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         change: impl FnOnce(&mut Peer, &mut Vec<PeerOutput>) -> R,
     ) -> Option<R> {
         let (key, peer) = self.peers.get_mut(slot)?;
-        let (wake, dropped, found) = (peer.wake(), peer.dropped(), peer.findable());
+        let (wake, dropped, found) = (peer.next_timeout(), peer.dropped(), peer.lookup_key());
         // What may be left half done is the peer and what it gave, and neither is used again.
-        let changed = AssertUnwindSafe(|| change(peer, &mut self.scratch));
+        let changed = AssertUnwindSafe(|| change(peer, &mut self.peer_outputs));
         let Ok(result) = panic::catch_unwind(changed) else {
-            self.give_up(slot, wake, found);
+            self.drop_panicked(slot, wake, found);
             return None;
         };
-        self.seek.replace(slot, found, peer.findable());
-        self.deadlines.replace(slot, wake, peer.wake().filter(|_| !peer.is_closed()));
+        self.migration_lookup.update(slot, found, peer.lookup_key());
+        self.timers.reschedule(slot, wake, peer.next_timeout().filter(|_| !peer.is_closed()));
         let dropped = peer.dropped() - dropped;
-        peer.gauge().add_dropped(dropped);
+        peer.path_monitor().add_dropped(dropped);
         self.stats.dropped += dropped;
-        for output in self.scratch.drain(..) {
+        for output in self.peer_outputs.drain(..) {
             match output {
                 PeerOutput::Transmit(transmit) => {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 PeerOutput::Event(event) => {
                     if event == Event::Open {
-                        self.binding.end(slot);
+                        self.stun_server.remove_peer(slot);
                     }
                     self.outputs.push_back(Output::Event(key.clone(), event));
                 }
-                PeerOutput::Forgot(source) => self.routes.remove(slot, source),
+                PeerOutput::AddrRemoved(source) => self.routes.remove(slot, source),
             }
         }
         if peer.is_closed() {
@@ -277,14 +283,14 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     /// Ends a peer whose machine has panicked: without a word to the other side. What it gave
     /// last goes nowhere, but what it forgot is forgotten.
-    fn give_up(&mut self, slot: usize, wake: Option<Instant>, found: Findable) {
-        for output in self.scratch.drain(..) {
-            if let PeerOutput::Forgot(source) = output {
+    fn drop_panicked(&mut self, slot: usize, wake: Option<Instant>, found: LookupKey) {
+        for output in self.peer_outputs.drain(..) {
+            if let PeerOutput::AddrRemoved(source) = output {
                 self.routes.remove(slot, source);
             }
         }
-        self.seek.replace(slot, found, Findable::default());
-        self.deadlines.replace(slot, wake, None);
+        self.migration_lookup.update(slot, found, LookupKey::default());
+        self.timers.reschedule(slot, wake, None);
         let key = self.peers[slot].0.clone();
         error!("{key:?}: its machine has panicked, which ends it and nobody else");
         self.outputs.push_back(Output::Event(key, Event::Closed(CloseReason::Panicked)));
@@ -293,18 +299,18 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
     fn remove(&mut self, slot: usize) {
         let (key, peer) = self.peers.remove(slot);
-        self.ended.push_back((key.clone(), peer.evidence()));
+        self.pending_closed.push_back((key.clone(), peer.handshake_progress()));
         debug!("{key:?} is gone");
         self.slots.remove(&key);
-        self.binding.end(slot);
-        peer.sources().for_each(|source| self.routes.remove(slot, source));
+        self.stun_server.remove_peer(slot);
+        peer.remote_addrs().for_each(|source| self.routes.remove(slot, source));
     }
 
-    fn warn_of_fragments(&self, size: usize) {
+    fn warn_if_fragmented(&self, size: usize) {
         static ONCE: std::sync::Once = std::sync::Once::new();
-        if size > ONE_PACKET {
+        if size > MAX_UNFRAGMENTED_MESSAGE {
             ONCE.call_once(|| {
-                warn!("an unreliable message of {size} bytes takes several packets, and one lost packet loses it all; keep them under {ONE_PACKET} bytes");
+                warn!("an unreliable message of {size} bytes takes several packets, and one lost packet loses it all; keep them under {MAX_UNFRAGMENTED_MESSAGE} bytes");
             });
         }
     }

@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{AcceptAnswerError, AcceptOfferError, OfferError};
 use crate::event::CloseReason;
 use crate::peer::Peer;
-use crate::sdp::{Offer, candidate_addresses, checked};
+use crate::sdp::{Offer, candidate_addresses, sanitize_offer};
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// Begins a connection as the side that offers, as an ICE-lite agent (RFC 8445 §2.5):
@@ -42,10 +42,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         if self.slots.contains_key(&key) {
             return Err(OfferError::KeyInUse);
         }
-        let credentials = self.draw_credentials();
-        let (peer, offer) = Peer::offered(now, &self.config, &self.dtls, credentials, &options);
-        let slot = self.insert(now, key, peer);
-        options.remote.into_iter().for_each(|ip| self.binding.begin(slot, ip));
+        let credentials = self.generate_credentials();
+        let (peer, offer) = Peer::new_offerer(now, &self.config, &self.dtls, credentials, &options);
+        let slot = self.insert_peer(now, key, peer);
+        options.remote.into_iter().for_each(|ip| self.stun_server.add_peer(slot, ip));
         Ok(offer)
     }
 
@@ -57,7 +57,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp, false)
+        self.apply_answer(now, key, sdp, false)
     }
 
     /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: &K,
         sdp: &str,
     ) -> Result<(), AcceptAnswerError> {
-        self.take_answer(now, key, sdp, true)
+        self.apply_answer(now, key, sdp, true)
     }
 
     /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
@@ -82,7 +82,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp, false)
+        self.handle_offer(now, key, sdp, false)
     }
 
     /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
@@ -96,10 +96,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         key: K,
         sdp: &str,
     ) -> Result<String, AcceptOfferError> {
-        self.answer(now, key, sdp, true)
+        self.handle_offer(now, key, sdp, true)
     }
 
-    fn take_answer(
+    fn apply_answer(
         &mut self,
         now: Instant,
         key: &K,
@@ -107,16 +107,16 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         negotiated: bool,
     ) -> Result<(), AcceptAnswerError> {
         let slot = *self.slots.get(key).ok_or(AcceptAnswerError::UnknownPeer)?;
-        if !self.peers[slot].1.awaits_answer() {
+        if !self.peers[slot].1.is_awaiting_answer() {
             return Err(AcceptAnswerError::Unexpected);
         }
         let config = self.config.clone();
         self.with_peer(slot, |peer, out| peer.accept_answer(now, &config, sdp, negotiated, out))
             .unwrap_or_else(|| Err(CloseReason::Panicked.to_string()))
-            .map_err(AcceptAnswerError::Refused)
+            .map_err(AcceptAnswerError::InvalidAnswer)
     }
 
-    fn answer(
+    fn handle_offer(
         &mut self,
         now: Instant,
         key: K,
@@ -126,19 +126,19 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         if self.slots.contains_key(&key) {
             return Err(AcceptOfferError::KeyInUse);
         }
-        let refused = AcceptOfferError::Refused;
+        let refused = AcceptOfferError::InvalidOffer;
         let config = self.config.clone();
-        let snap = config.connecting.snap && config.first_tsn.is_none();
-        let sdp = checked(sdp, config.sdp_bytes, snap).map_err(refused)?;
+        let snap = config.handshake.snap && config.initial_tsn.is_none();
+        let sdp = sanitize_offer(sdp, config.max_sdp_size, snap).map_err(refused)?;
         let theirs = candidate_addresses(&sdp);
         if theirs.iter().any(|address| self.routes.find(*address).is_some()) {
             return Err(AcceptOfferError::AddressInUse);
         }
-        let credentials = self.draw_credentials();
-        let made = Peer::answering(now, &config, &self.dtls, credentials, &sdp, negotiated);
+        let credentials = self.generate_credentials();
+        let made = Peer::new_answerer(now, &config, &self.dtls, credentials, &sdp, negotiated);
         let (peer, answer) = made.map_err(|error| refused(error.to_string()))?;
-        let slot = self.insert(now, key, peer);
-        theirs.into_iter().for_each(|address| _ = self.learn(now, slot, address));
+        let slot = self.insert_peer(now, key, peer);
+        theirs.into_iter().for_each(|address| _ = self.observe_addr(now, slot, address));
         Ok(answer)
     }
 
@@ -147,14 +147,14 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     /// their offer keep the addresses of its time: what arrives for them elsewhere is not taken.
     pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announce: Vec<SocketAddr>) {
         let config = Arc::make_mut(&mut self.config);
-        (config.local, config.announce) = (local, announce);
+        (config.local_addrs, config.announced_addrs) = (local, announce);
     }
 
-    fn draw_credentials(&mut self) -> IceCreds {
-        self.credentials.draw(self.peers.vacant_key())
+    fn generate_credentials(&mut self) -> IceCreds {
+        self.credential_generator.generate(self.peers.vacant_key())
     }
 
-    fn insert(&mut self, now: Instant, key: K, peer: Peer) -> usize {
+    fn insert_peer(&mut self, now: Instant, key: K, peer: Peer) -> usize {
         let slot = self.peers.insert((key.clone(), Box::new(peer)));
         self.slots.insert(key, slot);
         self.with_peer(slot, |peer, out| peer.handle_timeout(now, out));

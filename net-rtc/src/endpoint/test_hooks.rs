@@ -17,23 +17,25 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     #[doc(hidden)]
     pub fn inject_chunks(&mut self, now: Instant, key: &K, chunks: &[u8]) -> bool {
         let Some(slot) = self.slots.get(key).copied() else { return false };
-        self.with_peer(slot, |peer, out| peer.inject(now, |builder| builder.raw(chunks), out))
-            .unwrap_or(false)
+        self.with_peer(slot, |peer, out| {
+            peer.inject_packet(now, |builder| builder.raw(chunks), out)
+        })
+        .unwrap_or(false)
     }
 
     /// Chunks of this type are never sent to a peer from now on.
     #[doc(hidden)]
-    pub fn mute(&mut self, key: &K, kind: u8) {
+    pub fn suppress_chunk_type(&mut self, key: &K, kind: u8) {
         if let Some(slot) = self.slots.get(key).copied() {
-            self.peers[slot].1.mute(kind);
+            self.peers[slot].1.suppress_chunk_type(kind);
         }
     }
 
     /// A peer is never ended for an offence from now on: whoever attacks must expect some.
     #[doc(hidden)]
-    pub fn forgive(&mut self, key: &K) {
+    pub fn ignore_violations(&mut self, key: &K) {
         if let Some(slot) = self.slots.get(key).copied() {
-            self.peers[slot].1.forgive();
+            self.peers[slot].1.ignore_violations();
         }
     }
 
@@ -54,14 +56,19 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// Lets the network lose the next packet to us that ends with this chunk.
-    pub(crate) fn lose(&mut self, key: &K, kind: u8) {
-        self.peers[self.slots[key]].1.lose(kind);
+    pub(crate) fn drop_next_inbound(&mut self, key: &K, kind: u8) {
+        self.peers[self.slots[key]].1.drop_next_inbound(kind);
     }
 
     /// Sends an SCTP packet that an honest peer would not.
-    pub(crate) fn inject(&mut self, now: Instant, key: &K, write: impl FnOnce(&mut Builder)) {
+    pub(crate) fn inject_packet(
+        &mut self,
+        now: Instant,
+        key: &K,
+        write: impl FnOnce(&mut Builder),
+    ) {
         let slot = self.slots[key];
-        let injected = self.with_peer(slot, |peer, out| peer.inject(now, write, out));
+        let injected = self.with_peer(slot, |peer, out| peer.inject_packet(now, write, out));
         assert_ne!(injected, Some(false), "SCTP has begun");
     }
 
@@ -69,9 +76,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(crate) fn forget_and_panic(&mut self, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| -> () {
-            let source = peer.sources().next().expect("it was heard");
-            peer.forget(source);
-            out.push(PeerOutput::Forgot(source));
+            let source = peer.remote_addrs().next().expect("it was heard");
+            peer.remove_addr(source);
+            out.push(PeerOutput::AddrRemoved(source));
             panic!("as this test wants it");
         });
     }
@@ -88,8 +95,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 
     /// Opens another channel and sends on it, as only an odd peer does.
-    pub(crate) fn open_another(&mut self, now: Instant, key: &K) {
+    pub(crate) fn open_second_channel(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];
-        self.with_peer(slot, |peer, out| peer.open_another(now, out));
+        self.with_peer(slot, |peer, out| peer.open_second_channel(now, out));
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::dtls::FLIGHT;
+use crate::dtls::HANDSHAKE_MTU;
 use crate::event::Transmit;
 
 /// Datagrams that go to an address because one authenticated check came from there, and their
 /// bytes: a ClientHello of ours, three times, and something to spare.
-const DATAGRAMS: u32 = 3;
-const BYTES: usize = 3 * 1024;
+const INITIAL_DATAGRAMS: u32 = 3;
+const INITIAL_BYTES: usize = 3 * 1024;
 /// Datagrams that wait until they are paid for.
-const HELD: usize = 3;
+const MAX_HELD_DATAGRAMS: usize = 3;
 
 /// Whoever has the password can have checks come from anywhere, and nominate anything, so that
 /// we would send a handshake's flights at somebody who never asked. Until that address is known
@@ -22,28 +22,28 @@ const HELD: usize = 3;
 ///   Handshake --DTLS is up--> Up --the peer is where DTLS went, or a probe was answered--> Free
 /// ```
 #[derive(Debug)]
-pub(crate) enum Allowance {
+pub(crate) enum AmplificationLimit {
     /// DTLS is not up. Each further datagram from there pays for one of ours, and what there is
     /// no leave for waits for it: of a browser whose DTLS is lost on the way only checks come.
     /// DTLS makes few datagrams, whoever asks: it doubles its pauses, and gives up.
-    Handshake(Accounts, VecDeque<Transmit>),
+    Handshake(AddrCredits, VecDeque<Transmit>),
     /// Who completes DTLS has read what we sent, so it has proved the address, if all of it went
     /// to one. Elsewhere goes what is paid for byte by byte, and the rest is lost.
-    Up { proven: Option<SocketAddr>, accounts: Accounts },
+    DtlsConnected { validated: Option<SocketAddr>, credits: AddrCredits },
     /// Nothing is in question.
-    Free,
+    Lifted,
 }
 
 /// What has come from each address and gone there. Of addresses that come later nothing is
 /// known, so they are sent nothing.
 #[derive(Debug)]
-pub(crate) struct Accounts {
-    all: Vec<Account>,
-    most: usize,
+pub(crate) struct AddrCredits {
+    by_addr: Vec<AddrCredit>,
+    max_addrs: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct AddrCredit {
     address: SocketAddr,
     datagrams: u32,
     bytes: usize,
@@ -51,92 +51,100 @@ struct Account {
     used: bool,
 }
 
-impl Allowance {
+impl AmplificationLimit {
     /// For so many addresses.
-    pub(crate) fn new(most: usize) -> Allowance {
-        Allowance::Handshake(Accounts { all: Vec::new(), most }, VecDeque::new())
+    pub(crate) fn new(most: usize) -> AmplificationLimit {
+        AmplificationLimit::Handshake(
+            AddrCredits { by_addr: Vec::new(), max_addrs: most },
+            VecDeque::new(),
+        )
     }
 
     /// A datagram of the peer's came from there; gives what had to wait for it.
-    pub(crate) fn earn(&mut self, from: SocketAddr, bytes: usize) -> Option<Transmit> {
+    pub(crate) fn on_recv(&mut self, from: SocketAddr, bytes: usize) -> Option<Transmit> {
         match self {
-            Allowance::Handshake(accounts, held) => {
-                accounts.earn(from, bytes.max(FLIGHT));
-                let next = held.iter().position(|transmit| accounts.spend(transmit))?;
+            AmplificationLimit::Handshake(accounts, held) => {
+                accounts.credit(from, bytes.max(HANDSHAKE_MTU));
+                let next = held.iter().position(|transmit| accounts.try_debit(transmit))?;
                 held.remove(next)
             }
-            Allowance::Up { accounts, .. } => {
-                accounts.earn(from, bytes);
+            AmplificationLimit::DtlsConnected { credits: accounts, .. } => {
+                accounts.credit(from, bytes);
                 None
             }
-            Allowance::Free => None,
+            AmplificationLimit::Lifted => None,
         }
     }
 
     /// Gives back what may be sent now.
-    pub(crate) fn spend(&mut self, transmit: Transmit) -> Option<Transmit> {
+    pub(crate) fn try_send(&mut self, transmit: Transmit) -> Option<Transmit> {
         match self {
-            Allowance::Handshake(accounts, held) => {
-                if accounts.spend(&transmit) {
+            AmplificationLimit::Handshake(accounts, held) => {
+                if accounts.try_debit(&transmit) {
                     return Some(transmit);
                 }
-                held.truncate(HELD - 1);
+                held.truncate(MAX_HELD_DATAGRAMS - 1);
                 held.push_front(transmit);
                 None
             }
-            Allowance::Up { proven, accounts } => {
-                let is_allowed = *proven == Some(transmit.destination) || accounts.spend(&transmit);
+            AmplificationLimit::DtlsConnected { validated: proven, credits: accounts } => {
+                let is_allowed =
+                    *proven == Some(transmit.destination) || accounts.try_debit(&transmit);
                 is_allowed.then_some(transmit)
             }
-            Allowance::Free => Some(transmit),
+            AmplificationLimit::Lifted => Some(transmit),
         }
     }
 
     /// DTLS is up.
-    pub(crate) fn connected(&mut self) {
-        if let Allowance::Handshake(accounts, _) = self {
-            let none = Accounts { all: Vec::new(), most: 0 };
+    pub(crate) fn on_dtls_connected(&mut self) {
+        if let AmplificationLimit::Handshake(accounts, _) = self {
+            let none = AddrCredits { by_addr: Vec::new(), max_addrs: 0 };
             let accounts = std::mem::replace(accounts, none);
-            *self = Allowance::Up { proven: accounts.only(), accounts };
+            *self = AmplificationLimit::DtlsConnected {
+                validated: accounts.sole_destination(),
+                credits: accounts,
+            };
         }
     }
 
     /// The channel is open, and the peer's data goes there.
-    pub(crate) fn settle(&mut self, here: SocketAddr) {
-        if matches!(self, Allowance::Up { proven, .. } if *proven == Some(here)) {
-            self.prove();
+    pub(crate) fn on_channel_open(&mut self, here: SocketAddr) {
+        if matches!(self, AmplificationLimit::DtlsConnected { validated, .. } if *validated == Some(here))
+        {
+            self.lift();
         }
     }
 
     /// Where data goes reaches the peer.
-    pub(crate) fn prove(&mut self) {
-        *self = Allowance::Free;
+    pub(crate) fn lift(&mut self) {
+        *self = AmplificationLimit::Lifted;
     }
 
-    pub(crate) fn is_free(&self) -> bool {
-        matches!(self, Allowance::Free)
+    pub(crate) fn is_lifted(&self) -> bool {
+        matches!(self, AmplificationLimit::Lifted)
     }
 }
 
-impl Accounts {
-    fn earn(&mut self, from: SocketAddr, bytes: usize) {
-        let has_room = self.all.len() < self.most;
-        match self.all.iter_mut().find(|account| account.address == from) {
+impl AddrCredits {
+    fn credit(&mut self, from: SocketAddr, bytes: usize) {
+        let has_room = self.by_addr.len() < self.max_addrs;
+        match self.by_addr.iter_mut().find(|account| account.address == from) {
             Some(account) => {
                 account.datagrams = account.datagrams.saturating_add(1);
                 account.bytes = account.bytes.saturating_add(bytes);
             }
             None if has_room => {
-                let (datagrams, bytes) = (DATAGRAMS, BYTES);
-                self.all.push(Account { address: from, datagrams, bytes, used: false });
+                let (datagrams, bytes) = (INITIAL_DATAGRAMS, INITIAL_BYTES);
+                self.by_addr.push(AddrCredit { address: from, datagrams, bytes, used: false });
             }
             None => {}
         }
     }
 
-    fn spend(&mut self, transmit: &Transmit) -> bool {
+    fn try_debit(&mut self, transmit: &Transmit) -> bool {
         let Transmit { destination, contents, .. } = transmit;
-        let account = self.all.iter_mut().find(|account| {
+        let account = self.by_addr.iter_mut().find(|account| {
             account.address == *destination
                 && account.datagrams > 0
                 && account.bytes >= contents.len()
@@ -150,8 +158,8 @@ impl Accounts {
     }
 
     /// The one address to which anything has gone.
-    fn only(&self) -> Option<SocketAddr> {
-        let mut used = self.all.iter().filter(|account| account.used);
+    fn sole_destination(&self) -> Option<SocketAddr> {
+        let mut used = self.by_addr.iter().filter(|account| account.used);
         used.next().filter(|_| used.next().is_none()).map(|account| account.address)
     }
 }
@@ -171,76 +179,76 @@ mod tests {
 
     #[test]
     fn three_datagrams_go_out_for_one_check_and_one_for_each_further() {
-        let mut allowance = Allowance::new(16);
-        let allowed = |allowance: &mut Allowance| {
-            (0..10).filter(|_| allowance.spend(flight(1, FLIGHT)).is_some()).count()
+        let mut allowance = AmplificationLimit::new(16);
+        let allowed = |allowance: &mut AmplificationLimit| {
+            (0..10).filter(|_| allowance.try_send(flight(1, HANDSHAKE_MTU)).is_some()).count()
         };
-        allowance.earn(address(1), 120);
+        allowance.on_recv(address(1), 120);
         assert_eq!(allowed(&mut allowance), 3);
         // What waits comes first.
-        let released = (0..5).map(|_| allowance.earn(address(1), 120).is_some());
+        let released = (0..5).map(|_| allowance.on_recv(address(1), 120).is_some());
         assert_eq!(released.collect::<Vec<_>>(), [true, true, true, false, false]);
         assert_eq!(allowed(&mut allowance), 2);
     }
 
     #[test]
     fn three_kilobytes_are_the_bound_whatever_the_datagrams() {
-        let mut allowance = Allowance::new(16);
-        allowance.earn(address(1), 120);
+        let mut allowance = AmplificationLimit::new(16);
+        allowance.on_recv(address(1), 120);
         let sizes = [1_200, 1_200, 1_200, 600];
-        let sent = sizes.map(|size| allowance.spend(flight(1, size)).is_some());
+        let sent = sizes.map(|size| allowance.try_send(flight(1, size)).is_some());
         assert_eq!(sent, [true, true, false, true]);
-        assert!(allowance.spend(flight(1, 1)).is_none());
+        assert!(allowance.try_send(flight(1, 1)).is_none());
     }
 
     #[test]
     fn what_waits_is_bounded_and_the_newest_is_kept() {
-        let mut allowance = Allowance::new(16);
-        let nothing_came = |size| allowance.spend(flight(1, size)).is_none();
+        let mut allowance = AmplificationLimit::new(16);
+        let nothing_came = |size| allowance.try_send(flight(1, size)).is_none();
         assert!((1..100).all(nothing_came));
-        let came = (0..10).filter_map(|_| allowance.earn(address(1), 2_000));
+        let came = (0..10).filter_map(|_| allowance.on_recv(address(1), 2_000));
         let sizes: Vec<_> = came.map(|transmit| transmit.contents.len()).collect();
         assert_eq!(sizes, [99, 98, 97]);
     }
 
     #[test]
     fn so_many_addresses_have_accounts_and_each_its_own() {
-        let mut allowance = Allowance::new(2);
-        (1..=3).for_each(|port| _ = allowance.earn(address(port), 120));
-        let sent = [1, 2, 3, 2].map(|port| allowance.spend(flight(port, 1_100)).is_some());
+        let mut allowance = AmplificationLimit::new(2);
+        (1..=3).for_each(|port| _ = allowance.on_recv(address(port), 120));
+        let sent = [1, 2, 3, 2].map(|port| allowance.try_send(flight(port, 1_100)).is_some());
         assert_eq!(sent, [true, true, false, true]);
     }
 
     #[test]
     fn dtls_proves_the_one_address_that_it_went_to() {
-        let mut allowance = Allowance::new(16);
-        (1..=2).for_each(|port| _ = allowance.earn(address(port), 120));
-        assert!(allowance.spend(flight(1, 1_000)).is_some());
-        allowance.connected();
-        let sent = |allowance: &mut Allowance, port| {
-            (0..10).filter(|_| allowance.spend(flight(port, 1_000)).is_some()).count()
+        let mut allowance = AmplificationLimit::new(16);
+        (1..=2).for_each(|port| _ = allowance.on_recv(address(port), 120));
+        assert!(allowance.try_send(flight(1, 1_000)).is_some());
+        allowance.on_dtls_connected();
+        let sent = |allowance: &mut AmplificationLimit, port| {
+            (0..10).filter(|_| allowance.try_send(flight(port, 1_000)).is_some()).count()
         };
         assert_eq!((sent(&mut allowance, 1), sent(&mut allowance, 2)), (10, 3));
-        (0..25).for_each(|_| _ = allowance.earn(address(2), 120));
+        (0..25).for_each(|_| _ = allowance.on_recv(address(2), 120));
         assert_eq!(sent(&mut allowance, 2), 3, "72 bytes were left");
-        allowance.settle(address(2));
-        assert!(!allowance.is_free(), "nothing says that the peer is there");
-        allowance.settle(address(1));
-        assert!(allowance.is_free());
+        allowance.on_channel_open(address(2));
+        assert!(!allowance.is_lifted(), "nothing says that the peer is there");
+        allowance.on_channel_open(address(1));
+        assert!(allowance.is_lifted());
     }
 
     #[test]
     fn dtls_that_went_to_two_addresses_proves_neither() {
-        let mut allowance = Allowance::new(16);
+        let mut allowance = AmplificationLimit::new(16);
         for port in 1..=2 {
-            allowance.earn(address(port), 120);
-            assert!(allowance.spend(flight(port, 500)).is_some());
+            allowance.on_recv(address(port), 120);
+            assert!(allowance.try_send(flight(port, 500)).is_some());
         }
-        allowance.connected();
-        (1..=2).for_each(|port| allowance.settle(address(port)));
-        assert!(!allowance.is_free());
-        assert_eq!((0..9).filter(|_| allowance.spend(flight(1, 100)).is_some()).count(), 2);
-        allowance.prove();
-        assert!(allowance.spend(flight(1, 9_000)).is_some());
+        allowance.on_dtls_connected();
+        (1..=2).for_each(|port| allowance.on_channel_open(address(port)));
+        assert!(!allowance.is_lifted());
+        assert_eq!((0..9).filter(|_| allowance.try_send(flight(1, 100)).is_some()).count(), 2);
+        allowance.lift();
+        assert!(allowance.try_send(flight(1, 9_000)).is_some());
     }
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 use log::debug;
 use str0m::channel::ChannelId;
 
-use crate::event::{CloseReason, Event, Stage};
-use crate::peer::state::{Progress, State};
+use crate::event::{CloseReason, Event, WebRtcStage};
+use crate::peer::state::{ConnectingState, State};
 use crate::peer::{Peer, PeerOutput};
-use crate::sdp::offer::Agreed;
+use crate::sdp::offer::NegotiatedSession;
 use crate::{Channels, Config};
 
 impl Peer {
@@ -26,32 +26,32 @@ impl Peer {
             unreachable!("the endpoint asks awaits_answer first")
         };
         self.state = State::connecting(now, config, None);
-        let early_checks = pending.connecting().early_checks;
+        let early_checks = pending.handshake().early_checks;
         let agreed = pending.accept(&mut self.rtc, answer, negotiated);
         let agreed = agreed.inspect_err(|cause| {
-            self.finish(CloseReason::Failed(Stage::Answer, cause.clone()), out);
+            self.finish(CloseReason::Failed(WebRtcStage::Answer, cause.clone()), out);
         })?;
-        self.agree(now, config, agreed);
-        self.step(now, out);
+        self.apply_negotiated(now, config, agreed);
+        self.advance_time(now, out);
         if early_checks {
             // str0m has answered the checks that came before the answer, and looks at what they
             // changed only now.
-            self.step(now, out);
+            self.advance_time(now, out);
             self.nominate(now, out);
         }
-        self.settle(now);
+        self.update_timeout(now);
         Ok(())
     }
 
     /// Begins DTLS, unless it is for the other side to begin or has begun.
-    pub(super) fn path_found(&mut self, out: &mut Vec<PeerOutput>) {
-        self.reach(Stage::Dtls);
+    pub(super) fn on_path_nominated(&mut self, out: &mut Vec<PeerOutput>) {
+        self.advance_stage(WebRtcStage::Dtls);
         if let Err(error) = self.rtc.direct_api().start_dtls(true) {
-            self.fail(error, out);
+            self.on_rtc_error(error, out);
         }
     }
 
-    pub(super) fn reach(&mut self, reached: Stage) {
+    pub(super) fn advance_stage(&mut self, reached: WebRtcStage) {
         if let State::Connecting(progress) = &mut self.state
             && progress.stage < reached
         {
@@ -62,22 +62,28 @@ impl Peer {
 
     /// Has str0m believe that the path was nominated, if that is ours to say.
     pub(super) fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let State::Connecting(Progress { stage: Stage::Ice, .. }) = self.state else { return };
-        let Some(forged) = self.nomination.take(&self.credentials.pass) else { return };
-        let Some(input) = forged.way.received(now, &forged.contents) else { return };
+        let State::Connecting(ConnectingState { stage: WebRtcStage::Ice, .. }) = self.state else {
+            return;
+        };
+        let Some(forged) = self.auto_nomination.take_nomination(&self.credentials.pass) else {
+            return;
+        };
+        let Some(input) = forged.path.rtc_input(now, &forged.contents) else { return };
         let mut answers = Vec::new();
-        self.feed(now, input, &mut answers);
+        self.handle_rtc_input(now, input, &mut answers);
         out.extend(answers.into_iter().filter(|output| match output {
             PeerOutput::Transmit(transmit) => !forged.is_answered_by(&transmit.contents),
-            PeerOutput::Event(_) | PeerOutput::Forgot(_) => true,
+            PeerOutput::Event(_) | PeerOutput::AddrRemoved(_) => true,
         }));
     }
 
     /// One channel, the one that the offering side made; any other ends the peer.
-    pub(super) fn channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
+    pub(super) fn on_channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
         match &mut self.state {
-            State::Connecting(progress) if progress.ours.is_none_or(|ours| ours == channel) => {
-                progress.ready.get_or_insert(channel);
+            State::Connecting(progress)
+                if progress.own_channel.is_none_or(|ours| ours == channel) =>
+            {
+                progress.ready_channel.get_or_insert(channel);
             }
             State::Closed => {}
             _ if self.channels == Channels::Several => {}
@@ -87,16 +93,18 @@ impl Peer {
 
     pub(super) fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
         let State::Connecting(progress) = &mut self.state else { return };
-        let Some(channel) = progress.opened(self.plane.lock().has_heard()) else { return };
-        let early = std::mem::take(&mut progress.early);
+        let Some(channel) = progress.open_channel(self.data_path.lock().has_heard()) else {
+            return;
+        };
+        let early = std::mem::take(&mut progress.preopen);
         self.set_state(State::Open(channel));
         out.push(PeerOutput::Event(Event::Open));
         out.extend(early.into_messages().map(|m| PeerOutput::Event(Event::Received(m))));
     }
 
-    fn agree(&mut self, now: Instant, config: &Config, agreed: Agreed) {
+    fn apply_negotiated(&mut self, now: Instant, config: &Config, agreed: NegotiatedSession) {
         self.state = State::connecting(now, config, Some(agreed.channel));
-        let mut plane = self.plane.lock();
+        let mut plane = self.data_path.lock();
         if agreed.negotiated {
             plane.expect_signs();
         }

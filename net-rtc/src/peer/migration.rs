@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use crate::datagram::{is_check, is_protected, is_request};
-use crate::endpoint::demux::Findable;
-use crate::peer::amplification::Allowance;
-use crate::peer::path::{Learnt, Sign, Way};
+use crate::datagram::{is_binding_request, is_protected, is_stun};
+use crate::endpoint::demux::LookupKey;
+use crate::peer::amplification::AmplificationLimit;
+use crate::peer::path::{FourTuple, Inserted, SeenBy};
 use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
 use crate::sctp::Heard;
 
 /// Without a word from an address for so long it may have become another peer's.
-const ABSENT: Duration = Duration::from_millis(250);
+const ADDR_SILENT_AFTER: Duration = Duration::from_millis(250);
 
 /// What a datagram has shown of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum DatagramOutcome {
     /// Nothing.
-    Nothing,
+    Ignored,
     /// It comes from the peer.
-    Heard,
+    Authenticated,
     /// It comes from the peer, and the peer is reached where it came from.
-    Proven,
+    PathValidated,
 }
 
 impl Peer {
@@ -33,210 +33,210 @@ impl Peer {
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
-        way: Way,
+        way: FourTuple,
         contents: &[u8],
         out: &mut Vec<PeerOutput>,
-    ) -> Taken {
-        let Some(input) = way.received(now, contents) else { return Taken::Nothing };
-        if !self.admits(way, &input, contents) {
-            return Taken::Nothing;
+    ) -> DatagramOutcome {
+        let Some(input) = way.rtc_input(now, contents) else { return DatagramOutcome::Ignored };
+        if !self.is_acceptable(way, &input, contents) {
+            return DatagramOutcome::Ignored;
         }
-        self.silence.note(now, contents);
-        let paid = self.allowance.earn(way.remote, contents.len());
+        self.idle_timer.on_datagram(now, contents);
+        let paid = self.amplification_limit.on_recv(way.remote, contents.len());
         out.extend(paid.map(PeerOutput::Transmit));
-        self.evidence.note(way.remote, contents);
-        self.nomination.note(way, contents);
-        let (before, begin) = (self.plane.lock().heard(), out.len());
-        self.feed(now, input, out);
+        self.handshake_progress.on_datagram(way.remote, contents);
+        self.auto_nomination.on_datagram(way, contents);
+        let (before, begin) = (self.data_path.lock().heard(), out.len());
+        self.handle_rtc_input(now, input, out);
         self.nominate(now, out);
-        let taken = match is_check(contents) {
-            true => self.after_check(now, way, contents, begin, out),
-            false => self.after_record(now, way, contents.len(), before, out),
+        let taken = match is_stun(contents) {
+            true => self.on_check(now, way, contents, begin, out),
+            false => self.on_record(now, way, contents.len(), before, out),
         };
-        self.settle(now);
+        self.update_timeout(now);
         taken
     }
 
     /// Remembers an address from which the peer was heard; false past the bound.
-    pub(crate) fn learn(
+    pub(crate) fn observe_addr(
         &mut self,
         now: Instant,
         address: SocketAddr,
-        sign: Sign,
+        sign: SeenBy,
         out: &mut Vec<PeerOutput>,
     ) -> bool {
-        let here = self.whereabouts.here().map(|way| way.remote);
-        match self.sources.learn(now, address, sign, here) {
-            Learnt::Kept => true,
-            Learnt::InPlaceOf(old) => {
-                out.push(PeerOutput::Forgot(old));
+        let here = self.active_path.validated().map(|way| way.remote);
+        match self.remote_addrs.observe(now, address, sign, here) {
+            Inserted::Kept => true,
+            Inserted::Evicted(old) => {
+                out.push(PeerOutput::AddrRemoved(old));
                 true
             }
-            Learnt::Refused => false,
+            Inserted::Full => false,
         }
     }
 
     /// An address turned out to be another peer's.
-    pub(crate) fn forget(&mut self, address: SocketAddr) {
-        self.sources.forget(address);
+    pub(crate) fn remove_addr(&mut self, address: SocketAddr) {
+        self.remote_addrs.remove(address);
     }
 
     /// Where the peer was heard from.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sources.known()
+    pub(crate) fn remote_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.remote_addrs.addrs()
     }
 
     /// Whether the peer has not been heard from an address lately.
-    pub(crate) fn is_absent(&self, now: Instant, address: SocketAddr) -> bool {
-        self.sources.heard(address).is_none_or(|heard| now >= heard + ABSENT)
+    pub(crate) fn is_silent_at(&self, now: Instant, address: SocketAddr) -> bool {
+        self.remote_addrs.last_recv(address).is_none_or(|heard| now >= heard + ADDR_SILENT_AFTER)
     }
 
     /// How this peer can be found if it moves.
-    pub(crate) fn findable(&self) -> Findable {
-        match self.whereabouts.here() {
-            Some(way) if !self.is_closed() => {
-                Findable { ip: Some(way.remote.ip()), silent: self.silence.missing() }
-            }
-            _ => Findable::default(),
+    pub(crate) fn lookup_key(&self) -> LookupKey {
+        match self.active_path.validated() {
+            Some(way) if !self.is_closed() => LookupKey {
+                ip: Some(way.remote.ip()),
+                silent_since: self.idle_timer.silent_since(),
+            },
+            _ => LookupKey::default(),
         }
     }
 
     /// Whether it has been silent for so long that nothing is sent to it but probes.
-    pub(super) fn is_pause(&self, now: Instant) -> bool {
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open(_));
-        is_open && self.silence.is_pause(now, self.plane.lock().heard().last)
+        is_open && self.idle_timer.is_quiet(now, self.data_path.lock().heard().last)
     }
 
     /// Probes a silent peer, if it is time.
-    pub(super) fn look_out(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let heard = self.plane.lock().heard().last;
-        if let Some(way) = self.whereabouts.way()
-            && self.silence.probe(now, heard)
+    pub(super) fn probe_idle(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        let heard = self.data_path.lock().heard().last;
+        if let Some(way) = self.active_path.current()
+            && self.idle_timer.poll_probe(now, heard)
         {
-            self.probe(now, way, out);
+            self.send_path_challenge(now, way, out);
         }
     }
 
     /// Sends what str0m wants to go this way, as far as there is leave. A check is answered where
     /// it came from; all else goes where the peer is.
-    pub(super) fn emit(&mut self, way: Way, contents: Vec<u8>, out: &mut Vec<PeerOutput>) {
-        if is_check(&contents) {
-            return out.push(PeerOutput::Transmit(way.carry(contents)));
+    pub(super) fn emit(&mut self, way: FourTuple, contents: Vec<u8>, out: &mut Vec<PeerOutput>) {
+        if is_stun(&contents) {
+            return out.push(PeerOutput::Transmit(way.transmit(contents)));
         }
-        let way = self.whereabouts.lead(way);
-        self.settle_allowance();
-        let allowed = self.allowance.spend(way.carry(contents));
+        let way = self.active_path.route(way);
+        self.lift_amplification_limit();
+        let allowed = self.amplification_limit.try_send(way.transmit(contents));
         out.extend(allowed.map(PeerOutput::Transmit));
     }
 
     /// Before the channel is open, a ClientHello from an address that no check has proved must
     /// not reach DTLS. Afterwards nothing must, from elsewhere, that is not encrypted.
-    fn admits(&self, way: Way, input: &str0m::Input<'_>, contents: &[u8]) -> bool {
-        match self.whereabouts.here() {
-            Some(here) if !is_check(contents) => {
-                here.remote == way.remote || is_protected(contents)
-            }
+    fn is_acceptable(&self, way: FourTuple, input: &str0m::Input<'_>, contents: &[u8]) -> bool {
+        match self.active_path.validated() {
+            Some(here) if !is_stun(contents) => here.remote == way.remote || is_protected(contents),
             _ => self.rtc.accepts(input),
         }
     }
 
     /// A check came this way, and what str0m has to say to it is in `out` from `begin` on.
-    fn after_check(
+    fn on_check(
         &mut self,
         now: Instant,
-        way: Way,
+        way: FourTuple,
         contents: &[u8],
         begin: usize,
         out: &mut Vec<PeerOutput>,
-    ) -> Taken {
-        if is_request(contents)
-            && self.whereabouts.is_elsewhere(way)
-            && self.sources.probe(now, way.remote, Sign::Check)
+    ) -> DatagramOutcome {
+        if is_binding_request(contents)
+            && self.active_path.is_off_path(way)
+            && self.remote_addrs.poll_probe(now, way.remote, SeenBy::Check)
         {
             let answered = out.len();
-            self.probe(now, way, out);
-            if !self.sources.is_proven(way.remote) {
-                answer_or_probe(way, contents.len(), begin, answered, out);
+            self.send_path_challenge(now, way, out);
+            if !self.remote_addrs.is_validated(way.remote) {
+                limit_reply(way, contents.len(), begin, answered, out);
             }
         }
-        Taken::Nothing
+        DatagramOutcome::Ignored
     }
 
     /// A record came this way. What decrypts was never there before, so it is the peer's; but
     /// whoever is on the path may have sent it on from elsewhere, so it is only suspicious.
-    fn after_record(
+    fn on_record(
         &mut self,
         now: Instant,
-        way: Way,
+        way: FourTuple,
         size: usize,
         before: Heard,
         out: &mut Vec<PeerOutput>,
-    ) -> Taken {
-        let mut plane = self.plane.lock();
+    ) -> DatagramOutcome {
+        let mut plane = self.data_path.lock();
         let (heard, nonce) = (plane.heard(), plane.probed());
         nonce.into_iter().for_each(|_| plane.reached());
         drop(plane);
         if heard.packets == before.packets || self.is_closed() {
-            return Taken::Nothing;
+            return DatagramOutcome::Ignored;
         }
-        self.learn(now, way.remote, Sign::Record, out);
-        if nonce.is_some_and(|nonce| self.proves(nonce, way)) {
-            return Taken::Proven;
+        self.observe_addr(now, way.remote, SeenBy::Record, out);
+        if nonce.is_some_and(|nonce| self.on_path_response(nonce, way)) {
+            return DatagramOutcome::PathValidated;
         }
-        self.settle_allowance();
-        self.sources.earn(way.remote, size);
-        let is_proven = self.allowance.is_free() && !self.whereabouts.is_elsewhere(way);
+        self.lift_amplification_limit();
+        self.remote_addrs.credit(way.remote, size);
+        let is_proven = self.amplification_limit.is_lifted() && !self.active_path.is_off_path(way);
         let is_open = matches!(self.state, State::Open(_));
-        if is_open && !is_proven && self.sources.probe(now, way.remote, Sign::Record) {
+        if is_open && !is_proven && self.remote_addrs.poll_probe(now, way.remote, SeenBy::Record) {
             let begin = out.len();
-            self.probe(now, way, out);
-            let bytes = out[begin..].iter().map(|output| length(way, output)).sum();
-            if !self.sources.spend(way.remote, bytes) {
-                forget(way, begin..out.len(), out);
+            self.send_path_challenge(now, way, out);
+            let bytes = out[begin..].iter().map(|output| transmit_len(way, output)).sum();
+            if !self.remote_addrs.try_debit(way.remote, bytes) {
+                drop_outputs(way, begin..out.len(), out);
             }
         }
-        Taken::Heard
+        DatagramOutcome::Authenticated
     }
 
     /// An answer to a probe came this way; whether it proves that the peer is there.
-    fn proves(&mut self, nonce: u64, way: Way) -> bool {
-        let before = self.whereabouts.here();
-        let proven = self.whereabouts.answered(nonce, way).is_some();
+    fn on_path_response(&mut self, nonce: u64, way: FourTuple) -> bool {
+        let before = self.active_path.validated();
+        let proven = self.active_path.on_path_response(nonce, way).is_some();
         if proven {
-            self.sources.prove(way.remote);
-            self.allowance.prove();
+            self.remote_addrs.validate(way.remote);
+            self.amplification_limit.lift();
         }
         if let Some(before) = before.filter(|before| proven && *before != way) {
             debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
-            self.plane.lock().moved();
+            self.data_path.lock().moved();
         }
         proven
     }
 
     /// Once the channel is open, the peer may be where DTLS went.
-    fn settle_allowance(&mut self) {
-        if let Some(here) = self.whereabouts.here() {
-            self.allowance.settle(here.remote);
+    fn lift_amplification_limit(&mut self) {
+        if let Some(here) = self.active_path.validated() {
+            self.amplification_limit.on_channel_open(here.remote);
         }
     }
 
     /// Sends a probe this way, and nothing else.
-    fn probe(&mut self, now: Instant, way: Way, out: &mut Vec<PeerOutput>) {
-        let nonce = self.whereabouts.probe(way);
-        if !self.plane.lock().probe(nonce) {
+    fn send_path_challenge(&mut self, now: Instant, way: FourTuple, out: &mut Vec<PeerOutput>) {
+        let nonce = self.active_path.new_challenge(way);
+        if !self.data_path.lock().probe(nonce) {
             return;
         }
         let begin = out.len();
         // How much goes there is for `Sources` to say.
-        let allowance = std::mem::replace(&mut self.allowance, Allowance::Free);
+        let allowance =
+            std::mem::replace(&mut self.amplification_limit, AmplificationLimit::Lifted);
         match self.rtc.handle_input(str0m::Input::Timeout(now)) {
-            Ok(()) => self.drain(out),
-            Err(error) => self.fail(error, out),
+            Ok(()) => self.drain_rtc(out),
+            Err(error) => self.on_rtc_error(error, out),
         }
-        self.allowance = allowance;
+        self.amplification_limit = allowance;
         for output in &mut out[begin..] {
             if let PeerOutput::Transmit(transmit) = output
-                && !is_check(&transmit.contents)
+                && !is_stun(&transmit.contents)
             {
                 (transmit.source, transmit.destination) = (way.local, way.remote);
             }
@@ -247,23 +247,29 @@ impl Peer {
 /// Nobody is sent more than came from there before it is proven that it reaches the peer. A
 /// probe is worth more than an answer, which the next check gets; if it is too long for this
 /// check, it is forgotten. In `out` are answers from `begin` and probes from `probes` on.
-fn answer_or_probe(way: Way, size: usize, begin: usize, probes: usize, out: &mut Vec<PeerOutput>) {
-    let probe: usize = out[probes..].iter().map(|output| length(way, output)).sum();
-    forget(way, if probe <= size { begin..probes } else { probes..out.len() }, out);
+fn limit_reply(
+    way: FourTuple,
+    size: usize,
+    begin: usize,
+    probes: usize,
+    out: &mut Vec<PeerOutput>,
+) {
+    let probe: usize = out[probes..].iter().map(|output| transmit_len(way, output)).sum();
+    drop_outputs(way, if probe <= size { begin..probes } else { probes..out.len() }, out);
 }
 
 /// Leaves out what would go this way, of these outputs.
-fn forget(way: Way, gone: Range<usize>, out: &mut Vec<PeerOutput>) {
+fn drop_outputs(way: FourTuple, gone: Range<usize>, out: &mut Vec<PeerOutput>) {
     let mut index = 0;
     out.retain(|output| {
-        let keep = !gone.contains(&index) || length(way, output) == 0;
+        let keep = !gone.contains(&index) || transmit_len(way, output) == 0;
         index += 1;
         keep
     });
 }
 
 /// Bytes of a datagram that goes this way.
-fn length(way: Way, output: &PeerOutput) -> usize {
+fn transmit_len(way: FourTuple, output: &PeerOutput) -> usize {
     match output {
         PeerOutput::Transmit(transmit) if transmit.destination == way.remote => {
             transmit.contents.len()

@@ -21,27 +21,27 @@ use str0m::change::SdpOffer;
 use str0m::channel::ChannelData;
 use str0m::{IceCreds, Rtc, RtcError};
 
-use crate::dtls::Dtls;
-use crate::dtls::intercept::SharedPlane;
-use crate::event::{CloseReason, Event, Evidence, SendOptions, Stage, Transmit};
-use crate::peer::amplification::Allowance;
-use crate::peer::idle::Silence;
-pub(crate) use crate::peer::migration::Taken;
-use crate::peer::nomination::Nomination;
-use crate::peer::outbox::{Outbox, Written};
-use crate::peer::path::{Sources, Way, Whereabouts};
+use crate::dtls::DtlsContext;
+use crate::dtls::intercept::SharedDataPath;
+use crate::event::{CloseReason, Event, HandshakeProgress, SendOptions, Transmit, WebRtcStage};
+use crate::peer::amplification::AmplificationLimit;
+use crate::peer::idle::IdleTimer;
+pub(crate) use crate::peer::migration::DatagramOutcome;
+use crate::peer::nomination::AutoNomination;
+use crate::peer::outbox::{ChannelWriter, WriteOutcome};
+use crate::peer::path::{ActivePath, FourTuple, RemoteAddrs};
 use crate::peer::state::State;
-use crate::rtc::{Role, rtc, unreliable};
+use crate::rtc::{SignallingRole, build_rtc, channel_config};
 use crate::sctp::Fault;
 use crate::sdp::Offer;
-use crate::sdp::answer::Inits;
+use crate::sdp::answer::InitChunks;
 use crate::sdp::offer::PendingOffer;
-use crate::stats::{Dropped, Gauge};
+use crate::stats::{DropStats, PathMonitor};
 use crate::{Channels, Config, OfferOptions};
 
 /// More than any honest machine has to give at once: a window of 1 MiB in the smallest packets
 /// that are worth sending.
-const MOST_OUTPUTS: usize = 8_192;
+const MAX_OUTPUTS_PER_DRAIN: usize = 8_192;
 
 /// What a peer gives to its endpoint.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) enum PeerOutput {
     Transmit(Transmit),
     Event(Event),
     /// Nothing that comes from there is this peer's any more.
-    Forgot(SocketAddr),
+    AddrRemoved(SocketAddr),
 }
 
 /// str0m wants to be drained after every single change, so each method that changes something
@@ -58,59 +58,60 @@ pub(crate) enum PeerOutput {
 #[derive(Debug)]
 pub(crate) struct Peer {
     rtc: Rtc,
-    plane: SharedPlane,
-    outbox: Outbox,
-    gauge: Gauge,
+    data_path: SharedDataPath,
+    writer: ChannelWriter,
+    path_monitor: PathMonitor,
     channels: Channels,
     credentials: IceCreds,
     state: State,
-    sources: Sources,
-    silence: Silence,
-    whereabouts: Whereabouts,
-    evidence: Evidence,
-    nomination: Nomination,
-    allowance: Allowance,
-    wake: Option<Instant>,
+    remote_addrs: RemoteAddrs,
+    idle_timer: IdleTimer,
+    active_path: ActivePath,
+    handshake_progress: HandshakeProgress,
+    auto_nomination: AutoNomination,
+    amplification_limit: AmplificationLimit,
+    next_timeout: Option<Instant>,
 }
 
 impl Peer {
     /// A peer that is offered a channel, and the text of the offer.
-    pub(crate) fn offered(
+    pub(crate) fn new_offerer(
         now: Instant,
         config: &Config,
-        dtls: &Dtls,
+        dtls: &DtlsContext,
         credentials: IceCreds,
         options: &OfferOptions,
     ) -> (Peer, Offer) {
-        let connecting = options.connecting.unwrap_or(config.connecting);
-        let (role, versions) = (Role::Offerer, connecting.dtls);
-        let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
+        let connecting = options.handshake.unwrap_or(config.handshake);
+        let (role, versions) = (SignallingRole::Offerer, connecting.dtls_versions);
+        let (mut rtc, plane) = build_rtc(now, config, dtls, &credentials, role, versions);
         let candidates = &options.candidates;
         let (pending, offer) =
             PendingOffer::new(&mut rtc, config, connecting, &credentials, candidates);
         let state = State::Offered(Box::new(pending));
         let mut peer = Peer::new(now, rtc, plane, credentials, config, state, role);
-        peer.nomination = Nomination::of(options.remote.filter(|_| connecting.self_nomination));
+        peer.auto_nomination =
+            AutoNomination::new(options.remote.filter(|_| connecting.auto_nomination));
         (peer, offer)
     }
 
     /// A peer that answers an offer, and the text of the answer.
-    pub(crate) fn answering(
+    pub(crate) fn new_answerer(
         now: Instant,
         config: &Config,
-        dtls: &Dtls,
+        dtls: &DtlsContext,
         credentials: IceCreds,
         offer: &str,
         negotiated: bool,
     ) -> Result<(Peer, String), RtcError> {
-        let (role, versions) = (Role::Answerer, config.connecting.dtls);
-        let (mut rtc, plane) = rtc(now, config, dtls, &credentials, role, versions);
+        let (role, versions) = (SignallingRole::Answerer, config.handshake.dtls_versions);
+        let (mut rtc, plane) = build_rtc(now, config, dtls, &credentials, role, versions);
         let parsed = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
         let answer = rtc.sdp_api().accept_offer(parsed)?.to_sdp_string();
-        if let Some(inits) = Inits::of(&answer, offer) {
+        if let Some(inits) = InitChunks::from_sdp(&answer, offer) {
             plane.lock().introduce(&inits);
         }
-        let ours = negotiated.then(|| rtc.direct_api().create_data_channel(unreliable(true)));
+        let ours = negotiated.then(|| rtc.direct_api().create_data_channel(channel_config(true)));
         let state = State::connecting(now, config, ours);
         let peer = Peer::new(now, rtc, plane, credentials, config, state, role);
         Ok((peer, answer))
@@ -119,33 +120,33 @@ impl Peer {
     fn new(
         now: Instant,
         rtc: Rtc,
-        plane: SharedPlane,
+        data_path: SharedDataPath,
         credentials: IceCreds,
         config: &Config,
         state: State,
-        role: Role,
+        role: SignallingRole,
     ) -> Peer {
-        let gauge = Gauge::default();
-        plane.lock().set_gauge(gauge.clone());
+        let path_monitor = PathMonitor::default();
+        data_path.lock().set_gauge(path_monitor.clone());
         Peer {
             rtc,
-            outbox: Outbox::new(now, config, plane.clone()),
-            plane,
-            gauge,
+            writer: ChannelWriter::new(now, config, data_path.clone()),
+            data_path,
+            path_monitor,
             channels: config.channels,
             credentials,
-            evidence: Evidence::at(Stage::Answer),
+            handshake_progress: HandshakeProgress::new(WebRtcStage::Answer),
             state,
-            sources: Sources::new(config.sources),
-            silence: Silence::new(now, config.pause_after, config.silent_timeout),
-            whereabouts: Whereabouts::new(role, config.seed),
-            nomination: Nomination::default(),
-            allowance: match role {
-                Role::Offerer => Allowance::new(config.sources),
+            remote_addrs: RemoteAddrs::new(config.max_remote_addrs),
+            idle_timer: IdleTimer::new(now, config.probe_after, config.idle_timeout),
+            active_path: ActivePath::new(role, config.seed),
+            auto_nomination: AutoNomination::default(),
+            amplification_limit: match role {
+                SignallingRole::Offerer => AmplificationLimit::new(config.max_remote_addrs),
                 // An offer says where to send.
-                Role::Answerer => Allowance::Free,
+                SignallingRole::Answerer => AmplificationLimit::Lifted,
             },
-            wake: None,
+            next_timeout: None,
         }
     }
 
@@ -153,60 +154,60 @@ impl Peer {
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
             State::Connecting(progress) if progress.deadline <= now => {
-                self.finish(CloseReason::Timeout(progress.stage), out);
-                self.drain(out);
+                self.finish(CloseReason::HandshakeTimeout(progress.stage), out);
+                self.drain_rtc(out);
             }
-            State::Open(_) if self.silent_at() <= now => {
+            State::Open(_) if self.idle_deadline() <= now => {
                 self.rtc.disconnect();
-                self.finish(CloseReason::Lost, out);
+                self.finish(CloseReason::IdleTimeout, out);
             }
             State::Open(_) => {
-                self.look_out(now, out);
-                self.step(now, out);
+                self.probe_idle(now, out);
+                self.advance_time(now, out);
             }
-            _ => self.step(now, out),
+            _ => self.advance_time(now, out),
         }
-        self.settle(now);
+        self.update_timeout(now);
     }
 
     /// Queues a message on the open channel for the next [`flush`](Peer::flush).
     pub(crate) fn send(&mut self, now: Instant, message: Bytes, options: SendOptions) {
-        self.outbox.push(now, message, options);
+        self.writer.push(now, message, options);
     }
 
     /// Sends what waits, as far as the path takes it.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.step(now, out);
-        self.settle(now);
+        self.advance_time(now, out);
+        self.update_timeout(now);
     }
 
     /// This program was stopped for so long.
-    pub(crate) fn excuse(&mut self, now: Instant, stopped: Duration) {
+    pub(crate) fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
         match &mut self.state {
             State::Connecting(progress) => progress.deadline += stopped,
-            State::Open(_) => self.silence.excuse(now),
+            State::Open(_) => self.idle_timer.extend(now),
             State::Offered(..) | State::Closed => {}
         }
-        self.settle(now);
+        self.update_timeout(now);
     }
 
     /// Says goodbye.
     pub(crate) fn close(&mut self, now: Instant, reason: CloseReason, out: &mut Vec<PeerOutput>) {
         self.finish(reason, out);
-        self.step(now, out);
-        self.settle(now);
+        self.advance_time(now, out);
+        self.update_timeout(now);
     }
 
     /// Notes a check with a wrong password.
-    pub(crate) fn note_forged(&mut self) {
-        self.evidence.note_forged();
+    pub(crate) fn on_bad_integrity(&mut self) {
+        self.handshake_progress.on_bad_integrity();
     }
 
     pub(crate) fn credentials(&self) -> &IceCreds {
         &self.credentials
     }
 
-    pub(crate) fn awaits_answer(&self) -> bool {
+    pub(crate) fn is_awaiting_answer(&self) -> bool {
         matches!(self.state, State::Offered(..))
     }
 
@@ -214,96 +215,103 @@ impl Peer {
         matches!(self.state, State::Closed)
     }
 
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub(crate) fn stage(&self) -> Option<WebRtcStage> {
         self.state.stage()
     }
 
     /// What was heard on the way to where it is, or to where it ended.
-    pub(crate) fn evidence(&self) -> Evidence {
-        let stage = self.stage().unwrap_or(self.evidence.stage);
-        let sctp = self.plane.lock().has_heard();
-        Evidence { stage, sctp, ..self.evidence }
+    pub(crate) fn handshake_progress(&self) -> HandshakeProgress {
+        let stage = self.stage().unwrap_or(self.handshake_progress.stage);
+        let sctp = self.data_path.lock().has_heard();
+        HandshakeProgress { stage, sctp_received: sctp, ..self.handshake_progress }
     }
 
     /// Messages that were dropped unsent.
-    pub(crate) fn dropped(&self) -> Dropped {
-        self.outbox.dropped()
+    pub(crate) fn dropped(&self) -> DropStats {
+        self.writer.dropped()
     }
 
     /// Where the state of the path to this peer is shown.
-    pub(crate) fn gauge(&self) -> &Gauge {
-        &self.gauge
+    pub(crate) fn path_monitor(&self) -> &PathMonitor {
+        &self.path_monitor
     }
 
     /// When this peer wants `handle_timeout`.
-    pub(crate) fn wake(&self) -> Option<Instant> {
-        self.wake
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.next_timeout
     }
 
-    fn step(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.feed(now, str0m::Input::Timeout(now), out);
+    fn advance_time(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.handle_rtc_input(now, str0m::Input::Timeout(now), out);
     }
 
-    fn feed(&mut self, now: Instant, input: str0m::Input<'_>, out: &mut Vec<PeerOutput>) {
-        self.plane.lock().set_now(now);
+    fn handle_rtc_input(
+        &mut self,
+        now: Instant,
+        input: str0m::Input<'_>,
+        out: &mut Vec<PeerOutput>,
+    ) {
+        self.data_path.lock().set_now(now);
         if let Err(error) = self.rtc.handle_input(input) {
-            return self.fail(error, out);
+            return self.on_rtc_error(error, out);
         }
-        self.drain(out);
+        self.drain_rtc(out);
         if let State::Open(_) = self.state {
-            self.whereabouts.settle();
+            self.active_path.pin();
         }
-        self.write(now, out);
+        self.write_messages(now, out);
     }
 
     /// Takes everything that str0m has to give. A machine that never comes to rest must not keep
     /// the others waiting for ever.
-    fn drain(&mut self, out: &mut Vec<PeerOutput>) {
-        for _ in 0..MOST_OUTPUTS {
+    fn drain_rtc(&mut self, out: &mut Vec<PeerOutput>) {
+        for _ in 0..MAX_OUTPUTS_PER_DRAIN {
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(wake)) => {
-                    self.wake = Some(wake);
+                    self.next_timeout = Some(wake);
                     self.open_if_ready(out);
                     if let State::Open(channel) = self.state {
-                        self.outbox.engage(&mut self.rtc, channel);
+                        self.writer.activate_data_path(&mut self.rtc, channel);
                     }
-                    return self.take_from_plane(out);
+                    return self.poll_data_path(out);
                 }
                 Ok(str0m::Output::Transmit(transmit)) => {
-                    let way = Way { local: transmit.source, remote: transmit.destination };
+                    let way = FourTuple { local: transmit.source, remote: transmit.destination };
                     let contents: Vec<u8> = transmit.contents.into();
                     self.emit(way, contents, out);
                 }
                 Ok(str0m::Output::Event(event)) => self.on_event(event, out),
-                Err(error) => return self.fail(error, out),
+                Err(error) => return self.on_rtc_error(error, out),
             }
         }
-        self.broken("it does not come to rest".into(), out);
+        self.abort("it does not come to rest".into(), out);
     }
 
     fn on_event(&mut self, event: str0m::Event, out: &mut Vec<PeerOutput>) {
         use str0m::Event as E;
         match event {
-            E::IceConnectionStateChange(state) if state.is_connected() => self.path_found(out),
-            E::Connected => {
-                self.reach(Stage::Channel);
-                self.allowance.connected();
-                self.plane.lock().greet();
+            E::IceConnectionStateChange(state) if state.is_connected() => {
+                self.on_path_nominated(out)
             }
-            E::ChannelOpen(channel, _) => self.channel_open(channel, out),
+            E::Connected => {
+                self.advance_stage(WebRtcStage::Channel);
+                self.amplification_limit.on_dtls_connected();
+                self.data_path.lock().greet();
+            }
+            E::ChannelOpen(channel, _) => self.on_channel_open(channel, out),
             E::ChannelData(data) => self.on_data(data, out),
-            E::ChannelClose(_) | E::Closed => self.finish(CloseReason::ByPeer, out),
+            E::ChannelClose(_) | E::Closed => self.finish(CloseReason::Remote, out),
             _ => {}
         }
     }
 
     fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
-        if !data.binary && data.data.is_empty() && self.plane.lock().expects_signs() {
+        if !data.binary && data.data.is_empty() && self.data_path.lock().expects_signs() {
             return;
         }
         let message = Bytes::from(data.data);
         match &mut self.state {
-            State::Connecting(progress) => progress.early.push(message),
+            State::Connecting(progress) => progress.preopen.push(message),
             State::Open(channel) if *channel == data.id || self.channels == Channels::Several => {
                 out.push(PeerOutput::Event(Event::Received(message)));
             }
@@ -312,8 +320,8 @@ impl Peer {
     }
 
     /// What the plane has received, or found wrong, while str0m worked.
-    fn take_from_plane(&mut self, out: &mut Vec<PeerOutput>) {
-        let mut plane = self.plane.lock();
+    fn poll_data_path(&mut self, out: &mut Vec<PeerOutput>) {
+        let mut plane = self.data_path.lock();
         if matches!(self.state, State::Open(_)) {
             let messages = std::iter::from_fn(|| plane.received());
             out.extend(messages.map(|message| PeerOutput::Event(Event::Received(message))));
@@ -324,65 +332,67 @@ impl Peer {
             None => {}
             Some(Fault::Offence(what)) => {
                 self.finish(CloseReason::Limit(what), out);
-                self.drain(out);
+                self.drain_rtc(out);
             }
             Some(Fault::Shutdown) => {
-                self.finish(CloseReason::ByPeer, out);
-                self.drain(out);
+                self.finish(CloseReason::Remote, out);
+                self.drain_rtc(out);
             }
-            Some(Fault::Dtls(error)) => self.broken(error, out),
+            Some(Fault::Dtls(error)) => self.abort(error, out),
             Some(Fault::Certificate(error)) => {
-                self.evidence.unfit_certificate = true;
-                self.reach(Stage::Dtls);
-                self.broken(error, out);
+                self.handshake_progress.unsupported_certificate = true;
+                self.advance_stage(WebRtcStage::Dtls);
+                self.abort(error, out);
             }
         }
     }
 
     /// Writes what is fresh, as far as the path takes it.
-    fn write(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        if self.is_pause(now) {
-            return self.outbox.expire(now);
+    fn write_messages(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        if self.is_quiet(now) {
+            return self.writer.expire(now);
         }
         while let State::Open(channel) = self.state {
-            match self.outbox.write(now, &mut self.rtc, channel) {
-                Ok(Written::Nothing) => return,
-                Ok(Written::One) => self.drain(out),
-                Ok(Written::All) => return self.drain(out),
-                Err(error) => return self.fail(error, out),
+            match self.writer.write(now, &mut self.rtc, channel) {
+                Ok(WriteOutcome::Nothing) => return,
+                Ok(WriteOutcome::One) => self.drain_rtc(out),
+                Ok(WriteOutcome::All) => return self.drain_rtc(out),
+                Err(error) => return self.on_rtc_error(error, out),
             }
         }
     }
 
     /// When to be woken, now that nothing is left to do.
-    fn settle(&mut self, now: Instant) {
+    fn update_timeout(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting(progress) => Some(progress.deadline),
-            State::Open(_) => Some(self.silence.look(now, self.plane.lock().heard().last)),
+            State::Open(_) => {
+                Some(self.idle_timer.poll_timeout(now, self.data_path.lock().heard().last))
+            }
             State::Offered(..) | State::Closed => None,
         };
-        let (sends, plane) = match self.is_pause(now) {
-            true => (self.outbox.deadline(), None),
-            false => (self.outbox.wake(), self.plane.lock().wake()),
+        let (sends, plane) = match self.is_quiet(now) {
+            true => (self.writer.next_expiry(), None),
+            false => (self.writer.next_timeout(), self.data_path.lock().wake()),
         };
-        self.wake = [self.wake, own, sends, plane].into_iter().flatten().min();
+        self.next_timeout = [self.next_timeout, own, sends, plane].into_iter().flatten().min();
     }
 
     /// When a peer that stays silent is lost.
-    fn silent_at(&self) -> Instant {
-        self.silence.end(self.plane.lock().heard().last)
+    fn idle_deadline(&self) -> Instant {
+        self.idle_timer.expires_at(self.data_path.lock().heard().last)
     }
 
-    fn fail(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
+    fn on_rtc_error(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
         if let RtcError::Dtls(_) = error {
             // It can begin, and fail, before any path is nominated.
-            self.reach(Stage::Dtls);
+            self.advance_stage(WebRtcStage::Dtls);
         }
-        self.broken(error.to_string(), out);
+        self.abort(error.to_string(), out);
     }
 
-    fn broken(&mut self, cause: String, out: &mut Vec<PeerOutput>) {
-        let stage = self.stage().unwrap_or(Stage::Open);
+    fn abort(&mut self, cause: String, out: &mut Vec<PeerOutput>) {
+        let stage = self.stage().unwrap_or(WebRtcStage::Open);
         self.rtc.disconnect();
         self.finish(CloseReason::Failed(stage, cause), out);
     }
@@ -392,7 +402,7 @@ impl Peer {
         if self.is_closed() {
             return;
         }
-        self.evidence = self.evidence();
+        self.handshake_progress = self.handshake_progress();
         self.set_state(State::Closed);
         out.push(PeerOutput::Event(Event::Closed(reason)));
         if let Err(error) = self.rtc.close() {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use str0m::ice::{StunMessage, TransId};
 
 use crate::dtls;
-use crate::peer::path::Way;
+use crate::peer::path::FourTuple;
 
 /// The controlling side nominates the path (RFC 8445 §8.1.1), and we, an ICE-lite agent, send
 /// nothing before. Chromium takes up to a second over it. So the first check that comes from
@@ -13,15 +13,15 @@ use crate::peer::path::Way;
 ///
 /// Only from there: who can have us send to any address has us send at a victim.
 #[derive(Debug, Default)]
-pub(crate) struct Nomination {
-    from: Option<IpAddr>,
-    first: Option<Check>,
+pub(crate) struct AutoNomination {
+    expected_ip: Option<IpAddr>,
+    first_check: Option<AuthenticatedCheck>,
 }
 
 /// A connectivity check that was signed with our password.
 #[derive(Debug)]
-struct Check {
-    way: Way,
+struct AuthenticatedCheck {
+    path: FourTuple,
     username: String,
     priority: u32,
     tie_breaker: u64,
@@ -29,46 +29,46 @@ struct Check {
 
 /// A check that nobody sent.
 #[derive(Debug)]
-pub(crate) struct Forged {
-    pub(crate) way: Way,
+pub(crate) struct SyntheticCheck {
+    pub(crate) path: FourTuple,
     pub(crate) contents: Vec<u8>,
-    id: [u8; 12],
+    transaction_id: [u8; 12],
 }
 
-impl Nomination {
+impl AutoNomination {
     /// Waits for a check from this address.
-    pub(crate) fn of(from: Option<IpAddr>) -> Nomination {
-        Nomination { from: from.map(|ip| ip.to_canonical()), first: None }
+    pub(crate) fn new(from: Option<IpAddr>) -> AutoNomination {
+        AutoNomination { expected_ip: from.map(|ip| ip.to_canonical()), first_check: None }
     }
 
     /// Looks at a datagram that ICE has taken for the peer's own.
-    pub(crate) fn note(&mut self, way: Way, datagram: &[u8]) {
-        if self.first.is_none() && self.from == Some(way.remote.ip().to_canonical()) {
-            self.first = Check::parse(way, datagram);
+    pub(crate) fn on_datagram(&mut self, way: FourTuple, datagram: &[u8]) {
+        if self.first_check.is_none() && self.expected_ip == Some(way.remote.ip().to_canonical()) {
+            self.first_check = AuthenticatedCheck::parse(way, datagram);
         }
     }
 
     /// The nomination, once there is a check to make it of.
-    pub(crate) fn take(&mut self, password: &str) -> Option<Forged> {
-        let check = self.first.take()?;
-        self.from = None;
-        check.nominating(password)
+    pub(crate) fn take_nomination(&mut self, password: &str) -> Option<SyntheticCheck> {
+        let check = self.first_check.take()?;
+        self.expected_ip = None;
+        check.with_use_candidate(password)
     }
 }
 
-impl Check {
-    fn parse(way: Way, datagram: &[u8]) -> Option<Check> {
+impl AuthenticatedCheck {
+    fn parse(way: FourTuple, datagram: &[u8]) -> Option<AuthenticatedCheck> {
         let message = StunMessage::parse(datagram).ok()?;
         let (ours, theirs) = message.split_username()?;
-        Some(Check {
-            way,
+        Some(AuthenticatedCheck {
+            path: way,
             username: format!("{ours}:{theirs}"),
             priority: message.prio()?,
             tie_breaker: message.ice_controlling()?,
         })
     }
 
-    fn nominating(&self, password: &str) -> Option<Forged> {
+    fn with_use_candidate(&self, password: &str) -> Option<SyntheticCheck> {
         let (username, priority) = (self.username.as_str(), self.priority);
         let id = TransId::new();
         let message =
@@ -78,13 +78,13 @@ impl Check {
         let length = message.to_bytes(password, &mut contents, dtls::sha1_hmac).ok()?;
         contents.truncate(length);
         let id = contents.get(8..20)?.try_into().ok()?;
-        Some(Forged { way: self.way, contents, id })
+        Some(SyntheticCheck { path: self.path, contents, transaction_id: id })
     }
 }
 
-impl Forged {
+impl SyntheticCheck {
     /// Whether a datagram is the answer to it, which nobody awaits.
     pub(crate) fn is_answered_by(&self, datagram: &[u8]) -> bool {
-        datagram.get(8..20) == Some(&self.id) && datagram.first() == Some(&1)
+        datagram.get(8..20) == Some(&self.transaction_id) && datagram.first() == Some(&1)
     }
 }

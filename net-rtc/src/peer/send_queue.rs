@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::event::SendOptions;
-use crate::keyed_queue::{LEAST_COST, Latest};
-use crate::stats::Dropped;
+use crate::keyed_queue::{KeyedQueue, MIN_ITEM_COST};
+use crate::stats::DropStats;
 
 /// This part of the time that a message may wait is left to it while the queue stands.
-const HURRY: u32 = 5;
+const OVERLOAD_DIVISOR: u32 = 5;
 
 /// What a message costs beside its bytes (226 measured).
-const MESSAGE: usize = 228;
+const MEMORY_PER_MESSAGE: usize = 228;
 
 /// Most memory that the messages of a queue for so many bytes can take.
-pub(crate) fn most_memory(most_bytes: usize) -> usize {
-    most_bytes.saturating_add((most_bytes / LEAST_COST).saturating_mul(MESSAGE))
+pub(crate) fn max_memory(most_bytes: usize) -> usize {
+    most_bytes.saturating_add((most_bytes / MIN_ITEM_COST).saturating_mul(MEMORY_PER_MESSAGE))
 }
 
 /// The queue in front of the path: bounded, the newest of a key in place of the older one, and
@@ -28,40 +28,40 @@ pub(crate) fn most_memory(most_bytes: usize) -> usize {
 /// when everything was sent, and for that long nothing had to be dropped for its age. While
 /// nothing newer has come a message has the whole time, for then nobody gains by its end.
 #[derive(Debug)]
-pub(crate) struct Fresh {
-    line: Latest<Waiting>,
-    load: Load,
+pub(crate) struct SendQueue {
+    queue: KeyedQueue<QueuedMessage>,
+    state: QueueState,
     /// When the last message came; at first, when the queue was made.
-    newest: Instant,
-    most_time: Duration,
-    dropped: Dropped,
+    last_push: Instant,
+    max_age: Duration,
+    dropped: DropStats,
 }
 
 /// What comes, beside what the path takes.
 #[derive(Debug)]
-enum Load {
+enum QueueState {
     /// Everything that came before then was sent, and nothing has grown too old since.
-    Burst { since: Instant },
+    Normal { since: Instant },
     /// Too much: then something grew too old, lastly.
-    Overload { aged: Instant },
+    Overloaded { last_expiry: Instant },
 }
 
 /// A message and when it came.
 #[derive(Debug)]
-struct Waiting {
-    came: Instant,
+struct QueuedMessage {
+    queued_at: Instant,
     message: Bytes,
     options: SendOptions,
 }
 
-impl Fresh {
-    pub(crate) fn new(now: Instant, most_bytes: usize, most_time: Duration) -> Fresh {
-        Fresh {
-            line: Latest::new(most_bytes),
-            load: Load::Burst { since: now },
-            newest: now,
-            most_time,
-            dropped: Dropped::default(),
+impl SendQueue {
+    pub(crate) fn new(now: Instant, most_bytes: usize, max_age: Duration) -> SendQueue {
+        SendQueue {
+            queue: KeyedQueue::new(most_bytes),
+            state: QueueState::Normal { since: now },
+            last_push: now,
+            max_age,
+            dropped: DropStats::default(),
         }
     }
 
@@ -69,63 +69,63 @@ impl Fresh {
     /// first in line.
     pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
         self.expire(now);
-        if self.line.is_empty() && self.has_recovered(now) {
-            self.load = Load::Burst { since: now };
+        if self.queue.is_empty() && self.has_recovered(now) {
+            self.state = QueueState::Normal { since: now };
         }
-        self.newest = now;
-        let waiting = Waiting { came: now, message, options };
-        self.dropped += self.line.push(options.key, waiting.message.len(), waiting);
+        self.last_push = now;
+        let waiting = QueuedMessage { queued_at: now, message, options };
+        self.dropped += self.queue.push(options.key, waiting.message.len(), waiting);
     }
 
     /// The size of the next message that is still fresh, after dropping those that are not.
     pub(crate) fn peek(&mut self, now: Instant) -> Option<usize> {
         self.expire(now);
-        self.line.front().map(|waiting| waiting.message.len())
+        self.queue.front().map(|waiting| waiting.message.len())
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Bytes, SendOptions)> {
-        self.line.pop().map(|waiting| (waiting.message, waiting.options))
+        self.queue.pop().map(|waiting| (waiting.message, waiting.options))
     }
 
     /// Drops the next message, for which there will never be room.
-    pub(crate) fn drop_first(&mut self) {
-        self.dropped.too_many += u64::from(self.line.pop().is_some());
+    pub(crate) fn drop_front(&mut self) {
+        self.dropped.overflow += u64::from(self.queue.pop().is_some());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.line.is_empty()
+        self.queue.is_empty()
     }
 
     /// When the next message stops being fresh; `None` if it never does, or nothing waits.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let came = self.line.front()?.came;
-        let at_most = came.checked_add(self.most_time)?;
-        let hurried = came + self.most_time / HURRY;
-        Some(match self.load {
-            _ if came == self.newest => at_most,
-            Load::Burst { since } => hurried.max(since + self.most_time),
-            Load::Overload { .. } => hurried,
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        let came = self.queue.front()?.queued_at;
+        let at_most = came.checked_add(self.max_age)?;
+        let hurried = came + self.max_age / OVERLOAD_DIVISOR;
+        Some(match self.state {
+            _ if came == self.last_push => at_most,
+            QueueState::Normal { since } => hurried.max(since + self.max_age),
+            QueueState::Overloaded { .. } => hurried,
         })
     }
 
     /// Messages that were dropped.
-    pub(crate) fn dropped(&self) -> Dropped {
+    pub(crate) fn dropped(&self) -> DropStats {
         self.dropped
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.line.pop();
-            self.dropped.too_old += 1;
-            self.load = Load::Overload { aged: now };
+        while self.next_expiry().is_some_and(|deadline| deadline <= now) {
+            self.queue.pop();
+            self.dropped.expired += 1;
+            self.state = QueueState::Overloaded { last_expiry: now };
         }
     }
 
     /// Whether nothing has grown too old lately.
     fn has_recovered(&self, now: Instant) -> bool {
-        match self.load {
-            Load::Burst { .. } => true,
-            Load::Overload { aged } => now > aged + self.most_time,
+        match self.state {
+            QueueState::Normal { .. } => true,
+            QueueState::Overloaded { last_expiry: aged } => now > aged + self.max_age,
         }
     }
 }
@@ -137,26 +137,26 @@ mod tests {
 
     use super::*;
 
-    const TIME: Duration = Duration::from_millis(100);
-    const HURRIED: Duration = Duration::from_millis(20);
+    const MAX_AGE: Duration = Duration::from_millis(100);
+    const OVERLOADED_MAX_AGE: Duration = Duration::from_millis(20);
     const MS: Duration = Duration::from_millis(1);
 
-    fn filled(sizes: &[usize]) -> (Fresh, Instant) {
+    fn filled(sizes: &[usize]) -> (SendQueue, Instant) {
         let now = Instant::now();
-        let mut fresh = Fresh::new(now, 1_000, TIME);
+        let mut fresh = SendQueue::new(now, 1_000, MAX_AGE);
         for size in sizes {
             push(&mut fresh, now, None, *size);
         }
         (fresh, now)
     }
 
-    fn push(fresh: &mut Fresh, now: Instant, key: Option<u64>, size: usize) {
+    fn push(fresh: &mut SendQueue, now: Instant, key: Option<u64>, size: usize) {
         let options = SendOptions { key, ..SendOptions::default() };
         fresh.push(now, Bytes::from(vec![0; size]), options);
     }
 
     /// Sizes of what is sent now.
-    fn sent(fresh: &mut Fresh, now: Instant) -> Vec<usize> {
+    fn sent(fresh: &mut SendQueue, now: Instant) -> Vec<usize> {
         std::iter::from_fn(|| {
             fresh.peek(now)?;
             fresh.pop().map(|(message, _)| message.len())
@@ -171,46 +171,47 @@ mod tests {
         assert_eq!(sent(&mut fresh, now), [1, 2, 3]);
         assert_eq!(fresh.peek(now), None);
         assert!(fresh.is_empty());
-        assert_eq!(fresh.deadline(), None);
+        assert_eq!(fresh.next_expiry(), None);
     }
 
     #[test]
     fn the_bound_drops_the_oldest() {
         let (mut fresh, now) = filled(&[500, 436, 1]);
-        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(500), 0));
+        assert_eq!((fresh.peek(now), fresh.dropped().overflow), (Some(500), 0));
         push(&mut fresh, now, None, 1);
-        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(436), 1));
+        assert_eq!((fresh.peek(now), fresh.dropped().overflow), (Some(436), 1));
     }
 
     #[test]
     fn one_whole_message_is_always_admitted() {
         let (mut fresh, now) = filled(&[10, 5_000]);
-        assert_eq!((fresh.peek(now), fresh.dropped().too_many), (Some(5_000), 1));
+        assert_eq!((fresh.peek(now), fresh.dropped().overflow), (Some(5_000), 1));
     }
 
     #[test]
     fn the_newest_of_a_key_takes_the_place_the_time_and_the_options() {
         let (mut fresh, now) = filled(&[]);
-        let later = now + TIME - MS;
+        let later = now + MAX_AGE - MS;
         fresh.push(now, "old".into(), SendOptions::latest(1));
         push(&mut fresh, now, None, 5);
         fresh.push(later, "new".into(), SendOptions::latest(1).repair(true));
-        assert_eq!(fresh.deadline(), Some(later + TIME));
-        assert_eq!(fresh.peek(later + TIME - MS), Some(3), "it is not as old as its place");
+        assert_eq!(fresh.next_expiry(), Some(later + MAX_AGE));
+        assert_eq!(fresh.peek(later + MAX_AGE - MS), Some(3), "it is not as old as its place");
         let expected = (Bytes::from("new"), SendOptions::latest(1).repair(true));
         assert_eq!(fresh.pop(), Some(expected));
-        assert_eq!(fresh.peek(later + TIME - MS), None, "what stood behind it is");
-        let Dropped { replaced, too_many, too_old } = fresh.dropped();
+        assert_eq!(fresh.peek(later + MAX_AGE - MS), None, "what stood behind it is");
+        let DropStats { superseded: replaced, overflow: too_many, expired: too_old } =
+            fresh.dropped();
         assert_eq!((replaced, too_many, too_old), (1, 0, 1));
     }
 
     #[test]
     fn a_burst_may_use_the_whole_time() {
         let (mut fresh, now) = filled(&[10, 11]);
-        assert_eq!(fresh.deadline(), Some(now + TIME));
-        assert_eq!(fresh.peek(now + TIME - Duration::from_nanos(1)), Some(10));
-        assert_eq!(fresh.peek(now + TIME), None);
-        assert_eq!((fresh.dropped().too_old, fresh.deadline()), (2, None));
+        assert_eq!(fresh.next_expiry(), Some(now + MAX_AGE));
+        assert_eq!(fresh.peek(now + MAX_AGE - Duration::from_nanos(1)), Some(10));
+        assert_eq!(fresh.peek(now + MAX_AGE), None);
+        assert_eq!((fresh.dropped().expired, fresh.next_expiry()), (2, None));
     }
 
     #[test]
@@ -219,55 +220,59 @@ mod tests {
         for (at, size) in [(50, 11), (79, 12), (80, 13), (81, 14), (99, 15)] {
             push(&mut fresh, now + MS * at, None, size);
         }
-        assert_eq!(fresh.peek(now + TIME - MS), Some(10), "not yet");
-        assert_eq!(fresh.peek(now + TIME), Some(14));
-        assert_eq!(fresh.deadline(), Some(now + MS * 101));
+        assert_eq!(fresh.peek(now + MAX_AGE - MS), Some(10), "not yet");
+        assert_eq!(fresh.peek(now + MAX_AGE), Some(14));
+        assert_eq!(fresh.next_expiry(), Some(now + MS * 101));
         assert_eq!(sent(&mut fresh, now + MS * 118), [15]);
-        assert_eq!(fresh.dropped().too_old, 5);
+        assert_eq!(fresh.dropped().expired, 5);
     }
 
     #[test]
     fn hurry_ends_when_nothing_has_grown_old_for_the_whole_time() {
         let (mut fresh, now) = filled(&[10]);
-        assert_eq!(fresh.peek(now + TIME), None);
+        assert_eq!(fresh.peek(now + MAX_AGE), None);
         // It is empty again and again, but that is no sign that the path takes everything.
         for at in [100, 130, 170, 200] {
             push(&mut fresh, now + MS * at, None, 11);
             push(&mut fresh, now + MS * (at + 1), None, 12);
-            assert_eq!(fresh.deadline(), Some(now + MS * at + HURRIED), "at {at} ms");
+            assert_eq!(fresh.next_expiry(), Some(now + MS * at + OVERLOADED_MAX_AGE), "at {at} ms");
             assert_eq!(sent(&mut fresh, now + MS * (at + 19)), [11, 12]);
         }
         push(&mut fresh, now + MS * 220, None, 13);
         push(&mut fresh, now + MS * 221, None, 14);
-        assert_eq!(fresh.deadline(), Some(now + MS * 320), "a burst again");
-        assert_eq!(fresh.dropped().too_old, 1);
+        assert_eq!(fresh.next_expiry(), Some(now + MS * 320), "a burst again");
+        assert_eq!(fresh.dropped().expired, 1);
     }
 
     #[test]
     fn hurry_goes_on_while_the_queue_stands() {
         let (mut fresh, now) = filled(&[10]);
-        assert_eq!(fresh.peek(now + TIME), None);
+        assert_eq!(fresh.peek(now + MAX_AGE), None);
         push(&mut fresh, now + MS * 100, None, 11);
         for at in (110..400).step_by(10) {
             push(&mut fresh, now + MS * at, None, 11);
-            assert_eq!(fresh.deadline(), Some(now + MS * (at - 10) + HURRIED), "at {at} ms");
+            assert_eq!(
+                fresh.next_expiry(),
+                Some(now + MS * (at - 10) + OVERLOADED_MAX_AGE),
+                "at {at} ms"
+            );
             assert!(fresh.pop().is_some(), "one still waits");
         }
-        assert_eq!(fresh.dropped().too_old, 1);
+        assert_eq!(fresh.dropped().expired, 1);
     }
 
     #[test]
     fn nothing_hurries_while_nothing_newer_has_come() {
         let (mut fresh, now) = filled(&[10]);
-        let later = now + TIME;
+        let later = now + MAX_AGE;
         push(&mut fresh, later, None, 11);
         push(&mut fresh, later, None, 12);
-        assert_eq!(fresh.dropped().too_old, 1, "a late look sees it too");
-        assert_eq!(fresh.deadline(), Some(later + TIME));
-        push(&mut fresh, later + HURRIED - MS, None, 13);
-        assert_eq!(fresh.deadline(), Some(later + HURRIED));
-        assert_eq!(fresh.peek(later + HURRIED), Some(13));
-        assert_eq!(fresh.deadline(), Some(later + HURRIED - MS + TIME));
+        assert_eq!(fresh.dropped().expired, 1, "a late look sees it too");
+        assert_eq!(fresh.next_expiry(), Some(later + MAX_AGE));
+        push(&mut fresh, later + OVERLOADED_MAX_AGE - MS, None, 13);
+        assert_eq!(fresh.next_expiry(), Some(later + OVERLOADED_MAX_AGE));
+        assert_eq!(fresh.peek(later + OVERLOADED_MAX_AGE), Some(13));
+        assert_eq!(fresh.next_expiry(), Some(later + OVERLOADED_MAX_AGE - MS + MAX_AGE));
     }
 
     #[test]
@@ -280,7 +285,7 @@ mod tests {
                 // Nothing leaves: at each moment the newest is there, for the whole time.
                 for _ in 0..pause {
                     let is_there = fresh.peek(now).is_some();
-                    assert_eq!(is_there, now < newest + TIME, "a pause of {pause} ms");
+                    assert_eq!(is_there, now < newest + MAX_AGE, "a pause of {pause} ms");
                     now += MS;
                 }
             }
@@ -290,59 +295,60 @@ mod tests {
     #[test]
     fn without_end_nothing_grows_old() {
         let now = Instant::now();
-        let mut fresh = Fresh::new(now, 1_000, Duration::MAX);
+        let mut fresh = SendQueue::new(now, 1_000, Duration::MAX);
         push(&mut fresh, now, None, 1);
-        assert_eq!(fresh.deadline(), None);
-        assert_eq!(fresh.peek(now + TIME * 10_000), Some(1));
+        assert_eq!(fresh.next_expiry(), None);
+        assert_eq!(fresh.peek(now + MAX_AGE * 10_000), Some(1));
     }
 
     /// What is known of a message in the model: key, size, and when it came.
-    type Known = (Option<u64>, usize, Instant);
+    type ModelMessage = (Option<u64>, usize, Instant);
 
     /// The same as [`Fresh`], as simple as can be, and told of every millisecond.
     struct Model {
-        line: Vec<Known>,
+        items: Vec<ModelMessage>,
         /// Since when the queue has not been seen empty, but for moments of overload.
-        stands_since: Instant,
-        newest: Instant,
-        aged: Option<Instant>,
-        dropped: Dropped,
+        backlogged_since: Instant,
+        last_push: Instant,
+        last_expiry: Option<Instant>,
+        dropped: DropStats,
     }
 
     impl Model {
         fn tick(&mut self, now: Instant) {
-            let hurries = now >= self.stands_since + TIME;
-            while let Some((_, _, came)) = self.line.first() {
-                let patience = if hurries && *came < self.newest { HURRIED } else { TIME };
+            let hurries = now >= self.backlogged_since + MAX_AGE;
+            while let Some((_, _, came)) = self.items.first() {
+                let patience =
+                    if hurries && *came < self.last_push { OVERLOADED_MAX_AGE } else { MAX_AGE };
                 if now < *came + patience {
                     return;
                 }
-                self.line.remove(0);
-                self.aged = Some(now);
-                self.dropped.too_old += 1;
+                self.items.remove(0);
+                self.last_expiry = Some(now);
+                self.dropped.expired += 1;
             }
         }
 
-        fn push(&mut self, most: usize, known: Known) {
-            let lately = |aged: Instant| known.2 - aged <= TIME;
-            if self.line.is_empty() && !self.aged.is_some_and(lately) {
-                self.stands_since = known.2;
+        fn push(&mut self, most: usize, known: ModelMessage) {
+            let lately = |aged: Instant| known.2 - aged <= MAX_AGE;
+            if self.items.is_empty() && !self.last_expiry.is_some_and(lately) {
+                self.backlogged_since = known.2;
             }
-            self.newest = known.2;
-            match self.line.iter().position(|old| known.0.is_some() && old.0 == known.0) {
-                None => self.line.push(known),
+            self.last_push = known.2;
+            match self.items.iter().position(|old| known.0.is_some() && old.0 == known.0) {
+                None => self.items.push(known),
                 Some(index) => {
-                    self.line[index] = known;
-                    self.dropped.replaced += 1;
+                    self.items[index] = known;
+                    self.dropped.superseded += 1;
                 }
             }
-            let newest = |old: &Known| *old == known;
-            while self.line.iter().map(|old| old.1.max(64)).sum::<usize>() > most
-                && self.line.len() > 1
+            let newest = |old: &ModelMessage| *old == known;
+            while self.items.iter().map(|old| old.1.max(64)).sum::<usize>() > most
+                && self.items.len() > 1
             {
-                let index = usize::from(newest(&self.line[0]));
-                self.line.remove(index);
-                self.dropped.too_many += 1;
+                let index = usize::from(newest(&self.items[0]));
+                self.items.remove(index);
+                self.dropped.overflow += 1;
             }
         }
     }
@@ -354,14 +360,20 @@ mod tests {
             let (most, pushes) = (random.random_range(100..6_000), random.random_range(0.05..1.0));
             let pops = random.random_range(0.0..0.6);
             let mut now = Instant::now();
-            let mut fresh = Fresh::new(now, most, TIME);
-            let (line, dropped) = (vec![], Dropped::default());
-            let mut model = Model { line, stands_since: now, newest: now, aged: None, dropped };
+            let mut fresh = SendQueue::new(now, most, MAX_AGE);
+            let (line, dropped) = (vec![], DropStats::default());
+            let mut model = Model {
+                items: line,
+                backlogged_since: now,
+                last_push: now,
+                last_expiry: None,
+                dropped,
+            };
             let (mut pushed, mut popped) = (0, 0);
             for size in 0..2_000 {
                 model.tick(now);
                 // As the endpoint does, which is woken for it.
-                if fresh.deadline().is_some_and(|deadline| deadline <= now) {
+                if fresh.next_expiry().is_some_and(|deadline| deadline <= now) {
                     fresh.peek(now);
                 }
                 if random.random_bool(pushes) {
@@ -372,7 +384,7 @@ mod tests {
                 }
                 if random.random_bool(pops) {
                     model.tick(now);
-                    let expected = (!model.line.is_empty()).then(|| model.line.remove(0));
+                    let expected = (!model.items.is_empty()).then(|| model.items.remove(0));
                     assert_eq!(fresh.peek(now), expected.map(|known| known.1), "seed {seed}");
                     popped += u64::from(fresh.pop().is_some());
                 }
@@ -381,8 +393,8 @@ mod tests {
             fresh.peek(now);
             model.tick(now);
             assert_eq!(fresh.dropped(), model.dropped, "seed {seed}");
-            assert_eq!(fresh.line.len(), model.line.len(), "seed {seed}");
-            let waiting = model.line.len() as u64;
+            assert_eq!(fresh.queue.len(), model.items.len(), "seed {seed}");
+            let waiting = model.items.len() as u64;
             assert_eq!(pushed, popped + fresh.dropped().total() + waiting, "seed {seed}");
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use str0m::channel::ChannelId;
 
 use crate::Config;
-use crate::event::Stage;
+use crate::event::WebRtcStage;
 use crate::sdp::offer::PendingOffer;
 
 /// ```text
@@ -17,69 +17,76 @@ use crate::sdp::offer::PendingOffer;
 #[derive(Debug)]
 pub(crate) enum State {
     Offered(Box<PendingOffer>),
-    Connecting(Progress),
+    Connecting(ConnectingState),
     Open(ChannelId),
     Closed,
 }
 
 /// What is known of a connection on its way.
 #[derive(Debug)]
-pub(crate) struct Progress {
-    pub(crate) stage: Stage,
+pub(crate) struct ConnectingState {
+    pub(crate) stage: WebRtcStage,
     pub(crate) deadline: Instant,
     /// The channel that this side has made; without one it is the first of the other side.
-    pub(crate) ours: Option<ChannelId>,
+    pub(crate) own_channel: Option<ChannelId>,
     /// The channel that is open as far as SCTP here knows.
-    pub(crate) ready: Option<ChannelId>,
-    pub(crate) early: Early,
+    pub(crate) ready_channel: Option<ChannelId>,
+    pub(crate) preopen: PreOpenBuffer,
 }
 
-impl Progress {
+impl ConnectingState {
     /// The channel, once both ends can send on it: what SCTP believes of itself is no proof that
     /// the other end has come as far, but that DTLS has decrypted something of its SCTP is.
-    pub(crate) fn opened(&self, heard: bool) -> Option<ChannelId> {
-        self.ready.filter(|_| self.stage == Stage::Channel && heard)
+    pub(crate) fn open_channel(&self, heard: bool) -> Option<ChannelId> {
+        self.ready_channel.filter(|_| self.stage == WebRtcStage::Channel && heard)
     }
 }
 
 impl State {
     pub(crate) fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
-        let (deadline, early) = (now + config.connect_timeout, Early::new(config.early_bytes));
-        State::Connecting(Progress { stage: Stage::Ice, deadline, ours, ready: None, early })
+        let (deadline, early) =
+            (now + config.connect_timeout, PreOpenBuffer::new(config.preopen_bytes));
+        State::Connecting(ConnectingState {
+            stage: WebRtcStage::Ice,
+            deadline,
+            own_channel: ours,
+            ready_channel: None,
+            preopen: early,
+        })
     }
 
     /// `None` once it is over.
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub(crate) fn stage(&self) -> Option<WebRtcStage> {
         match self {
-            State::Offered(..) => Some(Stage::Answer),
+            State::Offered(..) => Some(WebRtcStage::Answer),
             State::Connecting(progress) => Some(progress.stage),
-            State::Open(_) => Some(Stage::Open),
+            State::Open(_) => Some(WebRtcStage::Open),
             State::Closed => None,
         }
     }
 }
 
 /// What a message costs at least, in bytes: so many small ones are bounded too.
-const LEAST: usize = 64;
+const MIN_MESSAGE_COST: usize = 64;
 
 /// A queue with a bound. On an unordered channel data can overtake the acknowledgement that
 /// opens it (RFC 8832 §6).
 #[derive(Debug, Default)]
-pub(crate) struct Early {
+pub(crate) struct PreOpenBuffer {
     messages: Vec<Bytes>,
-    room: usize,
+    remaining: usize,
 }
 
-impl Early {
-    pub(crate) fn new(most_bytes: usize) -> Early {
-        Early { messages: Vec::new(), room: most_bytes }
+impl PreOpenBuffer {
+    pub(crate) fn new(most_bytes: usize) -> PreOpenBuffer {
+        PreOpenBuffer { messages: Vec::new(), remaining: most_bytes }
     }
 
     /// Keeps a message, or drops it if there is no room: the path is unreliable anyway.
     pub(crate) fn push(&mut self, message: Bytes) {
-        let size = message.len().max(LEAST);
-        if size <= self.room {
-            self.room -= size;
+        let size = message.len().max(MIN_MESSAGE_COST);
+        if size <= self.remaining {
+            self.remaining -= size;
             self.messages.push(message);
         }
     }
@@ -95,8 +102,8 @@ mod tests {
 
     #[test]
     fn keeps_what_there_is_room_for() {
-        let mut early = Early::new(3 * LEAST);
-        let long = "b".repeat(2 * LEAST);
+        let mut early = PreOpenBuffer::new(3 * MIN_MESSAGE_COST);
+        let long = "b".repeat(2 * MIN_MESSAGE_COST);
         for message in ["a", "", &long, "c", "d", ""] {
             early.push(Bytes::copy_from_slice(message.as_bytes()));
         }

@@ -9,44 +9,44 @@ use str0m::crypto::dtls::ProtocolVersion;
 use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
 #[cfg(test)]
-use crate::rtc::unreliable;
+use crate::rtc::channel_config;
 use crate::sctp::packet::{Builder, Tsn};
 
 impl Peer {
     /// Whether SCTP has begun, so that it could be sent.
-    pub(crate) fn inject(
+    pub(crate) fn inject_packet(
         &mut self,
         now: Instant,
         write: impl FnOnce(&mut Builder),
         out: &mut Vec<PeerOutput>,
     ) -> bool {
-        let injected = self.plane.lock().inject(write);
-        self.step(now, out);
-        self.settle(now);
+        let injected = self.data_path.lock().inject(write);
+        self.advance_time(now, out);
+        self.update_timeout(now);
         injected
     }
 
-    pub(crate) fn mute(&mut self, kind: u8) {
-        self.plane.lock().odd.muted.push(kind);
+    pub(crate) fn suppress_chunk_type(&mut self, kind: u8) {
+        self.data_path.lock().odd.muted.push(kind);
     }
 
-    pub(crate) fn forgive(&mut self) {
-        self.plane.lock().odd.forgives = true;
+    pub(crate) fn ignore_violations(&mut self) {
+        self.data_path.lock().odd.forgives = true;
     }
 
     pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
-        self.plane.lock().tsns()
+        self.data_path.lock().tsns()
     }
 }
 
 #[cfg(test)]
 impl Peer {
-    pub(crate) fn lose(&mut self, kind: u8) {
-        self.plane.lock().odd.lose = Some(kind);
+    pub(crate) fn drop_next_inbound(&mut self, kind: u8) {
+        self.data_path.lock().odd.lose = Some(kind);
     }
 
     pub(crate) fn fall_back(&mut self) {
-        self.plane.lock().fall_back();
+        self.data_path.lock().fall_back();
     }
 
     pub(crate) fn dtls_version(&mut self) -> Option<u8> {
@@ -62,13 +62,13 @@ impl Peer {
         if let State::Open(channel) = self.state {
             self.rtc.direct_api().close_data_channel(channel);
         }
-        self.step(now, out);
-        self.settle(now);
+        self.advance_time(now, out);
+        self.update_timeout(now);
     }
 
-    pub(crate) fn open_another(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        self.rtc.direct_api().create_data_channel(unreliable(false));
-        self.step(now, out);
-        self.settle(now);
+    pub(crate) fn open_second_channel(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
+        self.rtc.direct_api().create_data_channel(channel_config(false));
+        self.advance_time(now, out);
+        self.update_timeout(now);
     }
 }

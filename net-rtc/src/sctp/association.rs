@@ -22,7 +22,7 @@ use crate::sctp::receiver::{Brake, Offence, Receiver, Reminder};
 use crate::sctp::redundancy::Copies;
 use crate::sctp::sender::Sender;
 use crate::sctp::settings::Settings;
-use crate::stats::Gauge;
+use crate::stats::PathMonitor;
 
 /// RE-CONFIG chunks that a peer may send. Closing the one channel takes two.
 const RECONFIGS: u32 = 32;
@@ -150,11 +150,11 @@ impl Engaged {
     }
 
     /// Shows what is known of the path.
-    pub(super) fn show(&self, now: Instant, gauge: &Gauge) {
+    pub(super) fn show(&self, now: Instant, gauge: &PathMonitor) {
         let bits = |bytes: f64| (bytes * 8.0) as u64;
         let (rtt, least) = (self.sender.rtt().of_path(), self.pace.least_rtt());
         let (rate, sending) = (self.pace.rate(now), self.pace.sending(now));
-        gauge.set_path(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
+        gauge.update(rtt, least, self.sender.weather().loss(), bits(rate), bits(sending));
         gauge.set_packets_lost(self.packets_lost);
     }
 

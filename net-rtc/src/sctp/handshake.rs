@@ -18,7 +18,7 @@ use crate::sctp::quota::Held;
 use crate::sctp::reassembly::Assembly;
 use crate::sctp::receiver::{Offence, Receiver};
 use crate::sctp::settings::Settings;
-use crate::sdp::answer::Inits;
+use crate::sdp::answer::InitChunks;
 use crate::{Channels, Config};
 
 /// INIT and COOKIE-ECHO chunks that a peer may send. An honest one repeats them only when they
@@ -97,8 +97,10 @@ impl Watch {
 
     /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
     /// cannot be read is for SCTP to refuse.
-    pub(super) fn introduce(&mut self, inits: &Inits) {
-        let Some((ours, theirs)) = init_of(&inits.ours).zip(init_of(&inits.theirs)) else { return };
+    pub(super) fn introduce(&mut self, inits: &InitChunks) {
+        let Some((ours, theirs)) = init_of(&inits.local).zip(init_of(&inits.remote)) else {
+            return;
+        };
         self.next = Some(ours.first);
         self.begin(theirs.first);
         self.peer = Peer::Settled(theirs);

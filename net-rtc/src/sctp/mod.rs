@@ -39,9 +39,9 @@ use crate::sctp::heartbeat::Probes;
 use crate::sctp::packet::kind;
 use crate::sctp::retransmit::Opening;
 pub(crate) use crate::sctp::settings::{Fault, most_memory};
-use crate::sdp::answer::Inits;
-use crate::stats::Gauge;
-use crate::{Config, DataPlane};
+use crate::sdp::answer::InitChunks;
+use crate::stats::PathMonitor;
+use crate::{Config, DataPathMode};
 
 /// The data plane of one peer. The peer and its DTLS layer share it.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct Plane {
     shift: Shift,
     first_tsn: Option<u32>,
     fault: Option<Fault>,
-    gauge: Gauge,
+    gauge: PathMonitor,
     #[cfg(any(test, feature = "odd"))]
     pub(crate) odd: test_hooks::Odd,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Heard {
 #[derive(Debug)]
 enum Stage {
     /// The channel is not open yet.
-    Watching(DataPlane, Opening),
+    Watching(DataPathMode, Opening),
     /// The channel's data is the plane's.
     Engaged(Box<Engaged>),
     /// The channel's data is SCTP's, perhaps again.
@@ -90,18 +90,21 @@ impl Plane {
             heard: Heard { last: now, packets: 0 },
             probes: Probes::default(),
             watch: Watch::new(config),
-            stage: Stage::Watching(config.data_plane(), Opening::new(config.connecting.resend)),
+            stage: Stage::Watching(
+                config.effective_data_path(),
+                Opening::new(config.handshake.initial_rto),
+            ),
             shift: Shift::default(),
-            first_tsn: config.first_tsn,
+            first_tsn: config.initial_tsn,
             fault: None,
-            gauge: Gauge::default(),
+            gauge: PathMonitor::default(),
             #[cfg(any(test, feature = "odd"))]
             odd: test_hooks::Odd::default(),
         }
     }
 
     /// Where the state of the path is shown.
-    pub(crate) fn set_gauge(&mut self, gauge: Gauge) {
+    pub(crate) fn set_gauge(&mut self, gauge: PathMonitor) {
         self.gauge = gauge;
     }
 
@@ -163,7 +166,7 @@ impl Plane {
     }
 
     /// Learns of an SCTP handshake that went along with offer and answer.
-    pub(crate) fn introduce(&mut self, inits: &Inits) {
+    pub(crate) fn introduce(&mut self, inits: &InitChunks) {
         self.watch.introduce(inits);
     }
 
@@ -180,7 +183,7 @@ impl Plane {
     /// The channel is open on this stream: from now on its data is ours, if the peer fits.
     pub(crate) fn engage(&mut self, stream: u16) {
         let fits = match self.stage {
-            Stage::Watching(DataPlane::Fresh, _) => self.watch.engage(self.now, stream),
+            Stage::Watching(DataPathMode::LowLatency, _) => self.watch.engage(self.now, stream),
             _ => None,
         };
         self.stage = fits.map_or(Stage::Plain(None), |engaged| Stage::Engaged(Box::new(engaged)));
@@ -333,7 +336,7 @@ impl Plane {
             self.shift.theirs = self.shift.theirs.wrapping_add(ahead.theirs);
             self.watch.resume(engaged.heard());
             self.stage = Stage::Plain(Some(engaged.catch_up(self.now)));
-            self.gauge.set_path(None, None, 0.0, 0, 0);
+            self.gauge.update(None, None, 0.0, 0, 0);
         }
     }
 

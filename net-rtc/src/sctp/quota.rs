@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::sctp::packet::{Data, Tsn};
-use crate::{Config, DataPlane};
+use crate::{Config, DataPathMode};
 
 /// Where SCTP only opens the channel, and for peers that the plane does not fit, none of which
 /// is a browser: bytes, if [`Config::partial_messages`] are no more, and chunks.
@@ -43,11 +43,11 @@ struct Chunk {
 
 impl Room {
     pub(crate) fn of(config: &Config) -> Room {
-        let Room { bytes, chunks } = match config.data_plane() {
-            DataPlane::Fresh => LITTLE,
-            DataPlane::Sctp => PROMISED,
+        let Room { bytes, chunks } = match config.effective_data_path() {
+            DataPathMode::LowLatency => LITTLE,
+            DataPathMode::PlainSctp => PROMISED,
         };
-        let partial = config.message_bytes.saturating_mul(config.partial_messages());
+        let partial = config.max_message_size.saturating_mul(config.max_partial_messages());
         Room { bytes: bytes.max(partial), chunks }
     }
 
@@ -142,7 +142,11 @@ mod tests {
         let large = 1024 * 1024;
         for (partial_messages, bytes) in [(0, large), (1, large), (3, 3 * large)] {
             let config = Config::new(Vec::new());
-            let config = Config { partial_messages, message_bytes: large, ..config };
+            let config = Config {
+                max_partial_messages: partial_messages,
+                max_message_size: large,
+                ..config
+            };
             assert_eq!(Room::of(&config).bytes, bytes);
         }
     }

@@ -28,19 +28,19 @@ impl Settings {
     pub(crate) fn of(config: &Config) -> Settings {
         let Config {
             channels,
-            message_bytes,
+            max_message_size: message_bytes,
             congestion,
-            least_rate,
-            most_rate,
+            min_bitrate: least_rate,
+            max_bitrate: most_rate,
             repair,
-            deaf,
-            witness,
+            ignore_immediate_flag: deaf,
+            report_dup_tsns: witness,
             ..
         } = *config;
         Settings {
             channels,
             message_bytes,
-            partial_messages: config.partial_messages(),
+            partial_messages: config.max_partial_messages(),
             room: Room::of(config),
             congestion,
             least_rate,
@@ -69,9 +69,9 @@ pub(crate) enum Fault {
 /// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
 /// plane, or by the SCTP that a peer may have carry it instead.
 pub(crate) fn most_memory(config: &Config) -> usize {
-    let pieces = reassembly::most_memory(config.message_bytes, config.partial_messages());
+    let pieces = reassembly::most_memory(config.max_message_size, config.max_partial_messages());
     let engaged = [pieces, sender::MEMORY, redundancy::MEMORY];
-    let plain = [Room::of(config).memory(), config.sctp_bytes, config.message_bytes];
+    let plain = [Room::of(config).memory(), config.sctp_send_buffer, config.max_message_size];
     let sum = |parts: [usize; 3]| parts.into_iter().fold(0, usize::saturating_add);
     sum(engaged).max(sum(plain))
 }

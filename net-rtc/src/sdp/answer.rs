@@ -6,8 +6,8 @@ use base64ct::{Base64, Encoding};
 use str0m::IceCreds;
 use str0m::config::Fingerprint;
 
-use crate::Setup;
-use crate::sdp::{section, value, values};
+use crate::DtlsRole;
+use crate::sdp::{check_single_media, line_value, line_values};
 
 /// What we need of an answer. Its candidates are not among it: where the other side is, its
 /// connectivity checks show.
@@ -16,31 +16,31 @@ pub(crate) struct Answer {
     pub(crate) credentials: IceCreds,
     pub(crate) fingerprint: Fingerprint,
     /// Whether we begin DTLS.
-    pub(crate) active: bool,
+    pub(crate) is_dtls_client: bool,
     /// The other side's SCTP handshake, if it takes part in that.
-    pub(crate) init: Option<Vec<u8>>,
+    pub(crate) sctp_init: Option<Vec<u8>>,
 }
 
 impl Answer {
     /// Reads an answer to an offer with this `a=setup`. The error is in words.
-    pub(crate) fn parse(sdp: &str, most_bytes: usize, offered: Setup) -> Result<Answer, String> {
-        section(sdp, most_bytes)?;
+    pub(crate) fn parse(sdp: &str, most_bytes: usize, offered: DtlsRole) -> Result<Answer, String> {
+        check_single_media(sdp, most_bytes)?;
         if sdp.lines().any(|line| line == "a=ice-lite") {
             return Err("a=ice-lite: one side has to make connectivity checks".into());
         }
-        let text = |name| value(sdp, name).map(str::to_owned).ok_or(format!("no {name} line"));
+        let text = |name| line_value(sdp, name).map(str::to_owned).ok_or(format!("no {name} line"));
         Ok(Answer {
             credentials: IceCreds { ufrag: text("a=ice-ufrag:")?, pass: text("a=ice-pwd:")? },
             fingerprint: fingerprint(sdp)?,
-            active: active(value(sdp, "a=setup:"), offered),
-            init: value(sdp, "a=sctp-init:").map(decode).transpose()?,
+            is_dtls_client: is_dtls_client(line_value(sdp, "a=setup:"), offered),
+            sctp_init: line_value(sdp, "a=sctp-init:").map(decode_init).transpose()?,
         })
     }
 }
 
 /// SHA-256 if there is a choice (RFC 8122 §5.1).
 fn fingerprint(sdp: &str) -> Result<Fingerprint, String> {
-    let all = || values(sdp, "a=fingerprint:");
+    let all = || line_values(sdp, "a=fingerprint:");
     let best = all().find(|text| text.to_ascii_lowercase().starts_with("sha-256"));
     let text = best.or_else(|| all().next()).ok_or("no a=fingerprint: line")?;
     let parsed = Fingerprint::from_str(text).map_err(|error| format!("a=fingerprint: {error}"))?;
@@ -48,31 +48,31 @@ fn fingerprint(sdp: &str) -> Result<Fingerprint, String> {
 }
 
 /// The other side has the last word (RFC 8842 §5.3), unless it says nothing of use.
-fn active(setup: Option<&str>, offered: Setup) -> bool {
+fn is_dtls_client(setup: Option<&str>, offered: DtlsRole) -> bool {
     match setup {
         Some("active") => false,
         Some("passive") => true,
-        _ => offered == Setup::Active,
+        _ => offered == DtlsRole::Active,
     }
 }
 
 /// What both sides say of themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Inits {
-    pub(crate) ours: Vec<u8>,
-    pub(crate) theirs: Vec<u8>,
+pub(crate) struct InitChunks {
+    pub(crate) local: Vec<u8>,
+    pub(crate) remote: Vec<u8>,
 }
 
-impl Inits {
+impl InitChunks {
     /// Those of two descriptions, if both have one.
-    pub(crate) fn of(ours: &str, theirs: &str) -> Option<Inits> {
-        let init = |sdp| decode(value(sdp, "a=sctp-init:")?).ok();
-        Some(Inits { ours: init(ours)?, theirs: init(theirs)? })
+    pub(crate) fn from_sdp(ours: &str, theirs: &str) -> Option<InitChunks> {
+        let init = |sdp| decode_init(line_value(sdp, "a=sctp-init:")?).ok();
+        Some(InitChunks { local: init(ours)?, remote: init(theirs)? })
     }
 }
 
 /// The chunk in an `a=sctp-init`. The error is in words.
-pub(crate) fn decode(text: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn decode_init(text: &str) -> Result<Vec<u8>, String> {
     Base64::decode_vec(text).map_err(|_| "a=sctp-init: not base64".into())
 }
 
@@ -85,7 +85,7 @@ mod tests {
         a=fingerprint:SHA-256 0A:ff\r\na=setup:passive\r\na=sctp-init:AQID\r\n";
 
     fn parsed(sdp: &str) -> Result<Answer, String> {
-        Answer::parse(sdp, 2_000, Setup::Active)
+        Answer::parse(sdp, 2_000, DtlsRole::Active)
     }
 
     #[test]
@@ -94,13 +94,14 @@ mod tests {
         assert_eq!(answer.credentials.ufrag, "abcd");
         assert_eq!(answer.credentials.pass, "abcdefghijklmnopqrstuv");
         assert_eq!(answer.fingerprint.to_string(), "sha-256 0A:FF");
-        assert_eq!((answer.active, answer.init), (true, Some(vec![1, 2, 3])));
+        assert_eq!((answer.is_dtls_client, answer.sctp_init), (true, Some(vec![1, 2, 3])));
     }
 
     #[test]
     fn an_answer_loses_every_candidate() {
         let hostile = "a=candidate:9 1 udp 1 169.254.169.254 1 typ host\n".repeat(50);
-        let answer = Answer::parse(&format!("{ANSWER}{hostile}"), 16_384, Setup::Active).unwrap();
+        let answer =
+            Answer::parse(&format!("{ANSWER}{hostile}"), 16_384, DtlsRole::Active).unwrap();
         assert!(!format!("{answer:?}").contains("169.254"), "{answer:?}");
     }
 
@@ -132,13 +133,13 @@ mod tests {
     #[test]
     fn the_other_side_says_who_begins() {
         for (said, offered, expected) in [
-            (Some("active"), Setup::Active, false),
-            (Some("passive"), Setup::ActPass, true),
-            (Some("actpass"), Setup::ActPass, false),
-            (None, Setup::ActPass, false),
-            (None, Setup::Active, true),
+            (Some("active"), DtlsRole::Active, false),
+            (Some("passive"), DtlsRole::ActPass, true),
+            (Some("actpass"), DtlsRole::ActPass, false),
+            (None, DtlsRole::ActPass, false),
+            (None, DtlsRole::Active, true),
         ] {
-            assert_eq!(active(said, offered), expected, "{said:?} {offered:?}");
+            assert_eq!(is_dtls_client(said, offered), expected, "{said:?} {offered:?}");
         }
     }
 }

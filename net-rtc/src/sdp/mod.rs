@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use str0m::IceCreds;
 use str0m::config::Fingerprint;
 
-use crate::Setup;
+use crate::DtlsRole;
 
 /// Most remote candidates that are read from an offer.
-const CANDIDATES: usize = 16;
+const MAX_REMOTE_CANDIDATES: usize = 16;
 
 /// An offer to hand to the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +30,13 @@ pub struct Offer {
 
 /// What an offer says of this side.
 #[derive(Debug)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct OfferParams<'a> {
     pub(crate) credentials: &'a IceCreds,
     pub(crate) fingerprint: &'a Fingerprint,
-    pub(crate) setup: Setup,
-    pub(crate) message_bytes: usize,
+    pub(crate) dtls_role: DtlsRole,
+    pub(crate) max_message_size: usize,
     /// Our SCTP handshake in base64, if the other side may have it now.
-    pub(crate) init: Option<&'a str>,
+    pub(crate) sctp_init: Option<&'a str>,
 }
 
 /// There is one section, and this is its name.
@@ -44,12 +44,12 @@ const MID: &str = "0";
 
 impl Offer {
     /// One channel section with all our candidates, as an ICE-lite agent (RFC 8839, RFC 8841).
-    pub(crate) fn new(terms: &Terms<'_>, announced: &[SocketAddr]) -> Offer {
+    pub(crate) fn new(terms: &OfferParams<'_>, announced: &[SocketAddr]) -> Offer {
         let candidates: Vec<_> = announced.iter().enumerate().map(host_candidate).collect();
         let IceCreds { ufrag, pass } = terms.credentials;
         let mut lines = vec![
             "v=0".to_owned(),
-            format!("o=- {} 1 IN IP4 0.0.0.0", session(ufrag)),
+            format!("o=- {} 1 IN IP4 0.0.0.0", session_id(ufrag)),
             "s=-".to_owned(),
             "t=0 0".to_owned(),
             format!("a=group:BUNDLE {MID}"),
@@ -60,29 +60,29 @@ impl Offer {
             format!("a=ice-ufrag:{ufrag}"),
             format!("a=ice-pwd:{pass}"),
             format!("a=fingerprint:{}", terms.fingerprint),
-            format!("a=setup:{}", terms.setup.text()),
+            format!("a=setup:{}", terms.dtls_role.as_str()),
             "a=sctp-port:5000".to_owned(),
-            format!("a=max-message-size:{}", terms.message_bytes),
+            format!("a=max-message-size:{}", terms.max_message_size),
         ];
-        lines.extend(terms.init.map(|init| format!("a=sctp-init:{init}")));
+        lines.extend(terms.sctp_init.map(|init| format!("a=sctp-init:{init}")));
         lines.extend(candidates.iter().map(|candidate| format!("a={candidate}")));
         lines.push("a=end-of-candidates\r\n".to_owned());
         Offer { sdp: lines.join("\r\n"), candidates, mid: MID.to_owned(), ufrag: ufrag.clone() }
     }
 }
 
-impl Setup {
-    fn text(self) -> &'static str {
+impl DtlsRole {
+    fn as_str(self) -> &'static str {
         match self {
-            Setup::Active => "active",
-            Setup::ActPass => "actpass",
+            DtlsRole::Active => "active",
+            DtlsRole::ActPass => "actpass",
         }
     }
 }
 
 /// A number for the session that other sessions do not have (RFC 8866 §5.2): the ufrag is
 /// unique, and its hexadecimal digits are a number.
-fn session(ufrag: &str) -> u64 {
+fn session_id(ufrag: &str) -> u64 {
     let digits = ufrag.len().saturating_sub(15);
     ufrag.get(digits..).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(1)
 }
@@ -97,13 +97,13 @@ fn host_candidate((index, address): (usize, &SocketAddr)) -> String {
 
 /// Checks an offer of the other side for what we need of it, and takes out the candidates past
 /// a bound, because str0m's cost is quadratic in them.
-pub(crate) fn checked(sdp: &str, most_bytes: usize, snap: bool) -> Result<String, String> {
-    section(sdp, most_bytes)?;
+pub(crate) fn sanitize_offer(sdp: &str, most_bytes: usize, snap: bool) -> Result<String, String> {
+    check_single_media(sdp, most_bytes)?;
     for needed in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
-        value(sdp, needed).ok_or_else(|| format!("no {needed} line"))?;
+        line_value(sdp, needed).ok_or_else(|| format!("no {needed} line"))?;
     }
-    let mut left = CANDIDATES;
-    Ok(without(sdp, |line| {
+    let mut left = MAX_REMOTE_CANDIDATES;
+    Ok(filter_lines(sdp, |line| {
         let drop = is_candidate(line) && (left == 0 || !line.starts_with("a=candidate:"));
         left -= usize::from(is_candidate(line) && !drop);
         drop || (!snap && line.starts_with("a=sctp-init:"))
@@ -111,23 +111,26 @@ pub(crate) fn checked(sdp: &str, most_bytes: usize, snap: bool) -> Result<String
 }
 
 /// Checks that a description is no longer than may be, and of one section for a data channel.
-pub(crate) fn section(sdp: &str, most_bytes: usize) -> Result<(), String> {
+pub(crate) fn check_single_media(sdp: &str, most_bytes: usize) -> Result<(), String> {
     if sdp.len() > most_bytes {
         return Err(format!("{} bytes are more than the {most_bytes} allowed", sdp.len()));
     }
-    match values(sdp, "m=").count() {
+    match line_values(sdp, "m=").count() {
         1 => {}
         sections => return Err(format!("{sections} media sections; one was expected")),
     }
-    value(sdp, "m=application").map(drop).ok_or_else(|| "no m=application line".into())
+    line_value(sdp, "m=application").map(drop).ok_or_else(|| "no m=application line".into())
 }
 
 /// The addresses of an offer's candidates.
 pub(crate) fn candidate_addresses(sdp: &str) -> Vec<SocketAddr> {
-    sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).filter_map(address).collect()
+    sdp.lines()
+        .filter_map(|line| line.strip_prefix("a=candidate:"))
+        .filter_map(candidate_addr)
+        .collect()
 }
 
-fn address(candidate: &str) -> Option<SocketAddr> {
+fn candidate_addr(candidate: &str) -> Option<SocketAddr> {
     let mut fields = candidate.split_ascii_whitespace().skip(4);
     let ip = fields.next()?.parse().ok()?;
     Some(SocketAddr::new(ip, fields.next()?.parse().ok()?))
@@ -140,16 +143,16 @@ fn is_candidate(line: &str) -> bool {
 }
 
 /// What follows this in the first line that begins with it.
-pub(crate) fn value<'a>(sdp: &'a str, prefix: &'a str) -> Option<&'a str> {
-    values(sdp, prefix).next()
+pub(crate) fn line_value<'a>(sdp: &'a str, prefix: &'a str) -> Option<&'a str> {
+    line_values(sdp, prefix).next()
 }
 
 /// What follows this in each line that begins with it.
-pub(crate) fn values<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn line_values<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     sdp.lines().filter_map(move |line| line.strip_prefix(prefix)).map(str::trim_end)
 }
 
-fn without(sdp: &str, mut drop: impl FnMut(&str) -> bool) -> String {
+fn filter_lines(sdp: &str, mut drop: impl FnMut(&str) -> bool) -> String {
     let mut text = String::with_capacity(sdp.len() + 128);
     for line in sdp.lines().filter(|line| !line.is_empty() && !drop(line)) {
         text.push_str(line);
@@ -168,11 +171,17 @@ mod tests {
         a=ice-pwd:abcdefghijklmnopqrstuv\r\na=fingerprint:sha-256 AA\r\na=mid:0\r\n\
         a=sctp-init:AQID\r\na=end-of-candidates\r\n";
 
-    fn offer(setup: Setup, init: Option<&str>) -> Offer {
+    fn offer(setup: DtlsRole, init: Option<&str>) -> Offer {
         let credentials = IceCreds { ufrag: "00000000abcdef012345".into(), pass: "secret".into() };
         let fingerprint = Fingerprint { hash_func: "sha-256".into(), bytes: vec![10, 255] };
         let (credentials, fingerprint) = (&credentials, &fingerprint);
-        let terms = Terms { credentials, fingerprint, setup, message_bytes: 99, init };
+        let terms = OfferParams {
+            credentials,
+            fingerprint,
+            dtls_role: setup,
+            max_message_size: 99,
+            sctp_init: init,
+        };
         let announced =
             ["203.0.113.5:3000".parse().unwrap(), "[2001:db8::1]:3000".parse().unwrap()];
         Offer::new(&terms, &announced)
@@ -180,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_offer_says_what_we_are_and_where() {
-        let offer = offer(Setup::Active, Some("AQID"));
+        let offer = offer(DtlsRole::Active, Some("AQID"));
         for line in [
             "o=- 188900966474565 1 IN IP4 0.0.0.0",
             "a=ice-lite",
@@ -202,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_offer_leaves_out_what_is_switched_off() {
-        let offer = offer(Setup::ActPass, None);
+        let offer = offer(DtlsRole::ActPass, None);
         assert!(offer.sdp.contains("a=setup:actpass\r\n"));
         assert!(!offer.sdp.contains("sctp-init"));
     }
@@ -210,15 +219,15 @@ mod tests {
     #[test]
     fn an_offer_to_us_keeps_a_few_candidates() {
         let many = format!("{THEIRS}{}", "a=candidate:9 1 udp 1 192.0.2.9 1 typ host\n".repeat(50));
-        let clean = checked(&many, 16_384, true).unwrap();
-        assert_eq!(candidate_addresses(&clean).len(), CANDIDATES);
+        let clean = sanitize_offer(&many, 16_384, true).unwrap();
+        assert_eq!(candidate_addresses(&clean).len(), MAX_REMOTE_CANDIDATES);
         assert!(clean.contains("a=sctp-init:AQID\r\n"));
-        assert!(!checked(&many, 16_384, false).unwrap().contains("sctp-init"));
+        assert!(!sanitize_offer(&many, 16_384, false).unwrap().contains("sctp-init"));
     }
 
     #[test]
     fn what_is_missing_in_an_offer_is_named() {
-        let refused = |sdp: &str| checked(sdp, 2_000, true).unwrap_err();
+        let refused = |sdp: &str| sanitize_offer(sdp, 2_000, true).unwrap_err();
         assert_eq!(refused(""), "0 media sections; one was expected");
         assert_eq!(refused(&THEIRS.repeat(2)), "2 media sections; one was expected");
         assert_eq!(refused(&THEIRS.replace("a=fing", "a=ring")), "no a=fingerprint: line");

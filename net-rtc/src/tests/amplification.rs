@@ -1,13 +1,13 @@
 //! Tests: what somebody gets who is no peer, or of whom nobody knows yet that he is one.
 
 use crate::CloseReason;
-use crate::Connecting;
 use crate::Event;
-use crate::Stage;
-use crate::datagram::is_check;
-use crate::datagram::is_request;
+use crate::HandshakeOptions;
+use crate::WebRtcStage;
+use crate::datagram::is_binding_request;
+use crate::datagram::is_stun;
 use crate::tests::amplification_util::MS;
-use crate::tests::amplification_util::Scene;
+use crate::tests::amplification_util::SpoofScenario;
 use crate::tests::amplification_util::client_hello;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::Pair;
@@ -21,10 +21,11 @@ const STRANGER: &str = "203.0.113.66:666";
 /// Another port of where the websocket comes from.
 const NEIGHBOUR: &str = "192.0.2.2:666";
 
-const FORMS: [Connecting; 2] = [Connecting::COMPATIBLE, Connecting::STOCK];
+const FORMS: [HandshakeOptions; 2] =
+    [HandshakeOptions::COMPATIBLE, HandshakeOptions::STR0M_DEFAULTS];
 
-fn forms() -> impl Iterator<Item = Connecting> {
-    FORMS.into_iter().chain([Connecting::default()])
+fn forms() -> impl Iterator<Item = HandshakeOptions> {
+    FORMS.into_iter().chain([HandshakeOptions::default()])
 }
 
 /// Every first byte with every length that may matter.
@@ -43,9 +44,9 @@ fn garbage() -> impl Iterator<Item = Vec<u8>> {
 fn stages() -> [Pair; 3] {
     let mut offered = Pair::new();
     offered.server.endpoint.offer(offered.now, 1).unwrap();
-    let mut connecting = Scene::new(Connecting::default()).pair;
+    let mut connecting = SpoofScenario::new(HandshakeOptions::default()).pair;
     connecting.run(25 * MS);
-    assert_eq!(connecting.server.endpoint.stage(&1), Some(Stage::Dtls));
+    assert_eq!(connecting.server.endpoint.stage(&1), Some(WebRtcStage::Dtls));
     [offered, connecting, Pair::open()]
 }
 
@@ -64,7 +65,7 @@ fn t33_garbage_reaches_nobody() {
 #[test]
 fn t34_checks_of_nobody_get_nothing_from_any_source() {
     for mut pair in stages() {
-        let scene = Scene::silent(Connecting::default());
+        let scene = SpoofScenario::silent(HandshakeOptions::default());
         for port in 1..=20_000u16 {
             // Slots that are there, slots that are not, and what is none.
             let ufrag = ["0000", "zzzz", "AAAAAAAAAAAA", "", "0"][usize::from(port) % 5];
@@ -80,7 +81,7 @@ fn t34_checks_of_nobody_get_nothing_from_any_source() {
 #[test]
 fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
     for connecting in forms() {
-        let mut scene = Scene::new(connecting);
+        let mut scene = SpoofScenario::new(connecting);
         for _ in 0..100 {
             let forged = scene.forged();
             scene.pair.inject(address(STRANGER), &forged);
@@ -88,7 +89,7 @@ fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
             scene.pair.run(MS);
         }
         assert_eq!(scene.bytes_to(address(STRANGER)), 0);
-        assert_eq!(scene.pair.server.endpoint.evidence(&1).unwrap().forged, 200);
+        assert_eq!(scene.pair.server.endpoint.handshake_progress(&1).unwrap().bad_integrity, 200);
         scene.pair.opened();
     }
 }
@@ -96,17 +97,17 @@ fn t37_a_check_with_a_wrong_password_gets_nothing_and_changes_nothing() {
 /// Where we nominate, str0m is told of a check that nobody sent, and its answer goes nowhere.
 #[test]
 fn t42_a_check_gets_one_answer_though_we_nominate_by_it() {
-    let mut scene = Scene::silent(Connecting::default());
+    let mut scene = SpoofScenario::silent(HandshakeOptions::default());
     let check = scene.check(false);
     scene.pair.inject(address(CLIENT), &check);
-    assert_eq!(scene.pair.server.endpoint.stage(&1), Some(Stage::Dtls), "we have nominated");
-    assert_eq!(scene.pair.sent_to(address(CLIENT), is_check).len(), 1);
+    assert_eq!(scene.pair.server.endpoint.stage(&1), Some(WebRtcStage::Dtls), "we have nominated");
+    assert_eq!(scene.pair.sent_to(address(CLIENT), is_stun).len(), 1);
 }
 
 /// Each session has a password of its own.
 #[test]
 fn t32_the_ufrag_of_another_session() {
-    let mut scene = Scene::new(Connecting::default());
+    let mut scene = SpoofScenario::new(HandshakeOptions::default());
     let offer = scene.pair.server.endpoint.offer(scene.pair.now, 2).unwrap();
     let theirs = offer.sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap();
     let crossed = [scene.forged_as(&offer.ufrag, None), scene.forged_as("", Some(theirs))];
@@ -115,7 +116,7 @@ fn t32_the_ufrag_of_another_session() {
         scene.pair.run(MS);
     }
     assert_eq!(scene.bytes_to(address(STRANGER)), 0);
-    assert_eq!(scene.pair.server.endpoint.stats().forged, 2);
+    assert_eq!(scene.pair.server.endpoint.stats().bad_integrity, 2);
     scene.pair.opened();
 }
 
@@ -127,7 +128,7 @@ fn t41_checks_and_then_silence_get_three_datagrams() {
         for (from, hello) in
             [(NEIGHBOUR, false), (NEIGHBOUR, true), (STRANGER, false), (STRANGER, true)]
         {
-            let (mut scene, from) = (Scene::silent(connecting), address(from));
+            let (mut scene, from) = (SpoofScenario::silent(connecting), address(from));
             let check = scene.check(true);
             scene.pair.inject(from, &check);
             let hello = if hello { client_hello(DtlsVersion::Auto) } else { Vec::new() };
@@ -139,10 +140,10 @@ fn t41_checks_and_then_silence_get_three_datagrams() {
             println!("a check, and {} bytes of a hello, get {flights:?}", hello.len());
             assert!(flights.len() <= 3 + usize::from(!hello.is_empty()), "{flights:?}");
             assert!(flights.iter().sum::<usize>() <= 3 * 1_024 + hello.len(), "{flights:?}");
-            let begins = connecting.setup == crate::Setup::Active;
+            let begins = connecting.dtls_role == crate::DtlsRole::Active;
             assert_eq!(flights.is_empty(), !begins && hello.is_empty(), "or it tests nothing");
             scene.pair.run(200 * MS);
-            let ended = [Event::Closed(CloseReason::Timeout(Stage::Dtls))];
+            let ended = [Event::Closed(CloseReason::HandshakeTimeout(WebRtcStage::Dtls))];
             assert_eq!(scene.pair.server.events, ended);
         }
     }
@@ -151,7 +152,8 @@ fn t41_checks_and_then_silence_get_three_datagrams() {
 /// Checks go on, as a browser's do whose DTLS is lost, or an attacker's who replays them.
 #[test]
 fn t41_further_flights_are_paid_for_by_what_comes() {
-    let (mut scene, from) = (Scene::silent(Connecting::default()), address(NEIGHBOUR));
+    let (mut scene, from) =
+        (SpoofScenario::silent(HandshakeOptions::default()), address(NEIGHBOUR));
     let mut came = 0;
     for _ in 0..145 {
         let check = scene.check(false);
@@ -170,11 +172,12 @@ fn t41_further_flights_are_paid_for_by_what_comes() {
 /// Everything that anybody can send without a password, and a check that is replayed.
 #[test]
 fn t42_nobody_gets_more_bytes_than_he_sends() {
-    let scene = Scene::silent(Connecting::default());
+    let scene = SpoofScenario::silent(HandshakeOptions::default());
     let caught = Pair::open();
-    let check = caught.log.iter().map(|sent| &sent.contents).find(|bytes| is_request(bytes));
-    let records = caught.log.iter().map(|sent| sent.contents.clone());
-    let records = records.filter(|bytes| !is_check(bytes));
+    let check =
+        caught.transmits.iter().map(|sent| &sent.contents).find(|bytes| is_binding_request(bytes));
+    let records = caught.transmits.iter().map(|sent| sent.contents.clone());
+    let records = records.filter(|bytes| !is_stun(bytes));
     let mut answer = check.unwrap().clone();
     answer[0] = 1;
     let mut channel_data = vec![0x40, 0, 0, 100];
@@ -220,11 +223,11 @@ fn t42_a_handshake_that_moves_on_the_way_sends_no_data_at_a_victim() {
     let mut turned = 0;
     for (connecting, is_evil) in forms().flat_map(|form| [(form, false), (form, true)]) {
         for at in (1..=100).step_by(4) {
-            let mut scene = Scene::new(connecting);
+            let mut scene = SpoofScenario::new(connecting);
             scene.pair.run(at * MS);
             let check = scene.check(true);
             scene.pair.inject(address(STRANGER), &check);
-            let is_open = |scene: &Scene| scene.pair.server.events.contains(&Event::Open);
+            let is_open = |scene: &SpoofScenario| scene.pair.server.events.contains(&Event::Open);
             for _ in 0..2_000 {
                 scene.pair.run(if is_open(&scene) { 0 } else { 1 } * MS);
             }
@@ -233,7 +236,7 @@ fn t42_a_handshake_that_moves_on_the_way_sends_no_data_at_a_victim() {
                 assert!(scene.flights_to(address(STRANGER)).iter().sum::<usize>() <= 3 * 1_024);
                 continue;
             }
-            scene.pair.is_deaf = is_evil;
+            scene.pair.is_client_unreachable = is_evil;
             for _ in 0..60 {
                 scene.pair.server.endpoint.send(scene.pair.now, &1, vec![0; 1_000]).unwrap();
                 _ = scene.pair.client.endpoint.send(scene.pair.now, &1, "I am here");
@@ -260,7 +263,7 @@ fn bare_request() -> Vec<u8> {
 #[test]
 fn t42_a_bare_request_is_answered_while_a_client_connects_from_there_and_nowhere_else() {
     let answers = |pair: &Pair, to: &str| pair.sent_to(address(to), |bytes| bytes[..2] == [1, 1]);
-    let mut scene = Scene::silent(Connecting::default());
+    let mut scene = SpoofScenario::silent(HandshakeOptions::default());
     let pair = &mut scene.pair;
     for _ in 0..1_000 {
         pair.inject(address(STRANGER), &bare_request());
@@ -268,12 +271,12 @@ fn t42_a_bare_request_is_answered_while_a_client_connects_from_there_and_nowhere
     }
     assert_eq!(answers(pair, STRANGER), []);
     assert_eq!(answers(pair, NEIGHBOUR), [32; 32], "32 of 32 bytes, and that is all");
-    assert_eq!(pair.server.endpoint.stats().binding_answers, 32);
+    assert_eq!(pair.server.endpoint.stats().stun_responses, 32);
     pair.server.endpoint.close(pair.now, &1);
     pair.run(MS);
-    assert_eq!(pair.server.endpoint.sizes().binding_clients, 0);
+    assert_eq!(pair.server.endpoint.resource_usage().stun_clients, 0);
 
-    let mut open = Scene::new(Connecting::default()).pair.opened();
+    let mut open = SpoofScenario::new(HandshakeOptions::default()).pair.opened();
     open.inject(address(NEIGHBOUR), &bare_request());
     assert_eq!(answers(&open, NEIGHBOUR), [], "an open peer has found its way");
 }

@@ -1,11 +1,11 @@
 //! A server, an honest client, and whoever knows what travelled over the client's websocket.
 
 use crate::Config;
-use crate::Connecting;
+use crate::HandshakeOptions;
 use crate::OfferOptions;
-use crate::datagram::is_check;
+use crate::datagram::is_stun;
 use crate::dtls::sha1_hmac;
-use crate::sdp::value;
+use crate::sdp::line_value;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::Pair;
 use crate::tests::data_channel::SERVER;
@@ -22,21 +22,24 @@ use str0m::ice::TransId;
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// The two, with an offer and an answer between them.
-pub(crate) struct Scene {
+pub(crate) struct SpoofScenario {
     pub(crate) pair: Pair,
-    ours: String,
-    theirs: String,
+    local_ufrag: String,
+    remote_ufrag: String,
     password: String,
 }
 
-impl Scene {
-    pub(crate) fn new(connecting: Connecting) -> Scene {
-        Scene::answering(connecting, str::to_owned)
+impl SpoofScenario {
+    pub(crate) fn new(connecting: HandshakeOptions) -> SpoofScenario {
+        SpoofScenario::answering(connecting, str::to_owned)
     }
 
     /// The same with something changed in the answer.
-    pub(crate) fn answering(connecting: Connecting, change: impl Fn(&str) -> String) -> Scene {
-        let with = |local| Config { connecting, ..config(local) };
+    pub(crate) fn answering(
+        connecting: HandshakeOptions,
+        change: impl Fn(&str) -> String,
+    ) -> SpoofScenario {
+        let with = |local| Config { handshake: connecting, ..config(local) };
         let mut pair = Pair::with(with(SERVER), with(CLIENT));
         let remote = Some(address(CLIENT).ip());
         let options = OfferOptions { remote, ..Default::default() };
@@ -46,26 +49,27 @@ impl Scene {
         let answer = pair.client.endpoint.accept_offer(pair.now, 1, &theirs).unwrap();
         let answer = change(&answer);
         pair.server.endpoint.accept_answer(pair.now, &1, &answer).unwrap();
-        let value = |sdp, name| value(sdp, name).unwrap().to_owned();
-        let (ours, theirs) = (value(&offer, "a=ice-ufrag:"), value(&answer, "a=ice-ufrag:"));
-        Scene { pair, ours, theirs, password: value(&offer, "a=ice-pwd:") }
+        let value = |sdp, name| line_value(sdp, name).unwrap().to_owned();
+        let (local_ufrag, remote_ufrag) =
+            (value(&offer, "a=ice-ufrag:"), value(&answer, "a=ice-ufrag:"));
+        SpoofScenario { pair, local_ufrag, remote_ufrag, password: value(&offer, "a=ice-pwd:") }
     }
 
     /// One in which nothing of the client arrives.
-    pub(crate) fn silent(connecting: Connecting) -> Scene {
-        let mut scene = Scene::new(connecting);
+    pub(crate) fn silent(connecting: HandshakeOptions) -> SpoofScenario {
+        let mut scene = SpoofScenario::new(connecting);
         scene.pair.loss = |_, _| true;
         scene
     }
 
     /// A check with the right password.
     pub(crate) fn check(&self, nominates: bool) -> Vec<u8> {
-        self.signed(&self.ours, &self.password, nominates)
+        self.signed(&self.local_ufrag, &self.password, nominates)
     }
 
     /// A check of somebody.
     pub(crate) fn signed(&self, ufrag: &str, password: &str, nominates: bool) -> Vec<u8> {
-        let username = format!("{ufrag}:{}", self.theirs);
+        let username = format!("{ufrag}:{}", self.remote_ufrag);
         let (id, priority) = (TransId::new(), u32::MAX);
         let message = StunMessage::binding_request(&username, id, true, 1, priority, nominates);
         let mut bytes = vec![0; 300];
@@ -76,18 +80,18 @@ impl Scene {
 
     /// A check that has the right ufrag and not the password.
     pub(crate) fn forged(&self) -> Vec<u8> {
-        self.signed(&self.ours, "not the password that it is", true)
+        self.signed(&self.local_ufrag, "not the password that it is", true)
     }
 
     /// A check with this ufrag of ours, if any is given, or the right one; and so the password.
     pub(crate) fn forged_as(&self, ufrag: &str, password: Option<&str>) -> Vec<u8> {
-        let ufrag = if ufrag.is_empty() { &self.ours } else { ufrag };
+        let ufrag = if ufrag.is_empty() { &self.local_ufrag } else { ufrag };
         self.signed(ufrag, password.unwrap_or(&self.password), true)
     }
 
     /// Lengths of what went there, but answers to checks.
     pub(crate) fn flights_to(&self, to: SocketAddr) -> Vec<usize> {
-        self.pair.sent_to(to, |contents| !is_check(contents))
+        self.pair.sent_to(to, |contents| !is_stun(contents))
     }
 
     pub(crate) fn bytes_to(&self, to: SocketAddr) -> usize {

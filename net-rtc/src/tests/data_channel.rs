@@ -5,15 +5,15 @@ use crate::AcceptOfferError;
 use crate::Channels;
 use crate::CloseReason;
 use crate::Config;
-use crate::DataPlane;
-use crate::Dropped;
+use crate::DataPathMode;
+use crate::DropStats;
+use crate::EndpointUsage;
 use crate::Event;
 use crate::OfferError;
 use crate::SendError;
-use crate::Sizes;
-use crate::Stage;
+use crate::WebRtcStage;
 pub(crate) use crate::tests::util::CLIENT;
-pub(crate) use crate::tests::util::Loss;
+pub(crate) use crate::tests::util::LossFn;
 pub(crate) use crate::tests::util::ONE_WAY;
 pub(crate) use crate::tests::util::Pair;
 pub(crate) use crate::tests::util::SERVER;
@@ -25,7 +25,7 @@ use std::time::Duration;
 #[test]
 fn opens_and_echoes() {
     let mut pair = Pair::open();
-    assert_eq!(pair.server.endpoint.stage(&1), Some(Stage::Open));
+    assert_eq!(pair.server.endpoint.stage(&1), Some(WebRtcStage::Open));
     pair.server.endpoint.send(pair.now, &1, "to the client").unwrap();
     pair.client.endpoint.send(pair.now, &1, "to the server").unwrap();
     pair.run(ONE_WAY * 2);
@@ -79,8 +79,8 @@ fn a_goodbye_closes_both_sides() {
         if !server_closes {
             std::mem::swap(&mut ours, &mut theirs);
         }
-        assert_eq!(ours.events, [Event::Closed(CloseReason::ByUs)]);
-        assert_eq!(theirs.events, [Event::Closed(CloseReason::ByPeer)]);
+        assert_eq!(ours.events, [Event::Closed(CloseReason::Local)]);
+        assert_eq!(theirs.events, [Event::Closed(CloseReason::Remote)]);
         assert!(ours.endpoint.is_empty() && theirs.endpoint.is_empty());
     }
 }
@@ -90,7 +90,7 @@ fn a_vanished_peer_is_lost() {
     let mut pair = Pair::open();
     pair.loss = |_, _| true;
     pair.run(Duration::from_secs(30));
-    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Lost)]);
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::IdleTimeout)]);
     assert!(pair.server.endpoint.is_empty());
 }
 
@@ -106,7 +106,7 @@ fn data_keeps_a_peer_alive_without_checks() {
     assert_eq!(pair.server.events, []);
     pair.loss = |_, _| true;
     pair.run(Duration::from_secs(20));
-    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Lost)]);
+    assert_eq!(pair.server.events, [Event::Closed(CloseReason::IdleTimeout)]);
 }
 
 #[test]
@@ -116,7 +116,10 @@ fn without_packets_the_connection_times_out() {
     pair.run(Duration::from_millis(14_900));
     assert_eq!(pair.server.events, []);
     pair.run(Duration::from_millis(200));
-    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Timeout(Stage::Ice))]);
+    assert_eq!(
+        pair.server.events,
+        [Event::Closed(CloseReason::HandshakeTimeout(WebRtcStage::Ice))]
+    );
     assert!(pair.server.endpoint.is_empty());
 }
 
@@ -139,8 +142,8 @@ fn a_message_that_waits_too_long_is_dropped() {
     pair.run(Duration::from_secs(3));
     let arrived = Pair::received(&mut pair.client).len() as u64;
     let dropped = pair.server.endpoint.stats().dropped;
-    assert!(dropped.too_many > 0, "no room for 200 kB");
-    assert!(dropped.too_old > 0, "4 Mbit/s cannot carry 200 kB in 100 ms");
+    assert!(dropped.overflow > 0, "no room for 200 kB");
+    assert!(dropped.expired > 0, "4 Mbit/s cannot carry 200 kB in 100 ms");
     assert_eq!(arrived + dropped.total(), 200);
 }
 
@@ -164,9 +167,12 @@ fn a_bad_answer_ends_the_peer() {
     pair.server.endpoint.offer(pair.now, 1).unwrap();
     let result = pair.server.endpoint.accept_answer(pair.now, &1, "v=0\r\n");
     let cause = "0 media sections; one was expected".to_string();
-    assert_eq!(result, Err(AcceptAnswerError::Refused(cause.clone())));
+    assert_eq!(result, Err(AcceptAnswerError::InvalidAnswer(cause.clone())));
     pair.poll();
-    assert_eq!(pair.server.events, [Event::Closed(CloseReason::Failed(Stage::Answer, cause))]);
+    assert_eq!(
+        pair.server.events,
+        [Event::Closed(CloseReason::Failed(WebRtcStage::Answer, cause))]
+    );
     assert!(pair.server.endpoint.is_empty());
 }
 
@@ -201,10 +207,10 @@ fn a_tenth(number: usize, _: &[u8]) -> bool {
 
 #[test]
 fn tsns_wrap_around_on_both_sides() {
-    for peer in [DataPlane::Fresh, DataPlane::Sctp] {
+    for peer in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let first_tsn = Some(u32::MAX - 100);
-        let server = Config { first_tsn, ..config(SERVER) };
-        let client = Config { first_tsn, data_plane: peer, ..config(CLIENT) };
+        let server = Config { initial_tsn: first_tsn, ..config(SERVER) };
+        let client = Config { initial_tsn: first_tsn, data_path: peer, ..config(CLIENT) };
         let mut pair = Pair::with(server, client).signal().opened();
         pair.loss = a_tenth;
         let (down, up) = chat(&mut pair, 500);
@@ -215,8 +221,8 @@ fn tsns_wrap_around_on_both_sides() {
 
 #[test]
 fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
-    for loss in [(|_, _| false) as Loss, a_tenth] {
-        let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+    for loss in [(|_, _| false) as LossFn, a_tenth] {
+        let client = Config { data_path: DataPathMode::PlainSctp, ..config(CLIENT) };
         let mut pair = Pair::with(config(SERVER), client).signal().opened();
         pair.loss = loss;
         let (down, up) = chat(&mut pair, 200);
@@ -231,7 +237,7 @@ fn the_way_back_to_plain_sctp_goes_on_in_mid_stream() {
 
         pair.client.endpoint.close(pair.now, &1);
         pair.run(ONE_WAY * 3);
-        assert_eq!(pair.server.events, [Event::Closed(CloseReason::ByPeer)]);
+        assert_eq!(pair.server.events, [Event::Closed(CloseReason::Remote)]);
     }
 }
 
@@ -241,7 +247,7 @@ fn t29_a_second_channel_ends_the_peer_unless_several_are_asked_for() {
         let server = Config { channels, ..config(SERVER) };
         let client = Config { channels: Channels::Several, ..config(CLIENT) };
         let mut pair = Pair::with(server, client).signal().opened();
-        pair.client.endpoint.open_another(pair.now, &1);
+        pair.client.endpoint.open_second_channel(pair.now, &1);
         pair.run(ONE_WAY * 10);
         match channels {
             Channels::One => {
@@ -262,7 +268,7 @@ fn t29_a_second_channel_ends_the_peer_unless_several_are_asked_for() {
 #[test]
 fn slow_senders_are_never_throttled_by_delayed_sacks() {
     for per_second in [1, 5, 10, 18, 20, 30] {
-        let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+        let client = Config { data_path: DataPathMode::PlainSctp, ..config(CLIENT) };
         let mut pair = Pair::with(config(SERVER), client).signal().opened();
         let count = per_second * 60;
         for _ in 0..count {
@@ -270,13 +276,13 @@ fn slow_senders_are_never_throttled_by_delayed_sacks() {
             pair.run(Duration::from_secs(1) / per_second);
         }
         assert_eq!(Pair::received(&mut pair.client).len(), count as usize, "{per_second}/s");
-        assert_eq!(pair.server.endpoint.stats().dropped, Dropped::default(), "{per_second}/s");
+        assert_eq!(pair.server.endpoint.stats().dropped, DropStats::default(), "{per_second}/s");
     }
 }
 
 #[test]
 fn plain_sctp_still_carries_everything_without_loss() {
-    let plain = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
+    let plain = |local| Config { data_path: DataPathMode::PlainSctp, ..config(local) };
     let mut pair = Pair::with(plain(SERVER), plain(CLIENT)).signal().opened();
     let (down, up) = chat(&mut pair, 200);
     assert_each_once(&down, 200, 1.0);
@@ -286,31 +292,37 @@ fn plain_sctp_still_carries_everything_without_loss() {
 #[test]
 fn an_endpoint_counts_what_it_holds() {
     let mut pair = Pair::open();
-    let sizes = pair.server.endpoint.sizes();
+    let sizes = pair.server.endpoint.resource_usage();
     // It is findable by where it is, and because it has been silent for a moment.
-    let expected =
-        Sizes { peers: 1, keys: 1, routes: 1, deadlines: 1, findable: 2, ..Sizes::default() };
+    let expected = EndpointUsage {
+        peers: 1,
+        keys: 1,
+        routes: 1,
+        timers: 1,
+        migration_lookup: 2,
+        ..EndpointUsage::default()
+    };
     assert_eq!(sizes, expected);
     pair.server.endpoint.send(pair.now, &1, "a").unwrap();
-    assert_eq!(pair.server.endpoint.sizes().unflushed, 1);
+    assert_eq!(pair.server.endpoint.resource_usage().unflushed, 1);
     pair.server.endpoint.close(pair.now, &1);
-    assert!(pair.server.endpoint.sizes().outputs > 0);
+    assert!(pair.server.endpoint.resource_usage().outputs > 0);
     pair.run(ONE_WAY);
-    assert_eq!(pair.server.endpoint.sizes(), Sizes::default());
+    assert_eq!(pair.server.endpoint.resource_usage(), EndpointUsage::default());
 }
 
 /// It is heard from elsewhere, and there is room for no other address.
 #[test]
 fn t39_what_is_not_remembered_is_not_routed() {
-    let server = Config { sources: 1, ..config(SERVER) };
+    let server = Config { max_remote_addrs: 1, ..config(SERVER) };
     let mut pair = Pair::with(server, config(CLIENT)).signal().opened();
     pair.loss = |_, _| true;
     pair.client.endpoint.send(pair.now, &1, "from elsewhere").unwrap();
     pair.run(Duration::from_millis(1));
-    let record = pair.log.last().expect("it was sent").contents.clone();
+    let record = pair.transmits.last().expect("it was sent").contents.clone();
     pair.inject(address("192.0.2.2:666"), &record);
     assert_eq!(Pair::received(&mut pair.server), ["from elsewhere"]);
-    assert_eq!(pair.server.endpoint.sizes().routes, 1);
+    assert_eq!(pair.server.endpoint.resource_usage().routes, 1);
     pair.server.endpoint.close(pair.now, &1);
-    assert_eq!(pair.server.endpoint.sizes().routes, 0);
+    assert_eq!(pair.server.endpoint.resource_usage().routes, 0);
 }

@@ -68,5 +68,5 @@ fn t44_a_part_of_the_handshake_that_never_comes_keeps_nobody_busy() {
     }
     assert!(spoilt > 0, "nothing was spoilt");
     assert!(most <= 8, "{most} datagrams at once");
-    assert!(matches!(events[..], [Event::Closed(CloseReason::Timeout(_))]), "{events:?}");
+    assert!(matches!(events[..], [Event::Closed(CloseReason::HandshakeTimeout(_))]), "{events:?}");
 }

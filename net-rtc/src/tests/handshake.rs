@@ -2,13 +2,13 @@
 
 use crate::AcceptAnswerError;
 use crate::Config;
-use crate::Connecting;
-use crate::DataPlane;
+use crate::DataPathMode;
+use crate::DtlsRole;
 use crate::DtlsVersions;
 use crate::Event;
+use crate::HandshakeOptions;
 use crate::OfferOptions;
-use crate::Setup;
-use crate::Stage;
+use crate::WebRtcStage;
 use crate::sctp::packet::Data;
 use crate::sctp::packet::Tsn;
 use crate::sctp::packet::flag;
@@ -28,25 +28,25 @@ const ROUND_TRIP: Duration = Duration::from_millis(40);
 const STEP: Duration = Duration::from_millis(1);
 
 /// A connection on its way, and what of it is counted from the answer on.
-struct Attempt {
+struct ConnectAttempt {
     pair: Pair,
     began: Instant,
     negotiated: bool,
 }
 
-impl Attempt {
-    fn new(server: Connecting, client: Connecting) -> Attempt {
-        let with = |local, connecting| Config { connecting, ..config(local) };
+impl ConnectAttempt {
+    fn new(server: HandshakeOptions, client: HandshakeOptions) -> ConnectAttempt {
+        let with = |local, connecting| Config { handshake: connecting, ..config(local) };
         let pair = Pair::with(with(SERVER, server), with(CLIENT, client));
-        Attempt::over(pair, server.negotiated && client.negotiated)
+        ConnectAttempt::over(pair, server.negotiated && client.negotiated)
     }
 
-    fn over(pair: Pair, negotiated: bool) -> Attempt {
-        Attempt { began: pair.now, pair, negotiated }
+    fn over(pair: Pair, negotiated: bool) -> ConnectAttempt {
+        ConnectAttempt { began: pair.now, pair, negotiated }
     }
 
-    fn of(both: Connecting) -> Attempt {
-        Attempt::new(both, both)
+    fn of(both: HandshakeOptions) -> ConnectAttempt {
+        ConnectAttempt::new(both, both)
     }
 
     /// Offer and answer, at once; the text of the offer.
@@ -103,24 +103,25 @@ impl Attempt {
 }
 
 /// Round trips from the answer until client and server are open.
-fn round_trips(connecting: Connecting) -> [f64; 2] {
-    let mut attempt = Attempt::of(connecting);
+fn round_trips(connecting: HandshakeOptions) -> [f64; 2] {
+    let mut attempt = ConnectAttempt::of(connecting);
     attempt.signal();
     attempt.open().map(|took| took.as_secs_f64() / ROUND_TRIP.as_secs_f64())
 }
 
 /// Without what makes up for much else: we do not begin, and SCTP has a handshake of its own.
-const PLAIN: Connecting = Connecting { self_nomination: true, ..Connecting::COMPATIBLE };
+const PLAIN: HandshakeOptions =
+    HandshakeOptions { auto_nomination: true, ..HandshakeOptions::COMPATIBLE };
 
 /// By how many round trips later the client is open.
-fn cost(with: Connecting, without: Connecting) -> f64 {
+fn cost(with: HandshakeOptions, without: HandshakeOptions) -> f64 {
     let ([with, _], [without, _]) = (round_trips(with), round_trips(without));
     without - with
 }
 
 #[test]
 fn with_everything_it_takes_two_round_trips() {
-    let [client, server] = round_trips(Connecting::default());
+    let [client, server] = round_trips(HandshakeOptions::default());
     assert!(client <= 2.1, "{client}");
     // The client has to be heard after its DTLS was up.
     assert!(server <= 2.6, "{server}");
@@ -128,7 +129,7 @@ fn with_everything_it_takes_two_round_trips() {
 
 #[test]
 fn without_the_handshake_in_the_offer_it_takes_three() {
-    let connecting = Connecting { snap: false, ..Connecting::default() };
+    let connecting = HandshakeOptions { snap: false, ..HandshakeOptions::default() };
     let [client, server] = round_trips(connecting);
     assert!((2.9..=3.1).contains(&client), "{client}");
     assert!((3.4..=3.6).contains(&server), "{server}");
@@ -137,8 +138,8 @@ fn without_the_handshake_in_the_offer_it_takes_three() {
 /// libdatachannel's answers repeat every line of the offer's media section that it does not know.
 #[test]
 fn an_answer_that_repeats_our_handshake_has_none_in_it() {
-    let client = Connecting { snap: false, ..Connecting::default() };
-    let mut attempt = Attempt::new(Connecting::default(), client);
+    let client = HandshakeOptions { snap: false, ..HandshakeOptions::default() };
+    let mut attempt = ConnectAttempt::new(HandshakeOptions::default(), client);
     let offer = attempt.offer();
     let ours = offer.lines().find(|line| line.starts_with("a=sctp-init:")).unwrap();
     let answer = attempt.make_answer(&offer);
@@ -149,8 +150,8 @@ fn an_answer_that_repeats_our_handshake_has_none_in_it() {
 
 #[test]
 fn dtls_1_2_costs_a_round_trip() {
-    let with = Connecting { dtls: DtlsVersions::Auto, ..PLAIN };
-    let cost = cost(with, Connecting { dtls: DtlsVersions::Only12, ..PLAIN });
+    let with = HandshakeOptions { dtls_versions: DtlsVersions::Auto, ..PLAIN };
+    let cost = cost(with, HandshakeOptions { dtls_versions: DtlsVersions::Only12, ..PLAIN });
     assert!((0.9..=1.1).contains(&cost), "{cost}");
 }
 
@@ -161,9 +162,13 @@ fn t45_dtls_is_of_the_version_that_both_know() {
         (DtlsVersions::Auto, DtlsVersions::Only12, 12),
         (DtlsVersions::Only12, DtlsVersions::Auto, 12),
     ] {
-        for setup in [Setup::Active, Setup::ActPass] {
-            let with = |dtls| Connecting { dtls, setup, ..Connecting::default() };
-            let mut attempt = Attempt::new(with(server), with(client));
+        for setup in [DtlsRole::Active, DtlsRole::ActPass] {
+            let with = |dtls| HandshakeOptions {
+                dtls_versions: dtls,
+                dtls_role: setup,
+                ..HandshakeOptions::default()
+            };
+            let mut attempt = ConnectAttempt::new(with(server), with(client));
             attempt.signal();
             attempt.open();
             assert_eq!(attempt.pair.server.endpoint.dtls_version(&1), Some(expected));
@@ -173,8 +178,11 @@ fn t45_dtls_is_of_the_version_that_both_know() {
 
 #[test]
 fn who_begins_dtls_is_in_offer_and_answer() {
-    for (setup, said) in [(Setup::Active, "active"), (Setup::ActPass, "actpass")] {
-        let mut attempt = Attempt::of(Connecting { setup, ..Connecting::default() });
+    for (setup, said) in [(DtlsRole::Active, "active"), (DtlsRole::ActPass, "actpass")] {
+        let mut attempt = ConnectAttempt::of(HandshakeOptions {
+            dtls_role: setup,
+            ..HandshakeOptions::default()
+        });
         let offer = attempt.offer();
         assert!(offer.contains(&format!("a=setup:{said}\r\n")), "{offer}");
         // A browser takes the choice and begins; our own client leaves it to us, whatever is
@@ -182,29 +190,29 @@ fn who_begins_dtls_is_in_offer_and_answer() {
         let answer = attempt.make_answer(&offer);
         attempt.take_answer(&answer.replace("a=setup:passive", "a=setup:active"));
         attempt.pair.run(Duration::from_secs(5));
-        assert_eq!(attempt.pair.server.endpoint.stage(&1), Some(Stage::Dtls));
+        assert_eq!(attempt.pair.server.endpoint.stage(&1), Some(WebRtcStage::Dtls));
     }
 }
 
 #[test]
 fn a_channel_with_a_handshake_of_its_own_takes_longer() {
-    let both = Connecting { snap: false, ..Connecting::default() };
+    let both = HandshakeOptions { snap: false, ..HandshakeOptions::default() };
     let [_, with] = round_trips(both);
-    let [_, without] = round_trips(Connecting { negotiated: false, ..both });
+    let [_, without] = round_trips(HandshakeOptions { negotiated: false, ..both });
     assert!((0.9..=1.1).contains(&(without - with)), "{with} -> {without}");
 }
 
 #[test]
 fn the_first_check_nominates() {
-    let with = Connecting::default();
-    let cost = cost(with, Connecting { self_nomination: false, ..with });
+    let with = HandshakeOptions::default();
+    let cost = cost(with, HandshakeOptions { auto_nomination: false, ..with });
     assert!((0.9..=4.0).contains(&cost), "{cost}");
 }
 
 #[test]
 fn only_a_check_from_where_the_websocket_comes_nominates() {
     let stage_after_a_check = |remote: Option<&str>| {
-        let mut attempt = Attempt::of(Connecting::default());
+        let mut attempt = ConnectAttempt::of(HandshakeOptions::default());
         let remote = remote.map(|ip| ip.parse().unwrap());
         let options = OfferOptions { remote, ..Default::default() };
         let offer = attempt.pair.server.endpoint.offer_with(attempt.pair.now, 1, options);
@@ -212,16 +220,17 @@ fn only_a_check_from_where_the_websocket_comes_nominates() {
         attempt.pair.run(ROUND_TRIP / 2 + STEP);
         attempt.pair.server.endpoint.stage(&1)
     };
-    assert_eq!(stage_after_a_check(Some("192.0.2.2")), Some(Stage::Dtls));
-    assert_eq!(stage_after_a_check(Some("::ffff:192.0.2.2")), Some(Stage::Dtls));
-    assert_eq!(stage_after_a_check(Some("192.0.2.3")), Some(Stage::Ice));
-    assert_eq!(stage_after_a_check(None), Some(Stage::Ice));
+    assert_eq!(stage_after_a_check(Some("192.0.2.2")), Some(WebRtcStage::Dtls));
+    assert_eq!(stage_after_a_check(Some("::ffff:192.0.2.2")), Some(WebRtcStage::Dtls));
+    assert_eq!(stage_after_a_check(Some("192.0.2.3")), Some(WebRtcStage::Ice));
+    assert_eq!(stage_after_a_check(None), Some(WebRtcStage::Ice));
 }
 
 #[test]
 fn checks_that_overtake_the_answer_are_served_when_it_comes() {
-    for (early_checks, expected) in [(true, Stage::Dtls), (false, Stage::Ice)] {
-        let mut attempt = Attempt::of(Connecting { early_checks, ..Connecting::default() });
+    for (early_checks, expected) in [(true, WebRtcStage::Dtls), (false, WebRtcStage::Ice)] {
+        let mut attempt =
+            ConnectAttempt::of(HandshakeOptions { early_checks, ..HandshakeOptions::default() });
         let offer = attempt.offer();
         let answer = attempt.make_answer(&offer);
         attempt.pair.run(ROUND_TRIP);
@@ -234,11 +243,11 @@ fn checks_that_overtake_the_answer_are_served_when_it_comes() {
 
 #[test]
 fn open_waits_until_the_other_end_was_heard() {
-    let mut attempt = Attempt::of(Connecting::default());
+    let mut attempt = ConnectAttempt::of(HandshakeOptions::default());
     attempt.signal();
     attempt.pair.run(ROUND_TRIP / 2 * 3 + STEP);
     // DTLS is up here, and SCTP believes that it is, but the client's last flight is under way.
-    assert_eq!(attempt.pair.server.endpoint.stage(&1), Some(Stage::Channel));
+    assert_eq!(attempt.pair.server.endpoint.stage(&1), Some(WebRtcStage::Channel));
     assert_eq!(attempt.pair.server.events, []);
     attempt.pair.server.events.clear();
     let [client, server] = attempt.open();
@@ -247,10 +256,14 @@ fn open_waits_until_the_other_end_was_heard() {
 
 #[test]
 fn every_form_opens_with_every_other() {
-    let forms = [Connecting::default(), Connecting::COMPATIBLE, Connecting::STOCK];
+    let forms = [
+        HandshakeOptions::default(),
+        HandshakeOptions::COMPATIBLE,
+        HandshakeOptions::STR0M_DEFAULTS,
+    ];
     for server in forms {
         for client in forms {
-            let mut attempt = Attempt::new(server, client);
+            let mut attempt = ConnectAttempt::new(server, client);
             attempt.signal();
             attempt.open();
             let now = attempt.pair.now;
@@ -262,8 +275,8 @@ fn every_form_opens_with_every_other() {
             assert_eq!(Pair::received(&mut attempt.pair.client), ["down"], "{server:?} {client:?}");
             assert_eq!(Pair::received(&mut attempt.pair.server), ["up"], "{server:?} {client:?}");
             for side in [&attempt.pair.server, &attempt.pair.client] {
-                let path = side.endpoint.gauge(&1).expect("it is open").read();
-                assert!(path.rate > 0, "the plane carries it: {server:?} {client:?}");
+                let path = side.endpoint.path_monitor(&1).expect("it is open").snapshot();
+                assert!(path.allowed_rate > 0, "the plane carries it: {server:?} {client:?}");
             }
         }
     }
@@ -271,8 +284,9 @@ fn every_form_opens_with_every_other() {
 
 #[test]
 fn one_offer_may_take_another_form() {
-    let mut attempt = Attempt::of(Connecting::default());
-    let options = OfferOptions { connecting: Some(Connecting::COMPATIBLE), ..Default::default() };
+    let mut attempt = ConnectAttempt::of(HandshakeOptions::default());
+    let options =
+        OfferOptions { handshake: Some(HandshakeOptions::COMPATIBLE), ..Default::default() };
     let offer = attempt.pair.server.endpoint.offer_with(attempt.pair.now, 1, options).unwrap();
     assert!(offer.sdp.contains("a=setup:actpass\r\n") && !offer.sdp.contains("sctp-init"));
     attempt.answer(&offer.sdp);
@@ -282,43 +296,44 @@ fn one_offer_may_take_another_form() {
 
 #[test]
 fn a_channel_that_was_not_offered_is_refused() {
-    let server = Connecting { negotiated: false, ..Connecting::default() };
-    let mut attempt = Attempt::new(server, Connecting::default());
+    let server = HandshakeOptions { negotiated: false, ..HandshakeOptions::default() };
+    let mut attempt = ConnectAttempt::new(server, HandshakeOptions::default());
     let offer = attempt.offer();
     let answer = attempt.make_answer(&offer);
     let result =
         attempt.pair.server.endpoint.accept_answer_negotiated(attempt.pair.now, &1, &answer);
-    assert!(matches!(result, Err(AcceptAnswerError::Refused(_))), "{result:?}");
+    assert!(matches!(result, Err(AcceptAnswerError::InvalidAnswer(_))), "{result:?}");
 }
 
 #[test]
 fn a_broken_handshake_in_the_answer_is_refused() {
     for broken in ["a=sctp-init:AQID\r\n", "a=sctp-init:*\r\n", "a=sctp-init:\r\n"] {
-        let mut attempt = Attempt::of(Connecting::default());
+        let mut attempt = ConnectAttempt::of(HandshakeOptions::default());
         let offer = attempt.offer();
         let answer = attempt.make_answer(&offer);
         let lines = answer.lines().filter(|line| !line.starts_with("a=sctp-init:"));
         let text: String = lines.map(|line| format!("{line}\r\n")).collect();
         let server = &mut attempt.pair.server.endpoint;
         let result = server.accept_answer(attempt.pair.now, &1, &format!("{text}{broken}"));
-        assert!(matches!(result, Err(AcceptAnswerError::Refused(_))), "{broken} {result:?}");
+        assert!(matches!(result, Err(AcceptAnswerError::InvalidAnswer(_))), "{broken} {result:?}");
     }
 }
 
 #[test]
 fn an_empty_text_is_a_sign_of_life_of_who_opened_the_channel_itself() {
     const FIRST: u32 = 1_000;
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         // Who did not has sent an acknowledgement of the channel before.
         for (negotiated, next, expected) in [(true, 0, vec![]), (false, 1, vec![Bytes::new()])] {
-            let connecting = Connecting { negotiated, ..Connecting::default() };
-            let server = Config { connecting, data_plane, ..config(SERVER) };
-            let client = Config { connecting, first_tsn: Some(FIRST), ..config(CLIENT) };
-            let mut attempt = Attempt::over(Pair::with(server, client), negotiated);
+            let connecting = HandshakeOptions { negotiated, ..HandshakeOptions::default() };
+            let server = Config { handshake: connecting, data_path: data_plane, ..config(SERVER) };
+            let client =
+                Config { handshake: connecting, initial_tsn: Some(FIRST), ..config(CLIENT) };
+            let mut attempt = ConnectAttempt::over(Pair::with(server, client), negotiated);
             attempt.signal();
             attempt.open();
             attempt.pair.server.events.clear();
-            attempt.pair.client.endpoint.inject(attempt.pair.now, &1, |builder| {
+            attempt.pair.client.endpoint.inject_packet(attempt.pair.now, &1, |builder| {
                 let flags = flag::BEGIN | flag::END | flag::UNORDERED;
                 let (tsn, protocol) = (Tsn(FIRST + next), protocol::STRING_EMPTY);
                 builder.data(&Data { flags, tsn, stream: 0, protocol, payload: &[0] });
@@ -355,5 +370,5 @@ fn a_peer_connects_to_an_address_that_came_after_the_start() {
     pair.server.endpoint.set_addresses(Vec::new(), Vec::new());
     pair.inject(address(CLIENT), b"anything");
     pair.run(5 * ONE_WAY);
-    assert_eq!(pair.server.endpoint.stage(&1), Some(Stage::Open));
+    assert_eq!(pair.server.endpoint.stage(&1), Some(WebRtcStage::Open));
 }

@@ -1,9 +1,9 @@
 //! Exactly one packet of the SCTP handshake is lost: how long that takes.
 
 use crate::Config;
-use crate::Connecting;
+use crate::DtlsRole;
 use crate::Event;
-use crate::Setup;
+use crate::HandshakeOptions;
 use crate::sctp::packet::kind;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::ONE_WAY;
@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// A packet by its last chunk, and who it is for.
 #[derive(Clone, Copy, Debug)]
-enum Lost {
+enum LostPacket {
     /// Only one of the two is sent it.
     One(u8),
     /// To the client.
@@ -30,22 +30,26 @@ enum Lost {
     Ack,
 }
 
-const ALL: [Lost; 6] = [
-    Lost::One(kind::INIT),
-    Lost::One(kind::INIT_ACK),
-    Lost::One(kind::COOKIE_ECHO),
-    Lost::One(kind::COOKIE_ACK),
-    Lost::Open,
-    Lost::Ack,
+const ALL: [LostPacket; 6] = [
+    LostPacket::One(kind::INIT),
+    LostPacket::One(kind::INIT_ACK),
+    LostPacket::One(kind::COOKIE_ECHO),
+    LostPacket::One(kind::COOKIE_ACK),
+    LostPacket::Open,
+    LostPacket::Ack,
 ];
 
 /// A server and a client that resend or not, with an offer and an answer between them. The
 /// client begins with DTLS and SCTP, as browsers do that may choose, or leaves it to the server.
 fn connecting(resends: [bool; 2], client_begins: bool) -> Pair {
     let config = |local, resends: bool| {
-        let resend = Connecting::default().resend.filter(|_| resends);
-        let connecting = Connecting { resend, setup: Setup::ActPass, ..Connecting::STOCK };
-        Config { connecting, ..config(local) }
+        let resend = HandshakeOptions::default().initial_rto.filter(|_| resends);
+        let connecting = HandshakeOptions {
+            initial_rto: resend,
+            dtls_role: DtlsRole::ActPass,
+            ..HandshakeOptions::STR0M_DEFAULTS
+        };
+        Config { handshake: connecting, ..config(local) }
     };
     let mut pair = Pair::with(config(SERVER, resends[0]), config(CLIENT, resends[1]));
     let offer = pair.server.endpoint.offer(pair.now, 1).unwrap().sdp;
@@ -58,20 +62,20 @@ fn connecting(resends: [bool; 2], client_begins: bool) -> Pair {
     pair
 }
 
-fn lose(pair: &mut Pair, lost: Lost) {
+fn lose(pair: &mut Pair, lost: LostPacket) {
     let (server, client) = (&mut pair.server.endpoint, &mut pair.client.endpoint);
     match lost {
-        Lost::One(kind) => {
-            server.lose(&1, kind);
-            client.lose(&1, kind);
+        LostPacket::One(kind) => {
+            server.drop_next_inbound(&1, kind);
+            client.drop_next_inbound(&1, kind);
         }
-        Lost::Open => client.lose(&1, kind::DATA),
-        Lost::Ack => server.lose(&1, kind::DATA),
+        LostPacket::Open => client.drop_next_inbound(&1, kind::DATA),
+        LostPacket::Ack => server.drop_next_inbound(&1, kind::DATA),
     }
 }
 
 /// How long it takes until the channel is open on both sides.
-fn open(mut pair: Pair, lost: Option<Lost>) -> Duration {
+fn open(mut pair: Pair, lost: Option<LostPacket>) -> Duration {
     let began = pair.now;
     if let Some(lost) = lost {
         lose(&mut pair, lost);
@@ -98,7 +102,7 @@ fn assert_goes_on(mut pair: Pair) {
     assert_eq!(Pair::received(&mut pair.server), ["up"]);
 }
 
-fn cost(resends: [bool; 2], client_begins: bool, lost: Lost) -> Duration {
+fn cost(resends: [bool; 2], client_begins: bool, lost: LostPacket) -> Duration {
     let whole = open(connecting(resends, client_begins), None);
     let took = open(connecting(resends, client_begins), Some(lost));
     println!("{lost:?} {resends:?} {client_begins}: {took:?} instead of {whole:?}");
@@ -109,10 +113,10 @@ fn cost(resends: [bool; 2], client_begins: bool, lost: Lost) -> Duration {
 /// left that the other side must answer but our HEARTBEAT.
 fn introduced(resends: bool) -> Pair {
     let config = |local, resend| {
-        let connecting = Connecting { resend, ..Connecting::default() };
-        Config { connecting, ..config(local) }
+        let connecting = HandshakeOptions { initial_rto: resend, ..HandshakeOptions::default() };
+        Config { handshake: connecting, ..config(local) }
     };
-    let resend = Connecting::default().resend.filter(|_| resends);
+    let resend = HandshakeOptions::default().initial_rto.filter(|_| resends);
     let mut pair = Pair::with(config(SERVER, resend), config(CLIENT, None));
     let offer = pair.server.endpoint.offer(pair.now, 1).unwrap().sdp;
     let client = &mut pair.client.endpoint;
@@ -126,7 +130,7 @@ fn a_lost_heartbeat_is_sent_again_whatever_is_set() {
     for (resends, most) in [(true, ONE_WAY * 4 + SOON), (false, ONE_WAY * 4 + LATE)] {
         let whole = open(introduced(resends), None);
         for kind in [kind::HEARTBEAT, kind::HEARTBEAT_ACK] {
-            let cost = open(introduced(resends), Some(Lost::One(kind))) - whole;
+            let cost = open(introduced(resends), Some(LostPacket::One(kind))) - whole;
             assert!(cost <= most, "{kind} {resends}: {cost:?}");
         }
     }
@@ -148,7 +152,12 @@ fn a_server_alone_cures_all_that_is_its_own_and_a_lost_ack() {
         let cost = cost([true, false], false, lost);
         assert!(cost <= ONE_WAY * 4 + SOON, "{lost:?} {cost:?}");
     }
-    for lost in [Lost::One(kind::INIT_ACK), Lost::One(kind::COOKIE_ACK), Lost::Open, Lost::Ack] {
+    for lost in [
+        LostPacket::One(kind::INIT_ACK),
+        LostPacket::One(kind::COOKIE_ACK),
+        LostPacket::Open,
+        LostPacket::Ack,
+    ] {
         let cost = cost([true, false], true, lost);
         assert!(cost <= ONE_WAY * 4 + SOON, "{lost:?} {cost:?}");
     }
@@ -169,7 +178,7 @@ fn left_to_sctp_it_takes_seconds() {
 fn who_talks_at_once_has_said_enough() {
     for resends in [[true; 2], [true, false]] {
         let mut pair = connecting(resends, false);
-        lose(&mut pair, Lost::Ack);
+        lose(&mut pair, LostPacket::Ack);
         while pair.client.events.is_empty() {
             pair.run(Duration::from_millis(1));
         }

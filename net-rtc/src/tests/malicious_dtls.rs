@@ -1,11 +1,11 @@
 //! Tests: DTLS that no honest peer speaks, or that somebody speaks in its name.
 
 use crate::CloseReason;
-use crate::Connecting;
 use crate::Event;
-use crate::Stage;
+use crate::HandshakeOptions;
+use crate::WebRtcStage;
 use crate::tests::amplification_util::MS;
-use crate::tests::amplification_util::Scene;
+use crate::tests::amplification_util::SpoofScenario;
 use crate::tests::amplification_util::client_hello;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::address;
@@ -30,14 +30,18 @@ fn record(kind: u8, epoch: u8, sequence: u16, message: u8, number: u16, piece: u
     bytes
 }
 
-fn is_open(scene: &Scene) -> bool {
+fn is_open(scene: &SpoofScenario) -> bool {
     let sides = [&scene.pair.server, &scene.pair.client];
     sides.iter().all(|side| side.events.first() == Some(&Event::Open))
 }
 
 /// Somebody sends these in the name of the client, so long after the answer; whether it opens.
-fn spoof(connecting: Connecting, at: Duration, datagrams: &[Vec<u8>]) -> (bool, Scene) {
-    let mut scene = Scene::new(connecting);
+fn spoof(
+    connecting: HandshakeOptions,
+    at: Duration,
+    datagrams: &[Vec<u8>],
+) -> (bool, SpoofScenario) {
+    let mut scene = SpoofScenario::new(connecting);
     scene.pair.run(at);
     datagrams.iter().for_each(|bytes| scene.pair.inject(address(CLIENT), bytes));
     scene.pair.run(Duration::from_secs(5));
@@ -50,11 +54,13 @@ fn moments() -> impl Iterator<Item = Duration> {
 }
 
 /// Whatever became of it is over in time, and says where it got stuck.
-fn assert_ends_at_dtls(mut scene: Scene, what: &str) {
+fn assert_ends_at_dtls(mut scene: SpoofScenario, what: &str) {
     scene.pair.run(Duration::from_secs(11));
     match scene.pair.server.events.first() {
-        Some(Event::Closed(CloseReason::Failed(Stage::Dtls, _))) => {}
-        Some(Event::Closed(CloseReason::Timeout(Stage::Dtls | Stage::Channel))) => {}
+        Some(Event::Closed(CloseReason::Failed(WebRtcStage::Dtls, _))) => {}
+        Some(Event::Closed(CloseReason::HandshakeTimeout(
+            WebRtcStage::Dtls | WebRtcStage::Channel,
+        ))) => {}
         other => panic!("{what}: {other:?}"),
     }
 }
@@ -65,9 +71,9 @@ fn t36_a_client_hello_in_the_name_of_the_client() {
         let hello = [client_hello(version)];
         for at in moments() {
             // Where we begin, nobody else can.
-            let (opens, scene) = spoof(Connecting::default(), at, &hello);
+            let (opens, scene) = spoof(HandshakeOptions::default(), at, &hello);
             assert!(opens && scene.pair.server.events.len() == 1, "{version:?} at {at:?}");
-            for connecting in [Connecting::COMPATIBLE, Connecting::STOCK] {
+            for connecting in [HandshakeOptions::COMPATIBLE, HandshakeOptions::STR0M_DEFAULTS] {
                 let (opens, scene) = spoof(connecting, at, &hello);
                 match opens {
                     true => assert_eq!(scene.pair.server.events, [Event::Open]),
@@ -103,7 +109,7 @@ fn odd() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 fn t44_pieces_without_end_and_epochs_that_are_not() {
     for (what, datagrams) in odd() {
         let mut opened = [0; 2];
-        let forms = [Connecting::default(), Connecting::COMPATIBLE];
+        let forms = [HandshakeOptions::default(), HandshakeOptions::COMPATIBLE];
         for (connecting, opened) in forms.into_iter().zip(&mut opened) {
             for at in moments() {
                 let (opens, scene) = spoof(connecting, at, &datagrams);
@@ -127,7 +133,7 @@ fn t44_pieces_without_end_and_epochs_that_are_not() {
 /// Once the channel is open nothing of it does anything.
 #[test]
 fn t44_an_open_session_lives_through_all_of_it() {
-    for connecting in [Connecting::default(), Connecting::COMPATIBLE] {
+    for connecting in [HandshakeOptions::default(), HandshakeOptions::COMPATIBLE] {
         for (what, datagrams) in odd() {
             let (opens, scene) = spoof(connecting, 400 * MS, &datagrams);
             assert!(opens && scene.pair.server.events.len() == 1, "{what}");
@@ -144,14 +150,14 @@ fn t44_an_open_session_lives_through_all_of_it() {
 
 #[test]
 fn t43_a_certificate_that_does_not_match_the_fingerprint() {
-    for connecting in [Connecting::default(), Connecting::COMPATIBLE] {
-        let mut scene = Scene::answering(connecting, |answer| {
+    for connecting in [HandshakeOptions::default(), HandshakeOptions::COMPATIBLE] {
+        let mut scene = SpoofScenario::answering(connecting, |answer| {
             let (before, after) = answer.split_once("a=fingerprint:sha-256 ").unwrap();
             let changed = if after.starts_with('0') { '1' } else { '0' };
             format!("{before}a=fingerprint:sha-256 {changed}{}", &after[1..])
         });
         scene.pair.run(MS * 200);
-        let [Event::Closed(CloseReason::Failed(Stage::Dtls, cause))] =
+        let [Event::Closed(CloseReason::Failed(WebRtcStage::Dtls, cause))] =
             &scene.pair.server.events[..]
         else {
             panic!("{:?}", scene.pair.server.events)

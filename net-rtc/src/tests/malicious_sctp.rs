@@ -3,9 +3,9 @@
 
 use crate::CloseReason;
 use crate::Config;
-use crate::DataPlane;
+use crate::DataPathMode;
 use crate::Event;
-use crate::Stage;
+use crate::WebRtcStage;
 use crate::sctp::packet::Builder;
 use crate::sctp::packet::Data;
 use crate::sctp::packet::Tsn;
@@ -29,7 +29,7 @@ const OURS: u32 = 500_000;
 
 /// Lets a client send the same odd packet up to so often; gives what became of it.
 fn suffer(
-    data_plane: DataPlane,
+    data_plane: DataPathMode,
     times: u32,
     write: impl Fn(u32, &mut Builder),
 ) -> Option<CloseReason> {
@@ -38,7 +38,7 @@ fn suffer(
 
 /// The same from a client that hears nothing, or it would find its own acknowledgements odd.
 fn suffer_deaf(
-    data_plane: DataPlane,
+    data_plane: DataPathMode,
     times: u32,
     write: impl Fn(u32, &mut Builder),
 ) -> Option<CloseReason> {
@@ -46,21 +46,26 @@ fn suffer_deaf(
 }
 
 fn suffer_from(
-    data_plane: DataPlane,
+    data_plane: DataPathMode,
     is_deaf: bool,
     times: u32,
     write: impl Fn(u32, &mut Builder),
 ) -> Option<CloseReason> {
     let first_tsn = Some(OURS);
-    let server = Config { data_plane, message_bytes: 5_000, first_tsn, ..config(SERVER) };
-    let client = Config { first_tsn: Some(FIRST), ..config(CLIENT) };
+    let server = Config {
+        data_path: data_plane,
+        max_message_size: 5_000,
+        initial_tsn: first_tsn,
+        ..config(SERVER)
+    };
+    let client = Config { initial_tsn: Some(FIRST), ..config(CLIENT) };
     let mut pair = Pair::with(server, client).signal().opened();
-    pair.is_deaf = is_deaf;
+    pair.is_client_unreachable = is_deaf;
     for number in 0..times {
         if pair.client.endpoint.is_empty() || pair.server.endpoint.is_empty() {
             break;
         }
-        pair.client.endpoint.inject(pair.now, &1, |builder| write(number, builder));
+        pair.client.endpoint.inject_packet(pair.now, &1, |builder| write(number, builder));
         pair.run(Duration::from_millis(1));
     }
     pair.run(Duration::from_secs(1));
@@ -74,7 +79,7 @@ fn suffer_from(
 }
 
 fn assert_limit(times: u32, write: impl Fn(u32, &mut Builder) + Copy) {
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let end = suffer(data_plane, times, write);
         assert!(matches!(end, Some(CloseReason::Limit(_))), "{data_plane:?}: {end:?}");
     }
@@ -98,20 +103,20 @@ fn t46_five_thousand_inits() {
 /// Honest ones repeat theirs, and the network may bring the first after the second.
 #[test]
 fn t46_a_late_init_ends_nobody() {
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         assert_eq!(suffer(data_plane, 20, init), None, "{data_plane:?}");
     }
 }
 
 #[test]
 fn t47_fragments_without_end_on_one_stream() {
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         // Of one message; of messages that never begin; of messages that never end.
         for (step, flags) in [(1, 0), (2, flag::END), (2, flag::BEGIN)] {
             let end = suffer_deaf(data_plane, 5_000, |number, builder| {
                 data(builder, STREAM, FIRST + 10 + number * step, flags);
             });
-            let stays = data_plane == DataPlane::Fresh && step == 2;
+            let stays = data_plane == DataPathMode::LowLatency && step == 2;
             // The plane forgets the oldest pieces by itself; SCTP may give up before we do.
             assert!(end.is_none() == stays, "{data_plane:?} {step} {flags}: {end:?}");
         }
@@ -128,11 +133,11 @@ fn t47_fragments_without_end_on_six_thousand_streams() {
 #[test]
 fn t47_gaps_without_end() {
     let whole = flag::BEGIN | flag::END;
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let end = suffer_deaf(data_plane, 6_000, |n, builder| {
             data(builder, STREAM, FIRST + 10 + n * 2, whole);
         });
-        assert_eq!(end.is_some(), data_plane == DataPlane::Sctp, "{data_plane:?}: {end:?}");
+        assert_eq!(end.is_some(), data_plane == DataPathMode::PlainSctp, "{data_plane:?}: {end:?}");
     }
 }
 
@@ -143,7 +148,7 @@ fn t48_forward_tsn_with_a_huge_jump() {
 
 #[test]
 fn t49_acknowledgements_for_what_was_never_sent() {
-    let end = suffer(DataPlane::Fresh, 1, |_, builder| builder.sack(Tsn(OURS + 1_000), 9));
+    let end = suffer(DataPathMode::LowLatency, 1, |_, builder| builder.sack(Tsn(OURS + 1_000), 9));
     assert!(matches!(end, Some(CloseReason::Limit(_))), "{end:?}");
 }
 
@@ -155,9 +160,9 @@ fn t49_acknowledgements_with_many_gaps() {
         value.extend([0, 1, 0, 1].repeat(300));
         builder.chunk(kind::SACK, 0, &[&value]);
     };
-    let end = suffer(DataPlane::Sctp, 1, gaps);
+    let end = suffer(DataPathMode::PlainSctp, 1, gaps);
     assert!(matches!(end, Some(CloseReason::Limit(_))), "{end:?}");
-    assert_eq!(suffer(DataPlane::Fresh, 1, gaps), None);
+    assert_eq!(suffer(DataPathMode::LowLatency, 1, gaps), None);
 }
 
 #[test]
@@ -167,11 +172,11 @@ fn t52_other_streams() {
 
 #[test]
 fn t53_reconfigurations_without_end() {
-    let end = suffer(DataPlane::Fresh, 1_000, |number, builder| {
+    let end = suffer(DataPathMode::LowLatency, 1_000, |number, builder| {
         let request = [&[0, 13, 0, 16][..], &number.to_be_bytes(), &[0; 8]].concat();
         builder.chunk(kind::RE_CONFIG, 0, &[&request]);
     });
-    assert!(matches!(end, Some(CloseReason::Limit(_) | CloseReason::ByPeer)), "{end:?}");
+    assert!(matches!(end, Some(CloseReason::Limit(_) | CloseReason::Remote)), "{end:?}");
 }
 
 /// A message of a megabyte, in pieces as SCTP makes them.
@@ -183,21 +188,21 @@ fn t51_a_message_of_a_megabyte() {
             data(builder, STREAM, FIRST + 10 + number, flags);
         })
     };
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let end = end(data_plane);
         let is_limit = matches!(end, Some(CloseReason::Limit(_)));
-        assert!(is_limit || data_plane == DataPlane::Sctp && end.is_some(), "{end:?}");
+        assert!(is_limit || data_plane == DataPathMode::PlainSctp && end.is_some(), "{end:?}");
     }
 }
 
 /// Counts the errors that are logged, each thread its own.
-struct Errors;
+struct ErrorCounter;
 
 thread_local! {
     static ERRORS: Cell<u32> = const { Cell::new(0) };
 }
 
-impl log::Log for Errors {
+impl log::Log for ErrorCounter {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
         metadata.level() == log::Level::Error
     }
@@ -215,13 +220,13 @@ impl log::Log for Errors {
 /// user's (RFC 9260 §3.3.10.12).
 #[test]
 fn t53_a_client_that_leaves_with_an_abort_is_no_error_in_the_log() {
-    if log::set_logger(&Errors).is_ok() {
+    if log::set_logger(&ErrorCounter).is_ok() {
         log::set_max_level(log::LevelFilter::Error);
     }
     for cause in [&[][..], &[0, 12, 0, 4], &[0, 13, 0, 4]] {
-        for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+        for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
             let end = suffer(data_plane, 1, |_, builder| builder.chunk(kind::ABORT, 0, &[cause]));
-            assert_eq!(end, Some(CloseReason::ByPeer));
+            assert_eq!(end, Some(CloseReason::Remote));
         }
     }
     assert_eq!(ERRORS.get(), 0);
@@ -229,21 +234,22 @@ fn t53_a_client_that_leaves_with_an_abort_is_no_error_in_the_log() {
 
 #[test]
 fn t53_goodbyes_of_every_kind_end_the_peer_that_says_them() {
-    for data_plane in [DataPlane::Fresh, DataPlane::Sctp] {
+    for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let aborted = suffer(data_plane, 1, |_, builder| builder.chunk(kind::ABORT, 0, &[]));
         let shut = suffer(data_plane, 1, |_, builder| {
             builder.chunk(kind::SHUTDOWN, 0, &[&(OURS - 1).to_be_bytes()]);
         });
-        assert_eq!([aborted, shut], [const { Some(CloseReason::ByPeer) }; 2], "{data_plane:?}");
+        assert_eq!([aborted, shut], [const { Some(CloseReason::Remote) }; 2], "{data_plane:?}");
         for notify in [true, false] {
-            let mut pair = Pair::with(Config { data_plane, ..config(SERVER) }, config(CLIENT));
+            let mut pair =
+                Pair::with(Config { data_path: data_plane, ..config(SERVER) }, config(CLIENT));
             pair = pair.signal().opened();
             match notify {
                 true => pair.client.endpoint.close(pair.now, &1),
                 false => pair.client.endpoint.close_channel(pair.now, &1),
             }
             pair.run(Duration::from_secs(1));
-            let ended = [Event::Closed(CloseReason::ByPeer)];
+            let ended = [Event::Closed(CloseReason::Remote)];
             assert_eq!(pair.server.events, ended, "{data_plane:?} {notify}");
         }
     }
@@ -266,11 +272,11 @@ fn t50_a_peer_that_never_acknowledges_is_sent_to_and_costs_little() {
 fn t68_a_panic_in_one_peers_machine_ends_that_peer_only() {
     let mut pair = Pair::open();
     pair.server.endpoint.offer(pair.now, 2).unwrap();
-    pair.server.endpoint.inject(pair.now, &1, |_| panic!("as this test wants it"));
+    pair.server.endpoint.inject_packet(pair.now, &1, |_| panic!("as this test wants it"));
     pair.run(Duration::from_secs(1));
     assert_eq!(pair.server.events, [Event::Closed(CloseReason::Panicked)]);
     assert_eq!(pair.server.endpoint.stage(&1), None);
-    assert_eq!(pair.server.endpoint.stage(&2), Some(Stage::Answer));
+    assert_eq!(pair.server.endpoint.stage(&2), Some(WebRtcStage::Answer));
     assert_eq!(pair.server.endpoint.len(), 1);
     pair.server.endpoint.offer(pair.now, 1).expect("the key is free again");
 }

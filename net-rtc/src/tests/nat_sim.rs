@@ -1,7 +1,7 @@
 //! A server, and clients behind NATs that change, in virtual time.
 
 use crate::Config;
-use crate::DataPlane;
+use crate::DataPathMode;
 use crate::Endpoint;
 use crate::Event;
 use crate::Input;
@@ -37,7 +37,7 @@ impl Browser {
 }
 
 /// A client and its NAT.
-pub(crate) struct House {
+pub(crate) struct NatClient {
     pub(crate) client: Endpoint<u32>,
     pub(crate) browser: Browser,
     private: SocketAddr,
@@ -47,53 +47,53 @@ pub(crate) struct House {
     pub(crate) checks: Vec<Instant>,
     pub(crate) is_open: bool,
     /// What has arrived, and when.
-    pub(crate) heard: Vec<(Instant, Bytes)>,
+    pub(crate) received: Vec<(Instant, Bytes)>,
     /// Times in which nothing passes, up and down.
-    pub(crate) dark: [Option<Range<Instant>>; 2],
+    pub(crate) blackouts: [Option<Range<Instant>>; 2],
 }
 
-pub(crate) struct Street {
+pub(crate) struct NatSim {
     pub(crate) now: Instant,
     pub(crate) server: Endpoint<u32>,
-    pub(crate) houses: Vec<House>,
-    pub(crate) heard: Vec<(Instant, u32, Bytes)>,
+    pub(crate) clients: Vec<NatClient>,
+    pub(crate) received: Vec<(Instant, u32, Bytes)>,
     pub(crate) events: Vec<(Instant, u32, Event)>,
     /// What the server sent, and what reached it.
     pub(crate) sent: Vec<(Instant, Transmit)>,
     pub(crate) arrived: Vec<(Instant, SocketAddr, Vec<u8>)>,
-    flying: BTreeMap<(Instant, usize), (SocketAddr, SocketAddr, Vec<u8>)>,
-    posted: usize,
+    in_flight: BTreeMap<(Instant, usize), (SocketAddr, SocketAddr, Vec<u8>)>,
+    next_packet_id: usize,
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-impl Street {
-    pub(crate) fn new(config: Config) -> Street {
-        Street {
+impl NatSim {
+    pub(crate) fn new(config: Config) -> NatSim {
+        NatSim {
             now: Instant::now(),
             server: Endpoint::new(config),
-            houses: Vec::new(),
-            heard: Vec::new(),
+            clients: Vec::new(),
+            received: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
             arrived: Vec::new(),
-            flying: BTreeMap::new(),
-            posted: 0,
+            in_flight: BTreeMap::new(),
+            next_packet_id: 0,
         }
     }
 
     /// One open client, with plain SCTP as browsers have it.
-    pub(crate) fn with(browser: Browser) -> Street {
-        Street::with_plane(browser, DataPlane::Sctp)
+    pub(crate) fn with(browser: Browser) -> NatSim {
+        NatSim::with_plane(browser, DataPathMode::PlainSctp)
     }
 
     /// The same with a data plane.
-    pub(crate) fn with_plane(browser: Browser, plane: DataPlane) -> Street {
-        let mut street = Street::new(config(SERVER));
+    pub(crate) fn with_plane(browser: Browser, plane: DataPathMode) -> NatSim {
+        let mut street = NatSim::new(config(SERVER));
         street.join(browser, address("198.51.100.1:5000"), |config| {
-            config.data_plane = plane;
+            config.data_path = plane;
         });
         street
     }
@@ -105,7 +105,7 @@ impl Street {
         public: SocketAddr,
         change: impl FnOnce(&mut Config),
     ) {
-        let number = self.houses.len() as u32;
+        let number = self.clients.len() as u32;
         let private = SocketAddr::from(([10, 0, number as u8, 1], 4_000));
         let mut config =
             Config { seed: Some(1_000 + u64::from(number)), ..Config::new(vec![private]) };
@@ -115,13 +115,22 @@ impl Street {
         let answer = client.accept_offer(self.now, number, &offer.sdp).unwrap();
         self.server.accept_answer(self.now, &number, &answer).unwrap();
         let (checks, is_open, heard, dark) = (Vec::new(), false, Vec::new(), [None, None]);
-        self.houses.push(House { client, browser, private, public, checks, is_open, heard, dark });
+        self.clients.push(NatClient {
+            client,
+            browser,
+            private,
+            public,
+            checks,
+            is_open,
+            received: heard,
+            blackouts: dark,
+        });
         self.run(2_000 * MS);
-        assert!(self.houses[number as usize].is_open, "{:?}", self.events);
+        assert!(self.clients[number as usize].is_open, "{:?}", self.events);
     }
 
     pub(crate) fn send_up(&mut self, number: u32, message: impl Into<Bytes>) {
-        self.houses[number as usize].client.send(self.now, &number, message).unwrap();
+        self.clients[number as usize].client.send(self.now, &number, message).unwrap();
     }
 
     pub(crate) fn send_down(&mut self, number: u32, message: impl Into<Bytes>) {
@@ -139,7 +148,7 @@ impl Street {
         let end = self.now + time;
         loop {
             let wake = self.poll();
-            let first = self.flying.keys().next().map(|(at, _)| *at);
+            let first = self.in_flight.keys().next().map(|(at, _)| *at);
             match wake.into_iter().chain(first).min().filter(|next| *next <= end) {
                 Some(next) => self.now = self.now.max(next),
                 None => return self.now = end,
@@ -149,13 +158,14 @@ impl Street {
     }
 
     fn turn(&mut self) {
-        while let Some(first) = self.flying.first_entry().filter(|first| first.key().0 <= self.now)
+        while let Some(first) =
+            self.in_flight.first_entry().filter(|first| first.key().0 <= self.now)
         {
             let (source, destination, contents) = first.remove();
             self.carry(source, destination, &contents);
         }
         self.server.handle_input(self.now, Input::Timeout);
-        self.houses.iter_mut().for_each(|h| h.client.handle_input(self.now, Input::Timeout));
+        self.clients.iter_mut().for_each(|h| h.client.handle_input(self.now, Input::Timeout));
     }
 
     fn carry(&mut self, source: SocketAddr, destination: SocketAddr, contents: &[u8]) {
@@ -164,7 +174,7 @@ impl Street {
             return self.inject(source, contents);
         }
         let now = self.now;
-        if let Some(house) = self.houses.iter_mut().find(|h| h.public == destination) {
+        if let Some(house) = self.clients.iter_mut().find(|h| h.public == destination) {
             let destination = house.private;
             house.client.handle_input(now, Input::Datagram { source, destination, contents });
             self.poll();
@@ -173,7 +183,7 @@ impl Street {
 
     fn poll(&mut self) -> Option<Instant> {
         let server = self.poll_server();
-        let clients: Vec<_> = (0..self.houses.len()).map(|at| self.poll_client(at)).collect();
+        let clients: Vec<_> = (0..self.clients.len()).map(|at| self.poll_client(at)).collect();
         clients.into_iter().chain([server]).flatten().min()
     }
 
@@ -182,14 +192,14 @@ impl Street {
             match self.server.poll_output() {
                 Output::Timeout(at) => return at,
                 Output::Event(key, Event::Received(message)) => {
-                    self.heard.push((self.now, key, message));
+                    self.received.push((self.now, key, message));
                 }
                 Output::Event(key, event) => self.events.push((self.now, key, event)),
                 Output::Transmit(transmit) => {
                     self.sent.push((self.now, transmit.clone()));
                     let to = transmit.destination;
-                    let house = self.houses.iter().find(|h| h.public == to);
-                    if house.is_none_or(|h| !is_dark(&h.dark[1], self.now)) {
+                    let house = self.clients.iter().find(|h| h.public == to);
+                    if house.is_none_or(|h| !is_dark(&h.blackouts[1], self.now)) {
                         self.post(transmit.source, to, transmit.contents);
                     }
                 }
@@ -200,14 +210,15 @@ impl Street {
     fn poll_client(&mut self, at: usize) -> Option<Instant> {
         let now = self.now;
         loop {
-            let house = &mut self.houses[at];
+            let house = &mut self.clients[at];
             match house.client.poll_output() {
                 Output::Timeout(at) => return at,
                 Output::Event(_, Event::Open) => house.is_open = true,
-                Output::Event(_, Event::Received(message)) => house.heard.push((now, message)),
+                Output::Event(_, Event::Received(message)) => house.received.push((now, message)),
                 Output::Event(..) => house.is_open = false,
                 Output::Transmit(transmit) => {
-                    if house.lets_out(now, &transmit.contents) && !is_dark(&house.dark[0], now) {
+                    if house.lets_out(now, &transmit.contents) && !is_dark(&house.blackouts[0], now)
+                    {
                         let public = house.public;
                         self.post(public, transmit.destination, transmit.contents);
                     }
@@ -217,13 +228,13 @@ impl Street {
     }
 
     fn post(&mut self, source: SocketAddr, destination: SocketAddr, contents: Vec<u8>) {
-        self.posted += 1;
-        let key = (self.now + ONE_WAY, self.posted);
-        self.flying.insert(key, (source, destination, contents));
+        self.next_packet_id += 1;
+        let key = (self.now + ONE_WAY, self.next_packet_id);
+        self.in_flight.insert(key, (source, destination, contents));
     }
 }
 
-impl House {
+impl NatClient {
     /// Whether a browser would send this now: everything, but checks only so often.
     fn lets_out(&mut self, now: Instant, contents: &[u8]) -> bool {
         let is_request = contents.starts_with(&[0, 1]);

@@ -1,7 +1,7 @@
 //! How messages are sent: keys, overload, and the gauge that shows it.
 
 use crate::Config;
-use crate::DataPlane;
+use crate::DataPathMode;
 use crate::SendOptions;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::Pair;
@@ -31,7 +31,7 @@ fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {
     arrived.retain(|message| message.len() == 2);
     assert_eq!(arrived, ["a3", "b2"]);
     let dropped = pair.server.endpoint.stats().dropped;
-    assert_eq!((dropped.replaced, dropped.total()), (3, 3));
+    assert_eq!((dropped.superseded, dropped.total()), (3, 3));
     // What has left is nothing to be replaced.
     send(&mut pair, 1, "a4");
     send(&mut pair, 1, "a5");
@@ -41,7 +41,7 @@ fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {
 
 #[test]
 fn plain_sctp_knows_keys_too() {
-    let plain = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
+    let plain = |local| Config { data_path: DataPathMode::PlainSctp, ..config(local) };
     let mut pair = Pair::with(plain(SERVER), plain(CLIENT)).signal().opened();
     pair.server.endpoint.send(pair.now, &1, vec![0; 17_000]).unwrap();
     for text in ["old", "new"] {
@@ -53,7 +53,7 @@ fn plain_sctp_knows_keys_too() {
     let mut arrived = Pair::received(&mut pair.client);
     arrived.retain(|message| message.len() == 3);
     assert_eq!(arrived, ["new"]);
-    assert_eq!(pair.server.endpoint.stats().dropped.replaced, 1);
+    assert_eq!(pair.server.endpoint.stats().dropped.superseded, 1);
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn without_end_of_overload_messages_leave_young() {
         let sent = |message: &Bytes| u64::from_be_bytes(message[..8].try_into().unwrap());
         ages.extend(Pair::received(&mut pair.client).iter().map(|message| now - sent(message)));
     }
-    let gauge = pair.server.endpoint.gauge(&1).unwrap();
-    assert_eq!(gauge.read().dropped, pair.server.endpoint.stats().dropped);
-    let total = gauge.read().dropped.too_old;
+    let gauge = pair.server.endpoint.path_monitor(&1).unwrap();
+    assert_eq!(gauge.snapshot().dropped, pair.server.endpoint.stats().dropped);
+    let total = gauge.snapshot().dropped.expired;
     assert!((1_600..2_100).contains(&total), "{total} of 3000 dropped");
     let oldest = ages[200..].iter().max().unwrap();
     assert!(*oldest < 43_000, "20 ms on the way, 20 ms in the queue, not {oldest} us");
@@ -81,8 +81,12 @@ fn without_end_of_overload_messages_leave_young() {
 
 #[test]
 fn plain_sctp_turns_away_what_it_cannot_take() {
-    let with = |local, data_plane| Config { message_bytes: 100_000, data_plane, ..config(local) };
-    for (plane, taken) in [(DataPlane::Fresh, true), (DataPlane::Sctp, false)] {
+    let with = |local, data_plane| Config {
+        max_message_size: 100_000,
+        data_path: data_plane,
+        ..config(local)
+    };
+    for (plane, taken) in [(DataPathMode::LowLatency, true), (DataPathMode::PlainSctp, false)] {
         let mut pair = Pair::with(with(SERVER, plane), with(CLIENT, plane)).signal().opened();
         let result = pair.server.endpoint.send(pair.now, &1, vec![0; 65_537]);
         assert_eq!(result.is_ok(), taken);
@@ -92,8 +96,8 @@ fn plain_sctp_turns_away_what_it_cannot_take() {
 /// However little may wait inside SCTP.
 #[test]
 fn plain_sctp_takes_one_whole_message_and_then_as_much_as_may_wait() {
-    let with = |local| Config { data_plane: DataPlane::Sctp, ..config(local) };
-    let server = Config { sctp_bytes: 10_000, ..with(SERVER) };
+    let with = |local| Config { data_path: DataPathMode::PlainSctp, ..config(local) };
+    let server = Config { sctp_send_buffer: 10_000, ..with(SERVER) };
     let mut pair = Pair::with(server, with(CLIENT)).signal().opened();
     let mut send = |size| {
         pair.server.endpoint.send(pair.now, &1, vec![0; size]).unwrap();
@@ -107,19 +111,19 @@ fn plain_sctp_takes_one_whole_message_and_then_as_much_as_may_wait() {
         pair.server.endpoint.send(pair.now, &1, vec![0; 1_000]).unwrap();
     }
     pair.run(Duration::from_millis(150));
-    assert_eq!(pair.server.endpoint.stats().dropped.too_old, 10);
+    assert_eq!(pair.server.endpoint.stats().dropped.expired, 10);
 }
 
 #[test]
 fn a_peer_that_fell_back_loses_what_plain_sctp_cannot_take() {
-    let with = |local| Config { message_bytes: 100_000, ..config(local) };
+    let with = |local| Config { max_message_size: 100_000, ..config(local) };
     let mut pair = Pair::with(with(SERVER), with(CLIENT)).signal().opened();
     pair.server.endpoint.fall_back(&1);
     pair.server.endpoint.send(pair.now, &1, vec![0; 65_537]).unwrap();
     pair.server.endpoint.send(pair.now, &1, "small").unwrap();
     pair.run(Duration::from_secs(1));
     assert_eq!(Pair::received(&mut pair.client), ["small"]);
-    assert_eq!(pair.server.endpoint.stats().dropped.too_many, 1);
+    assert_eq!(pair.server.endpoint.stats().dropped.overflow, 1);
 }
 
 /// To a peer that has fallen silent nothing is sent, and what waits is still dropped in time.
@@ -129,11 +133,11 @@ fn t55_what_waits_for_a_silent_peer_is_dropped_when_it_grows_old() {
     pair.loss = |_, _| true;
     // The peer is probed four times a second; the message ends between two probes.
     pair.run(Duration::from_millis(10_300));
-    let before = pair.server.endpoint.stats().dropped.too_old;
+    let before = pair.server.endpoint.stats().dropped.expired;
     pair.server.endpoint.send(pair.now, &1, "to nobody").unwrap();
     let dropped_after = |pair: &mut Pair, ms| {
         pair.run(Duration::from_millis(ms));
-        pair.server.endpoint.stats().dropped.too_old - before
+        pair.server.endpoint.stats().dropped.expired - before
     };
     assert_eq!([dropped_after(&mut pair, 99), dropped_after(&mut pair, 2)], [0, 1]);
 }
@@ -179,19 +183,19 @@ fn many_small_messages_leave_one_behind_the_other() {
 /// acknowledges all up to the newest.
 #[test]
 fn packets_that_left_and_did_not_arrive_are_counted() {
-    let client = Config { data_plane: DataPlane::Sctp, ..config(CLIENT) };
+    let client = Config { data_path: DataPathMode::PlainSctp, ..config(CLIENT) };
     let mut pair = Pair::with(config(SERVER), client).signal().opened();
     pair.loss = |number, contents| number % 50 == 0 && contents.len() > 500;
-    let before = pair.log.len();
+    let before = pair.transmits.len();
     for _ in 0..500 {
         let options = SendOptions::default().repair(false);
         pair.server.endpoint.send_with(pair.now, &1, vec![7; 900], options).unwrap();
         pair.run(Duration::from_millis(16));
     }
-    let lost = (before + 1..=pair.log.len())
-        .filter(|number| (pair.loss)(*number, &pair.log[*number - 1].contents))
+    let lost = (before + 1..=pair.transmits.len())
+        .filter(|number| (pair.loss)(*number, &pair.transmits[*number - 1].contents))
         .count();
     pair.run(Duration::from_secs(2));
-    let told = pair.server.endpoint.gauge(&1).unwrap().read().packets_lost;
+    let told = pair.server.endpoint.path_monitor(&1).unwrap().snapshot().packets_lost;
     assert!(lost > 5 && told.abs_diff(lost as u64) <= 1, "{told} of {lost}");
 }

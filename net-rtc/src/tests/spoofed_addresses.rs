@@ -3,12 +3,12 @@
 use crate::CloseReason;
 use crate::Event;
 use crate::datagram::is_protected;
-use crate::tests::migration::Talk;
+use crate::tests::migration::TrafficDirection;
 use crate::tests::migration::silence;
 use crate::tests::migration::talk;
 use crate::tests::nat_sim::Browser;
 use crate::tests::nat_sim::MS;
-use crate::tests::nat_sim::Street;
+use crate::tests::nat_sim::NatSim;
 use crate::tests::nat_sim::TICK;
 use crate::tests::nat_sim::address;
 use rand::RngExt;
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 const ATTACKER: &str = "203.0.113.66:666";
 
 /// What has reached the server that begins so.
-fn captured(street: &Street, is: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+fn captured(street: &NatSim, is: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let arrived = street.arrived.iter().map(|(.., contents)| contents);
     arrived.filter(|contents| is(contents)).cloned().collect()
 }
@@ -29,7 +29,7 @@ fn is_request(contents: &[u8]) -> bool {
 }
 
 /// Bytes that went to an address.
-fn sent_to(street: &Street, to: SocketAddr) -> usize {
+fn sent_to(street: &NatSim, to: SocketAddr) -> usize {
     let there = street.sent.iter().filter(|(_, transmit)| transmit.destination == to);
     there.map(|(_, transmit)| transmit.contents.len()).sum()
 }
@@ -37,19 +37,24 @@ fn sent_to(street: &Street, to: SocketAddr) -> usize {
 #[test]
 fn t38_a_replayed_check_moves_nothing() {
     for vanished in [false, true] {
-        let mut street = Street::with(Browser::Chromium);
-        talk(&mut street, Talk::Both, 60);
+        let mut street = NatSim::with(Browser::Chromium);
+        talk(&mut street, TrafficDirection::Both, 60);
         let check = captured(&street, is_request).pop().unwrap();
         if vanished {
-            street.houses[0].public = address("192.0.2.200:1");
-            street.houses[0].dark = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
+            street.clients[0].public = address("192.0.2.200:1");
+            street.clients[0].blackouts =
+                [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
         }
         let (from, mut bytes) = (street.now, 0);
         for _ in 0..300 {
             street.inject(address(ATTACKER), &check);
             bytes += check.len();
             assert!(sent_to(&street, address(ATTACKER)) <= bytes, "bytes out, bytes in (42)");
-            talk(&mut street, if vanished { Talk::Down } else { Talk::Both }, 2);
+            talk(
+                &mut street,
+                if vanished { TrafficDirection::Down } else { TrafficDirection::Both },
+                2,
+            );
         }
         let there = address(ATTACKER);
         let longest = street.sent.iter().filter(|(_, t)| t.destination == there);
@@ -57,7 +62,7 @@ fn t38_a_replayed_check_moves_nothing() {
         println!("a check of {} bytes gets {longest} at most", check.len());
         assert!(longest <= check.len(), "no data");
         if !vanished {
-            let down = silence(from, street.houses[0].heard.iter().map(|(at, _)| *at));
+            let down = silence(from, street.clients[0].received.iter().map(|(at, _)| *at));
             assert!(down <= TICK + MS, "{down:?}");
         }
     }
@@ -67,66 +72,66 @@ fn t38_a_replayed_check_moves_nothing() {
 #[test]
 fn t38_replayed_checks_do_not_put_off_the_end() {
     for from in ["198.51.100.1:5000", ATTACKER] {
-        let mut street = Street::with(Browser::Chromium);
-        talk(&mut street, Talk::Both, 60);
+        let mut street = NatSim::with(Browser::Chromium);
+        talk(&mut street, TrafficDirection::Both, 60);
         let checks = captured(&street, is_request);
         let gone = street.now;
-        street.houses[0].dark = [0, 1].map(|_| Some(gone..gone + 60_000 * MS));
+        street.clients[0].blackouts = [0, 1].map(|_| Some(gone..gone + 60_000 * MS));
         for round in 0..60 {
             street.inject(address(from), &checks[round % checks.len()]);
             street.run(500 * MS);
         }
         let (at, _, event) = street.events.last().unwrap();
-        assert_eq!(*event, Event::Closed(CloseReason::Lost));
+        assert_eq!(*event, Event::Closed(CloseReason::IdleTimeout));
         assert!(*at - gone <= 20_100 * MS, "{:?}", *at - gone);
     }
 }
 
 #[test]
 fn t38_a_replayed_record_gets_nothing() {
-    let mut street = Street::with(Browser::Chromium);
-    talk(&mut street, Talk::Both, 120);
-    let heard = street.heard.len();
+    let mut street = NatSim::with(Browser::Chromium);
+    talk(&mut street, TrafficDirection::Both, 120);
+    let heard = street.received.len();
     for record in captured(&street, is_protected) {
         street.inject(address(ATTACKER), &record);
         // From the neighbourhood it is tried at once.
         street.inject(address("198.51.100.1:666"), &record);
     }
-    assert!(street.server.stats().trials > 100);
-    assert_eq!(street.heard.len(), heard);
+    assert!(street.server.stats().trial_decryptions > 100);
+    assert_eq!(street.received.len(), heard);
     assert_eq!(sent_to(&street, address(ATTACKER)), 0);
     assert_eq!(sent_to(&street, address("198.51.100.1:666")), 0);
     let from = street.now;
-    talk(&mut street, Talk::Both, 600);
-    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+    talk(&mut street, TrafficDirection::Both, 600);
+    assert!(silence(from, street.clients[0].received.iter().map(|(at, _)| *at)) <= TICK + MS);
 }
 
 /// Somebody on the path holds records back and sends them on from elsewhere: each is genuine.
 #[test]
 fn t38_whoever_sends_genuine_records_on_gets_probes_and_no_data() {
-    let mut street = Street::with(Browser::Chromium);
-    talk(&mut street, Talk::Both, 120);
+    let mut street = NatSim::with(Browser::Chromium);
+    talk(&mut street, TrafficDirection::Both, 120);
     let (from, mut bytes) = (street.now, 0);
     for _ in 0..300 {
         // The client's datagrams go to the attacker, one in ten is sent on.
-        let public = std::mem::replace(&mut street.houses[0].public, address(ATTACKER));
+        let public = std::mem::replace(&mut street.clients[0].public, address(ATTACKER));
         street.send_up(0, vec![2; 200]);
         street.run(MS);
-        street.houses[0].public = public;
-        talk(&mut street, Talk::Both, 2);
+        street.clients[0].public = public;
+        talk(&mut street, TrafficDirection::Both, 2);
         bytes += 1;
     }
     let there = sent_to(&street, address(ATTACKER));
     println!("{bytes} records that were sent on got {there} bytes");
     assert!(there > 0 && there < 300 * 100 / 5, "{there}");
-    let down = silence(from, street.houses[0].heard.iter().map(|(at, _)| *at));
+    let down = silence(from, street.clients[0].received.iter().map(|(at, _)| *at));
     assert!(down <= TICK * 2, "{down:?}");
 }
 
 #[test]
 fn t39_valid_checks_from_sixty_thousand_ports() {
-    let mut street = Street::with(Browser::Chromium);
-    talk(&mut street, Talk::Both, 60);
+    let mut street = NatSim::with(Browser::Chromium);
+    talk(&mut street, TrafficDirection::Both, 60);
     let check = captured(&street, is_request).pop().unwrap();
     for port in 1..=60_000 {
         let from = SocketAddr::from(([203, 0, 113, 66], port));
@@ -138,14 +143,14 @@ fn t39_valid_checks_from_sixty_thousand_ports() {
     reached.dedup();
     assert!(reached.len() <= 17, "{}", reached.len());
     // The player, who has moved meanwhile, is followed all the same.
-    street.houses[0].public = address("198.51.100.1:15000");
+    street.clients[0].public = address("198.51.100.1:15000");
     let moved = street.now;
-    talk(&mut street, Talk::Both, 600);
-    assert!(silence(moved, street.houses[0].heard.iter().map(|(at, _)| *at)) < 100 * MS);
+    talk(&mut street, TrafficDirection::Both, 600);
+    assert!(silence(moved, street.clients[0].received.iter().map(|(at, _)| *at)) < 100 * MS);
 }
 
 /// Bytes of the last datagrams to an address; those before are of others.
-fn sent_to_last(street: &Street, to: SocketAddr) -> usize {
+fn sent_to_last(street: &NatSim, to: SocketAddr) -> usize {
     let last = street.sent.iter().rev().take_while(|(_, transmit)| transmit.destination == to);
     last.map(|(_, transmit)| transmit.contents.len()).sum()
 }
@@ -153,8 +158,8 @@ fn sent_to_last(street: &Street, to: SocketAddr) -> usize {
 /// What looks like a record of somebody's session costs a bounded number of trials a second.
 #[test]
 fn t34_records_from_sixty_thousand_unknown_addresses_get_nothing() {
-    let mut street = Street::with(Browser::Chromium);
-    talk(&mut street, Talk::Both, 60);
+    let mut street = NatSim::with(Browser::Chromium);
+    talk(&mut street, TrafficDirection::Both, 60);
     let mut record = captured(&street, is_protected).pop().unwrap();
     let mut random = StdRng::seed_from_u64(3);
     let (before, sent) = (street.server.stats(), street.sent.len());
@@ -167,16 +172,20 @@ fn t34_records_from_sixty_thousand_unknown_addresses_get_nothing() {
     }
     let after = street.server.stats();
     assert_eq!(street.sent.len(), sent);
-    assert!(after.trials - before.trials <= 2_000, "{}", after.trials - before.trials);
+    assert!(
+        after.trial_decryptions - before.trial_decryptions <= 2_000,
+        "{}",
+        after.trial_decryptions - before.trial_decryptions
+    );
     assert_eq!(after.unrouted - before.unrouted, 59_999);
     let from = street.now;
-    talk(&mut street, Talk::Both, 600);
-    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+    talk(&mut street, TrafficDirection::Both, 600);
+    assert!(silence(from, street.clients[0].received.iter().map(|(at, _)| *at)) <= TICK + MS);
 }
 
 #[test]
 fn t40_what_one_peer_sends_from_the_address_of_another() {
-    let mut street = Street::with(Browser::Chromium);
+    let mut street = NatSim::with(Browser::Chromium);
     street.join(Browser::Chromium, address("198.51.100.2:5000"), |_| {});
     let from = street.now;
     for round in 0..600 {
@@ -186,26 +195,27 @@ fn t40_what_one_peer_sends_from_the_address_of_another() {
         }
         // Now and then the first speaks with the voice of the second.
         if round % 10 == 0 {
-            let own = std::mem::replace(&mut street.houses[0].public, address("198.51.100.2:5000"));
+            let own =
+                std::mem::replace(&mut street.clients[0].public, address("198.51.100.2:5000"));
             street.send_up(0, "spoofed");
             street.run(TICK / 2);
-            street.houses[0].public = own;
+            street.clients[0].public = own;
             street.run(TICK / 2);
         } else {
             street.run(TICK);
         }
     }
     for player in [0, 1] {
-        let house = &street.houses[player as usize];
-        let down = silence(from, house.heard.iter().map(|(at, _)| *at));
+        let house = &street.clients[player as usize];
+        let down = silence(from, house.received.iter().map(|(at, _)| *at));
         assert!(down <= TICK * 2, "{player}: {down:?}");
-        assert!(house.heard.iter().all(|(_, message)| message[0] == player));
+        assert!(house.received.iter().all(|(_, message)| message[0] == player));
     }
 }
 
 #[test]
 fn t35_a_client_hello_from_elsewhere_reaches_nobody() {
-    let mut street = Street::with(Browser::Chromium);
+    let mut street = NatSim::with(Browser::Chromium);
     let hello = captured(&street, |contents| contents[0] == 22).remove(0);
     let check = captured(&street, is_request).pop().unwrap();
     // Even from an address that has replayed a check.
@@ -215,23 +225,23 @@ fn t35_a_client_hello_from_elsewhere_reaches_nobody() {
         street.inject(address(ATTACKER), &hello);
     }
     assert_eq!(street.sent.len(), sent);
-    talk(&mut street, Talk::Both, 3);
+    talk(&mut street, TrafficDirection::Both, 3);
     let from = street.now;
-    talk(&mut street, Talk::Both, 600);
-    assert!(silence(from, street.houses[0].heard.iter().map(|(at, _)| *at)) <= TICK + MS);
+    talk(&mut street, TrafficDirection::Both, 600);
+    assert!(silence(from, street.clients[0].received.iter().map(|(at, _)| *at)) <= TICK + MS);
 }
 
 /// An answer and a probe may be more than the check. Where the peer was once proven to be, both
 /// may go.
 #[test]
 fn t38_where_nothing_is_proven_a_check_gets_an_answer_or_a_probe() {
-    let mut street = Street::with(Browser::Chromium);
-    talk(&mut street, Talk::Both, 60);
+    let mut street = NatSim::with(Browser::Chromium);
+    talk(&mut street, TrafficDirection::Both, 60);
     let check = captured(&street, is_request).pop().unwrap();
     let once = address("198.51.100.1:15000");
     for place in [once, address("198.51.100.1:16000")] {
-        street.houses[0].public = place;
-        talk(&mut street, Talk::Both, 300);
+        street.clients[0].public = place;
+        talk(&mut street, TrafficDirection::Both, 300);
     }
     for (from, expected) in [(address(ATTACKER), 1), (once, 2)] {
         let before = street.sent.len();
@@ -244,33 +254,37 @@ fn t38_where_nothing_is_proven_a_check_gets_an_answer_or_a_probe() {
 /// Who is where records come from that do not decrypt has not moved while he is heard.
 #[test]
 fn t34_forged_records_in_the_name_of_a_living_peer_are_tried_on_nobody_else() {
-    let mut street = Street::with(Browser::Chromium);
+    let mut street = NatSim::with(Browser::Chromium);
     street.join(Browser::Chromium, address("198.51.100.1:5001"), |_| {});
-    talk(&mut street, Talk::Both, 60);
-    let own = street.houses[0].public;
+    talk(&mut street, TrafficDirection::Both, 60);
+    let own = street.clients[0].public;
     let mut record = captured(&street, is_protected).pop().unwrap();
     record[13..].iter_mut().for_each(|byte| *byte ^= 1);
-    let trials = street.server.stats().trials;
+    let trials = street.server.stats().trial_decryptions;
     (0..100).for_each(|_| street.inject(own, &record));
-    assert_eq!(street.server.stats().trials, trials);
+    assert_eq!(street.server.stats().trial_decryptions, trials);
     // When he has fallen silent it may be the other one's, who has his place now.
-    street.houses[0].dark = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
+    street.clients[0].blackouts = [0, 1].map(|_| Some(street.now..street.now + 60_000 * MS));
     street.run(300 * MS);
     for other in [&[22, 254, 253, 0, 0][..], &[20; 100], &[64; 100]] {
         street.inject(own, other);
         street.inject(address("198.51.100.1:6666"), other);
     }
-    assert_eq!(street.server.stats().trials, trials, "nothing of that is a record of a session");
+    assert_eq!(
+        street.server.stats().trial_decryptions,
+        trials,
+        "nothing of that is a record of a session"
+    );
     let routed = street.server.stats().routed;
     street.inject(own, &record);
-    assert_eq!(street.server.stats().trials, trials + 1);
+    assert_eq!(street.server.stats().trial_decryptions, trials + 1);
     assert_eq!(street.server.stats().routed, routed + 1);
 }
 
 /// His address is his until somebody else has answered a probe from there, however silent he is.
 #[test]
 fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
-    let mut street = Street::with(Browser::Chromium);
+    let mut street = NatSim::with(Browser::Chromium);
     street.join(Browser::Chromium, address("198.51.100.1:5001"), |_| {});
     for player in [0, 1] {
         (0..30).for_each(|_| {
@@ -278,7 +292,7 @@ fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
             street.run(TICK);
         });
     }
-    let (first, second) = (street.houses[0].public, street.houses[1].public);
+    let (first, second) = (street.clients[0].public, street.clients[1].public);
     let mut checks = street.arrived.iter().filter(|(_, from, c)| *from == first && is_request(c));
     let check = checks.next_back().expect("browsers check").2.clone();
     let sent = street.sent.len();
@@ -286,7 +300,7 @@ fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
     assert_eq!(street.sent.len(), sent, "the second is here and talks");
 
     for how in ["check", "record"] {
-        street.houses[1].dark = [Some(street.now..street.now + 500 * MS), None];
+        street.clients[1].blackouts = [Some(street.now..street.now + 500 * MS), None];
         street.run(400 * MS);
         match how {
             "check" => {
@@ -295,31 +309,31 @@ fn t40_where_another_is_a_check_gets_nothing_and_a_record_takes_no_address() {
                 assert!(street.sent.len() > sent, "it is silent, so it may be the first");
             }
             _ => {
-                street.houses[0].public = second;
+                street.clients[0].public = second;
                 street.send_up(0, "of the first");
                 street.run(MS);
-                street.houses[0].public = first;
+                street.clients[0].public = first;
                 street.run(TICK * 3);
-                let (_, who, _) = street.heard.last().expect("a message");
+                let (_, who, _) = street.received.last().expect("a message");
                 assert_eq!(*who, 0, "it was found");
             }
         }
         street.run(100 * MS);
-        let trials = street.server.stats().trials;
+        let trials = street.server.stats().trial_decryptions;
         street.send_up(1, "of the second");
         street.run(TICK * 3);
-        let (_, who, what) = street.heard.last().expect("a message");
+        let (_, who, what) = street.received.last().expect("a message");
         assert_eq!((*who, &what[..]), (1, &b"of the second"[..]), "{how}");
-        assert_eq!(street.server.stats().trials, trials, "{how}: nobody looked for it");
+        assert_eq!(street.server.stats().trial_decryptions, trials, "{how}: nobody looked for it");
     }
 }
 
 #[test]
 fn who_changed_places_leaves_no_route() {
-    let mut street = Street::with(Browser::Chromium);
+    let mut street = NatSim::with(Browser::Chromium);
     street.join(Browser::Firefox, address("198.51.100.1:5001"), |_| {});
-    street.houses[0].public = address("198.51.100.1:5001");
-    street.houses[1].public = address("198.51.100.1:5000");
+    street.clients[0].public = address("198.51.100.1:5001");
+    street.clients[1].public = address("198.51.100.1:5000");
     for _ in 0..300 {
         for player in [0, 1] {
             street.send_up(player, "x");
@@ -327,11 +341,11 @@ fn who_changed_places_leaves_no_route() {
         }
         street.run(TICK);
     }
-    let sizes = street.server.sizes();
+    let sizes = street.server.resource_usage();
     assert_eq!((sizes.peers, sizes.routes), (2, 2));
     for player in [0, 1] {
         street.server.close(street.now, &player);
         street.run(MS);
     }
-    assert_eq!(street.server.sizes().routes, 0);
+    assert_eq!(street.server.resource_usage().routes, 0);
 }

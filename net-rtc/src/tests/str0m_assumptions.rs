@@ -2,7 +2,7 @@
 //! promises. One that fails after an upgrade names what has to be looked at again.
 
 use crate::dtls::sha1_hmac;
-use crate::rtc::unreliable;
+use crate::rtc::channel_config;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,9 +90,9 @@ thread_local! {
 
 /// Notes how it is asked for DTLS.
 #[derive(Debug)]
-struct Asked;
+struct CountingProvider;
 
-impl DtlsProvider for Asked {
+impl DtlsProvider for CountingProvider {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
     }
@@ -113,7 +113,7 @@ impl DtlsProvider for Asked {
 #[test]
 fn str0m_asks_for_dtls_once_on_the_thread_that_builds_and_with_its_own_mtu() {
     let mut provider = str0m::crypto::from_feature_flags();
-    provider.dtls_provider = &Asked;
+    provider.dtls_provider = &CountingProvider;
     let _ = RtcConfig::new().set_crypto_provider(Arc::new(provider)).build(Instant::now());
     assert_eq!(ASKED.get(), (1, Some(DATAGRAM_MTU_TARGET)));
 }
@@ -178,7 +178,7 @@ fn a_channel_made_directly_has_the_stream_that_was_agreed_or_the_first_of_its_si
     {
         let mut rtc = lite(now);
         rtc.direct_api().start_sctp(active);
-        let channel = rtc.direct_api().create_data_channel(unreliable(negotiated));
+        let channel = rtc.direct_api().create_data_channel(channel_config(negotiated));
         rtc.handle_input(Input::Timeout(now)).unwrap();
         drain(&mut rtc);
         let stream = rtc.direct_api().sctp_stream_id_by_channel_id(channel);
@@ -194,7 +194,7 @@ fn with_both_handshakes() -> (Rtc, ChannelId) {
     init.local_init_chunk().unwrap();
     init.set_remote_init_chunk(SctpInitData::new().local_init_chunk().unwrap());
     rtc.direct_api().start_sctp_with_snap(true, init).unwrap();
-    let channel = rtc.direct_api().create_data_channel(unreliable(true));
+    let channel = rtc.direct_api().create_data_channel(channel_config(true));
     rtc.handle_input(Input::Timeout(now)).unwrap();
     (rtc, channel)
 }

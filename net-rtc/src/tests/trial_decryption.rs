@@ -11,7 +11,7 @@ use str0m::crypto::dtls::DtlsInstance;
 use str0m::crypto::dtls::DtlsOutput;
 
 /// One end of a session.
-struct End {
+struct DtlsSide {
     dtls: Box<dyn DtlsInstance>,
     connected: bool,
     received: Vec<Vec<u8>>,
@@ -19,14 +19,14 @@ struct End {
     sent: Vec<Vec<u8>>,
 }
 
-impl End {
-    fn new(now: Instant, version: DtlsVersion, active: bool) -> End {
+impl DtlsSide {
+    fn new(now: Instant, version: DtlsVersion, active: bool) -> DtlsSide {
         let provider = str0m::crypto::from_feature_flags().dtls_provider;
         let certificate = provider.generate_certificate().unwrap();
         let mut dtls = provider.new_dtls(&certificate, now, version, None).unwrap();
         dtls.set_active(active);
         dtls.handle_timeout(now).unwrap();
-        End { dtls, connected: false, received: Vec::new(), sent: Vec::new() }
+        DtlsSide { dtls, connected: false, received: Vec::new(), sent: Vec::new() }
     }
 
     fn poll(&mut self) {
@@ -61,9 +61,10 @@ impl End {
     }
 }
 
-fn session(version: DtlsVersion) -> (End, End) {
+fn session(version: DtlsVersion) -> (DtlsSide, DtlsSide) {
     let now = Instant::now();
-    let (mut client, mut server) = (End::new(now, version, true), End::new(now, version, false));
+    let (mut client, mut server) =
+        (DtlsSide::new(now, version, true), DtlsSide::new(now, version, false));
     for _ in 0..20 {
         client.poll();
         client.sent.drain(..).for_each(|record| server.dtls.handle_packet(&record).unwrap());

@@ -22,19 +22,19 @@ pub(crate) struct Side {
 }
 
 /// Whether a datagram, by its number and contents, is lost.
-pub(crate) type Loss = fn(usize, &[u8]) -> bool;
+pub(crate) type LossFn = fn(usize, &[u8]) -> bool;
 
 pub(crate) struct Pair {
     pub(crate) now: Instant,
     pub(crate) server: Side,
     pub(crate) client: Side,
-    pub(crate) flying: VecDeque<(Instant, Transmit)>,
+    pub(crate) in_flight: VecDeque<(Instant, Transmit)>,
     sent: usize,
-    pub(crate) loss: Loss,
+    pub(crate) loss: LossFn,
     /// Whether nothing reaches the client any more.
-    pub(crate) is_deaf: bool,
+    pub(crate) is_client_unreachable: bool,
     /// What either side has sent, lost or not.
-    pub(crate) log: Vec<Transmit>,
+    pub(crate) transmits: Vec<Transmit>,
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {
@@ -56,16 +56,16 @@ impl Pair {
 
     pub(crate) fn with(server: Config, client: Config) -> Pair {
         let (server, client) = (side(server), side(client));
-        let (flying, loss): (_, Loss) = (VecDeque::new(), |_, _| false);
+        let (in_flight, loss): (_, LossFn) = (VecDeque::new(), |_, _| false);
         Pair {
             now: Instant::now(),
             server,
             client,
-            flying,
+            in_flight,
             sent: 0,
             loss,
-            is_deaf: false,
-            log: Vec::new(),
+            is_client_unreachable: false,
+            transmits: Vec::new(),
         }
     }
 
@@ -108,7 +108,8 @@ impl Pair {
 
     /// Lengths of what was sent there.
     pub(crate) fn sent_to(&self, to: SocketAddr, is: impl Fn(&[u8]) -> bool) -> Vec<usize> {
-        let there = self.log.iter().filter(|sent| sent.destination == to && is(&sent.contents));
+        let there =
+            self.transmits.iter().filter(|sent| sent.destination == to && is(&sent.contents));
         there.map(|sent| sent.contents.len()).collect()
     }
 
@@ -116,19 +117,19 @@ impl Pair {
         let end = self.now + time;
         loop {
             let wake = self.poll();
-            let next = wake.into_iter().chain(self.flying.front().map(|(at, _)| *at)).min();
+            let next = wake.into_iter().chain(self.in_flight.front().map(|(at, _)| *at)).min();
             self.now = next.unwrap_or(end).clamp(self.now, end);
             if self.now == end {
                 return;
             }
-            self.turn();
+            self.deliver_due();
         }
     }
 
     /// Delivers what has arrived, then lets both sides see the time.
-    fn turn(&mut self) {
-        while self.flying.front().is_some_and(|(at, _)| *at <= self.now) {
-            let (_, datagram) = self.flying.pop_front().unwrap();
+    fn deliver_due(&mut self) {
+        while self.in_flight.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, datagram) = self.in_flight.pop_front().unwrap();
             let to = if datagram.destination == address(SERVER) {
                 &mut self.server
             } else {
@@ -157,12 +158,13 @@ impl Pair {
                     Output::Event(_, event) => side.events.push(event),
                     Output::Transmit(transmit) => {
                         self.sent += 1;
-                        self.log.push(transmit.clone());
+                        self.transmits.push(transmit.clone());
                         let is_known =
                             [SERVER, CLIENT].map(address).contains(&transmit.destination);
-                        let is_lost = self.is_deaf && transmit.destination == address(CLIENT);
+                        let is_lost =
+                            self.is_client_unreachable && transmit.destination == address(CLIENT);
                         if is_known && !is_lost && !(self.loss)(self.sent, &transmit.contents) {
-                            self.flying.push_back((self.now + ONE_WAY, transmit));
+                            self.in_flight.push_back((self.now + ONE_WAY, transmit));
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use net_rtc::{Endpoint, Evidence};
+use net_rtc::{Endpoint, HandshakeProgress};
 
 use crate::admission::NoVerdict;
 use crate::hub::client_addr::is_trusted;
@@ -131,7 +131,7 @@ impl Core {
 
     /// Whether a connection's answer is in, so that only its channel is awaited.
     pub(super) fn has_answered(&self, connection: ConnectionId) -> bool {
-        self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::Stage::Answer)
+        self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::WebRtcStage::Answer)
     }
 
     /// Tells that a connection will not become a peer, and why.
@@ -182,11 +182,11 @@ impl Core {
 
 /// Whether authenticated datagrams of a connection have come.
 fn is_proven(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
-    endpoint.evidence(&id).is_some_and(|evidence| evidence.checks > 0)
+    endpoint.handshake_progress(&id).is_some_and(|evidence| evidence.stun_checks > 0)
 }
 
 /// One line with everything. What keeps honest clients out is a warning.
-fn log(refusal: &Refusal, evidence: Option<Evidence>, unwritten: u64) {
+fn log(refusal: &Refusal, evidence: Option<HandshakeProgress>, unwritten: u64) {
     let level = match refusal.stage {
         _ if refusal.reason == CloseReason::AcceptPanicked => log::Level::Error,
         Stage::Ice | Stage::Dtls | Stage::Channel if refusal.setting.is_some() => log::Level::Warn,
@@ -196,7 +196,12 @@ fn log(refusal: &Refusal, evidence: Option<Evidence>, unwritten: u64) {
         log::log!(level, "refused {unwritten} others, too many to name");
     }
     match evidence {
-        Some(Evidence { checks, records, forged, .. }) => log::log!(
+        Some(HandshakeProgress {
+            stun_checks: checks,
+            dtls_datagrams: records,
+            bad_integrity: forged,
+            ..
+        }) => log::log!(
             level,
             "refused {refusal} ({checks} checks, {records} DTLS datagrams, {forged} forged checks)"
         ),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use net_rtc::Evidence;
+use net_rtc::HandshakeProgress;
 use net_ws::BadRequest;
 
 use crate::admission::NoVerdict;
@@ -50,11 +50,11 @@ pub(super) enum Came {
     /// The application is asked whether it may become a peer.
     Asked,
     /// It has the offer, and this was heard since.
-    Offered(Evidence),
+    Offered(HandshakeProgress),
 }
 
 impl Came {
-    pub(super) fn evidence(self) -> Option<Evidence> {
+    pub(super) fn evidence(self) -> Option<HandshakeProgress> {
         match self {
             Came::Connected | Came::Asked => None,
             Came::Offered(evidence) => Some(evidence),
@@ -69,7 +69,9 @@ impl Case<'_> {
         match (ending, self.came) {
             (Ending::Full(Full::Early), Came::Offered(evidence)) => evidence.stage.into(),
             (Ending::Full(_) | Ending::Origin(_), _) | (_, Came::Asked) => Stage::Accept,
-            (Ending::WebRtc(Rtc::Timeout(stage) | Rtc::Failed(stage, _)), _) => (*stage).into(),
+            (Ending::WebRtc(Rtc::HandshakeTimeout(stage) | Rtc::Failed(stage, _)), _) => {
+                (*stage).into()
+            }
             (_, Came::Connected) => Stage::Upgrade,
             (_, Came::Offered(evidence)) => evidence.stage.into(),
         }
@@ -132,16 +134,18 @@ impl Case<'_> {
     fn webrtc(&self, reason: &net_rtc::CloseReason) -> Words {
         use net_rtc::CloseReason as Rtc;
         match reason {
-            Rtc::Timeout(_) => self.stuck(),
-            Rtc::ByPeer | Rtc::Lost => self.left(),
-            Rtc::Failed(net_rtc::Stage::Answer, cause) => Words::new(cause.clone())
+            Rtc::HandshakeTimeout(_) => self.stuck(),
+            Rtc::Remote | Rtc::IdleTimeout => self.left(),
+            Rtc::Failed(net_rtc::WebRtcStage::Answer, cause) => Words::new(cause.clone())
                 .set("the answer must be that of a browser, unchanged, to this offer"),
             // DTLS gives up by itself. That nothing came back says more than that.
-            Rtc::Failed(_, _) if self.came.evidence().is_some_and(|heard| heard.records == 0) => {
+            Rtc::Failed(_, _)
+                if self.came.evidence().is_some_and(|heard| heard.dtls_datagrams == 0) =>
+            {
                 self.stuck()
             }
             Rtc::Failed(_, cause)
-                if self.came.evidence().is_some_and(|it| it.unfit_certificate) =>
+                if self.came.evidence().is_some_and(|it| it.unsupported_certificate) =>
             {
                 Words::new(cause.clone()).set(ECDSA)
             }
@@ -164,7 +168,7 @@ impl Case<'_> {
             Came::Offered(evidence) => evidence,
         };
         let stuck = match evidence.stage {
-            net_rtc::Stage::Answer => Words::new("no answer to the offer").set(ANSWER_IT),
+            net_rtc::WebRtcStage::Answer => Words::new("no answer to the offer").set(ANSWER_IT),
             _ => self.stuck(),
         };
         let cause = format!("the client left after {after}: {}", stuck.cause);
@@ -178,27 +182,29 @@ impl Case<'_> {
         let Came::Offered(evidence) = self.came else {
             return Words::new("the upgrade is not done");
         };
-        match (evidence.checked_from, evidence) {
-            (None, Evidence { forged: 1.., .. }) => {
+        match (evidence.last_check_from, evidence) {
+            (None, HandshakeProgress { bad_integrity: 1.., .. }) => {
                 Words::new(format!("checks reached UDP {port}, with a wrong password only"))
                     .set("the answer must be to this very offer")
             }
             (None, _) => self.reach.unreached(self.remote, self.offered, self.config),
-            (Some(_), Evidence { records: 0, controlled: true, .. }) => {
+            (Some(_), HandshakeProgress { dtls_datagrams: 0, is_peer_controlled: true, .. }) => {
                 Words::new("the client's checks are in the controlled role, as this server is")
                     .set("to an ICE-lite offer a client must control (RFC 8445, 6.1.1)")
             }
-            (Some(from), Evidence { records: 0, .. }) => Words::new(format!(
+            (Some(from), HandshakeProgress { dtls_datagrams: 0, .. }) => Words::new(format!(
                 "checks from {} reached UDP {port}, nothing came back after our answers",
                 from.ip()
             ))
             .set(format!("is outbound UDP from port {port} open? If so, {TRY_COMPATIBLE}")),
-            (Some(_), Evidence { stage, sctp: false, .. }) if stage <= net_rtc::Stage::Dtls => {
+            (Some(_), HandshakeProgress { stage, sctp_received: false, .. })
+                if stage <= net_rtc::WebRtcStage::Dtls =>
+            {
                 Words::new("the DTLS handshake began and did not end").set(format!(
                     "are datagrams of 1,200 bytes lost, as in a tunnel? If not, {TRY_COMPATIBLE}"
                 ))
             }
-            (Some(_), Evidence { sctp: false, .. }) => {
+            (Some(_), HandshakeProgress { sctp_received: false, .. }) => {
                 Words::new("DTLS is up, and no SCTP packet came").set(TRY_COMPATIBLE)
             }
             (Some(_), _) => {
@@ -344,7 +350,7 @@ fn through_a_proxy(what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use net_rtc::{CloseReason as Rtc, Stage as Reached};
+    use net_rtc::{CloseReason as Rtc, WebRtcStage as Reached};
     use net_ws::{BadRequest, CloseReason as Ws};
 
     use super::*;
@@ -357,7 +363,7 @@ mod tests {
     /// What is said of an end of a client from 198.51.100.7, `age` after it connected.
     fn said(
         age: Duration,
-        evidence: Option<Evidence>,
+        evidence: Option<HandshakeProgress>,
         ending: impl Into<Ending>,
     ) -> (Stage, String, String) {
         said_at(age, evidence.map_or(Came::Connected, Came::Offered), ending)
@@ -377,13 +383,17 @@ mod tests {
     }
 
     /// The same of a connection whose answer is in and that took too long.
-    fn stuck(evidence: Evidence) -> (Stage, String, String) {
-        said(15 * SECOND, Some(evidence), Rtc::Timeout(evidence.stage))
+    fn stuck(evidence: HandshakeProgress) -> (Stage, String, String) {
+        said(15 * SECOND, Some(evidence), Rtc::HandshakeTimeout(evidence.stage))
     }
 
-    fn checked(stage: Reached) -> Evidence {
+    fn checked(stage: Reached) -> HandshakeProgress {
         let checked_from = Some("198.51.100.9:777".parse().unwrap());
-        Evidence { checks: 20, checked_from, ..Evidence::at(stage) }
+        HandshakeProgress {
+            stun_checks: 20,
+            last_check_from: checked_from,
+            ..HandshakeProgress::new(stage)
+        }
     }
 
     #[track_caller]
@@ -395,7 +405,7 @@ mod tests {
 
     #[test]
     fn no_check_came() {
-        let said = stuck(Evidence::at(Reached::Ice));
+        let said = stuck(HandshakeProgress::new(Reached::Ice));
         assert_says(said, Stage::Ice, "no check reached UDP 3000", "firewall");
     }
 
@@ -410,27 +420,28 @@ mod tests {
 
     #[test]
     fn only_checks_with_a_wrong_password_came() {
-        let evidence = Evidence { forged: 3, ..Evidence::at(Reached::Ice) };
+        let evidence =
+            HandshakeProgress { bad_integrity: 3, ..HandshakeProgress::new(Reached::Ice) };
         let cause = "checks reached UDP 3000, with a wrong password only";
         assert_says(stuck(evidence), Stage::Ice, cause, "this very offer");
     }
 
     #[test]
     fn dtls_and_the_channel_did_not_end() {
-        let dtls = Evidence { records: 4, ..checked(Reached::Dtls) };
+        let dtls = HandshakeProgress { dtls_datagrams: 4, ..checked(Reached::Dtls) };
         let cause = "the DTLS handshake began and did not end";
         assert_says(stuck(dtls), Stage::Dtls, cause, "1,200 bytes");
-        let up = Evidence { stage: Reached::Channel, ..dtls };
+        let up = HandshakeProgress { stage: Reached::Channel, ..dtls };
         let cause = "DTLS is up, and no SCTP packet came";
         assert_says(stuck(up), Stage::Channel, cause, "Connecting::COMPATIBLE");
         let cause = "the channel was not open within 15 s";
-        let late = Evidence { sctp: true, ..up };
+        let late = HandshakeProgress { sctp_received: true, ..up };
         assert_says(stuck(late), Stage::Channel, cause, "Config::connect_timeout");
     }
 
     #[test]
     fn a_client_that_does_not_control_ice_is_told_so() {
-        let evidence = Evidence { controlled: true, ..checked(Reached::Ice) };
+        let evidence = HandshakeProgress { is_peer_controlled: true, ..checked(Reached::Ice) };
         let cause = "the client's checks are in the controlled role, as this server is";
         assert_says(stuck(evidence), Stage::Ice, cause, "must control");
     }
@@ -438,7 +449,11 @@ mod tests {
     #[test]
     fn an_unfit_certificate_asks_for_no_other_form() {
         let cause = "the client refused DTLS (alert 40); is its certificate RSA? It must be ECDSA";
-        let evidence = Evidence { records: 1, unfit_certificate: true, ..checked(Reached::Dtls) };
+        let evidence = HandshakeProgress {
+            dtls_datagrams: 1,
+            unsupported_certificate: true,
+            ..checked(Reached::Dtls)
+        };
         let heard = said(SECOND, Some(evidence), Rtc::Failed(Reached::Dtls, cause.into()));
         assert!(!heard.2.contains("COMPATIBLE"), "{}", heard.2);
         assert_says(heard, Stage::Dtls, cause, "ECDSA and P-256");
@@ -447,7 +462,7 @@ mod tests {
     #[test]
     fn what_failed_says_itself_why() {
         let failed = |cause: &str| Rtc::Failed(Reached::Dtls, cause.into());
-        let evidence = Evidence { records: 4, ..checked(Reached::Dtls) };
+        let evidence = HandshakeProgress { dtls_datagrams: 4, ..checked(Reached::Dtls) };
         let heard = said(SECOND, Some(evidence), failed("certificate mismatch"));
         assert_says(heard, Stage::Dtls, "certificate mismatch", "Connecting::COMPATIBLE");
         let cause =
@@ -459,7 +474,7 @@ mod tests {
     #[test]
     fn a_bad_answer_and_none() {
         let failed = Rtc::Failed(Reached::Answer, "no a=fingerprint: line".into());
-        let evidence = Some(Evidence::at(Reached::Answer));
+        let evidence = Some(HandshakeProgress::new(Reached::Answer));
         let bad = said(SECOND, evidence, failed);
         assert_says(bad, Stage::Answer, "no a=fingerprint: line", "unchanged");
         let none = said(10 * SECOND, evidence, net_signal::Refusal::NoAnswer);
@@ -544,7 +559,8 @@ mod tests {
 
     #[test]
     fn what_is_full_names_its_bound() {
-        let peers = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Peers(Scope::All));
+        let peers =
+            said(SECOND, Some(HandshakeProgress::new(Reached::Answer)), Full::Peers(Scope::All));
         assert_says(peers, Stage::Accept, "the server is full: 1024 peers", "Config::peers");
         let peers = said(SECOND, None, Full::Peers(Scope::Address));
         let cause = "64 peers have this address already";
@@ -556,14 +572,14 @@ mod tests {
         let cause = "gave way to a newer one: \
             1024 others are on their way to open, most from this address";
         assert_says(half, Stage::Accept, cause, "Config::trusted_proxies");
-        let early = said(SECOND, Some(Evidence::at(Reached::Answer)), Full::Early);
+        let early = said(SECOND, Some(HandshakeProgress::new(Reached::Answer)), Full::Early);
         let cause = "too many messages before the answer";
         assert_says(early, Stage::Answer, cause, "Config::early_bytes");
     }
 
     #[test]
     fn who_leaves_soon_is_asked_nothing_and_who_waited_was_stuck() {
-        let left = |age, stage| said(age, Some(Evidence::at(stage)), Ws::Gone);
+        let left = |age, stage| said(age, Some(HandshakeProgress::new(stage)), Ws::Gone);
         let soon = left(SECOND / 3, Reached::Ice);
         let cause = "the client left after 0.3 s: no check reached UDP 3000";
         assert_says(soon, Stage::Ice, cause, "");

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
-use net_rtc::Connecting;
+use net_rtc::HandshakeOptions;
 use net_signal::Negotiation;
 
 use crate::hub::ConnectionId;
@@ -56,10 +56,12 @@ impl Form {
         (Form::Compatible, (!rest.is_empty()).then(|| rest.join("&")))
     }
 
-    pub(super) fn connecting(self, config: &Config) -> Connecting {
+    pub(super) fn connecting(self, config: &Config) -> HandshakeOptions {
         match self {
             Form::Usual => config.connecting,
-            Form::Compatible => Connecting { negotiated: false, ..Connecting::COMPATIBLE },
+            Form::Compatible => {
+                HandshakeOptions { negotiated: false, ..HandshakeOptions::COMPATIBLE }
+            }
         }
     }
 }
@@ -181,8 +183,11 @@ mod tests {
         assert_eq!(Form::Usual.connecting(&config), config.connecting);
         let compatible = Form::Compatible.connecting(&config);
         assert!(!compatible.negotiated, "such a client opens no channel itself");
-        let but_for_that = Connecting { negotiated: true, ..compatible };
-        assert_eq!(but_for_that, Connecting { negotiated: true, ..Connecting::COMPATIBLE });
+        let but_for_that = HandshakeOptions { negotiated: true, ..compatible };
+        assert_eq!(
+            but_for_that,
+            HandshakeOptions { negotiated: true, ..HandshakeOptions::COMPATIBLE }
+        );
     }
 
     #[test]

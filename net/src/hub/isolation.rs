@@ -43,12 +43,12 @@ impl Hub {
             return self.give_up(id, before, &*cause);
         }
         let after = connection.wake();
-        self.deadlines.replace(id, before, after);
+        self.deadlines.reschedule(id, before, after);
         if !connection.outgoing().is_empty() {
             self.core.outputs.push_back(Output::Write(id));
         }
         if connection.is_over() {
-            self.deadlines.replace(id, after, None);
+            self.deadlines.reschedule(id, after, None);
             self.connections.remove(&id);
             self.core.lingering.remove(&id);
             self.core.outputs.push_back(Output::Drop(id));
@@ -67,7 +67,7 @@ impl Hub {
     fn give_up(&mut self, id: ConnectionId, wake: Option<Instant>, cause: &(dyn Any + Send)) {
         let now = self.now.expect("nothing happens before the first call");
         let Some(mut connection) = self.connections.remove(&id) else { return };
-        self.deadlines.replace(id, wake, None);
+        self.deadlines.reschedule(id, wake, None);
         connection.give_up(&mut self.core);
         self.core.lingering.remove(&id);
         self.core.outputs.push_back(Output::Drop(id));
@@ -111,7 +111,7 @@ impl Hub {
                 "the server was stopped for {away:?}: every connection has that much longer"
             );
             self.with_all(|connection, core| connection.excuse(now, away, core));
-            self.guard(now, |core| core.endpoint.excuse(now, away));
+            self.guard(now, |core| core.endpoint.extend_deadlines(now, away));
         }
     }
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 pub use net_rtc::Transmit;
-use net_rtc::{Deadlines, Dropped, Gauge, SendOptions};
+use net_rtc::{DropStats, PathMonitor, SendOptions, TimerQueue};
 
 pub use crate::admission::NoVerdict;
 use crate::hub::client_addr::Client;
@@ -122,7 +122,7 @@ pub struct Hub {
     core: Core,
     connections: HashMap<ConnectionId, Connection>,
     next_connection: u64,
-    deadlines: Deadlines<ConnectionId>,
+    deadlines: TimerQueue<ConnectionId>,
     endpoint_wake: Option<Instant>,
     /// The time of the last call that knew it, for what follows from that call.
     now: Option<Instant>,
@@ -144,7 +144,7 @@ impl Hub {
             core: Core::new(config, local, announced, seed),
             connections: HashMap::new(),
             next_connection: 0,
-            deadlines: Deadlines::new(),
+            deadlines: TimerQueue::new(),
             endpoint_wake: None,
             now: None,
             absence: Absence::default(),
@@ -339,28 +339,28 @@ impl Hub {
             addresses: self.core.census.addresses(),
             deadlines: self.deadlines.len(),
             outputs: self.core.outputs.len() + self.core.to_end.len() + self.core.lingering.len(),
-            endpoint: self.core.endpoint.sizes(),
+            endpoint: self.core.endpoint.resource_usage(),
         }
     }
 
     /// Unreliable messages that were dropped before they were sent, to all peers.
-    pub fn unreliable_dropped(&self) -> Dropped {
+    pub fn unreliable_dropped(&self) -> DropStats {
         self.core.endpoint.stats().dropped
     }
 
     /// Shows how the path to an open peer is, to any thread; `None` if nobody has this id.
-    pub fn gauge(&self, id: PeerId) -> Option<Gauge> {
-        self.core.endpoint.gauge(self.core.open.get(&id)?)
+    pub fn gauge(&self, id: PeerId) -> Option<PathMonitor> {
+        self.core.endpoint.path_monitor(self.core.open.get(&id)?)
     }
 
     fn next_wake(&self) -> Option<Instant> {
         let leaving = self.now.filter(|_| !self.leaving.is_empty());
-        [self.endpoint_wake, self.deadlines.next(), leaving].into_iter().flatten().min()
+        [self.endpoint_wake, self.deadlines.next_deadline(), leaving].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.leave(now);
-        for id in self.deadlines.some_due(now, BATCH) {
+        for id in self.deadlines.take_due(now, BATCH) {
             self.with(id, |connection, core| connection.handle_timeout(now, core));
         }
         if self.endpoint_wake.is_some_and(|wake| wake <= now) {
@@ -414,5 +414,5 @@ pub struct Sizes {
     /// What waits to be polled.
     pub outputs: usize,
     /// The WebRTC side.
-    pub endpoint: net_rtc::Sizes,
+    pub endpoint: net_rtc::EndpointUsage,
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use net_rtc::{DroppedCounter, Gauge};
+use net_rtc::{DropCounters, PathMonitor};
 
 use crate::event::Way;
 use crate::hub::Hub;
@@ -47,22 +47,27 @@ pub(crate) struct Shared {
 pub(crate) struct Entry {
     pub(crate) mailbox: Mailbox,
     info: PeerInfo,
-    gauge: Gauge,
+    gauge: PathMonitor,
     /// What was dropped in the mailbox; the gauge shows the rest.
-    dropped: DroppedCounter,
+    dropped: DropCounters,
 }
 
 impl Entry {
-    pub(crate) fn new(config: &Config, total: &Arc<Total>, info: PeerInfo, gauge: Gauge) -> Entry {
+    pub(crate) fn new(
+        config: &Config,
+        total: &Arc<Total>,
+        info: PeerInfo,
+        gauge: PathMonitor,
+    ) -> Entry {
         let mailbox = Mailbox::new(config, total.clone());
-        Entry { mailbox, info, gauge, dropped: DroppedCounter::default() }
+        Entry { mailbox, info, gauge, dropped: DropCounters::default() }
     }
 
     /// What is known now.
     pub(crate) fn info(&self) -> PeerInfo {
         let mut info = self.info.clone();
-        info.link = self.gauge.read();
-        info.link.dropped += self.dropped.read();
+        info.link = self.gauge.snapshot();
+        info.link.dropped += self.dropped.snapshot();
         info
     }
 }
@@ -273,7 +278,7 @@ pub(crate) mod tests {
         let wakes = Arc::new(AtomicU32::new(0));
         let counter = wakes.clone();
         let shared = Shared::new(&config, move || _ = counter.fetch_add(1, SeqCst));
-        let entry = Arc::new(Entry::new(&config, &shared.total, info(), Gauge::default()));
+        let entry = Arc::new(Entry::new(&config, &shared.total, info(), PathMonitor::default()));
         for number in 0..OPENS {
             let id = PeerId::from(number);
             shared.opened(id, entry.clone());
@@ -297,7 +302,7 @@ pub(crate) mod tests {
     #[test]
     fn t64_a_loop_that_had_to_stop_ends_every_life() {
         let shared = Shared::new(&Config::default(), || {});
-        let entry = Entry::new(&Config::default(), &shared.total, info(), Gauge::default());
+        let entry = Entry::new(&Config::default(), &shared.total, info(), PathMonitor::default());
         shared.opened(7.into(), Arc::new(entry));
         shared.stopped();
         let events = shared.events.pop_all().events;

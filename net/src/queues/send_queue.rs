@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use net_rtc::{Dropped, Latest, SendOptions};
+use net_rtc::{DropStats, KeyedQueue, SendOptions};
 
 use crate::event::Way;
 use crate::queues::sync::{Mutex, MutexGuard};
@@ -37,7 +37,7 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 struct Contents {
     reliable: VecDeque<Bytes>,
-    fresh: Latest<(Bytes, SendOptions)>,
+    fresh: KeyedQueue<(Bytes, SendOptions)>,
     close: Option<CloseReason>,
     reliable_cost: usize,
     /// Bytes that the loop took and the peer's websocket has not written yet.
@@ -52,7 +52,7 @@ pub(crate) struct Posted {
     /// The loop must be told that this mailbox is not empty any more.
     pub(crate) announce: bool,
     /// Unreliable messages that gave way.
-    pub(crate) dropped: Dropped,
+    pub(crate) dropped: DropStats,
 }
 
 /// What the loop takes at a time.
@@ -113,7 +113,7 @@ impl Mailbox {
     pub(crate) fn close(&self, reason: CloseReason) -> Posted {
         let mut contents = self.lock();
         contents.close.get_or_insert(reason);
-        Posted { announce: contents.announce(), dropped: Dropped::default() }
+        Posted { announce: contents.announce(), dropped: DropStats::default() }
     }
 
     /// Why a message of so many bytes does not fit, and what to set.
@@ -178,7 +178,7 @@ impl Contents {
     fn new(fresh_bytes: usize, unwritten: usize) -> Contents {
         Contents {
             reliable: VecDeque::new(),
-            fresh: Latest::new(fresh_bytes),
+            fresh: KeyedQueue::new(fresh_bytes),
             close: None,
             reliable_cost: 0,
             unwritten,
@@ -206,13 +206,13 @@ impl Contents {
         self.reliable_cost + self.unwritten
     }
 
-    fn push_reliable(&mut self, message: Bytes) -> Dropped {
+    fn push_reliable(&mut self, message: Bytes) -> DropStats {
         self.reliable_cost += cost(&message);
         self.reliable.push_back(message);
-        Dropped::default()
+        DropStats::default()
     }
 
-    fn push_fresh(&mut self, message: Bytes, options: SendOptions) -> Dropped {
+    fn push_fresh(&mut self, message: Bytes, options: SendOptions) -> DropStats {
         self.fresh.push(options.key, message.len(), (message, options))
     }
 

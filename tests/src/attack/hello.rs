@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use net_rtc::{Config, Connecting, Endpoint, Input, Output, Transmit};
+use net_rtc::{Config, Endpoint, HandshakeOptions, Input, Output, Transmit};
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -15,9 +15,9 @@ const CLIENT_HELLO: u8 = 1;
 pub(super) fn client_hello(now: Instant, seed: u64) -> Vec<u8> {
     let endpoint = |port| {
         let local: SocketAddr = ([192, 0, 2, 100], port).into();
-        let connecting = Connecting::COMPATIBLE;
+        let connecting = HandshakeOptions::COMPATIBLE;
         let seed = Some(seed);
-        Endpoint::new(Config { seed, connecting, ..Config::new(vec![local]) })
+        Endpoint::new(Config { seed, handshake: connecting, ..Config::new(vec![local]) })
     };
     let (mut server, mut client) = (endpoint(1), endpoint(2));
     let offer = server.offer(now, ()).expect("a new peer");

@@ -132,7 +132,7 @@ impl Insider {
                 agent::Output::Timeout(wake) => return self.wake = wake,
                 agent::Output::Open => {
                     self.state = State::Open;
-                    self.agent.meddle(now, |endpoint| endpoint.forgive(&()));
+                    self.agent.meddle(now, |endpoint| endpoint.ignore_violations(&()));
                 }
                 agent::Output::Closed(..) => self.state = State::Over,
                 agent::Output::Received(..) => {}

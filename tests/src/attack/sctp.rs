@@ -96,7 +96,7 @@ pub(super) fn no_window(insider: &mut Insider, now: Instant, kit: &mut Kit) {
 /// Acknowledges nothing.
 pub(super) fn never_sacks(insider: &mut Insider, now: Instant, _: &mut Kit) {
     if insider.round == 0 {
-        insider.agent.meddle(now, |endpoint| endpoint.mute(&(), SACK));
+        insider.agent.meddle(now, |endpoint| endpoint.suppress_chunk_type(&(), SACK));
     }
 }
 

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use net::Connecting;
+use net::HandshakeOptions;
 use net_rtc::{Config, Endpoint, Event, Input, OfferOptions, Output, Transmit};
 use net_tests::real::{arguments, parse_connecting};
 
@@ -97,7 +97,7 @@ struct Pair {
     server: Endpoint<u32>,
     client: Endpoint<u32>,
     addresses: [SocketAddr; 2],
-    connecting: Connecting,
+    connecting: HandshakeOptions,
     flying: VecDeque<(Instant, Transmit)>,
     now: Instant,
     key: u32,
@@ -105,13 +105,15 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(connecting: Connecting) -> Result<Pair, Box<dyn Error>> {
+    fn new(connecting: HandshakeOptions) -> Result<Pair, Box<dyn Error>> {
         let addresses = [SERVER.parse()?, CLIENT.parse()?];
         // The client can do everything; what the server does not offer it does not do.
-        let [server, client] = [(addresses[0], connecting), (addresses[1], Connecting::default())]
-            .map(|(address, connecting)| {
-                Endpoint::new(Config { connecting, ..Config::new(vec![address]) })
-            });
+        let [server, client] =
+            [(addresses[0], connecting), (addresses[1], HandshakeOptions::default())].map(
+                |(address, connecting)| {
+                    Endpoint::new(Config { handshake: connecting, ..Config::new(vec![address]) })
+                },
+            );
         Ok(Pair {
             server,
             client,

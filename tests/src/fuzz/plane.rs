@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Result, Unstructured};
 use net_rtc::Config;
-use net_rtc::testing::{Carrier, seal};
+use net_rtc::testing::{BareDataPath, write_checksum};
 
 use super::chunks::{Numbers, chunks};
 
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
 
 struct Bench {
     now: Instant,
-    carrier: Carrier,
+    carrier: BareDataPath,
     is_over: bool,
     /// Every TSN of the peer that was ever named to us.
     named: HashSet<u32>,
@@ -56,7 +56,7 @@ fn packet(tag: u32, chunks: &[u8]) -> Vec<u8> {
     packet.extend(tag.to_be_bytes());
     packet.extend([0; 4]);
     packet.extend_from_slice(chunks);
-    seal(&mut packet);
+    write_checksum(&mut packet);
     packet
 }
 
@@ -86,11 +86,13 @@ fn dcep(tsn: u32, payload: &[u8]) -> Vec<u8> {
 impl Bench {
     fn new() -> Bench {
         let now = Instant::now();
-        let config =
-            Config { message_bytes: MESSAGE, ..Config::new(vec![([192, 0, 2, 1], 3_000).into()]) };
+        let config = Config {
+            max_message_size: MESSAGE,
+            ..Config::new(vec![([192, 0, 2, 1], 3_000).into()])
+        };
         Bench {
             now,
-            carrier: Carrier::new(now, &config),
+            carrier: BareDataPath::new(now, &config),
             is_over: false,
             named: HashSet::from([THEIRS.wrapping_sub(1)]),
             acknowledged: None,
@@ -109,16 +111,16 @@ impl Bench {
         let our_init = packet(THEIR_TAG, &init(ours, OUR_TAG, OURS, &FORWARDS));
         let their_init = packet(OUR_TAG, &init(theirs, THEIR_TAG, THEIRS, parameters));
         if beginning & 8 == 0 {
-            self.carrier.connected();
-            self.carrier.outbound(&our_init);
+            self.carrier.on_dtls_connected();
+            self.carrier.filter_outbound(&our_init);
             self.inbound(&their_init);
             self.inbound(&packet(OUR_TAG, &[10, 0, 0, 8, 1, 2, 3, 4]));
-            self.carrier.outbound(&packet(THEIR_TAG, &[11, 0, 0, 4]));
-            self.carrier.outbound(&packet(THEIR_TAG, &dcep(OURS, &[3; 20])));
+            self.carrier.filter_outbound(&packet(THEIR_TAG, &[11, 0, 0, 4]));
+            self.carrier.filter_outbound(&packet(THEIR_TAG, &dcep(OURS, &[3; 20])));
             self.inbound(&packet(OUR_TAG, &dcep(THEIRS, &[2])));
         }
         if beginning & 2 == 0 {
-            self.carrier.engage(STREAM);
+            self.carrier.activate(STREAM);
         }
         self.look();
     }
@@ -142,11 +144,11 @@ impl Bench {
                     let packet = packet(THEIR_TAG, &chunks(u, back)?);
                     // Our own SCTP sends nothing else, and what it says is said again.
                     if whole(&packet) == packet.len() {
-                        self.carrier.outbound(&packet);
+                        self.carrier.filter_outbound(&packet);
                     }
                 }
-                14 => self.carrier.probe(u.arbitrary()?),
-                _ if !self.carrier.is_engaged() && u.ratio(1, 8)? => self.carrier.engage(STREAM),
+                14 => self.carrier.send_path_challenge(u.arbitrary()?),
+                _ if !self.carrier.is_active() && u.ratio(1, 8)? => self.carrier.activate(STREAM),
                 _ => {
                     let size = usize::from(u.arbitrary::<u8>()?).min(u.len());
                     self.inbound(u.bytes(size)?);
@@ -178,8 +180,8 @@ impl Bench {
             };
             self.named.extend(named);
         });
-        self.carrier.inbound(packet);
-        _ = self.carrier.probed();
+        self.carrier.filter_inbound(packet);
+        _ = self.carrier.poll_path_response();
     }
 
     fn wait(&mut self, time: Duration) {
@@ -189,7 +191,7 @@ impl Bench {
     }
 
     fn wake(&mut self) {
-        if let Some(at) = self.carrier.wake() {
+        if let Some(at) = self.carrier.next_timeout() {
             self.wait(at.saturating_duration_since(self.now));
         }
     }
@@ -198,20 +200,20 @@ impl Bench {
     fn look(&mut self) {
         for _ in 0..MOST_LOOKS {
             self.carrier.flush();
-            _ = self.carrier.assumed();
+            _ = self.carrier.poll_synthetic();
             let mut packets = 0;
-            while let Some(packet) = self.carrier.packet() {
+            while let Some(packet) = self.carrier.poll_packet() {
                 packets += 1;
                 assert!(packets <= MOST_PACKETS, "packets without end");
                 self.check(&packet);
             }
-            while let Some(message) = self.carrier.received() {
+            while let Some(message) = self.carrier.poll_message() {
                 self.received += 1;
                 assert!(message.len() <= MESSAGE, "a message of {}", message.len());
                 assert!(self.received <= self.came, "more messages than came");
             }
-            self.is_over |= self.carrier.has_fault();
-            if self.is_over || self.carrier.wake().is_none_or(|at| at > self.now) {
+            self.is_over |= self.carrier.has_failed();
+            if self.is_over || self.carrier.next_timeout().is_none_or(|at| at > self.now) {
                 return;
             }
         }
@@ -221,10 +223,10 @@ impl Bench {
     fn check(&mut self, packet: &[u8]) {
         assert!(packet.len() <= LONGEST && packet.len() >= 16, "{} bytes", packet.len());
         let mut sealed = packet.to_vec();
-        seal(&mut sealed);
+        write_checksum(&mut sealed);
         assert_eq!(sealed, packet, "its checksum is right");
         assert_eq!(whole(packet), packet.len(), "nothing but whole chunks");
-        if !self.carrier.is_engaged() {
+        if !self.carrier.is_active() {
             // What SCTP said, once more.
             return;
         }

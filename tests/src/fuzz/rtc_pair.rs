@@ -37,7 +37,7 @@ fn stranger(number: u8) -> SocketAddr {
 }
 
 pub(super) fn config(local: SocketAddr) -> Config {
-    Config { seed: Some(7), message_bytes: MESSAGE, ..Config::new(vec![local]) }
+    Config { seed: Some(7), max_message_size: MESSAGE, ..Config::new(vec![local]) }
 }
 
 /// One end: what it says is checked as it says it.
@@ -130,8 +130,8 @@ impl Pair {
     pub(super) fn signalled(fixed: bool) -> Pair {
         let now = Instant::now();
         let tsn = |tsn| fixed.then_some(tsn);
-        let here = Config { first_tsn: tsn(SERVER_TSN), ..config(server()) };
-        let there = Config { first_tsn: tsn(CLIENT_TSN), ..config(CLIENT) };
+        let here = Config { initial_tsn: tsn(SERVER_TSN), ..config(server()) };
+        let there = Config { initial_tsn: tsn(CLIENT_TSN), ..config(CLIENT) };
         let (server, client) = (Side::new(here), Side::new(there));
         let mut pair = Pair {
             now,

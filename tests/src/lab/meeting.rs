@@ -5,7 +5,7 @@ mod sent;
 
 use std::time::Duration;
 
-use net_rtc::{Connecting, Setup};
+use net_rtc::{DtlsRole, HandshakeOptions};
 
 use self::play::Play;
 pub use self::sent::Sent;
@@ -16,9 +16,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Meeting {
     /// The server's switches.
-    pub server: Connecting,
+    pub server: HandshakeOptions,
     /// The client's.
-    pub client: Connecting,
+    pub client: HandshakeOptions,
     /// The path between them and back.
     pub round_trip: Duration,
     /// What the path loses each way, from 0 to 1.
@@ -42,9 +42,9 @@ impl Default for Meeting {
     /// As both are by default, over an empty path of 20 ms and back; the client repeats what is
     /// lost after a second, as the SCTP of browsers does.
     fn default() -> Meeting {
-        let client = Connecting { resend: Some(SECOND), ..Connecting::default() };
+        let client = HandshakeOptions { initial_rto: Some(SECOND), ..HandshakeOptions::default() };
         Meeting {
-            server: Connecting::default(),
+            server: HandshakeOptions::default(),
             client,
             round_trip: Duration::from_millis(20),
             loss: 0.0,
@@ -61,19 +61,19 @@ impl Meeting {
 }
 
 /// The server's switches that can be told apart here, with none, each alone, and all.
-pub fn switches() -> Vec<(&'static str, Connecting)> {
-    let (all, stock) = (Connecting::default(), Connecting::STOCK);
+pub fn switches() -> Vec<(&'static str, HandshakeOptions)> {
+    let (all, stock) = (HandshakeOptions::default(), HandshakeOptions::STR0M_DEFAULTS);
     vec![
         ("stock", stock),
-        ("self-nomination", Connecting { self_nomination: true, ..stock }),
-        ("DTLS 1.3", Connecting { dtls: all.dtls, ..stock }),
-        ("active", Connecting { setup: Setup::Active, ..stock }),
-        ("SNAP", Connecting { snap: true, ..stock }),
-        ("negotiated", Connecting { negotiated: true, ..stock }),
-        ("early checks", Connecting { early_checks: true, ..stock }),
-        ("resend", Connecting { resend: all.resend, ..stock }),
-        ("all but resend", Connecting { resend: None, ..all }),
-        ("compatible", Connecting::COMPATIBLE),
+        ("self-nomination", HandshakeOptions { auto_nomination: true, ..stock }),
+        ("DTLS 1.3", HandshakeOptions { dtls_versions: all.dtls_versions, ..stock }),
+        ("active", HandshakeOptions { dtls_role: DtlsRole::Active, ..stock }),
+        ("SNAP", HandshakeOptions { snap: true, ..stock }),
+        ("negotiated", HandshakeOptions { negotiated: true, ..stock }),
+        ("early checks", HandshakeOptions { early_checks: true, ..stock }),
+        ("resend", HandshakeOptions { initial_rto: all.initial_rto, ..stock }),
+        ("all but resend", HandshakeOptions { initial_rto: None, ..all }),
+        ("compatible", HandshakeOptions::COMPATIBLE),
         ("all", all),
     ]
 }

@@ -24,8 +24,8 @@ impl Rule {
     /// A server under this rule.
     pub fn server(self, repair: Repair) -> Config {
         let (plane, congestion) = match self {
-            Rule::Adaptive => (Plane::Ours, Congestion::Adaptive),
-            Rule::Simple => (Plane::Ours, Congestion::Simple),
+            Rule::Adaptive => (Plane::Ours, Congestion::DelayBased),
+            Rule::Simple => (Plane::Ours, Congestion::LossBased),
             Rule::Sctp => (Plane::Stock, Congestion::default()),
         };
         Config { congestion, repair, ..plane.server() }

@@ -9,7 +9,7 @@ use crate::plane::Plane;
 
 const PLANES: [(&str, Plane); 2] = [("ours", Plane::Ours), ("stock", Plane::Stock)];
 const CONGESTIONS: [(&str, Congestion); 2] =
-    [("adaptive", Congestion::Adaptive), ("simple", Congestion::Simple)];
+    [("adaptive", Congestion::DelayBased), ("simple", Congestion::LossBased)];
 const REPAIRS: [(&str, Repair); 3] =
     [("off", Repair::Off), ("while-lossy", Repair::WhileLossy), ("on", Repair::On)];
 

@@ -126,15 +126,11 @@ impl Report {
 
 fn entries(sizes: Sizes) -> u64 {
     let Sizes { connections, waiting, peers, addresses, deadlines, outputs, endpoint } = sizes;
-    let net_rtc::Sizes { keys, routes, findable, unflushed, .. } = endpoint;
+    let net_rtc::EndpointUsage { keys, routes, migration_lookup: findable, unflushed, .. } =
+        endpoint;
     let hub = connections + waiting + peers + addresses + deadlines + outputs;
-    let endpoint = endpoint.peers
-        + keys
-        + routes
-        + endpoint.deadlines
-        + findable
-        + endpoint.outputs
-        + unflushed;
+    let endpoint =
+        endpoint.peers + keys + routes + endpoint.timers + findable + endpoint.outputs + unflushed;
     (hub + endpoint) as u64
 }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use net::hub::Sizes;
-use net::{CloseReason, DataPlane, Delivery, PeerId, Refusal};
+use net::{CloseReason, DataPathMode, Delivery, PeerId, Refusal};
 
 use super::client::Stage;
 use super::flow::Arrived;
@@ -234,7 +234,7 @@ impl Storm {
     fn check_age(&mut self, number: usize, direction: Direction, arrived: Arrived) -> Checked {
         let is_fresh = match direction {
             Direction::Up => self.clients[number].life.plane == Plane::Ours,
-            Direction::Down => self.plan.data_plane == DataPlane::Fresh,
+            Direction::Down => self.plan.data_plane == DataPathMode::LowLatency,
         };
         let (Some(age), Some(sent)) = (arrived.age(self.world.now), arrived.sent) else {
             return Ok(());

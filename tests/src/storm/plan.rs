@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use net::{Accept, Config, DataPlane, Verdict};
+use net::{Accept, Config, DataPathMode, Verdict};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -37,7 +37,7 @@ pub struct Plan {
     /// How long the application thinks of who may be a peer; nobody asks it if `None`.
     pub thinks: Option<Duration>,
     /// Who carries the server's unreliable messages.
-    pub data_plane: DataPlane,
+    pub data_plane: DataPathMode,
     /// Whether at the end the server goes first.
     pub shutdown: bool,
 }
@@ -175,8 +175,8 @@ impl Plan {
                 .random_bool(0.25)
                 .then(|| between(&mut random, Duration::ZERO, SECOND / 2)),
             data_plane: match random.random_ratio(1, 6) {
-                true => DataPlane::Sctp,
-                false => DataPlane::Fresh,
+                true => DataPathMode::PlainSctp,
+                false => DataPathMode::LowLatency,
             },
             shutdown: random.random_ratio(1, 3),
         }

@@ -88,7 +88,7 @@ impl World {
             match line.agent.poll_output() {
                 Output::Timeout(wake) => {
                     let wake = wake.filter(|_| !line.cut);
-                    self.wakes.replace(number, line.wake, wake);
+                    self.wakes.reschedule(number, line.wake, wake);
                     return line.wake = wake;
                 }
                 Output::Open => line.heard.push(Heard::Open),

@@ -18,7 +18,7 @@ fn the_deaf_hear_no_wish() {
     let mut config = Config::new(Vec::new());
     let pass = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
     assert_eq!(pass, Ok(Passage::Pass));
-    config.deaf = true;
+    config.ignore_immediate_flag = true;
     let heard = Watch::new(&config).inbound(&with(flag::IMMEDIATE));
     assert_eq!(heard, Ok(Passage::Replace(with(0))));
 }
@@ -31,7 +31,7 @@ fn a_witness_tells_of_what_came_twice_once() {
     builder.chunk(kind::INIT, 0, &[&[0; 16]]);
     let init = builder.finish();
     for witness in [false, true] {
-        let mut watch = Watch::new(&Config { witness, ..Config::new(Vec::new()) });
+        let mut watch = Watch::new(&Config { report_dup_tsns: witness, ..Config::new(Vec::new()) });
         for inbound in [&init, &data, &data] {
             assert_eq!(watch.inbound(inbound), Ok(Passage::Pass));
         }
@@ -55,7 +55,7 @@ fn what_sctp_has_not_acknowledged_is_acknowledged_at_once() {
     };
     for comes in [false, true] {
         let (now, mut watch) = (std::time::Instant::now(), Watch::new(&Config::new(Vec::new())));
-        watch.introduce(&Inits { ours: chunk(70), theirs: chunk(0) });
+        watch.introduce(&InitChunks { local: chunk(70), remote: chunk(0) });
         if comes {
             assert_eq!(watch.inbound(&packet(&[protocol::DCEP])), Ok(Passage::Pass));
         }

@@ -10,7 +10,7 @@ use std::{io, thread};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use net_rtc::Dropped;
+use net_rtc::DropStats;
 
 use crate::Config;
 use crate::driver::accept_pool::Clerks;
@@ -61,7 +61,7 @@ pub(super) struct Driver {
     /// Where the application wants to be asked.
     clerks: Option<Clerks>,
     life: Life,
-    dropped_before: Dropped,
+    dropped_before: DropStats,
 }
 
 /// ```text
@@ -103,7 +103,7 @@ impl Driver {
             streams: Streams::new(config.turn_bytes),
             life: Life::Running,
             patience: Patience::default(),
-            dropped_before: Dropped::default(),
+            dropped_before: DropStats::default(),
             wake: None,
             poll,
             shared,

@@ -187,7 +187,7 @@ fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
     for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
         let mut bench = Bench::new();
         bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
-        let (config, gauge) = (Config::default(), net_rtc::Gauge::default());
+        let (config, gauge) = (Config::default(), net_rtc::PathMonitor::default());
         let entry = Entry::new(&config, &Total::new(&config), info(), gauge);
         bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
         assert_eq!(bench.streams.awaiting_reading(), waiting);

@@ -170,7 +170,7 @@ impl Connection {
         let options = OfferOptions {
             remote: Some(remote),
             candidates: self.offered.clone(),
-            connecting: Some(connecting),
+            handshake: Some(connecting),
         };
         let offer = core.endpoint.offer_with(now, self.id, options);
         let offer = offer.expect("connection ids are never reused");

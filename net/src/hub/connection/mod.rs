@@ -279,7 +279,7 @@ impl Connection {
 
     /// How far it has come, before it is open.
     fn came(&self, core: &Core) -> Came {
-        match (&self.phase, core.endpoint.evidence(&self.id)) {
+        match (&self.phase, core.endpoint.handshake_progress(&self.id)) {
             (Phase::Asking(_), _) => Came::Asked,
             (_, Some(evidence)) => Came::Offered(evidence),
             (_, None) => Came::Connected,

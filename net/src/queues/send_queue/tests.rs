@@ -42,7 +42,7 @@ fn one_whole_message_is_always_admitted() {
 /// Posts an unreliable message; tells how many were replaced and how many too many.
 fn post(mailbox: &Mailbox, options: SendOptions, message: Bytes) -> (u64, u64) {
     let posted = mailbox.post(Way::Unreliable(options), message).unwrap();
-    (posted.dropped.replaced, posted.dropped.too_many)
+    (posted.dropped.superseded, posted.dropped.overflow)
 }
 
 fn fresh(mailbox: &Mailbox) -> Vec<(Bytes, SendOptions)> {
@@ -91,7 +91,7 @@ impl Random {
 fn every_message_is_taken_or_counted() {
     for seed in 0..100 {
         let (mailbox, mut random) = (mailbox(), Random(seed));
-        let (mut dropped, mut taken) = (Dropped::default(), 0);
+        let (mut dropped, mut taken) = (DropStats::default(), 0);
         for number in 1..=500_u64 {
             let key = random.below(12);
             let options = match key {
@@ -114,7 +114,7 @@ fn every_message_is_taken_or_counted() {
             }
         }
         taken += fresh(&mailbox).len() as u64;
-        assert!(dropped.replaced > 0 && dropped.too_many > 0 && dropped.too_old == 0);
+        assert!(dropped.superseded > 0 && dropped.overflow > 0 && dropped.expired == 0);
         assert_eq!(taken + dropped.total(), 500, "seed {seed}");
     }
 }

@@ -38,13 +38,13 @@ impl Play {
     pub(super) fn new(meeting: &Meeting) -> Play {
         let now = Instant::now();
         let config = |local: ([u8; 4], u16), connecting| Config {
-            connecting,
+            handshake: connecting,
             seed: Some(meeting.seed),
             ..Config::new(vec![SocketAddr::from(local)])
         };
         let ends = [
             Endpoint::new(config(SERVER, meeting.server)),
-            Endpoint::new(Config { sctp_bytes: 1 << 24, ..config(CLIENT, meeting.client) }),
+            Endpoint::new(Config { sctp_send_buffer: 1 << 24, ..config(CLIENT, meeting.client) }),
         ];
         let conditions = Conditions {
             delay: meeting.round_trip / 2,
