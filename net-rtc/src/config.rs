@@ -224,7 +224,7 @@ impl Config {
         let before = self.preopen_bytes.saturating_mul(2);
         let waiting =
             send_queue::max_memory(self.unreliable_send_buffer.max(self.max_message_size));
-        let carried = sctp::most_memory(self);
+        let carried = sctp::max_memory(self);
         BASE_MEMORY_PER_PEER
             + path::max_memory(self.max_remote_addrs)
             + before.max(waiting.saturating_add(carried))

@@ -9,7 +9,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use crate::dtls::DtlsContext;
 use crate::dtls::intercept::SharedDataPath;
-use crate::sctp::Plane;
+use crate::sctp::DataPath;
 use crate::{Config, DtlsVersions, dtls};
 
 /// The channel that this library exists for. str0m's default is ordered and reliable.
@@ -42,7 +42,7 @@ pub(crate) fn build_rtc(
     role: SignallingRole,
     versions: DtlsVersions,
 ) -> (Rtc, SharedDataPath) {
-    let plane = SharedDataPath::new(Plane::new(now, config));
+    let plane = SharedDataPath::new(DataPath::new(now, config));
     let rtc = RtcConfig::new()
         .clear_codecs()
         .set_ice_lite(role == SignallingRole::Offerer)

@@ -4,19 +4,19 @@
 
 use std::time::Instant;
 
-use net_signal::{Answering, Candidate, Input, Limits, Negotiation, Output, answerer};
+use net_signal::{Answerer, Candidate, Input, Limits, Offerer, Output, answerer};
 
 fn main() {
     let now = Instant::now();
-    let mut server = Negotiation::offer(now, Limits::default(), offer(), vec![candidate()]);
-    let mut client = Answering::new(Limits::default());
+    let mut server = Offerer::offer(now, Limits::default(), offer(), vec![candidate()]);
+    let mut client = Answerer::new(Limits::default());
 
     while serve(now, &mut server, &mut client) | reply(now, &mut client, &mut server) {}
     println!("nothing more to say");
 }
 
 /// Does what the server wants; `true` if it wanted something.
-fn serve(now: Instant, server: &mut Negotiation, client: &mut Answering) -> bool {
+fn serve(now: Instant, server: &mut Offerer, client: &mut Answerer) -> bool {
     match server.poll_output() {
         Output::Send(text) => {
             println!("server -> client  {text}");
@@ -25,14 +25,14 @@ fn serve(now: Instant, server: &mut Negotiation, client: &mut Answering) -> bool
         Output::Answer { sdp, negotiated } => {
             println!("server            has the answer {sdp:?}, negotiated: {negotiated}");
         }
-        Output::Refused(refusal) => println!("server            refuses: {refusal}"),
+        Output::Failed(refusal) => println!("server            refuses: {refusal}"),
         Output::Timeout(_) => return false,
     }
     true
 }
 
 /// Does what the client wants; `true` if it wanted something.
-fn reply(now: Instant, client: &mut Answering, server: &mut Negotiation) -> bool {
+fn reply(now: Instant, client: &mut Answerer, server: &mut Offerer) -> bool {
     match client.poll_output() {
         answerer::Output::Offer { sdp, .. } => {
             println!("client            has the offer {sdp:?}");
@@ -42,7 +42,7 @@ fn reply(now: Instant, client: &mut Answering, server: &mut Negotiation) -> bool
             println!("client -> server  {text}");
             server.handle_input(now, Input::Text(&text));
         }
-        answerer::Output::Refused(refusal) => println!("client            refuses: {refusal}"),
+        answerer::Output::Failed(refusal) => println!("client            refuses: {refusal}"),
         answerer::Output::Timeout(_) => return false,
     }
     true

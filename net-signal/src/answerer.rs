@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::rate_limit::{Gate, Look};
-use crate::{Input, Limits, Message, Refusal, parse};
+use crate::rate_limit::{RateLimiter, TextKind};
+use crate::{Error, Input, Limits, Message, parse};
 
 /// The client's side of one connection: it awaits one offer and answers it.
 ///
@@ -31,11 +31,11 @@ use crate::{Input, Limits, Message, Refusal, parse};
 /// assert_eq!(client.poll_output(), Output::Send(r#"{"type":"answer","sdp":"v=0"}"#.into()));
 /// ```
 #[derive(Debug)]
-pub struct Answering {
+pub struct Answerer {
     state: State,
-    gate: Gate,
+    limiter: RateLimiter,
     // At most one offer, one answer and one refusal.
-    outbox: VecDeque<Output>,
+    outputs: VecDeque<Output>,
 }
 
 /// What an [`Answering`] wants.
@@ -54,7 +54,7 @@ pub enum Output {
     Send(String),
     /// The negotiation is over. At most once, and nothing but
     /// `Timeout(None)` comes after it.
-    Refused(Refusal),
+    Failed(Error),
     /// Nothing more for now; always the last output of a drain, and always
     /// `None`, as this machine waits for nothing but inputs.
     Timeout(Option<Instant>),
@@ -69,10 +69,10 @@ pub enum AnswerError {
     NoOffer(String),
     /// An answer was sent already.
     #[error("the offer is answered already")]
-    Answered(String),
+    AlreadyAnswered(String),
     /// The negotiation has ended with [`Output::Refused`].
     #[error("the negotiation was refused")]
-    Refused(String),
+    Failed(String),
 }
 
 /// ```text
@@ -85,30 +85,34 @@ pub enum AnswerError {
 #[derive(Debug)]
 enum State {
     /// The offer is awaited.
-    Waiting,
+    AwaitingOffer,
     /// The caller's answer is awaited.
-    Offered,
+    HaveRemoteOffer,
     /// The answer is out: further texts are not read, only their rate is bounded.
     Answered,
     /// Inert.
-    Refused,
+    Failed,
 }
 
-impl Answering {
+impl Answerer {
     /// Begins to wait for an offer; `limits` bound what the server may send.
-    pub fn new(limits: Limits) -> Answering {
-        Answering { state: State::Waiting, gate: Gate::new(limits), outbox: VecDeque::new() }
+    pub fn new(limits: Limits) -> Answerer {
+        Answerer {
+            state: State::AwaitingOffer,
+            limiter: RateLimiter::new(limits),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Tells the machine what happened at `now`. [`Input::Timeout`] changes
     /// nothing.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         let Input::Text(text) = input else { return };
-        if matches!(self.state, State::Refused) {
+        if matches!(self.state, State::Failed) {
             return;
         }
         if let Err(refusal) = self.handle_text(now, text) {
-            self.refused(refusal);
+            self.fail(refusal);
         }
     }
 
@@ -119,7 +123,7 @@ impl Answering {
     /// Gives the SDP back if there is no offer, if it was answered already, or
     /// if the negotiation was refused.
     pub fn answer(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
-        self.answered(now, sdp, false)
+        self.send_answer(now, sdp, false)
     }
 
     /// As [`answer`](Answering::answer), and tells the server that the client
@@ -130,65 +134,67 @@ impl Answering {
     ///
     /// As [`answer`](Answering::answer).
     pub fn answer_negotiated(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
-        self.answered(now, sdp, true)
+        self.send_answer(now, sdp, true)
     }
 
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
-        self.outbox.pop_front().unwrap_or(Output::Timeout(None))
+        self.outputs.pop_front().unwrap_or(Output::Timeout(None))
     }
 
-    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
+    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Error> {
         match self.state {
-            State::Waiting | State::Offered => match self.gate.admit(now, text)? {
-                Look::Candidate => Ok(()),
-                Look::Other => self.handle_message(text),
-            },
-            State::Answered | State::Refused => self.gate.admit_unread(now),
+            State::AwaitingOffer | State::HaveRemoteOffer => {
+                match self.limiter.check_text(now, text)? {
+                    TextKind::Candidate => Ok(()),
+                    TextKind::Other => self.handle_message(text),
+                }
+            }
+            State::Answered | State::Failed => self.limiter.check_rate(now),
         }
     }
 
-    fn handle_message(&mut self, text: &str) -> Result<(), Refusal> {
-        match parse::description(text).map_err(Refusal::Malformed)? {
-            Some(Message::Offer { sdp, negotiated }) => self.offered(sdp, negotiated),
-            Some(Message::Answer { .. }) => Err(Refusal::UnexpectedAnswer),
+    fn handle_message(&mut self, text: &str) -> Result<(), Error> {
+        match parse::parse_description(text).map_err(Error::Malformed)? {
+            Some(Message::Offer { sdp, negotiated }) => self.on_offer(sdp, negotiated),
+            Some(Message::Answer { .. }) => Err(Error::UnexpectedAnswer),
             Some(Message::Candidate(_)) | None => Ok(()),
         }
     }
 
-    fn offered(&mut self, sdp: String, negotiated: bool) -> Result<(), Refusal> {
-        if !matches!(self.state, State::Waiting) {
-            return Err(Refusal::SecondOffer);
+    fn on_offer(&mut self, sdp: String, negotiated: bool) -> Result<(), Error> {
+        if !matches!(self.state, State::AwaitingOffer) {
+            return Err(Error::SecondOffer);
         }
-        self.set_state(State::Offered);
-        self.outbox.push_back(Output::Offer { sdp, negotiated });
+        self.set_state(State::HaveRemoteOffer);
+        self.outputs.push_back(Output::Offer { sdp, negotiated });
         Ok(())
     }
 
     // Every mutator takes the time, even where nothing depends on it yet.
-    fn answered(
+    fn send_answer(
         &mut self,
         _now: Instant,
         sdp: String,
         negotiated: bool,
     ) -> Result<(), AnswerError> {
         match self.state {
-            State::Offered => {}
-            State::Waiting => return Err(AnswerError::NoOffer(sdp)),
-            State::Answered => return Err(AnswerError::Answered(sdp)),
-            State::Refused => return Err(AnswerError::Refused(sdp)),
+            State::HaveRemoteOffer => {}
+            State::AwaitingOffer => return Err(AnswerError::NoOffer(sdp)),
+            State::Answered => return Err(AnswerError::AlreadyAnswered(sdp)),
+            State::Failed => return Err(AnswerError::Failed(sdp)),
         }
         self.set_state(State::Answered);
         let text = Message::Answer { sdp, negotiated }.to_text();
-        self.outbox.push_back(Output::Send(text));
+        self.outputs.push_back(Output::Send(text));
         Ok(())
     }
 
-    fn refused(&mut self, refusal: Refusal) {
+    fn fail(&mut self, refusal: Error) {
         log::debug!("answering refused: {refusal}");
-        self.set_state(State::Refused);
-        self.outbox.push_back(Output::Refused(refusal));
+        self.set_state(State::Failed);
+        self.outputs.push_back(Output::Failed(refusal));
     }
 
     fn set_state(&mut self, new: State) {
@@ -207,16 +213,16 @@ mod tests {
     const OFFER: &str = r#"{"type":"offer","sdp":"v=0 offer"}"#;
     const CANDIDATE: &str = r#"{"type":"candidate","candidate":{"candidate":"candidate:1"}}"#;
 
-    fn client() -> Answering {
-        Answering::new(Limits::default())
+    fn client() -> Answerer {
+        Answerer::new(Limits::default())
     }
 
-    fn text(client: &mut Answering, text: &str) -> Vec<Output> {
+    fn text(client: &mut Answerer, text: &str) -> Vec<Output> {
         client.handle_input(Instant::now(), Input::Text(text));
         drain(client)
     }
 
-    fn drain(client: &mut Answering) -> Vec<Output> {
+    fn drain(client: &mut Answerer) -> Vec<Output> {
         let mut outputs = Vec::new();
         loop {
             match client.poll_output() {
@@ -229,7 +235,7 @@ mod tests {
         }
     }
 
-    fn answer(client: &mut Answering) -> Result<(), AnswerError> {
+    fn answer(client: &mut Answerer) -> Result<(), AnswerError> {
         client.answer(Instant::now(), "v=0 answer".into())
     }
 
@@ -267,10 +273,10 @@ mod tests {
         assert_eq!(answer(&mut client), Err(AnswerError::NoOffer(sdp())));
         text(&mut client, OFFER);
         assert_eq!(answer(&mut client), Ok(()));
-        assert_eq!(answer(&mut client), Err(AnswerError::Answered(sdp())));
-        let mut client = Answering::new(Limits::default());
+        assert_eq!(answer(&mut client), Err(AnswerError::AlreadyAnswered(sdp())));
+        let mut client = Answerer::new(Limits::default());
         text(&mut client, "[]");
-        assert_eq!(answer(&mut client), Err(AnswerError::Refused(sdp())));
+        assert_eq!(answer(&mut client), Err(AnswerError::Failed(sdp())));
         assert_eq!(drain(&mut client), []);
     }
 
@@ -278,7 +284,7 @@ mod tests {
     fn a_second_offer_is_refused_until_the_first_is_answered() {
         let mut client = client();
         text(&mut client, OFFER);
-        assert_eq!(text(&mut client, OFFER), [Output::Refused(Refusal::SecondOffer)]);
+        assert_eq!(text(&mut client, OFFER), [Output::Failed(Error::SecondOffer)]);
     }
 
     #[test]
@@ -294,20 +300,20 @@ mod tests {
         }
         let late = start + Duration::from_secs(60);
         (0..=50).for_each(|_| client.handle_input(late, Input::Text("ping")));
-        assert_eq!(drain(&mut client), [Output::Refused(Refusal::TooFast { limit: 50 })]);
+        assert_eq!(drain(&mut client), [Output::Failed(Error::RateExceeded { limit: 50 })]);
     }
 
     #[test]
     fn an_answer_from_the_server_is_refused() {
-        let refused = [Output::Refused(Refusal::UnexpectedAnswer)];
+        let refused = [Output::Failed(Error::UnexpectedAnswer)];
         assert_eq!(text(&mut client(), "v=0"), refused);
     }
 
     #[test]
     fn garbage_is_refused_and_then_nothing_happens() {
         let mut client = client();
-        let malformed = Refusal::Malformed(ParseError::NotAMessage);
-        assert_eq!(text(&mut client, "[]"), [Output::Refused(malformed)]);
+        let malformed = Error::Malformed(ParseError::NotAMessage);
+        assert_eq!(text(&mut client, "[]"), [Output::Failed(malformed)]);
         assert_eq!(text(&mut client, OFFER), []);
         client.handle_input(Instant::now(), Input::Timeout);
         assert_eq!(drain(&mut client), []);
@@ -315,10 +321,10 @@ mod tests {
 
     #[test]
     fn the_limits_hold_here_too() {
-        let client = || Answering::new(Limits { text_bytes: 4, ..Limits::default() });
-        let malformed = Refusal::Malformed(ParseError::NotAMessage);
-        assert_eq!(text(&mut client(), "[[[["), [Output::Refused(malformed)]);
-        let refusal = Refusal::TextTooLong { bytes: 5, limit: 4 };
-        assert_eq!(text(&mut client(), "[[[[["), [Output::Refused(refusal)]);
+        let client = || Answerer::new(Limits { max_message_size: 4, ..Limits::default() });
+        let malformed = Error::Malformed(ParseError::NotAMessage);
+        assert_eq!(text(&mut client(), "[[[["), [Output::Failed(malformed)]);
+        let refusal = Error::MessageTooLong { bytes: 5, limit: 4 };
+        assert_eq!(text(&mut client(), "[[[[["), [Output::Failed(refusal)]);
     }
 }

@@ -9,10 +9,10 @@ use crate::ParseError;
 /// 5.5), and never quote what the other side sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum Error {
     /// A text is longer than [`Limits::text_bytes`](crate::Limits::text_bytes).
     #[error("a signalling text of {bytes} bytes is too long, the limit is {limit}")]
-    TextTooLong {
+    MessageTooLong {
         /// The length of the text, in bytes.
         bytes: usize,
         /// The limit, in bytes.
@@ -21,13 +21,13 @@ pub enum Refusal {
     /// More than [`Limits::texts`](crate::Limits::texts) texts before the end
     /// of the negotiation.
     #[error("too many texts before the answer, the limit is {limit}")]
-    TooManyTexts {
+    TooManyMessages {
         /// The limit, in texts.
         limit: usize,
     },
     /// More than [`Limits::texts_per_second`](crate::Limits::texts_per_second).
     #[error("text frames come too fast, the limit is {limit} a second; messages are binary frames")]
-    TooFast {
+    RateExceeded {
         /// The limit, in texts a second.
         limit: usize,
     },
@@ -46,7 +46,7 @@ pub enum Refusal {
     /// No answer within
     /// [`Limits::answer_timeout`](crate::Limits::answer_timeout) of the offer.
     #[error("no answer to the offer came in time")]
-    NoAnswer,
+    AnswerTimeout,
 }
 
 #[cfg(test)]
@@ -56,18 +56,18 @@ mod tests {
     #[test]
     fn the_words_fit_into_a_close_frame() {
         let all = [
-            Refusal::TextTooLong { bytes: usize::MAX, limit: usize::MAX },
-            Refusal::TooManyTexts { limit: usize::MAX },
-            Refusal::TooFast { limit: usize::MAX },
-            Refusal::Malformed(ParseError::NotAMessage),
-            Refusal::Malformed(ParseError::Json { line: usize::MAX, column: usize::MAX }),
-            Refusal::Malformed(ParseError::Field { line: usize::MAX, column: usize::MAX }),
-            Refusal::Malformed(ParseError::NoSdp),
-            Refusal::Malformed(ParseError::BadSdp),
-            Refusal::UnexpectedOffer,
-            Refusal::UnexpectedAnswer,
-            Refusal::SecondOffer,
-            Refusal::NoAnswer,
+            Error::MessageTooLong { bytes: usize::MAX, limit: usize::MAX },
+            Error::TooManyMessages { limit: usize::MAX },
+            Error::RateExceeded { limit: usize::MAX },
+            Error::Malformed(ParseError::NotAMessage),
+            Error::Malformed(ParseError::Json { line: usize::MAX, column: usize::MAX }),
+            Error::Malformed(ParseError::Field { line: usize::MAX, column: usize::MAX }),
+            Error::Malformed(ParseError::NoSdp),
+            Error::Malformed(ParseError::BadSdp),
+            Error::UnexpectedOffer,
+            Error::UnexpectedAnswer,
+            Error::SecondOffer,
+            Error::AnswerTimeout,
         ];
         for refusal in all {
             let words = refusal.to_string();

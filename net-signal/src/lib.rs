@@ -68,9 +68,9 @@ mod offerer;
 mod parse;
 mod rate_limit;
 
-pub use answerer::{AnswerError, Answering};
-pub use error::Refusal;
+pub use answerer::{AnswerError, Answerer};
+pub use error::Error;
 pub use message::{Candidate, Message};
-pub use offerer::{Input, Negotiation, Output};
+pub use offerer::{Input, Offerer, Output};
 pub use parse::ParseError;
 pub use rate_limit::Limits;

@@ -70,7 +70,7 @@ pub struct Candidate {
 /// How a [`Message`] is written, borrowed.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Written<'a> {
+enum WireMessage<'a> {
     Offer {
         sdp: &'a str,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -113,7 +113,7 @@ impl Message {
     /// The text is none of these, or its SDP does not begin with `v=0`, or
     /// holds a NUL.
     pub fn parse(text: &str) -> Result<Option<Message>, ParseError> {
-        parse::message(text)
+        parse::parse_message(text)
     }
 
     /// Writes the text.
@@ -121,14 +121,20 @@ impl Message {
     /// [`parse`](Message::parse) reads it back as the same message if the SDP
     /// begins with `v=0` and holds no NUL, and the candidate is not empty.
     pub fn to_text(&self) -> String {
-        serde_json::to_string(&self.written()).expect("strings and numbers can be written as JSON")
+        serde_json::to_string(&self.to_wire()).expect("strings and numbers can be written as JSON")
     }
 
-    fn written(&self) -> Written<'_> {
+    fn to_wire(&self) -> WireMessage<'_> {
         match self {
-            Message::Offer { sdp, negotiated } => Written::Offer { sdp, negotiated: *negotiated },
-            Message::Answer { sdp, negotiated } => Written::Answer { sdp, negotiated: *negotiated },
-            Message::Candidate(candidate) => Written::Candidate { candidate: candidate.as_ref() },
+            Message::Offer { sdp, negotiated } => {
+                WireMessage::Offer { sdp, negotiated: *negotiated }
+            }
+            Message::Answer { sdp, negotiated } => {
+                WireMessage::Answer { sdp, negotiated: *negotiated }
+            }
+            Message::Candidate(candidate) => {
+                WireMessage::Candidate { candidate: candidate.as_ref() }
+            }
         }
     }
 }

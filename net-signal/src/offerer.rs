@@ -6,8 +6,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::rate_limit::{Gate, Look};
-use crate::{Candidate, Limits, Message, Refusal, parse};
+use crate::rate_limit::{RateLimiter, TextKind};
+use crate::{Candidate, Error, Limits, Message, parse};
 
 /// The server's side of one connection: it offers and awaits one answer.
 ///
@@ -34,11 +34,11 @@ use crate::{Candidate, Limits, Message, Refusal, parse};
 /// assert_eq!(server.poll_output(), Output::Refused(Refusal::NoAnswer));
 /// ```
 #[derive(Debug)]
-pub struct Negotiation {
+pub struct Offerer {
     state: State,
-    gate: Gate,
+    limiter: RateLimiter,
     // At most the offer, its candidates, one answer and one refusal.
-    outbox: VecDeque<Output>,
+    outputs: VecDeque<Output>,
 }
 
 /// What happens to a machine, [`Negotiation`] or [`Answering`](crate::Answering).
@@ -66,7 +66,7 @@ pub enum Output {
     /// The negotiation is over. At most once, and nothing but
     /// `Timeout(None)` comes after it. After the answer it can only be
     /// [`Refusal::TooFast`].
-    Refused(Refusal),
+    Failed(Error),
     /// Nothing more for now: call
     /// [`handle_input`](Negotiation::handle_input) with the next text, or at
     /// this time, if there is one. Always the last output of a drain.
@@ -84,26 +84,21 @@ pub enum Output {
 enum State {
     /// The answer is awaited, for ever if the time is beyond what an `Instant`
     /// can hold.
-    Offered { answer_by: Option<Instant> },
+    HaveLocalOffer { answer_deadline: Option<Instant> },
     /// The answer is in: further texts are not read, only their rate is bounded.
     Answered,
     /// Inert.
-    Refused,
+    Failed,
 }
 
-impl Negotiation {
+impl Offerer {
     /// Makes an offer at `now`: queues its text, then one text for each
     /// candidate.
     ///
     /// `sdp` should carry all `candidates` too, as not every client looks at
     /// their texts. It begins with `v=0`, or no client will understand it.
-    pub fn offer(
-        now: Instant,
-        limits: Limits,
-        sdp: String,
-        candidates: Vec<Candidate>,
-    ) -> Negotiation {
-        Negotiation::offering(now, limits, Message::Offer { sdp, negotiated: false }, candidates)
+    pub fn offer(now: Instant, limits: Limits, sdp: String, candidates: Vec<Candidate>) -> Offerer {
+        Offerer::new(now, limits, Message::Offer { sdp, negotiated: false }, candidates)
     }
 
     /// As [`offer`](Negotiation::offer), and tells the client that it may open
@@ -114,23 +109,18 @@ impl Negotiation {
         limits: Limits,
         sdp: String,
         candidates: Vec<Candidate>,
-    ) -> Negotiation {
-        Negotiation::offering(now, limits, Message::Offer { sdp, negotiated: true }, candidates)
+    ) -> Offerer {
+        Offerer::new(now, limits, Message::Offer { sdp, negotiated: true }, candidates)
     }
 
-    fn offering(
-        now: Instant,
-        limits: Limits,
-        offer: Message,
-        candidates: Vec<Candidate>,
-    ) -> Negotiation {
+    fn new(now: Instant, limits: Limits, offer: Message, candidates: Vec<Candidate>) -> Offerer {
         let answer_by = now.checked_add(limits.answer_timeout);
         let candidates = candidates.into_iter().map(Some).map(Message::Candidate);
         let texts = std::iter::once(offer).chain(candidates);
-        Negotiation {
-            state: State::Offered { answer_by },
-            gate: Gate::new(limits),
-            outbox: texts.map(|text| Output::Send(text.to_text())).collect(),
+        Offerer {
+            state: State::HaveLocalOffer { answer_deadline: answer_by },
+            limiter: RateLimiter::new(limits),
+            outputs: texts.map(|text| Output::Send(text.to_text())).collect(),
         }
     }
 
@@ -140,7 +130,7 @@ impl Negotiation {
     /// is accepted: if this program was stopped for a while, the client is not
     /// to blame.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        if matches!(self.state, State::Refused) {
+        if matches!(self.state, State::Failed) {
             return;
         }
         let result = match input {
@@ -148,13 +138,13 @@ impl Negotiation {
             Input::Timeout => self.handle_timeout(now),
         };
         if let Err(refusal) = result {
-            self.refused(refusal);
+            self.fail(refusal);
         }
     }
 
     /// The answer has so much longer: for a server that was stopped, and cannot blame the client.
-    pub fn excuse(&mut self, stopped: Duration) {
-        if let State::Offered { answer_by } = &mut self.state {
+    pub fn extend_deadline(&mut self, stopped: Duration) {
+        if let State::HaveLocalOffer { answer_deadline: answer_by } = &mut self.state {
             *answer_by = answer_by.and_then(|at| at.checked_add(stopped));
         }
     }
@@ -162,48 +152,48 @@ impl Negotiation {
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
-        let answer_by = self.answer_by();
-        let next = self.outbox.pop_front();
+        let answer_by = self.answer_deadline();
+        let next = self.outputs.pop_front();
         next.unwrap_or(Output::Timeout(answer_by))
     }
 
-    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Refusal> {
+    fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Error> {
         match self.state {
-            State::Offered { .. } => match self.gate.admit(now, text)? {
-                Look::Candidate => Ok(()),
-                Look::Other => self.handle_message(text),
+            State::HaveLocalOffer { .. } => match self.limiter.check_text(now, text)? {
+                TextKind::Candidate => Ok(()),
+                TextKind::Other => self.handle_message(text),
             },
-            State::Answered | State::Refused => self.gate.admit_unread(now),
+            State::Answered | State::Failed => self.limiter.check_rate(now),
         }
     }
 
-    fn handle_message(&mut self, text: &str) -> Result<(), Refusal> {
-        match parse::description(text).map_err(Refusal::Malformed)? {
+    fn handle_message(&mut self, text: &str) -> Result<(), Error> {
+        match parse::parse_description(text).map_err(Error::Malformed)? {
             Some(Message::Answer { sdp, negotiated }) => {
-                self.answered(sdp, negotiated);
+                self.on_answer(sdp, negotiated);
                 Ok(())
             }
-            Some(Message::Offer { .. }) => Err(Refusal::UnexpectedOffer),
+            Some(Message::Offer { .. }) => Err(Error::UnexpectedOffer),
             Some(Message::Candidate(_)) | None => Ok(()),
         }
     }
 
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Refusal> {
-        match self.answer_by() {
-            Some(answer_by) if now >= answer_by => Err(Refusal::NoAnswer),
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        match self.answer_deadline() {
+            Some(answer_by) if now >= answer_by => Err(Error::AnswerTimeout),
             _ => Ok(()),
         }
     }
 
-    fn answered(&mut self, sdp: String, negotiated: bool) {
+    fn on_answer(&mut self, sdp: String, negotiated: bool) {
         self.set_state(State::Answered);
-        self.outbox.push_back(Output::Answer { sdp, negotiated });
+        self.outputs.push_back(Output::Answer { sdp, negotiated });
     }
 
-    fn refused(&mut self, refusal: Refusal) {
+    fn fail(&mut self, refusal: Error) {
         log::debug!("negotiation refused: {refusal}");
-        self.set_state(State::Refused);
-        self.outbox.push_back(Output::Refused(refusal));
+        self.set_state(State::Failed);
+        self.outputs.push_back(Output::Failed(refusal));
     }
 
     fn set_state(&mut self, new: State) {
@@ -211,10 +201,10 @@ impl Negotiation {
         self.state = new;
     }
 
-    fn answer_by(&self) -> Option<Instant> {
+    fn answer_deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Offered { answer_by } => answer_by,
-            State::Answered | State::Refused => None,
+            State::HaveLocalOffer { answer_deadline: answer_by } => answer_by,
+            State::Answered | State::Failed => None,
         }
     }
 }

@@ -48,38 +48,38 @@ pub enum ParseError {
 }
 
 /// Reads a text; see [`Message::parse`].
-pub(crate) fn message(text: &str) -> Result<Option<Message>, ParseError> {
-    if text.starts_with(SDP_START) {
-        return answer(Some(text.to_owned()), false);
+pub(crate) fn parse_message(text: &str) -> Result<Option<Message>, ParseError> {
+    if text.starts_with(SDP_PREFIX) {
+        return build_answer(Some(text.to_owned()), false);
     }
     // Derived code would take an array for an object, hence the look at `{`.
-    match text.trim_matches(JSON_SPACE) {
+    match text.trim_matches(JSON_WHITESPACE) {
         "null" => Ok(Some(Message::Candidate(None))),
-        object if object.starts_with('{') => from_object(text),
+        object if object.starts_with('{') => parse_object(text),
         _ => Err(ParseError::NotAMessage),
     }
 }
 
 /// Reads a text as an offer or an answer, for a side that needs no candidates:
 /// `None` is a candidate, whatever its fields hold, or an unknown object.
-pub(crate) fn description(text: &str) -> Result<Option<Message>, ParseError> {
-    match text.trim_matches(JSON_SPACE).starts_with('{') && !text.starts_with(SDP_START) {
-        true => read::<Shape>(text)?.kind().description(text),
-        false => message(text),
+pub(crate) fn parse_description(text: &str) -> Result<Option<Message>, ParseError> {
+    match text.trim_matches(JSON_WHITESPACE).starts_with('{') && !text.starts_with(SDP_PREFIX) {
+        true => from_json::<Header>(text)?.message_type().parse(text),
+        false => parse_message(text),
     }
 }
 
 /// How every session description begins (RFC 8866 section 5.1).
-pub(crate) const SDP_START: &str = "v=0";
+pub(crate) const SDP_PREFIX: &str = "v=0";
 
 /// White space around a JSON value (RFC 8259 section 2).
-pub(crate) const JSON_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+pub(crate) const JSON_WHITESPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// What kind of message an object is, before its fields are trusted.
 #[derive(Deserialize)]
-struct Shape {
+struct Header {
     #[serde(rename = "type")]
-    kind: Option<String>,
+    type_name: Option<String>,
     sdp: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
     candidate: bool,
@@ -87,32 +87,32 @@ struct Shape {
 
 /// What kind of message that is.
 #[derive(Clone, Copy)]
-enum Kind {
+enum MessageType {
     Offer,
     Answer,
     Candidate,
     Unknown,
 }
 
-impl Shape {
-    fn kind(&self) -> Kind {
-        match (self.kind.as_deref(), &self.sdp, self.candidate) {
-            (Some("offer"), ..) => Kind::Offer,
-            (Some("answer"), ..) | (None, Some(_), _) => Kind::Answer,
-            (Some("ice" | "candidate"), ..) | (None, None, true) => Kind::Candidate,
-            _ => Kind::Unknown,
+impl Header {
+    fn message_type(&self) -> MessageType {
+        match (self.type_name.as_deref(), &self.sdp, self.candidate) {
+            (Some("offer"), ..) => MessageType::Offer,
+            (Some("answer"), ..) | (None, Some(_), _) => MessageType::Answer,
+            (Some("ice" | "candidate"), ..) | (None, None, true) => MessageType::Candidate,
+            _ => MessageType::Unknown,
         }
     }
 }
 
-impl Kind {
+impl MessageType {
     /// The offer or the answer that a text of this kind is.
-    fn description(self, text: &str) -> Result<Option<Message>, ParseError> {
-        let description = || read::<Description>(text);
+    fn parse(self, text: &str) -> Result<Option<Message>, ParseError> {
+        let description = || from_json::<Description>(text);
         match self {
-            Kind::Offer => description().and_then(|it| offer(it.sdp, it.negotiated)),
-            Kind::Answer => description().and_then(|it| answer(it.sdp, it.negotiated)),
-            Kind::Candidate | Kind::Unknown => Ok(None),
+            MessageType::Offer => description().and_then(|it| build_offer(it.sdp, it.negotiated)),
+            MessageType::Answer => description().and_then(|it| build_answer(it.sdp, it.negotiated)),
+            MessageType::Candidate | MessageType::Unknown => Ok(None),
         }
     }
 }
@@ -127,7 +127,7 @@ struct Description {
 
 /// The field of a candidate message.
 #[derive(Deserialize)]
-struct Trickle {
+struct CandidateMessage {
     #[serde(default)]
     candidate: CandidateField,
 }
@@ -137,50 +137,50 @@ struct Trickle {
 enum CandidateField {
     /// Null or absent.
     #[default]
-    End,
+    EndOfCandidates,
     /// The `candidate:...` line: the object around it is the candidate.
     Line,
     /// The candidate itself.
     Object(Candidate),
 }
 
-fn from_object(text: &str) -> Result<Option<Message>, ParseError> {
-    match read::<Shape>(text)?.kind() {
-        Kind::Candidate => candidate(text),
-        other => other.description(text),
+fn parse_object(text: &str) -> Result<Option<Message>, ParseError> {
+    match from_json::<Header>(text)?.message_type() {
+        MessageType::Candidate => parse_candidate(text),
+        other => other.parse(text),
     }
 }
 
-fn offer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
-    let sdp = checked(sdp)?;
+fn build_offer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
+    let sdp = check_sdp(sdp)?;
     Ok(Some(Message::Offer { sdp, negotiated }))
 }
 
-fn answer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
-    let sdp = checked(sdp)?;
+fn build_answer(sdp: Option<String>, negotiated: bool) -> Result<Option<Message>, ParseError> {
+    let sdp = check_sdp(sdp)?;
     Ok(Some(Message::Answer { sdp, negotiated }))
 }
 
-fn candidate(text: &str) -> Result<Option<Message>, ParseError> {
-    let trickle: Trickle = read(text)?;
+fn parse_candidate(text: &str) -> Result<Option<Message>, ParseError> {
+    let trickle: CandidateMessage = from_json(text)?;
     let candidate = match trickle.candidate {
-        CandidateField::End => Candidate::default(),
-        CandidateField::Line => read(text)?,
+        CandidateField::EndOfCandidates => Candidate::default(),
+        CandidateField::Line => from_json(text)?,
         CandidateField::Object(candidate) => candidate,
     };
     let is_end = candidate.candidate.is_empty();
     Ok(Some(Message::Candidate((!is_end).then_some(candidate))))
 }
 
-fn checked(sdp: Option<String>) -> Result<String, ParseError> {
+fn check_sdp(sdp: Option<String>) -> Result<String, ParseError> {
     let sdp = sdp.ok_or(ParseError::NoSdp)?;
-    match sdp.starts_with(SDP_START) && !sdp.contains('\0') {
+    match sdp.starts_with(SDP_PREFIX) && !sdp.contains('\0') {
         true => Ok(sdp),
         false => Err(ParseError::BadSdp),
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {
+fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
@@ -210,7 +210,7 @@ impl<'de> Visitor<'de> for CandidateVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<CandidateField, E> {
-        Ok(CandidateField::End)
+        Ok(CandidateField::EndOfCandidates)
     }
 
     fn visit_str<E>(self, _line: &str) -> Result<CandidateField, E> {
@@ -224,50 +224,50 @@ impl<'de> Visitor<'de> for CandidateVisitor {
 
 /// Reads a flag; null is `false`.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    match deserializer.deserialize_any(PlainVisitor)? {
-        Plain::Null => Ok(false),
-        Plain::Flag(flag) => Ok(flag),
-        Plain::Number(_) => Err(D::Error::custom("a number where a flag belongs")),
+    match deserializer.deserialize_any(ScalarVisitor)? {
+        Scalar::Null => Ok(false),
+        Scalar::Bool(flag) => Ok(flag),
+        Scalar::Number(_) => Err(D::Error::custom("a number where a flag belongs")),
     }
 }
 
 /// Reads a number of 16 bits; null is 0.
 pub(crate) fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    match deserializer.deserialize_any(PlainVisitor)? {
-        Plain::Null => Ok(0),
-        Plain::Flag(_) => Err(D::Error::custom("a flag where a number belongs")),
-        Plain::Number(number) => number.try_into().map_err(D::Error::custom),
+    match deserializer.deserialize_any(ScalarVisitor)? {
+        Scalar::Null => Ok(0),
+        Scalar::Bool(_) => Err(D::Error::custom("a flag where a number belongs")),
+        Scalar::Number(number) => number.try_into().map_err(D::Error::custom),
     }
 }
 
-enum Plain {
+enum Scalar {
     Null,
-    Flag(bool),
+    Bool(bool),
     Number(u64),
 }
 
-struct PlainVisitor;
+struct ScalarVisitor;
 
-impl Visitor<'_> for PlainVisitor {
-    type Value = Plain;
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number, a flag, or null")
     }
 
-    fn visit_unit<E>(self) -> Result<Plain, E> {
-        Ok(Plain::Null)
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Null)
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Plain, E> {
-        Ok(Plain::Flag(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(flag))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Plain, E> {
-        Ok(Plain::Number(number))
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(number))
     }
 
-    fn visit_str<E: Error>(self, _text: &str) -> Result<Plain, E> {
+    fn visit_str<E: Error>(self, _text: &str) -> Result<Scalar, E> {
         Err(E::custom("a text where a number or a flag belongs"))
     }
 }
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Message {
-        message(text).expect("the text is well-formed").expect("the type is known")
+        parse_message(text).expect("the text is well-formed").expect("the type is known")
     }
 
     fn answer_of(sdp: &str, negotiated: bool) -> Message {
@@ -368,7 +368,7 @@ mod tests {
             r#"{"type":"weather","sdp":1,"candidate":[2],"negotiated":"3"}"#,
             r#"{"hello":"world","n":1e999,"s":"\ud800"}"#,
         ] {
-            assert_eq!(message(text), Ok(None), "{text}");
+            assert_eq!(parse_message(text), Ok(None), "{text}");
         }
     }
 
@@ -377,7 +377,7 @@ mod tests {
         for text in
             [r#"{"type":"answer"}"#, r#"{"type":"offer"}"#, r#"{"type":"answer","sdp":null}"#]
         {
-            assert_eq!(message(text), Err(ParseError::NoSdp), "{text}");
+            assert_eq!(parse_message(text), Err(ParseError::NoSdp), "{text}");
         }
         for text in [
             r#"{"type":"answer","sdp":""}"#,
@@ -387,7 +387,7 @@ mod tests {
             r#"{"sdp":""}"#,
             "v=0\r\n\0",
         ] {
-            assert_eq!(message(text), Err(ParseError::BadSdp), "{text}");
+            assert_eq!(parse_message(text), Err(ParseError::BadSdp), "{text}");
         }
     }
 
@@ -409,7 +409,7 @@ mod tests {
             r#"["answer","v=0"]"#,
             "undefined",
         ] {
-            assert_eq!(message(text), Err(ParseError::NotAMessage), "{text}");
+            assert_eq!(parse_message(text), Err(ParseError::NotAMessage), "{text}");
         }
     }
 
@@ -425,7 +425,7 @@ mod tests {
             r#"{"candidate":{"sdpMLineIndex":1e999}}"#,
             "{'type':'answer'}",
         ] {
-            let result = message(text);
+            let result = parse_message(text);
             assert!(matches!(result, Err(ParseError::Json { .. })), "{text}: {result:?}");
         }
     }
@@ -447,7 +447,7 @@ mod tests {
             r#"{"candidate":{"sdpMLineIndex":65536}}"#,
             r#"{"candidate":{"sdpMLineIndex":-1}}"#,
         ] {
-            let result = message(text);
+            let result = parse_message(text);
             assert!(matches!(result, Err(ParseError::Field { .. })), "{text}: {result:?}");
         }
     }
@@ -455,7 +455,7 @@ mod tests {
     #[test]
     fn an_error_names_the_place() {
         let place = ParseError::Json { line: 2, column: 1 };
-        assert_eq!(message("{\n]"), Err(place));
+        assert_eq!(parse_message("{\n]"), Err(place));
     }
 }
 

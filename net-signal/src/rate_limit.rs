@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Refusal;
-use crate::parse::{JSON_SPACE, SDP_START};
+use crate::Error;
+use crate::parse::{JSON_WHITESPACE, SDP_PREFIX};
 
 /// Counts the texts of one connection against its [`Limits`].
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct RateLimiter {
     limits: Limits,
-    texts: usize,
-    second: Option<Second>,
+    messages: usize,
+    window: Option<Window>,
 }
 
 /// What a text that was let in looks like, without parsing.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum TextKind {
     /// Like a candidate: not needed, and not worth parsing.
     Candidate,
     /// Like anything else.
@@ -24,83 +24,83 @@ pub(crate) enum Look {
 
 /// One second with texts in it.
 #[derive(Debug)]
-struct Second {
-    began: Instant,
-    texts: usize,
+struct Window {
+    started: Instant,
+    messages: usize,
 }
 
-impl Gate {
-    pub(crate) fn new(limits: Limits) -> Gate {
-        Gate { limits, texts: 0, second: None }
+impl RateLimiter {
+    pub(crate) fn new(limits: Limits) -> RateLimiter {
+        RateLimiter { limits, messages: 0, window: None }
     }
 
     /// Lets a text in that may be read, or says which limit it breaks.
-    pub(crate) fn admit(&mut self, now: Instant, text: &str) -> Result<Look, Refusal> {
-        self.admit_unread(now)?;
-        if looks_like_candidate(text) {
-            return Ok(Look::Candidate);
+    pub(crate) fn check_text(&mut self, now: Instant, text: &str) -> Result<TextKind, Error> {
+        self.check_rate(now)?;
+        if is_likely_candidate(text) {
+            return Ok(TextKind::Candidate);
         }
         self.check_length(text)?;
-        self.count()
+        self.count_message()
     }
 
     /// Lets a text in that is not read: only its rate matters.
-    pub(crate) fn admit_unread(&mut self, now: Instant) -> Result<(), Refusal> {
-        self.count_in_second(now)
+    pub(crate) fn check_rate(&mut self, now: Instant) -> Result<(), Error> {
+        self.count_in_window(now)
     }
 
-    fn check_length(&self, text: &str) -> Result<(), Refusal> {
-        let (bytes, limit) = (text.len(), self.limits.text_bytes);
+    fn check_length(&self, text: &str) -> Result<(), Error> {
+        let (bytes, limit) = (text.len(), self.limits.max_message_size);
         match bytes <= limit {
             true => Ok(()),
-            false => Err(Refusal::TextTooLong { bytes, limit }),
+            false => Err(Error::MessageTooLong { bytes, limit }),
         }
     }
 
-    fn count_in_second(&mut self, now: Instant) -> Result<(), Refusal> {
-        let limit = self.limits.texts_per_second;
-        let second = match self.second.take() {
-            Some(second) if second.holds(now) => second,
-            _ => Second::at(now),
+    fn count_in_window(&mut self, now: Instant) -> Result<(), Error> {
+        let limit = self.limits.max_messages_per_sec;
+        let second = match self.window.take() {
+            Some(second) if second.contains(now) => second,
+            _ => Window::starting_at(now),
         };
-        let texts = second.texts.saturating_add(1);
-        self.second = Some(Second { texts, ..second });
+        let texts = second.messages.saturating_add(1);
+        self.window = Some(Window { messages: texts, ..second });
         match texts <= limit {
             true => Ok(()),
-            false => Err(Refusal::TooFast { limit }),
+            false => Err(Error::RateExceeded { limit }),
         }
     }
 
-    fn count(&mut self) -> Result<Look, Refusal> {
-        let limit = self.limits.texts;
-        if self.texts >= limit {
-            return Err(Refusal::TooManyTexts { limit });
+    fn count_message(&mut self) -> Result<TextKind, Error> {
+        let limit = self.limits.max_messages;
+        if self.messages >= limit {
+            return Err(Error::TooManyMessages { limit });
         }
-        self.texts += 1;
-        Ok(Look::Other)
+        self.messages += 1;
+        Ok(TextKind::Other)
     }
 }
 
-impl Second {
-    fn at(began: Instant) -> Second {
-        Second { began, texts: 0 }
+impl Window {
+    fn starting_at(started: Instant) -> Window {
+        Window { started, messages: 0 }
     }
 
-    fn holds(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) < Duration::from_secs(1)
+    fn contains(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) < Duration::from_secs(1)
     }
 }
 
 /// A search for a few words. It decides only whether a text is dropped, so a
 /// client that disguises one kind as the other harms only itself: a text with
 /// an `sdp` is never taken for a candidate.
-fn looks_like_candidate(text: &str) -> bool {
-    if text.starts_with(SDP_START) || text.contains(r#""sdp""#) {
+fn is_likely_candidate(text: &str) -> bool {
+    if text.starts_with(SDP_PREFIX) || text.contains(r#""sdp""#) {
         return false;
     }
     text.contains(r#""candidate""#)
         || text.contains(r#""ice""#)
-        || text.trim_matches(JSON_SPACE) == "null"
+        || text.trim_matches(JSON_WHITESPACE) == "null"
 }
 
 /// Bounds on the texts of one connection.
@@ -119,16 +119,16 @@ fn looks_like_candidate(text: &str) -> bool {
 pub struct Limits {
     /// The longest text that is read, in bytes of UTF-8. Default 16 KiB. A longer
     /// one is refused ([`Refusal::TextTooLong`](crate::Refusal)).
-    pub text_bytes: usize,
+    pub max_message_size: usize,
     /// How many texts a connection may send before the negotiation is done,
     /// those that look like candidates not counted. Default 8. One more is
     /// refused ([`Refusal::TooManyTexts`](crate::Refusal)).
-    pub texts: usize,
+    pub max_messages: usize,
     /// How many texts of any kind a connection may send in one second, which
     /// begins with the first text after the second before it. Default 50. One
     /// more is refused ([`Refusal::TooFast`](crate::Refusal)), for as long as
     /// the connection lives; 0 refuses all.
-    pub texts_per_second: usize,
+    pub max_messages_per_sec: usize,
     /// How long a [`Negotiation`](crate::Negotiation) waits for the answer to
     /// its offer. Default 10 s. Then it ends with
     /// [`Refusal::NoAnswer`](crate::Refusal). [`Answering`](crate::Answering)
@@ -139,9 +139,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            text_bytes: 16 * 1024,
-            texts: 8,
-            texts_per_second: 50,
+            max_message_size: 16 * 1024,
+            max_messages: 8,
+            max_messages_per_sec: 50,
             answer_timeout: Duration::from_secs(10),
         }
     }
@@ -163,7 +163,7 @@ mod tests {
             "null",
             " null ",
         ] {
-            assert!(looks_like_candidate(text), "{text}");
+            assert!(is_likely_candidate(text), "{text}");
         }
         for text in [
             "v=0\r\na=\"candidate\"",
@@ -174,78 +174,81 @@ mod tests {
             "{}",
             "nullnull",
         ] {
-            assert!(!looks_like_candidate(text), "{text}");
+            assert!(!is_likely_candidate(text), "{text}");
         }
     }
 
     #[test]
     fn a_text_at_the_length_limit_is_let_in_and_one_byte_more_is_not() {
         let limits = Limits::default();
-        let limit = limits.text_bytes;
-        let mut gate = Gate::new(limits);
+        let limit = limits.max_message_size;
+        let mut gate = RateLimiter::new(limits);
         let now = Instant::now();
         let bytes = limit + 1;
-        assert_eq!(gate.admit(now, &"x".repeat(limit)), Ok(Look::Other));
-        assert_eq!(gate.admit(now, &"x".repeat(bytes)), Err(Refusal::TextTooLong { bytes, limit }));
+        assert_eq!(gate.check_text(now, &"x".repeat(limit)), Ok(TextKind::Other));
+        assert_eq!(
+            gate.check_text(now, &"x".repeat(bytes)),
+            Err(Error::MessageTooLong { bytes, limit })
+        );
     }
 
     #[test]
     fn the_length_is_counted_in_bytes() {
-        let mut gate = Gate::new(Limits { text_bytes: 3, ..Limits::default() });
-        let refused = Err(Refusal::TextTooLong { bytes: 4, limit: 3 });
-        assert_eq!(gate.admit(Instant::now(), "éé"), refused);
+        let mut gate = RateLimiter::new(Limits { max_message_size: 3, ..Limits::default() });
+        let refused = Err(Error::MessageTooLong { bytes: 4, limit: 3 });
+        assert_eq!(gate.check_text(Instant::now(), "éé"), refused);
     }
 
     #[test]
     fn the_ninth_text_is_refused_and_candidates_do_not_count() {
-        let mut gate = Gate::new(Limits::default());
+        let mut gate = RateLimiter::new(Limits::default());
         let now = Instant::now();
         for _ in 0..8 {
-            assert_eq!(gate.admit(now, CANDIDATE), Ok(Look::Candidate));
-            assert_eq!(gate.admit(now, "{}"), Ok(Look::Other));
+            assert_eq!(gate.check_text(now, CANDIDATE), Ok(TextKind::Candidate));
+            assert_eq!(gate.check_text(now, "{}"), Ok(TextKind::Other));
         }
-        assert_eq!(gate.admit(now, CANDIDATE), Ok(Look::Candidate));
-        let refused = Err(Refusal::TooManyTexts { limit: 8 });
-        assert_eq!(gate.admit(now, "{}"), refused);
+        assert_eq!(gate.check_text(now, CANDIDATE), Ok(TextKind::Candidate));
+        let refused = Err(Error::TooManyMessages { limit: 8 });
+        assert_eq!(gate.check_text(now, "{}"), refused);
     }
 
     #[test]
     fn a_candidate_of_any_length_is_let_in_unread() {
-        let mut gate = Gate::new(Limits { text_bytes: 3, ..Limits::default() });
-        assert_eq!(gate.admit(Instant::now(), CANDIDATE), Ok(Look::Candidate));
+        let mut gate = RateLimiter::new(Limits { max_message_size: 3, ..Limits::default() });
+        assert_eq!(gate.check_text(Instant::now(), CANDIDATE), Ok(TextKind::Candidate));
     }
 
     #[test]
     fn the_51st_text_in_a_second_is_refused() {
-        let mut gate = Gate::new(Limits::default());
+        let mut gate = RateLimiter::new(Limits::default());
         let start = Instant::now();
         for _ in 0..50 {
-            assert!(gate.admit(start, CANDIDATE).is_ok());
+            assert!(gate.check_text(start, CANDIDATE).is_ok());
         }
         let late = start + Duration::from_millis(999);
-        let refused = Err(Refusal::TooFast { limit: 50 });
-        assert_eq!(gate.admit(late, CANDIDATE), refused);
+        let refused = Err(Error::RateExceeded { limit: 50 });
+        assert_eq!(gate.check_text(late, CANDIDATE), refused);
     }
 
     #[test]
     fn each_second_counts_anew() {
-        let mut gate = Gate::new(Limits::default());
+        let mut gate = RateLimiter::new(Limits::default());
         let start = Instant::now();
         for second in 0..10 {
             for _ in 0..50 {
                 let now = start + Duration::from_secs(second);
-                assert!(gate.admit(now, CANDIDATE).is_ok(), "second {second}");
+                assert!(gate.check_text(now, CANDIDATE).is_ok(), "second {second}");
             }
         }
     }
 
     #[test]
     fn time_that_runs_backwards_stays_in_its_second() {
-        let mut gate = Gate::new(Limits { texts_per_second: 1, ..Limits::default() });
+        let mut gate = RateLimiter::new(Limits { max_messages_per_sec: 1, ..Limits::default() });
         let start = Instant::now();
         let later = start + Duration::from_secs(5);
-        assert!(gate.admit(later, CANDIDATE).is_ok());
-        let refused = Err(Refusal::TooFast { limit: 1 });
-        assert_eq!(gate.admit(start, CANDIDATE), refused);
+        assert!(gate.check_text(later, CANDIDATE).is_ok());
+        let refused = Err(Error::RateExceeded { limit: 1 });
+        assert_eq!(gate.check_text(start, CANDIDATE), refused);
     }
 }

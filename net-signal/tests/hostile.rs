@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use net_signal::{
-    Answering, Input, Limits, Message, Negotiation, Output, ParseError, Refusal, answerer,
-};
+use net_signal::{Answerer, Error, Input, Limits, Message, Offerer, Output, ParseError, answerer};
 
 /// Well-formed texts to mutate.
 const SEEDS: [&str; 12] = [
@@ -80,13 +78,13 @@ impl Random {
     }
 }
 
-fn negotiation(now: Instant) -> Negotiation {
-    let mut server = Negotiation::offer(now, Limits::default(), "v=0".into(), vec![]);
+fn negotiation(now: Instant) -> Offerer {
+    let mut server = Offerer::offer(now, Limits::default(), "v=0".into(), vec![]);
     drain(&mut server);
     server
 }
 
-fn drain(server: &mut Negotiation) -> Vec<Output> {
+fn drain(server: &mut Offerer) -> Vec<Output> {
     std::iter::from_fn(|| match server.poll_output() {
         Output::Timeout(_) => None,
         output => Some(output),
@@ -126,7 +124,7 @@ fn t23_hostile_texts_are_refused() {
         assert!(
             matches!(
                 outputs[..],
-                [Output::Refused(Refusal::Malformed(_) | Refusal::TextTooLong { .. })]
+                [Output::Failed(Error::Malformed(_) | Error::MessageTooLong { .. })]
             ),
             "{text:.60}: {outputs:?}"
         );
@@ -167,18 +165,18 @@ fn t24_a_hundred_thousand_texts_a_second_get_one_refusal() {
         server.handle_input(now, Input::Text("null"));
         outputs.extend(drain(&mut server));
     }
-    assert_eq!(outputs, [Output::Refused(Refusal::TooFast { limit: 50 })]);
+    assert_eq!(outputs, [Output::Failed(Error::RateExceeded { limit: 50 })]);
 }
 
 #[test]
 fn t25_an_empty_or_huge_sdp_is_refused() {
     let empty = outputs_of(r#"{"type":"answer","sdp":""}"#);
-    let refusal = Refusal::Malformed(ParseError::BadSdp);
-    assert_eq!(empty, [Output::Refused(refusal)]);
+    let refusal = Error::Malformed(ParseError::BadSdp);
+    assert_eq!(empty, [Output::Failed(refusal)]);
     let line = format!("v=0\r\ns={}", "x".repeat(16 * 1024));
     let (bytes, limit) = (line.len(), 16 * 1024);
-    let refusal = Refusal::TextTooLong { bytes, limit };
-    assert_eq!(outputs_of(&line), [Output::Refused(refusal)]);
+    let refusal = Error::MessageTooLong { bytes, limit };
+    assert_eq!(outputs_of(&line), [Output::Failed(refusal)]);
 }
 
 #[test]
@@ -236,8 +234,8 @@ fn random_conversations_keep_the_grammar() {
         assert!(
             matches!(
                 outputs[..],
-                [] | [Output::Answer { .. } | Output::Refused(_)]
-                    | [Output::Answer { .. }, Output::Refused(_)]
+                [] | [Output::Answer { .. } | Output::Failed(_)]
+                    | [Output::Answer { .. }, Output::Failed(_)]
             ),
             "{outputs:?}"
         );
@@ -257,8 +255,8 @@ fn random_texts_to_a_client_keep_the_grammar() {
         assert!(
             matches!(
                 outputs[..],
-                [] | [answerer::Output::Offer { .. } | answerer::Output::Refused(_)]
-                    | [answerer::Output::Offer { .. }, answerer::Output::Refused(_)]
+                [] | [answerer::Output::Offer { .. } | answerer::Output::Failed(_)]
+                    | [answerer::Output::Offer { .. }, answerer::Output::Failed(_)]
             ),
             "{outputs:?}"
         );
@@ -288,7 +286,7 @@ fn conversation(random: &mut Random) -> Vec<Output> {
 /// What random inputs get out of a client.
 fn monologue(random: &mut Random) -> Vec<answerer::Output> {
     let now = Instant::now();
-    let mut client = Answering::new(Limits::default());
+    let mut client = Answerer::new(Limits::default());
     for _ in 0..random.below(20) {
         client.handle_input(now, Input::Text(&random.line()));
     }

@@ -105,7 +105,7 @@ fn throw_away(now: Instant, socket: &mut Socket) {
 }
 
 fn write_out(now: Instant, socket: &mut Socket, stream: &mut TcpStream) {
-    while socket.backlog() > 0 {
+    while socket.buffered_amount() > 0 {
         let mut slices = [IoSlice::new(&[]); 16];
         let count = socket.outgoing_vectored(&mut slices);
         let written = match &slices[..count] {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 fn config(bytes: &str) -> Result<Config, std::num::ParseIntError> {
     let message_bytes = bytes.parse()?;
-    Ok(Config { message_bytes, ..Config::default() })
+    Ok(Config { max_message_size: message_bytes, ..Config::default() })
 }
 
 /// Takes connections for ever, or until the system gives none.
@@ -62,10 +62,10 @@ fn echo(stream: TcpStream, peer: SocketAddr, config: Config) -> io::Result<()> {
     let mut stream = Stream::new(Socket::accept(Instant::now(), config), stream);
     loop {
         match stream.socket_mut().poll_output() {
-            Output::Plain(_) | Output::Oversized(..) => {} // with `hold_upgrade` only
+            Output::PlainHttp(_) | Output::Oversized(..) => {} // with `hold_upgrade` only
             Output::Upgraded(request) => println!("{peer} asked for {}", request.path()),
             Output::Message(message) => send_back(stream.socket_mut(), message),
-            Output::Slow(slow) => println!("{peer} {slow}"),
+            Output::SlowConsumer(slow) => println!("{peer} {slow}"),
             Output::Closed(reason) => println!("{peer}: {reason}"),
             Output::Finished => return Ok(()),
             Output::Timeout(at) => {

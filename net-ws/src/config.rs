@@ -15,31 +15,31 @@ pub struct Config {
     /// Bytes of an HTTP head, its empty line included. Default 32 KiB: browsers send all cookies
     /// of a host along. Until the upgrade a socket holds as much of a head, and no more. Over it:
     /// 431.
-    pub head_bytes: usize,
+    pub max_head_size: usize,
     /// Header lines of an HTTP head. Default and maximum 124: proxies add some. Over it: 431.
-    pub head_headers: usize,
+    pub max_headers: usize,
     /// Whether a server waits for [`Socket::admit`](crate::Socket::admit) or
     /// [`Socket::refuse`](crate::Socket::refuse) before it answers a good request. Default
     /// `false`: every good request is answered with 101 at once. With it plain HTTP requests are
     /// shown, too ([`Output::Plain`](crate::Output::Plain)), instead of refused, and websockets'
     /// requests over a limit ([`Output::Oversized`](crate::Output::Oversized)).
-    pub hold_upgrade: bool,
+    pub await_decision: bool,
     /// Payload bytes of one message, each way, whole or in fragments. Default 64 KiB. A longer
     /// one from the peer closes with 1009, before anything is allocated for it; a longer one to
     /// the peer is `SendError::TooLarge`. It also bounds what a client may send before the
     /// verdict on a held upgrade. While a fragmented message arrives the socket holds up to
     /// about three times as much.
-    pub message_bytes: usize,
+    pub max_message_size: usize,
     /// Fragments without payload in one message. Default 64. Over it the socket closes with
     /// 1008. Fragments with payload are bounded by `message_bytes`.
-    pub empty_fragments: usize,
+    pub max_empty_fragments: usize,
     /// Unsent bytes, frame heads included. Default 1 MiB. A message that would pass it is
     /// `SendError::Full`, but one whole message always fits into an empty backlog. Over it pings
     /// wait for their pong, the newest replacing older ones. Our own control frames may pass it
     /// by up to 512 bytes. A server holds payloads from 4 KiB on by reference: the same `Bytes`
     /// sent to a thousand sockets counts for each and is there once, and a part of a larger
     /// `Bytes` keeps all of that.
-    pub backlog_bytes: usize,
+    pub send_buffer: usize,
     /// Time in which a peer must take all bytes that wait at its beginning, or as many as
     /// [`min_send_rate`](Config::min_send_rate) makes in it. Default 30 s. A peer that takes less
     /// is closed as `CloseReason::Slow`; at half the time it is named in `Output::Slow`.
@@ -49,10 +49,10 @@ pub struct Config {
     pub min_send_rate: u32,
     /// Time without a byte received after which a ping is sent, and then again each such time.
     /// Default 15 s.
-    pub ping_after: Duration,
+    pub ping_interval: Duration,
     /// Time without a byte received after which the peer counts as gone (`CloseReason::Dead`).
     /// Default 35 s.
-    pub dead_after: Duration,
+    pub pong_timeout: Duration,
     /// From the start of closing, or from the last bytes that the peer took of what was accepted,
     /// to `Finished`: time to flush that, say goodbye and hear the answer. Default 2 s; in all no
     /// more than `send_timeout`.
@@ -63,23 +63,23 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             upgrade_timeout: Duration::from_secs(5),
-            head_bytes: 32 * 1024,
-            head_headers: 124,
-            hold_upgrade: false,
-            message_bytes: 64 * 1024,
-            empty_fragments: 64,
-            backlog_bytes: 1024 * 1024,
+            max_head_size: 32 * 1024,
+            max_headers: 124,
+            await_decision: false,
+            max_message_size: 64 * 1024,
+            max_empty_fragments: 64,
+            send_buffer: 1024 * 1024,
             send_timeout: Duration::from_secs(30),
             min_send_rate: 16_000,
-            ping_after: Duration::from_secs(15),
-            dead_after: Duration::from_secs(35),
+            ping_interval: Duration::from_secs(15),
+            pong_timeout: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),
         }
     }
 }
 
 /// `now + wait`, or a time no process lives to see where that cannot be represented.
-pub(crate) fn later(now: Instant, wait: Duration) -> Instant {
+pub(crate) fn saturating_add(now: Instant, wait: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     now + wait.min(FAR)
 }
@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn never_does_not_overflow() {
         let now = Instant::now();
-        assert!(later(now, Duration::MAX) > later(now, Duration::from_secs(1 << 30)));
-        assert_eq!(later(now, Duration::from_secs(1)), now + Duration::from_secs(1));
+        assert!(
+            saturating_add(now, Duration::MAX) > saturating_add(now, Duration::from_secs(1 << 30))
+        );
+        assert_eq!(saturating_add(now, Duration::from_secs(1)), now + Duration::from_secs(1));
     }
 }

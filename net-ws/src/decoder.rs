@@ -10,16 +10,16 @@ use tungstenite::protocol::{
     CloseFrame, Message as Incoming, Role, WebSocketConfig, WebSocketContext,
 };
 
-use crate::frame_scanner::Meter;
+use crate::frame_scanner::FrameScanner;
 use crate::{CloseReason, Config, Message, Violation};
 
 /// Bytes read at a time. Each socket holds a buffer of this size all its life, so a large one
 /// would cost far more memory than it saves time.
-const READ_BYTES: usize = 4 * 1024;
+const READ_BUFFER_SIZE: usize = 4 * 1024;
 
 /// What the peer sent.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum Decoded {
     Message(Message),
     Ping(Bytes),
     /// Code and reason, where the frame had a payload.
@@ -30,55 +30,55 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     context: WebSocketContext,
-    meter: Meter,
+    scanner: FrameScanner,
 }
 
 impl Decoder {
     pub(crate) fn new(role: Role, config: &Config) -> Decoder {
         let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
+            .read_buffer_size(READ_BUFFER_SIZE)
             .write_buffer_size(0)
-            .max_message_size(Some(config.message_bytes))
-            .max_frame_size(Some(config.message_bytes.max(125)));
+            .max_message_size(Some(config.max_message_size))
+            .max_frame_size(Some(config.max_message_size.max(125)));
         let context = WebSocketContext::new(role, Some(limits));
-        Decoder { context, meter: Meter::new(config.empty_fragments) }
+        Decoder { context, scanner: FrameScanner::new(config.max_empty_fragments) }
     }
 
     /// What comes next in `bytes`, which is moved on; `None` when they are used up. After a close
     /// or an error the decoder is of no more use, only [`Decoder::take_meter`].
-    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Result<Event, CloseReason>> {
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Result<Decoded, CloseReason>> {
         loop {
-            let mut pipe = Pipe { bytes, meter: &mut self.meter };
+            let mut pipe = ScannedReader { bytes, scanner: &mut self.scanner };
             return Some(match self.context.read(&mut pipe) {
-                Ok(Incoming::Text(text)) => Ok(Event::Message(Message::Text(text.to_string()))),
-                Ok(Incoming::Binary(data)) => Ok(Event::Message(Message::Binary(data))),
-                Ok(Incoming::Ping(data)) => Ok(Event::Ping(data)),
+                Ok(Incoming::Text(text)) => Ok(Decoded::Message(Message::Text(text.to_string()))),
+                Ok(Incoming::Binary(data)) => Ok(Decoded::Message(Message::Binary(data))),
+                Ok(Incoming::Ping(data)) => Ok(Decoded::Ping(data)),
                 Ok(Incoming::Pong(_) | Incoming::Frame(_)) => continue,
-                Ok(Incoming::Close(frame)) => self.close(frame),
+                Ok(Incoming::Close(frame)) => self.on_close_frame(frame),
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return None,
-                Err(error) => Err(fault(error)),
+                Err(error) => Err(close_reason(error)),
             });
         }
     }
 
     /// What looks for the peer's close frame when messages do not matter any more.
-    pub(crate) fn take_meter(&mut self) -> Meter {
-        std::mem::replace(&mut self.meter, Meter::new(0))
+    pub(crate) fn take_scanner(&mut self) -> FrameScanner {
+        std::mem::replace(&mut self.scanner, FrameScanner::new(0))
     }
 
     /// A close frame, unless its code was forbidden: tungstenite then shows a code of its own.
-    fn close(&self, frame: Option<CloseFrame>) -> Result<Event, CloseReason> {
-        let Some(frame) = frame else { return Ok(Event::Close(None)) };
+    fn on_close_frame(&self, frame: Option<CloseFrame>) -> Result<Decoded, CloseReason> {
+        let Some(frame) = frame else { return Ok(Decoded::Close(None)) };
         let code = u16::from(frame.code);
-        match self.meter.close_code() {
+        match self.scanner.close_code() {
             Some(sent) if sent != code => Err(CloseReason::Protocol(Violation::CloseCode(sent))),
-            _ => Ok(Event::Close(Some((code, frame.reason.to_string())))),
+            _ => Ok(Decoded::Close(Some((code, frame.reason.to_string())))),
         }
     }
 }
 
 /// Whose fault a decoder's error is: always the peer's.
-fn fault(error: Error) -> CloseReason {
+fn close_reason(error: Error) -> CloseReason {
     CloseReason::Protocol(match error {
         Error::Capacity(_) => return CloseReason::TooLarge,
         Error::Utf8(_) => Violation::Utf8,
@@ -93,24 +93,24 @@ fn fault(error: Error) -> CloseReason {
 /// The bytes of one input, read under the eyes of a [`Meter`]. What tungstenite writes while it
 /// reads is its own answer to a ping or a close frame; we answer those ourselves, when there is
 /// room, so it goes nowhere.
-pub(crate) struct Pipe<'a, 'b> {
+pub(crate) struct ScannedReader<'a, 'b> {
     /// What is not read yet.
     pub(crate) bytes: &'a mut &'b [u8],
     /// Sees every byte once.
-    pub(crate) meter: &'a mut Meter,
+    pub(crate) scanner: &'a mut FrameScanner,
 }
 
-impl Read for Pipe<'_, '_> {
+impl Read for ScannedReader<'_, '_> {
     /// `WouldBlock` when all was read, `InvalidData` behind one empty fragment too many.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.meter.exceeded() {
+        if self.scanner.is_over_limit() {
             return Err(io::ErrorKind::InvalidData.into());
         }
         if self.bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = buffer.len().min(self.bytes.len());
-        let count = self.meter.walk(&self.bytes[..count]).map_or_else(|legal| legal, |()| count);
+        let count = self.scanner.scan(&self.bytes[..count]).map_or_else(|legal| legal, |()| count);
         let (now, rest) = self.bytes.split_at(count);
         buffer[..count].copy_from_slice(now);
         *self.bytes = rest;
@@ -118,7 +118,7 @@ impl Read for Pipe<'_, '_> {
     }
 }
 
-impl Write for Pipe<'_, '_> {
+impl Write for ScannedReader<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }

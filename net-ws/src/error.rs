@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::{Message, Slow};
+use crate::{Message, SlowConsumer};
 
 /// Why [`Socket::connect`](crate::Socket::connect) refused its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,10 +14,10 @@ pub enum ConnectError {
     /// Host and target do not make a URI: the host is a name or address with an optional port
     /// (`example.org:3000`, `[::1]:3000`), the target begins with `/` and has no `#`.
     #[error("not a host and a path: {0:?}")]
-    Address(String),
+    InvalidUri(String),
     /// A header with a bad name or value, or one that the upgrade itself sets.
     #[error("a header that cannot be sent: {0}")]
-    Header(String),
+    InvalidHeader(String),
 }
 
 /// Why [`Socket::send`](crate::Socket::send) did not take a message. It is given back, and
@@ -47,32 +47,32 @@ impl SendError {
 }
 
 /// The longest close reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
-const REASON_BYTES: usize = 123;
+const MAX_REASON_LEN: usize = 123;
 
 /// Why a socket closed. Comes once, in [`Output::Closed`](crate::Output::Closed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The peer sent a close frame.
-    ByPeer {
+    Remote {
         /// Its code; 1005 if the frame had none (RFC 6455 §7.1.5).
         code: u16,
         /// Its reason, possibly empty, at most 123 bytes.
         reason: String,
     },
     /// [`Socket::close`](crate::Socket::close) or [`Socket::refuse`](crate::Socket::refuse).
-    ByUs,
+    Local,
     /// The stream ended without a close frame.
-    Gone,
+    Eof,
     /// The peer broke the protocol. It was told 1002, 1007 or 1008.
     Protocol(Violation),
     /// The peer sent or announced a message over `message_bytes`. It was told 1009.
     TooLarge,
     /// No byte was received for `dead_after`.
-    Dead,
+    TimedOut,
     /// The peer took too little of what waited for it, in `send_timeout`. It was told 1008,
     /// behind what waited.
-    Slow(Slow),
+    SlowConsumer(SlowConsumer),
     /// The upgrade was not done within `upgrade_timeout`.
     UpgradeTimeout,
     /// Server side: the request was no proper upgrade. It was answered in HTTP.
@@ -82,7 +82,7 @@ pub enum CloseReason {
     /// [`Socket::respond`]: crate::Socket::respond
     Responded,
     /// Client side: the server answered with this HTTP status instead of 101.
-    Refused {
+    Rejected {
         /// The HTTP status, for example 403.
         status: u16,
     },
@@ -93,24 +93,24 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::ByPeer { code, reason } if reason.is_empty() => {
+            CloseReason::Remote { code, reason } if reason.is_empty() => {
                 write!(f, "closed by the peer with code {code}")
             }
-            CloseReason::ByPeer { code, reason } => {
+            CloseReason::Remote { code, reason } => {
                 write!(f, "closed by the peer with code {code}: {reason}")
             }
-            CloseReason::ByUs => f.write_str("closed by us"),
-            CloseReason::Gone => f.write_str("the stream ended without a close frame"),
+            CloseReason::Local => f.write_str("closed by us"),
+            CloseReason::Eof => f.write_str("the stream ended without a close frame"),
             CloseReason::Protocol(violation) => {
                 write!(f, "the peer broke the protocol: {violation}")
             }
             CloseReason::TooLarge => f.write_str("the peer's message was too large"),
-            CloseReason::Dead => f.write_str("nothing was heard from the peer for too long"),
-            CloseReason::Slow(slow) => write!(f, "the peer {slow}"),
+            CloseReason::TimedOut => f.write_str("nothing was heard from the peer for too long"),
+            CloseReason::SlowConsumer(slow) => write!(f, "the peer {slow}"),
             CloseReason::UpgradeTimeout => f.write_str("the upgrade took too long"),
             CloseReason::BadRequest(why) => write!(f, "not a websocket request: {why}"),
             CloseReason::Responded => f.write_str("a plain HTTP request was answered"),
-            CloseReason::Refused { status } => {
+            CloseReason::Rejected { status } => {
                 write!(f, "the server refused the upgrade with HTTP status {status}")
             }
             CloseReason::BadResponse(why) => write!(f, "not a websocket answer: {why}"),
@@ -135,7 +135,7 @@ pub enum Violation {
 
 impl Violation {
     /// The close code the peer was told (RFC 6455 §7.4.1).
-    pub fn code(&self) -> u16 {
+    pub fn close_code(&self) -> u16 {
         match self {
             Violation::Frame(_) | Violation::CloseCode(_) => 1002,
             Violation::Utf8 => 1007,
@@ -179,26 +179,26 @@ pub enum BadRequest {
     /// No `Connection: Upgrade` with `Upgrade: websocket`. 400.
     Upgrade,
     /// No `Sec-WebSocket-Version: 13`. 426.
-    Version,
+    WebSocketVersion,
     /// An upgrade without any `Sec-WebSocket-Key`, as a proxy makes of a websocket over HTTP/2
     /// (RFC 8441), which has none. 400.
-    NoKey,
+    MissingKey,
     /// A `Sec-WebSocket-Key` that is not 16 bytes in base64. 400.
-    Key,
+    InvalidKey,
     /// The head has more than `head_bytes`. 431.
-    HeadBytes {
+    HeadTooLarge {
         /// `head_bytes`.
         limit: usize,
         /// How many of the bytes that were read of it are cookies.
-        cookies: usize,
+        cookie_bytes: usize,
     },
     /// The head has more than `head_headers` lines. 431.
-    HeadHeaders {
+    TooManyHeaders {
         /// `head_headers`.
         limit: usize,
     },
     /// More than one message's bytes before the server's verdict on a held upgrade. 400.
-    Early,
+    EarlyData,
 }
 
 impl BadRequest {
@@ -206,8 +206,8 @@ impl BadRequest {
     pub fn status(&self) -> u16 {
         match self {
             BadRequest::Method => 405,
-            BadRequest::Version => 426,
-            BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. } => 431,
+            BadRequest::WebSocketVersion => 426,
+            BadRequest::HeadTooLarge { .. } | BadRequest::TooManyHeaders { .. } => 431,
             _ => 400,
         }
     }
@@ -226,18 +226,18 @@ impl fmt::Display for BadRequest {
             BadRequest::HttpVersion => "the protocol must be HTTP/1.1",
             BadRequest::Host => "there must be one Host header",
             BadRequest::Upgrade => "this is a websocket: send Connection: Upgrade and Upgrade: websocket",
-            BadRequest::Version => "send Sec-WebSocket-Version: 13",
-            BadRequest::Key => "send a Sec-WebSocket-Key of 16 bytes in base64",
-            BadRequest::NoKey => {
+            BadRequest::WebSocketVersion => "send Sec-WebSocket-Version: 13",
+            BadRequest::InvalidKey => "send a Sec-WebSocket-Key of 16 bytes in base64",
+            BadRequest::MissingKey => {
                 "an upgrade without Sec-WebSocket-Key: a proxy that takes HTTP/2 must add one"
             }
-            BadRequest::HeadBytes { limit, cookies } => {
+            BadRequest::HeadTooLarge { limit, cookie_bytes: cookies } => {
                 return write!(f, "the request's head is over {limit} bytes, {cookies} of it cookies");
             }
-            BadRequest::HeadHeaders { limit } => {
+            BadRequest::TooManyHeaders { limit } => {
                 return write!(f, "the request has over {limit} header lines");
             }
-            BadRequest::Early => "wait for the answer before sending messages",
+            BadRequest::EarlyData => "wait for the answer before sending messages",
         })
     }
 }
@@ -249,26 +249,26 @@ pub enum BadResponse {
     /// Not HTTP; the text says why.
     Syntax(String),
     /// The head has more than `head_bytes`.
-    HeadBytes,
+    HeadTooLarge,
     /// The head has more than `head_headers` lines.
-    HeadHeaders,
+    TooManyHeaders,
     /// No `Connection: Upgrade` with `Upgrade: websocket`.
     Upgrade,
     /// The `Sec-WebSocket-Accept` does not fit the key.
-    Accept,
+    AcceptKey,
     /// An extension or subprotocol that was not asked for.
-    Unasked,
+    Unrequested,
 }
 
 impl fmt::Display for BadResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BadResponse::Syntax(why) => return write!(f, "not readable as HTTP/1.1: {why}"),
-            BadResponse::HeadBytes => "the head is too long",
-            BadResponse::HeadHeaders => "too many headers",
+            BadResponse::HeadTooLarge => "the head is too long",
+            BadResponse::TooManyHeaders => "too many headers",
             BadResponse::Upgrade => "no Connection: Upgrade with Upgrade: websocket",
-            BadResponse::Accept => "the Sec-WebSocket-Accept does not fit the key",
-            BadResponse::Unasked => "an extension or subprotocol that was not asked for",
+            BadResponse::AcceptKey => "the Sec-WebSocket-Accept does not fit the key",
+            BadResponse::Unrequested => "an extension or subprotocol that was not asked for",
         })
     }
 }
@@ -276,7 +276,7 @@ impl fmt::Display for BadResponse {
 /// The payload of a close frame. A code that must not be sent (§7.4) becomes 1000.
 pub(crate) fn close_payload(code: u16, reason: &str) -> Bytes {
     let code = if CloseCode::from(code).is_allowed() { code } else { 1000 };
-    let reason = cut(reason);
+    let reason = truncate_reason(reason);
     let mut payload = BytesMut::with_capacity(2 + reason.len());
     payload.put_u16(code);
     payload.put_slice(reason.as_bytes());
@@ -284,8 +284,8 @@ pub(crate) fn close_payload(code: u16, reason: &str) -> Bytes {
 }
 
 /// The longest beginning of `reason` that fits a close frame and ends between characters.
-fn cut(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_BYTES);
+fn truncate_reason(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON_LEN);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
@@ -298,24 +298,24 @@ mod tests {
 
     #[test]
     fn a_reason_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"x".repeat(200)).len(), 123);
-        assert_eq!(cut(&"é".repeat(100)), "é".repeat(61));
-        assert_eq!(cut(&"😀".repeat(100)), "😀".repeat(30));
+        assert_eq!(truncate_reason("short"), "short");
+        assert_eq!(truncate_reason(&"x".repeat(200)).len(), 123);
+        assert_eq!(truncate_reason(&"é".repeat(100)), "é".repeat(61));
+        assert_eq!(truncate_reason(&"😀".repeat(100)), "😀".repeat(30));
     }
 
     #[test]
     fn every_end_has_words_of_its_own() {
-        let by_peer = |reason: &str| CloseReason::ByPeer { code: 1000, reason: reason.into() };
+        let by_peer = |reason: &str| CloseReason::Remote { code: 1000, reason: reason.into() };
         assert_eq!(by_peer("").to_string(), "closed by the peer with code 1000");
         assert_eq!(by_peer("bye").to_string(), "closed by the peer with code 1000: bye");
         let bad = [
             BadResponse::Syntax("no".into()),
-            BadResponse::HeadBytes,
-            BadResponse::HeadHeaders,
+            BadResponse::HeadTooLarge,
+            BadResponse::TooManyHeaders,
             BadResponse::Upgrade,
-            BadResponse::Accept,
-            BadResponse::Unasked,
+            BadResponse::AcceptKey,
+            BadResponse::Unrequested,
         ];
         let words: std::collections::HashSet<_> = bad.iter().map(|bad| bad.to_string()).collect();
         assert!(words.len() == bad.len() && words.iter().all(|words| words.len() > 10));
@@ -325,9 +325,9 @@ mod tests {
     fn the_status_is_what_was_wrong() {
         let requests = [
             (BadRequest::Method, 405),
-            (BadRequest::Version, 426),
-            (BadRequest::HeadBytes { limit: 1, cookies: 0 }, 431),
-            (BadRequest::HeadHeaders { limit: 1 }, 431),
+            (BadRequest::WebSocketVersion, 426),
+            (BadRequest::HeadTooLarge { limit: 1, cookie_bytes: 0 }, 431),
+            (BadRequest::TooManyHeaders { limit: 1 }, 431),
             (BadRequest::Host, 400),
         ];
         requests.into_iter().for_each(|(why, status)| assert_eq!(why.status(), status, "{why}"));

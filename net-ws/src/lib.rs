@@ -105,7 +105,7 @@ use bytes::Bytes;
 pub use config::Config;
 pub use error::{BadRequest, BadResponse, CloseReason, ConnectError, SendError, Violation};
 pub use handshake::request::Request;
-pub use send_timeout::Slow;
+pub use send_timeout::SlowConsumer;
 pub use socket::{Input, Output, Socket};
 pub use stream::Stream;
 

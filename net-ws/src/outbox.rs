@@ -11,14 +11,14 @@ use tungstenite::protocol::frame::coding::OpCode;
 /// Payloads from here on are shared, not copied. Copying less is cheaper than one more piece to
 /// write; and what is shared may keep alive what it was cut from, which for a peer's own message
 /// on its way back is at most about this much more.
-pub(crate) const SHARED: usize = 4 * 1024;
+pub(crate) const SHARE_THRESHOLD: usize = 4 * 1024;
 /// Most bytes of our own that lie together: enough for few writes, and the most that is moved
 /// when they grow.
-const OWN: usize = 16 * 1024;
+const MAX_SEGMENT_LEN: usize = 16 * 1024;
 /// Most bytes that are kept allocated for the next frame when all was written.
-const KEPT: usize = 4 * 1024;
+const MAX_SPARE_CAPACITY: usize = 4 * 1024;
 /// The same for the line of segments.
-const KEPT_SEGMENTS: usize = 8;
+const MAX_SPARE_SEGMENTS: usize = 8;
 
 /// Unsent bytes: small frames are copied one behind the other, so that one write takes many;
 /// large payloads are held by reference, so that a broadcast holds its message once.
@@ -37,8 +37,8 @@ impl Outbox {
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
-            let own = self.own_with_room();
-            let (now, rest) = bytes.split_at(bytes.len().min(OWN - own.len()));
+            let own = self.writable_segment();
+            let (now, rest) = bytes.split_at(bytes.len().min(MAX_SEGMENT_LEN - own.len()));
             grow(own, now.len());
             own.extend_from_slice(now);
             bytes = rest;
@@ -46,7 +46,7 @@ impl Outbox {
     }
 
     /// Appends a frame without copying its payload.
-    pub(crate) fn share(&mut self, head: FrameHead, payload: Bytes) {
+    pub(crate) fn push_shared(&mut self, head: EncodedHeader, payload: Bytes) {
         let segment = Segment::Shared(head, payload);
         self.len += segment.len();
         self.segments.push_back(segment);
@@ -58,7 +58,7 @@ impl Outbox {
         self.len -= count;
         self.written += count;
         while self.segments.front().is_some_and(|first| first.len() <= self.written) {
-            self.drop_front();
+            self.pop_front();
         }
     }
 
@@ -68,15 +68,15 @@ impl Outbox {
     }
 
     /// The bytes to write next; empty only if there are none.
-    pub(crate) fn front(&self) -> &[u8] {
-        self.segments.front().map_or(&[], |first| first.behind(self.written)[0])
+    pub(crate) fn chunk(&self) -> &[u8] {
+        self.segments.front().map_or(&[], |first| first.chunks_from(self.written)[0])
     }
 
     /// Fills `slices` with the bytes to write next; gives how many it has filled.
-    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub(crate) fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let written = std::iter::once(self.written).chain(std::iter::repeat(0));
         let parts = self.segments.iter().zip(written);
-        let parts = parts.flat_map(|(segment, written)| segment.behind(written));
+        let parts = parts.flat_map(|(segment, written)| segment.chunks_from(written));
         let parts = parts.filter(|part| !part.is_empty());
         slices.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count()
     }
@@ -87,27 +87,28 @@ impl Outbox {
     }
 
     /// The last segment, if it is our own and not full, or a new one.
-    fn own_with_room(&mut self) -> &mut Vec<u8> {
-        if !matches!(self.segments.back(), Some(Segment::Own(bytes)) if bytes.len() < OWN) {
-            self.segments.push_back(Segment::Own(std::mem::take(&mut self.spare)));
+    fn writable_segment(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.segments.back(), Some(Segment::Owned(bytes)) if bytes.len() < MAX_SEGMENT_LEN)
+        {
+            self.segments.push_back(Segment::Owned(std::mem::take(&mut self.spare)));
         }
         match self.segments.back_mut() {
-            Some(Segment::Own(bytes)) => bytes,
+            Some(Segment::Owned(bytes)) => bytes,
             _ => unreachable!("pushed above where there was none"),
         }
     }
 
     /// Lets go of the first segment, which is written, but keeps a little for the next frame.
-    fn drop_front(&mut self) {
+    fn pop_front(&mut self) {
         let Some(first) = self.segments.pop_front() else { return };
         self.written -= first.len();
-        if let Segment::Own(mut bytes) = first
-            && bytes.capacity() <= KEPT
+        if let Segment::Owned(mut bytes) = first
+            && bytes.capacity() <= MAX_SPARE_CAPACITY
         {
             bytes.clear();
             self.spare = bytes;
         }
-        if self.segments.is_empty() && self.segments.capacity() > KEPT_SEGMENTS {
+        if self.segments.is_empty() && self.segments.capacity() > MAX_SPARE_SEGMENTS {
             self.segments = VecDeque::new();
         }
     }
@@ -118,7 +119,7 @@ impl Outbox {
 fn grow(own: &mut Vec<u8>, more: usize) {
     let needed = own.len() + more;
     if needed > own.capacity() {
-        let capacity = needed.max(own.capacity() * 2).min(OWN);
+        let capacity = needed.max(own.capacity() * 2).min(MAX_SEGMENT_LEN);
         own.reserve_exact(capacity - own.len());
     }
 }
@@ -135,33 +136,33 @@ impl io::Write for Outbox {
 }
 
 /// The longest head of a frame without a mask (RFC 6455 §5.2).
-const HEAD_BYTES: usize = 10;
+const MAX_HEADER_LEN: usize = 10;
 
 /// Bytes that lie together, never none.
 #[derive(Debug)]
 pub(crate) enum Segment {
     /// Our own: small frames one behind the other.
-    Own(Vec<u8>),
+    Owned(Vec<u8>),
     /// One frame whose payload may be that of other sockets too.
-    Shared(FrameHead, Bytes),
+    Shared(EncodedHeader, Bytes),
 }
 
 /// The head of a frame without a mask.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameHead {
-    bytes: [u8; HEAD_BYTES],
+pub(crate) struct EncodedHeader {
+    bytes: [u8; MAX_HEADER_LEN],
     len: u8,
 }
 
-impl FrameHead {
+impl EncodedHeader {
     /// The head of a whole message of `payload` bytes.
-    pub(crate) fn new(opcode: OpCode, payload: usize) -> FrameHead {
+    pub(crate) fn new(opcode: OpCode, payload: usize) -> EncodedHeader {
         let header = FrameHeader { opcode, ..FrameHeader::default() };
-        let mut bytes = [0; HEAD_BYTES];
+        let mut bytes = [0; MAX_HEADER_LEN];
         let mut rest = &mut bytes[..];
         header.format(payload as u64, &mut rest).expect("no head without a mask is longer");
-        let len = (HEAD_BYTES - rest.len()) as u8; // at most 10
-        FrameHead { bytes, len }
+        let len = (MAX_HEADER_LEN - rest.len()) as u8; // at most 10
+        EncodedHeader { bytes, len }
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -176,7 +177,7 @@ impl Segment {
 
     /// What follows its first `written` bytes, in two parts. The first is empty only if there is
     /// nothing.
-    pub(crate) fn behind(&self, written: usize) -> [&[u8]; 2] {
+    pub(crate) fn chunks_from(&self, written: usize) -> [&[u8]; 2] {
         let [first, second] = self.parts();
         match written.checked_sub(first.len()) {
             None => [&first[written..], second],
@@ -186,7 +187,7 @@ impl Segment {
 
     fn parts(&self) -> [&[u8]; 2] {
         match self {
-            Segment::Own(bytes) => [bytes, &[]],
+            Segment::Owned(bytes) => [bytes, &[]],
             Segment::Shared(head, payload) => [head.as_slice(), payload],
         }
     }
@@ -203,12 +204,12 @@ mod tests {
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while outbox.len() > 0 {
-            let part = &outbox.front()[..outbox.front().len().min(step)];
+            let part = &outbox.chunk()[..outbox.chunk().len().min(step)];
             let count = part.len();
             all.extend_from_slice(part);
             outbox.advance(count);
         }
-        assert!(outbox.front().is_empty());
+        assert!(outbox.chunk().is_empty());
         all
     }
 
@@ -226,7 +227,7 @@ mod tests {
     /// What lies allocated, shared payloads apart.
     fn allocated(outbox: &Outbox) -> usize {
         let own = outbox.segments.iter().map(|segment| match segment {
-            Segment::Own(bytes) => bytes.capacity(),
+            Segment::Owned(bytes) => bytes.capacity(),
             Segment::Shared(..) => 0,
         });
         own.sum::<usize>()
@@ -234,8 +235,8 @@ mod tests {
             + outbox.segments.capacity() * size_of::<Segment>()
     }
 
-    fn head(payload: usize) -> FrameHead {
-        FrameHead::new(OpCode::Data(Data::Binary), payload)
+    fn head(payload: usize) -> EncodedHeader {
+        EncodedHeader::new(OpCode::Data(Data::Binary), payload)
     }
 
     #[test]
@@ -243,10 +244,10 @@ mod tests {
         let payload = Bytes::from((0..70_000u32).map(|i| (i % 251) as u8).collect::<Vec<_>>());
         let fill = |outbox: &mut Outbox| {
             let mut all = Vec::new();
-            for size in [SHARED, 65_535, 65_536, SHARED] {
+            for size in [SHARE_THRESHOLD, 65_535, 65_536, SHARE_THRESHOLD] {
                 outbox.push(b"small");
                 outbox.push(b"and small");
-                outbox.share(head(size), payload.slice(..size));
+                outbox.push_shared(head(size), payload.slice(..size));
                 let header =
                     FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
                 all.extend_from_slice(b"smalland small");
@@ -270,70 +271,78 @@ mod tests {
         let mut all = Vec::new();
         while outbox.len() > 0 {
             let mut slices = [IoSlice::new(&[]); 5];
-            let count = outbox.fill(&mut slices);
+            let count = outbox.chunks_vectored(&mut slices);
             assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
-            assert_eq!(slices[0][..], *outbox.front());
+            assert_eq!(slices[0][..], *outbox.chunk());
             let before = all.len();
             let bytes = slices[..count].iter().flat_map(|slice| slice.iter());
             all.extend(bytes.take(most));
             outbox.advance(all.len() - before);
         }
-        assert_eq!(outbox.fill(&mut [IoSlice::new(&[])]), 0);
+        assert_eq!(outbox.chunks_vectored(&mut [IoSlice::new(&[])]), 0);
         all
     }
 
     #[test]
     fn one_vectored_write_takes_many_frames() {
         let mut outbox = Outbox::default();
-        outbox.share(head(SHARED), vec![1; SHARED].into());
+        outbox.push_shared(head(SHARE_THRESHOLD), vec![1; SHARE_THRESHOLD].into());
         (0..100).for_each(|_| outbox.push(&[2; 100]));
-        outbox.share(head(SHARED), vec![3; SHARED].into());
+        outbox.push_shared(head(SHARE_THRESHOLD), vec![3; SHARE_THRESHOLD].into());
         let mut slices = [IoSlice::new(&[]); 16];
-        let count = outbox.fill(&mut slices);
+        let count = outbox.chunks_vectored(&mut slices);
         let lengths: Vec<_> = slices[..count].iter().map(|slice| slice.len()).collect();
-        assert_eq!(lengths, [4, SHARED, 10_000, 4, SHARED]);
+        assert_eq!(lengths, [4, SHARE_THRESHOLD, 10_000, 4, SHARE_THRESHOLD]);
     }
 
     #[test]
     fn memory_follows_the_bytes_waiting() {
         for (small, shared) in [(1000, false), (1020, false), (204, true), (6, true)] {
             let mut outbox = Outbox::default();
-            let payload = Bytes::from(vec![0; SHARED]);
+            let payload = Bytes::from(vec![0; SHARE_THRESHOLD]);
             for _ in 0..1000 {
                 outbox.push(&vec![0; small]);
                 if shared {
-                    outbox.share(head(SHARED), payload.clone());
+                    outbox.push_shared(head(SHARE_THRESHOLD), payload.clone());
                 }
             }
             let copied = 1000 * small;
             let segments = outbox.segments.len() * 2 * size_of::<Segment>();
-            let most = copied + copied / 4 + 2 * OWN + segments;
+            let most = copied + copied / 4 + 2 * MAX_SEGMENT_LEN + segments;
             assert!(allocated(&outbox) < most, "{} of {most}", allocated(&outbox));
             drain(&mut outbox, usize::MAX);
-            assert!(allocated(&outbox) <= KEPT + 1024, "{small}: {}", allocated(&outbox));
+            assert!(
+                allocated(&outbox) <= MAX_SPARE_CAPACITY + 1024,
+                "{small}: {}",
+                allocated(&outbox)
+            );
         }
     }
 
     #[test]
     fn what_grows_byte_by_byte_moves_few_times() {
         let (mut own, mut moves) = (Vec::new(), 0);
-        for _ in 0..OWN {
+        for _ in 0..MAX_SEGMENT_LEN {
             let before = own.capacity();
             grow(&mut own, 1);
             moves += usize::from(own.capacity() != before);
             own.push(0);
         }
-        assert!(moves <= 20 && own.capacity() <= OWN, "{moves} times, to {}", own.capacity());
+        assert!(
+            moves <= 20 && own.capacity() <= MAX_SEGMENT_LEN,
+            "{moves} times, to {}",
+            own.capacity()
+        );
     }
 
     #[test]
     fn a_small_segment_is_used_again() {
         let mut outbox = Outbox::default();
         outbox.push(&[1; 100]);
-        let at = outbox.front().as_ptr();
+        let at = outbox.chunk().as_ptr();
         outbox.advance(100);
         outbox.push(&[2; 100]);
-        assert_eq!((outbox.front().as_ptr(), outbox.front()), (at, &[2; 100][..]));
+        assert_eq!((outbox.chunk().as_ptr(), outbox.chunk()), (at, &[2; 100][..]));
         // And a large one is not kept.
         outbox.push(&[3; 10_000]);
         outbox.advance(usize::MAX);

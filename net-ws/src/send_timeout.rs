@@ -4,22 +4,22 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::Config;
-use crate::config::later;
+use crate::config::saturating_add;
 
 /// How slowly a peer takes what is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slow {
+pub struct SlowConsumer {
     /// Bytes that it took, frame heads included.
-    pub taken: usize,
+    pub written: usize,
     /// In this time.
-    pub time: Duration,
+    pub elapsed: Duration,
     /// Bytes that wait for it still.
-    pub waiting: usize,
+    pub buffered: usize,
 }
 
-impl fmt::Display for Slow {
+impl fmt::Display for SlowConsumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Slow { taken, time, waiting } = self;
+        let SlowConsumer { written: taken, elapsed: time, buffered: waiting } = self;
         write!(f, "took {taken} bytes in {} s, and {waiting} wait", time.as_secs_f32())
     }
 }
@@ -28,67 +28,72 @@ impl fmt::Display for Slow {
 /// beginning, or as much as the least rate makes of its time: a peer that is only far away, or
 /// whose path is narrow, passes, and one that takes a byte now and then does not.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Progress {
-    began: Instant,
+pub(crate) struct SendTimeout {
+    started: Instant,
     /// What must be taken, in bytes.
-    wanted: usize,
-    taken: usize,
+    required: usize,
+    written: usize,
     warned: bool,
 }
 
 /// What a period has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum SendStatus {
     /// It goes on, or the next one begins.
-    Fine,
+    OnTrack,
     /// It is half over, and less than half of what must be was taken.
-    Behind(Slow),
+    Behind(SlowConsumer),
     /// It is over, and too little was taken.
-    TooSlow(Slow),
+    TooSlow(SlowConsumer),
 }
 
-impl Progress {
+impl SendTimeout {
     /// A period that begins with so many bytes waiting.
-    pub(crate) fn new(now: Instant, waiting: usize, config: &Config) -> Progress {
+    pub(crate) fn new(now: Instant, waiting: usize, config: &Config) -> SendTimeout {
         let least = f64::from(config.min_send_rate) / 8.0 * config.send_timeout.as_secs_f64();
-        Progress { began: now, wanted: waiting.min(least as usize), taken: 0, warned: false }
+        SendTimeout {
+            started: now,
+            required: waiting.min(least as usize),
+            written: 0,
+            warned: false,
+        }
     }
 
     /// The stream took so many bytes.
-    pub(crate) fn took(&mut self, bytes: usize) {
-        self.taken = self.taken.saturating_add(bytes);
+    pub(crate) fn on_written(&mut self, bytes: usize) {
+        self.written = self.written.saturating_add(bytes);
     }
 
     /// So much of the time is not the peer's.
-    pub(crate) fn put_off(&mut self, time: Duration) {
-        self.began = later(self.began, time);
+    pub(crate) fn extend(&mut self, time: Duration) {
+        self.started = saturating_add(self.started, time);
     }
 
     /// When to judge next.
-    pub(crate) fn due(&self, config: &Config) -> Instant {
+    pub(crate) fn next_check(&self, config: &Config) -> Instant {
         let time = config.send_timeout;
-        later(self.began, if self.warned { time } else { time / 2 })
+        saturating_add(self.started, if self.warned { time } else { time / 2 })
     }
 
     /// Judges what was taken, with so many bytes waiting still; once it is [due](Progress::due).
-    pub(crate) fn judge(&mut self, now: Instant, waiting: usize, config: &Config) -> Verdict {
-        if now < self.due(config) {
-            return Verdict::Fine;
+    pub(crate) fn check(&mut self, now: Instant, waiting: usize, config: &Config) -> SendStatus {
+        if now < self.next_check(config) {
+            return SendStatus::OnTrack;
         }
-        let time = now.saturating_duration_since(self.began);
-        let slow = Slow { taken: self.taken, time, waiting };
+        let time = now.saturating_duration_since(self.started);
+        let slow = SlowConsumer { written: self.written, elapsed: time, buffered: waiting };
         if time < config.send_timeout {
             self.warned = true;
-            return match self.taken < self.wanted / 2 {
-                true => Verdict::Behind(slow),
-                false => Verdict::Fine,
+            return match self.written < self.required / 2 {
+                true => SendStatus::Behind(slow),
+                false => SendStatus::OnTrack,
             };
         }
-        if self.taken < self.wanted.max(1) {
-            return Verdict::TooSlow(slow);
+        if self.written < self.required.max(1) {
+            return SendStatus::TooSlow(slow);
         }
-        *self = Progress::new(now, waiting, config);
-        Verdict::Fine
+        *self = SendTimeout::new(now, waiting, config);
+        SendStatus::OnTrack
     }
 }
 
@@ -106,11 +111,11 @@ mod tests {
     /// How long a peer lasts that takes `bytes` each second of more than there is.
     fn lasts(bytes: usize) -> Option<u32> {
         let (config, start) = (config(), Instant::now());
-        let mut progress = Progress::new(start, 1 << 20, &config);
+        let mut progress = SendTimeout::new(start, 1 << 20, &config);
         (1..600).find(|second| {
-            progress.took(bytes);
-            let verdict = progress.judge(start + *second * SECOND, 1 << 20, &config);
-            matches!(verdict, Verdict::TooSlow(_))
+            progress.on_written(bytes);
+            let verdict = progress.check(start + *second * SECOND, 1 << 20, &config);
+            matches!(verdict, SendStatus::TooSlow(_))
         })
     }
 
@@ -124,42 +129,43 @@ mod tests {
     #[test]
     fn a_peer_that_takes_all_that_waited_is_not_slow() {
         let (config, start) = (config(), Instant::now());
-        let mut progress = Progress::new(start, 100, &config);
+        let mut progress = SendTimeout::new(start, 100, &config);
         for period in 1..100 {
-            progress.took(100);
-            let verdict = progress.judge(start + period * 10 * SECOND, 100, &config);
-            assert_eq!(verdict, Verdict::Fine, "period {period}");
+            progress.on_written(100);
+            let verdict = progress.check(start + period * 10 * SECOND, 100, &config);
+            assert_eq!(verdict, SendStatus::OnTrack, "period {period}");
         }
     }
 
     #[test]
     fn there_is_one_warning_at_half_the_time() {
         let (config, start) = (config(), Instant::now());
-        let mut progress = Progress::new(start, 2_000, &config);
-        let mut at = |second: u32| progress.judge(start + second * SECOND, 2_000, &config);
-        let slow = |seconds: u32| Slow { taken: 0, time: seconds * SECOND, waiting: 2_000 };
-        assert_eq!(at(4), Verdict::Fine);
-        assert_eq!(at(5), Verdict::Behind(slow(5)));
-        assert_eq!([at(6), at(9)], [Verdict::Fine; 2]);
-        assert_eq!(at(10), Verdict::TooSlow(slow(10)));
+        let mut progress = SendTimeout::new(start, 2_000, &config);
+        let mut at = |second: u32| progress.check(start + second * SECOND, 2_000, &config);
+        let slow =
+            |seconds: u32| SlowConsumer { written: 0, elapsed: seconds * SECOND, buffered: 2_000 };
+        assert_eq!(at(4), SendStatus::OnTrack);
+        assert_eq!(at(5), SendStatus::Behind(slow(5)));
+        assert_eq!([at(6), at(9)], [SendStatus::OnTrack; 2]);
+        assert_eq!(at(10), SendStatus::TooSlow(slow(10)));
     }
 
     #[test]
     fn time_that_is_not_the_peers_does_not_count() {
         let (config, start) = (config(), Instant::now());
-        let mut progress = Progress::new(start, 2_000, &config);
-        progress.put_off(60 * SECOND);
-        assert_eq!(progress.judge(start + 60 * SECOND, 2_000, &config), Verdict::Fine);
-        let verdict = progress.judge(start + 70 * SECOND, 2_000, &config);
-        assert!(matches!(verdict, Verdict::TooSlow(_)));
+        let mut progress = SendTimeout::new(start, 2_000, &config);
+        progress.extend(60 * SECOND);
+        assert_eq!(progress.check(start + 60 * SECOND, 2_000, &config), SendStatus::OnTrack);
+        let verdict = progress.check(start + 70 * SECOND, 2_000, &config);
+        assert!(matches!(verdict, SendStatus::TooSlow(_)));
     }
 
     #[test]
     fn never_is_never() {
         let config = Config { send_timeout: Duration::MAX, ..Config::default() };
         let start = Instant::now();
-        let mut progress = Progress::new(start, usize::MAX, &config);
-        assert!(progress.due(&config) > start + 1_000_000 * SECOND);
-        assert_eq!(progress.judge(start + 1_000 * SECOND, 5, &config), Verdict::Fine);
+        let mut progress = SendTimeout::new(start, usize::MAX, &config);
+        assert!(progress.next_check(&config) > start + 1_000_000 * SECOND);
+        assert_eq!(progress.check(start + 1_000 * SECOND, 5, &config), SendStatus::OnTrack);
     }
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use crate::{Input, Socket};
 
 /// Bytes read by one exchange.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BUFFER_SIZE: usize = 16 * 1024;
 /// Pieces written at once.
-const WRITE_SLICES: usize = 16;
+const MAX_WRITE_SLICES: usize = 16;
 
 /// Moves bytes between a [`Socket`] and a blocking or non-blocking stream, for use without an
 /// event loop of one's own.
@@ -27,7 +27,7 @@ pub struct Stream<S> {
 impl<S: Read + Write> Stream<S> {
     /// Joins the two. The stream carries nothing but this socket's bytes, from their first.
     pub fn new(socket: Socket, stream: S) -> Stream<S> {
-        Stream { socket, stream, buffer: vec![0; READ_BYTES].into_boxed_slice() }
+        Stream { socket, stream, buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice() }
     }
 
     /// The socket.
@@ -63,8 +63,8 @@ impl<S: Read + Write> Stream<S> {
     }
 
     fn write(&mut self, now: Instant) -> io::Result<()> {
-        while self.socket.backlog() > 0 {
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        while self.socket.buffered_amount() > 0 {
+            let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
             let count = self.socket.outgoing_vectored(&mut slices);
             let written = match &slices[..count] {
                 [one] => self.stream.write(one), // a vectored write costs more
@@ -74,12 +74,12 @@ impl<S: Read + Write> Stream<S> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => self.socket.advance(now, count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return pause(error),
+                Err(error) => return ignore_would_block(error),
             }
         }
         match self.stream.flush() {
             Ok(()) => Ok(()),
-            Err(error) => pause(error),
+            Err(error) => ignore_would_block(error),
         }
     }
 
@@ -87,14 +87,14 @@ impl<S: Read + Write> Stream<S> {
         match self.stream.read(&mut self.buffer) {
             Ok(0) => self.socket.handle_input(now, Input::End),
             Ok(count) => self.socket.handle_input(now, Input::Bytes(&self.buffer[..count])),
-            Err(error) => return pause(error),
+            Err(error) => return ignore_would_block(error),
         }
         Ok(())
     }
 }
 
 /// An error, unless it only means "not now".
-fn pause(error: io::Error) -> io::Result<()> {
+fn ignore_would_block(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
         _ => Err(error),

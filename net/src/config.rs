@@ -408,18 +408,18 @@ impl Config {
     pub(crate) fn websocket(&self) -> net_ws::Config {
         net_ws::Config {
             upgrade_timeout: self.upgrade_timeout,
-            head_bytes: self.head_bytes,
-            head_headers: self.head_headers,
+            max_head_size: self.head_bytes,
+            max_headers: self.head_headers,
             // Whether it may is decided here.
-            hold_upgrade: true,
-            message_bytes: self.message_bytes.max(self.signal_bytes),
+            await_decision: true,
+            max_message_size: self.message_bytes.max(self.signal_bytes),
             // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.
-            backlog_bytes: self.backlog_bytes.saturating_add(self.message_bytes).saturating_mul(2),
+            send_buffer: self.backlog_bytes.saturating_add(self.message_bytes).saturating_mul(2),
             send_timeout: self.reliable_send_timeout,
             min_send_rate: self.min_reliable_send_rate,
-            ping_after: self.ping_after,
-            dead_after: self.dead_after,
+            ping_interval: self.ping_after,
+            pong_timeout: self.dead_after,
             close_timeout: self.close_timeout,
             ..net_ws::Config::default()
         }
@@ -427,9 +427,9 @@ impl Config {
 
     pub(crate) fn signalling(&self) -> net_signal::Limits {
         net_signal::Limits {
-            text_bytes: self.signal_bytes,
-            texts: self.signal_texts,
-            texts_per_second: self.signal_texts_per_second,
+            max_message_size: self.signal_bytes,
+            max_messages: self.signal_texts,
+            max_messages_per_sec: self.signal_texts_per_second,
             answer_timeout: self.answer_timeout,
         }
     }

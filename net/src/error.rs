@@ -237,28 +237,28 @@ impl From<net_ws::CloseReason> for CloseReason {
     fn from(reason: net_ws::CloseReason) -> CloseReason {
         use net_ws::{BadRequest, CloseReason as Ws};
         match reason {
-            Ws::ByPeer { .. } => CloseReason::ClosedByPeer,
-            Ws::ByUs => CloseReason::ClosedByServer,
-            Ws::Gone | Ws::Dead => CloseReason::Lost,
+            Ws::Remote { .. } => CloseReason::ClosedByPeer,
+            Ws::Local => CloseReason::ClosedByServer,
+            Ws::Eof | Ws::TimedOut => CloseReason::Lost,
             Ws::TooLarge => CloseReason::TooLarge,
-            Ws::Slow(slow) => CloseReason::SlowConsumer(format!(
+            Ws::SlowConsumer(slow) => CloseReason::SlowConsumer(format!(
                 "{slow} (Config::reliable_send_timeout, min_reliable_send_rate)"
             )),
             Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
             Ws::BadRequest(
-                why @ (BadRequest::HeadBytes { .. } | BadRequest::HeadHeaders { .. }),
+                why @ (BadRequest::HeadTooLarge { .. } | BadRequest::TooManyHeaders { .. }),
             ) => CloseReason::Limit(why.to_string()),
             other => CloseReason::Protocol(other.to_string()),
         }
     }
 }
 
-impl From<net_signal::Refusal> for CloseReason {
-    fn from(refusal: net_signal::Refusal) -> CloseReason {
+impl From<net_signal::Error> for CloseReason {
+    fn from(refusal: net_signal::Error) -> CloseReason {
         match refusal {
-            net_signal::Refusal::NoAnswer => CloseReason::HandshakeTimeout,
+            net_signal::Error::AnswerTimeout => CloseReason::HandshakeTimeout,
             // The first is the only one that can end a peer that is open.
-            net_signal::Refusal::TooFast { .. } | net_signal::Refusal::TooManyTexts { .. } => {
+            net_signal::Error::RateExceeded { .. } | net_signal::Error::TooManyMessages { .. } => {
                 CloseReason::Limit(refusal.to_string())
             }
             other => CloseReason::WebRtcFailed(WebRtcStage::Answer, other.to_string()),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use net::Delivery;
 use net_rtc::{Endpoint, Transmit};
-use net_signal::Answering;
+use net_signal::Answerer;
 use net_ws::{Message, Socket};
 
 use crate::plane::Plane;
@@ -65,7 +65,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Agent {
     websocket: Socket,
-    answering: Answering,
+    answering: Answerer,
     endpoint: Endpoint<()>,
     local: SocketAddr,
     manners: Manners,
@@ -118,7 +118,7 @@ impl Agent {
         let rtc = net_rtc::Config { ignore_immediate_flag: deaf, report_dup_tsns: witness, ..rtc };
         let mut agent = Agent {
             websocket,
-            answering: Answering::new(net_signal::Limits::default()),
+            answering: Answerer::new(net_signal::Limits::default()),
             endpoint: Endpoint::new(rtc),
             local,
             manners,
@@ -179,7 +179,7 @@ impl Agent {
 
     /// Does not blame the server for a time in which both were asleep.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
-        self.websocket.excuse(now, away);
+        self.websocket.extend_deadlines(now, away);
         self.endpoint.extend_deadlines(now, away);
         self.drain(now);
     }
@@ -223,9 +223,9 @@ impl Agent {
                 }
                 net_ws::Output::Closed(reason) => self.finish(now, reason),
                 net_ws::Output::Finished => self.endpoint.close(now, &()),
-                net_ws::Output::Upgraded(_) | net_ws::Output::Slow(_) => {}
+                net_ws::Output::Upgraded(_) | net_ws::Output::SlowConsumer(_) => {}
                 // A server's.
-                net_ws::Output::Plain(_) | net_ws::Output::Oversized(..) => {}
+                net_ws::Output::PlainHttp(_) | net_ws::Output::Oversized(..) => {}
             }
         }
     }
@@ -275,11 +275,11 @@ impl Agent {
     fn finish(&mut self, now: Instant, reason: net_ws::CloseReason) {
         if !std::mem::replace(&mut self.over, true) {
             // A page that closes its websocket waits for the other's goodbye.
-            if reason != net_ws::CloseReason::ByUs {
+            if reason != net_ws::CloseReason::Local {
                 self.endpoint.close(now, &());
             }
             let (code, words) = match reason {
-                net_ws::CloseReason::ByPeer { code, reason } => (code, reason),
+                net_ws::CloseReason::Remote { code, reason } => (code, reason),
                 other => (0, other.to_string()),
             };
             self.outputs.push_back(Output::Closed(code, words));

@@ -29,7 +29,7 @@ const LATER_THAN_WANTED: [&str; 2] = ["6.4.3", "6.4.4"];
 fn every_case_passes() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let config = Config { message_bytes: LONGEST, ..Config::default() };
+    let config = Config { max_message_size: LONGEST, ..Config::default() };
     thread::spawn(move || echo::serve(&listener, &config));
 
     let verdicts = verdicts(&run_suite(address));

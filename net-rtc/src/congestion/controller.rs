@@ -4,51 +4,57 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use crate::congestion::ack::Told;
-use crate::congestion::delay_based::Hold;
-use crate::congestion::loss_based::{Compete, Losses, Rule, Verdict};
-use crate::congestion::queue_probe::{Dip, Owner, Reason};
-use crate::congestion::rate_sample::{Least, Look, Seen};
-use crate::congestion::{Limits, pacer, queue_probe};
+use crate::congestion::ack::AckSummary;
+use crate::congestion::delay_based::DelayController;
+use crate::congestion::loss_based::{LossDetector, LossReport, LossThresholds, TcpFriendly};
+use crate::congestion::queue_probe::{ProbeReason, QueueCause, QueueProbe};
+use crate::congestion::rate_sample::{MinRtt, RateSample, RateSampler};
+use crate::congestion::{RateLimits, pacer, queue_probe};
 
 /// Constant loss of up to a quarter is nobody's fault; three windows of more are no chance.
-pub(super) const RULE: Rule = Rule { judged: 100, rise: 0.05, chance: 2.5, heavy: 0.35, times: 3 };
+pub(super) const DELAY_BASED_THRESHOLDS: LossThresholds = LossThresholds {
+    min_packets: 100,
+    min_increase: 0.05,
+    min_deviations: 2.5,
+    heavy_loss: 0.35,
+    min_heavy_windows: 3,
+};
 /// A standing queue over this is too much.
-const TOO_MUCH: Duration = Duration::from_millis(50);
+const MAX_QUEUE_DELAY: Duration = Duration::from_millis(50);
 /// Beside such a loss less is enough: who comes to a full queue does not see all of it.
-const MUCH: Duration = Duration::from_millis(25);
-const LOSSY: f64 = 0.03;
+const MAX_LOSSY_QUEUE_DELAY: Duration = Duration::from_millis(25);
+const LOSSY_SHARE: f64 = 0.03;
 /// What may leave at once while the path limits us: this many seconds' worth.
-const BURST: f64 = 0.01;
+const LIMITED_BURST_SECS: f64 = 0.01;
 /// How often the queue is emptied, to see how long the path is without it, and whose it is.
-const DIP_EVERY: Duration = Duration::from_secs(10);
+const PERIODIC_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// The same after it was found to be others' for the first time; doubled each time.
-const DIP_AGAIN: Duration = Duration::from_secs(1);
+const COMPETITIVE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The same after it looked like ours, and who knows.
-const DIP_ONCE_MORE: Duration = Duration::from_millis(400);
+const REPEAT_PROBE_DELAY: Duration = Duration::from_millis(400);
 /// So many looks in a row at a queue that is too long are enough to ask whose it is.
-const STUBBORN: u32 = 4;
+const PERSISTENT_QUEUE_SAMPLES: u32 = 4;
 /// The same when there is nothing left that we could send less.
-const HOPELESS: u32 = 10;
+const UNRESPONSIVE_QUEUE_SAMPLES: u32 = 10;
 /// Whoever sends less than so many times what is delivered was not held up, and may send so
 /// many times as much.
-const SPARSE: f64 = 1.2;
-const MORE: f64 = 1.5;
+const APP_LIMITED_BELOW: f64 = 1.2;
+const APP_LIMITED_GAIN: f64 = 1.5;
 
 /// Goes by the delay that our own packets build up; beside others, who fill the queue whatever
 /// we do, as TCP would; and by loss that rises with our own rate.
 #[derive(Debug)]
-pub(super) struct Adaptive {
+pub(super) struct DelayBased {
     rate: f64,
     mode: Mode,
-    look: Look,
-    losses: Losses,
+    sampler: RateSampler,
+    loss_detector: LossDetector,
     /// What of a queue is but the packet before, where one takes long.
-    slack: Duration,
+    one_packet_delay: Duration,
     /// How often in a row the queue was others'.
-    others: u32,
+    cross_traffic_count: u32,
     /// When the rate was last cut. What was lost before is no news.
-    cut: Instant,
+    last_decrease: Instant,
 }
 
 /// ```text
@@ -59,102 +65,117 @@ pub(super) struct Adaptive {
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     /// Nothing is known to limit us. So many looks in a row there was some queue, and loss.
-    Free(u32),
+    Unlimited(u32),
     /// Finding out whose queue it is; if it is ours, it is held short then.
-    Dip(Dip, Hold),
+    Probing(QueueProbe, DelayController),
     /// The queue is ours, and is kept short.
-    Yield(Doubt, Hold),
+    DelayControl(ProbeTimer, DelayController),
     /// The queue is others', and so we take our share as TCP does.
-    Compete(Doubt, Compete),
+    Competitive(ProbeTimer, TcpFriendly),
 }
 
 /// When to look again whose queue it is.
 #[derive(Clone, Copy, Debug)]
-struct Doubt {
-    next_dip: Instant,
+struct ProbeTimer {
+    next_probe: Instant,
     /// Whether it was just asked, and is asked once more.
-    again: bool,
+    is_repeat: bool,
     /// Looks in a row at a queue that is too long.
-    stubborn: u32,
+    long_queue_samples: u32,
 }
 
-impl Doubt {
-    fn new(now: Instant) -> Doubt {
-        Doubt { next_dip: now + DIP_EVERY, again: false, stubborn: 0 }
+impl ProbeTimer {
+    fn new(now: Instant) -> ProbeTimer {
+        ProbeTimer {
+            next_probe: now + PERIODIC_PROBE_INTERVAL,
+            is_repeat: false,
+            long_queue_samples: 0,
+        }
     }
 
     /// After the queue was found to be others' so many times in a row.
-    fn after(now: Instant, others: u32) -> Doubt {
-        let pause = DIP_AGAIN * (1 << others.min(4));
-        Doubt { next_dip: now + pause.min(DIP_EVERY), ..Doubt::new(now) }
+    fn backed_off(now: Instant, others: u32) -> ProbeTimer {
+        let pause = COMPETITIVE_PROBE_INTERVAL * (1 << others.min(4));
+        ProbeTimer { next_probe: now + pause.min(PERIODIC_PROBE_INTERVAL), ..ProbeTimer::new(now) }
     }
 
     /// After it looked like ours, and who knows.
-    fn again(now: Instant) -> Doubt {
-        Doubt { next_dip: now + DIP_ONCE_MORE, again: true, stubborn: 0 }
+    fn repeat(now: Instant) -> ProbeTimer {
+        ProbeTimer { next_probe: now + REPEAT_PROBE_DELAY, is_repeat: true, long_queue_samples: 0 }
     }
 
     /// Whether it is time.
-    fn grows(&mut self, now: Instant, queue: Duration) -> bool {
-        self.stubborn = if queue >= TOO_MUCH { self.stubborn + 1 } else { 0 };
-        (now >= self.next_dip && queue >= queue_probe::GONE) || self.is_stubborn()
+    fn is_due(&mut self, now: Instant, queue: Duration) -> bool {
+        self.long_queue_samples =
+            if queue >= MAX_QUEUE_DELAY { self.long_queue_samples + 1 } else { 0 };
+        (now >= self.next_probe && queue >= queue_probe::EMPTY_QUEUE_DELAY)
+            || self.is_queue_persistent()
     }
 
-    fn is_stubborn(&self) -> bool {
-        self.stubborn >= STUBBORN
+    fn is_queue_persistent(&self) -> bool {
+        self.long_queue_samples >= PERSISTENT_QUEUE_SAMPLES
     }
 
-    fn is_hopeless(&self) -> bool {
-        self.stubborn >= HOPELESS
+    fn is_queue_unresponsive(&self) -> bool {
+        self.long_queue_samples >= UNRESPONSIVE_QUEUE_SAMPLES
     }
 
-    fn reason(&self) -> Reason {
-        match (self.again, self.is_stubborn()) {
-            (true, _) => Reason::Again,
-            (false, true) => Reason::Doubt,
-            (false, false) => Reason::Routine,
+    fn probe_reason(&self) -> ProbeReason {
+        match (self.is_repeat, self.is_queue_persistent()) {
+            (true, _) => ProbeReason::Repeat,
+            (false, true) => ProbeReason::Uncertain,
+            (false, false) => ProbeReason::Periodic,
         }
     }
 }
 
-impl Adaptive {
-    pub(super) fn new(now: Instant, limits: Limits) -> Adaptive {
-        Adaptive {
-            rate: limits.most,
-            mode: Mode::Free(0),
-            look: Look::new(now),
-            losses: Losses::new(now, RULE),
-            slack: Duration::ZERO,
-            others: 0,
-            cut: now,
+impl DelayBased {
+    pub(super) fn new(now: Instant, limits: RateLimits) -> DelayBased {
+        DelayBased {
+            rate: limits.max_rate,
+            mode: Mode::Unlimited(0),
+            sampler: RateSampler::new(now),
+            loss_detector: LossDetector::new(now, DELAY_BASED_THRESHOLDS),
+            one_packet_delay: Duration::ZERO,
+            cross_traffic_count: 0,
+            last_decrease: now,
         }
     }
 
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.look.sent(bytes);
-        self.losses.sent(bytes);
+    pub(super) fn on_send(&mut self, bytes: usize) {
+        self.sampler.on_send(bytes);
+        self.loss_detector.on_send(bytes);
     }
 
-    pub(super) fn told(&mut self, now: Instant, told: &Told, least: &Least, limits: Limits) {
-        let told = &self.news(*told);
-        if let Some(verdict) = self.losses.told(now, told) {
-            self.blame(now, verdict, limits);
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        told: &AckSummary,
+        least: &MinRtt,
+        limits: RateLimits,
+    ) {
+        let told = &self.without_stale_losses(*told);
+        if let Some(verdict) = self.loss_detector.on_ack(now, told) {
+            self.on_loss_report(now, verdict, limits);
         }
-        let seen = self.look.told(now, told, least.rtt());
+        let seen = self.sampler.on_ack(now, told, least.rtt());
         match (self.mode, seen) {
-            (Mode::Dip(dip, hold), _) => self.look_around(now, dip, hold, told.rtt, least, limits),
+            (Mode::Probing(dip, hold), _) => {
+                self.on_probe_sample(now, dip, hold, told.rtt_sample, least, limits)
+            }
             (_, Some(seen)) => {
-                self.slack = slack(limits.packet / seen.delivered);
-                self.adjust(now, self.queue(seen.rtt, least), seen, limits);
+                self.one_packet_delay =
+                    one_packet_delay(limits.avg_packet_size / seen.delivery_rate);
+                self.on_sample(now, self.queuing_delay(seen.min_rtt, least), seen, limits);
             }
             _ => {}
         }
     }
 
     /// Without what was lost before the rate was cut.
-    fn news(&self, told: Told) -> Told {
-        let old = told.lost_left.is_some_and(|left| left <= self.cut);
-        Told { lost: if old { 0 } else { told.lost }, ..told }
+    fn without_stale_losses(&self, told: AckSummary) -> AckSummary {
+        let old = told.last_lost_sent_at.is_some_and(|left| left <= self.last_decrease);
+        AckSummary { packets_lost: if old { 0 } else { told.packets_lost }, ..told }
     }
 
     pub(super) fn rate(&self) -> f64 {
@@ -162,148 +183,178 @@ impl Adaptive {
     }
 
     /// What may leave at once, in seconds at the rate.
-    pub(super) fn burst(&self) -> f64 {
-        if matches!(self.mode, Mode::Free(_)) { pacer::BURST } else { BURST }
+    pub(super) fn burst_secs(&self) -> f64 {
+        if matches!(self.mode, Mode::Unlimited(_)) { pacer::BURST_SECS } else { LIMITED_BURST_SECS }
     }
 
-    fn queue(&self, rtt: Duration, least: &Least) -> Duration {
-        least.over(rtt).saturating_sub(self.slack)
+    fn queuing_delay(&self, rtt: Duration, least: &MinRtt) -> Duration {
+        least.queuing_delay(rtt).saturating_sub(self.one_packet_delay)
     }
 
-    fn adjust(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
+    fn on_sample(&mut self, now: Instant, queue: Duration, seen: RateSample, limits: RateLimits) {
         let asks = match &mut self.mode {
-            Mode::Free(strained) => {
-                let is_strained = queue >= MUCH && seen.loss >= LOSSY;
+            Mode::Unlimited(strained) => {
+                let is_strained = queue >= MAX_LOSSY_QUEUE_DELAY && seen.loss >= LOSSY_SHARE;
                 *strained = if is_strained { *strained + 1 } else { 0 };
-                queue >= TOO_MUCH || *strained >= STUBBORN
+                queue >= MAX_QUEUE_DELAY || *strained >= PERSISTENT_QUEUE_SAMPLES
             }
-            Mode::Yield(doubt, _) => doubt.grows(now, queue),
-            Mode::Compete(doubt, _) => now >= doubt.next_dip,
-            Mode::Dip(..) => false,
+            Mode::DelayControl(doubt, _) => doubt.is_due(now, queue),
+            Mode::Competitive(doubt, _) => now >= doubt.next_probe,
+            Mode::Probing(..) => false,
         };
-        if asks && seen.sent > limits.least {
-            return self.dip(now, queue, seen, limits);
+        if asks && seen.send_rate > limits.min_rate {
+            return self.start_probe(now, queue, seen, limits);
         }
-        if let Mode::Yield(doubt, _) = self.mode
-            && doubt.is_hopeless()
+        if let Mode::DelayControl(doubt, _) = self.mode
+            && doubt.is_queue_unresponsive()
         {
             // We send next to nothing, and still it is long.
-            return self.begin_to_compete(now, self.rate, limits);
+            return self.enter_competitive(now, self.rate, limits);
         }
         match self.mode {
-            Mode::Free(_) | Mode::Dip(..) => {}
-            Mode::Yield(doubt, hold) => self.hold(doubt, hold, queue, seen, limits),
-            Mode::Compete(doubt, compete) => {
-                self.compete(now, doubt, compete, queue, seen, limits);
+            Mode::Unlimited(_) | Mode::Probing(..) => {}
+            Mode::DelayControl(doubt, hold) => {
+                self.update_delay_control(doubt, hold, queue, seen, limits)
+            }
+            Mode::Competitive(doubt, compete) => {
+                self.update_competitive(now, doubt, compete, queue, seen, limits);
             }
         }
     }
 
     /// Begins to find out whose queue it is.
-    fn dip(&mut self, now: Instant, queue: Duration, seen: Seen, limits: Limits) {
+    fn start_probe(&mut self, now: Instant, queue: Duration, seen: RateSample, limits: RateLimits) {
         let hold = match self.mode {
-            Mode::Yield(_, hold) => hold.emptied(),
-            _ => Hold::new(seen.delivered, 0.0),
+            Mode::DelayControl(_, hold) => hold.after_drain(),
+            _ => DelayController::new(seen.delivery_rate, 0.0),
         };
-        let sparse = seen.sent < seen.delivered * SPARSE;
-        let share = if sparse { seen.sent * MORE } else { seen.delivered };
-        self.cut = now;
-        let dip = Dip::new(now, self.reason(), queue, hold.known(), share);
+        let sparse = seen.send_rate < seen.delivery_rate * APP_LIMITED_BELOW;
+        let share = if sparse { seen.send_rate * APP_LIMITED_GAIN } else { seen.delivery_rate };
+        self.last_decrease = now;
+        let dip = QueueProbe::new(now, self.probe_reason(), queue, hold.capacity(), share);
         self.rate = limits.clamp(dip.rate(now));
-        self.set_mode(Mode::Dip(dip, hold));
+        self.set_mode(Mode::Probing(dip, hold));
     }
 
-    fn reason(&self) -> Reason {
+    fn probe_reason(&self) -> ProbeReason {
         match self.mode {
-            Mode::Yield(doubt, _) => doubt.reason(),
-            Mode::Compete(..) => Reason::Doubt,
-            Mode::Free(_) | Mode::Dip(..) => Reason::New,
+            Mode::DelayControl(doubt, _) => doubt.probe_reason(),
+            Mode::Competitive(..) => ProbeReason::Uncertain,
+            Mode::Unlimited(_) | Mode::Probing(..) => ProbeReason::NewQueue,
         }
     }
 
-    fn look_around(
+    fn on_probe_sample(
         &mut self,
         now: Instant,
-        mut dip: Dip,
-        hold: Hold,
+        mut dip: QueueProbe,
+        hold: DelayController,
         rtt: Option<Duration>,
-        least: &Least,
-        limits: Limits,
+        least: &MinRtt,
+        limits: RateLimits,
     ) {
-        let found = rtt.and_then(|rtt| dip.look(now - rtt, self.queue(rtt, least)));
-        let owner = found.or(dip.give_up(now, least.rtt().unwrap_or_default()));
+        let found = rtt.and_then(|rtt| dip.on_sample(now - rtt, self.queuing_delay(rtt, least)));
+        let owner = found.or(dip.poll_timeout(now, least.rtt().unwrap_or_default()));
         self.rate = limits.clamp(dip.rate(now));
-        self.mode = Mode::Dip(dip, hold);
+        self.mode = Mode::Probing(dip, hold);
         if let Some(owner) = owner {
-            self.look = Look::new(now);
-            self.losses.forget(now);
-            self.surface(now, dip, hold, owner, limits);
+            self.sampler = RateSampler::new(now);
+            self.loss_detector.reset(now);
+            self.finish_probe(now, dip, hold, owner, limits);
         }
     }
 
-    fn surface(&mut self, now: Instant, dip: Dip, hold: Hold, owner: Owner, limits: Limits) {
-        match (owner, dip.reason) {
-            (_, Reason::Routine) => {
-                self.others = 0;
-                self.begin_to_yield(Doubt::new(now), hold, limits);
-            }
-            (Owner::Us, Reason::Doubt) | (Owner::Others, Reason::New) => {
-                self.begin_to_yield(Doubt::again(now), hold, limits);
-            }
-            (Owner::Us, _) => self.begin_to_yield(Doubt::new(now), hold, limits),
-            (Owner::Others, _) => {
-                self.begin_to_compete(now, dip.share, limits);
-            }
-        }
-    }
-
-    fn begin_to_compete(&mut self, now: Instant, rate: f64, limits: Limits) {
-        self.rate = limits.clamp(rate);
-        let doubt = Doubt::after(now, self.others);
-        self.others += 1;
-        self.set_mode(Mode::Compete(doubt, Compete::new(self.rate)));
-    }
-
-    fn begin_to_yield(&mut self, doubt: Doubt, hold: Hold, limits: Limits) {
-        self.rate = limits.clamp(hold.known());
-        self.set_mode(Mode::Yield(doubt, hold));
-    }
-
-    fn hold(&mut self, doubt: Doubt, mut hold: Hold, queue: Duration, seen: Seen, limits: Limits) {
-        self.rate = limits.clamp(hold.rate(queue, seen, TOO_MUCH));
-        self.mode = Mode::Yield(doubt, hold);
-        if self.rate >= limits.most {
-            self.set_mode(Mode::Free(0));
-        }
-    }
-
-    fn compete(
+    fn finish_probe(
         &mut self,
         now: Instant,
-        doubt: Doubt,
-        mut compete: Compete,
+        dip: QueueProbe,
+        hold: DelayController,
+        owner: QueueCause,
+        limits: RateLimits,
+    ) {
+        match (owner, dip.reason) {
+            (_, ProbeReason::Periodic) => {
+                self.cross_traffic_count = 0;
+                self.enter_delay_control(ProbeTimer::new(now), hold, limits);
+            }
+            (QueueCause::SelfInduced, ProbeReason::Uncertain)
+            | (QueueCause::CrossTraffic, ProbeReason::NewQueue) => {
+                self.enter_delay_control(ProbeTimer::repeat(now), hold, limits);
+            }
+            (QueueCause::SelfInduced, _) => {
+                self.enter_delay_control(ProbeTimer::new(now), hold, limits)
+            }
+            (QueueCause::CrossTraffic, _) => {
+                self.enter_competitive(now, dip.competitive_rate, limits);
+            }
+        }
+    }
+
+    fn enter_competitive(&mut self, now: Instant, rate: f64, limits: RateLimits) {
+        self.rate = limits.clamp(rate);
+        let doubt = ProbeTimer::backed_off(now, self.cross_traffic_count);
+        self.cross_traffic_count += 1;
+        self.set_mode(Mode::Competitive(doubt, TcpFriendly::new(self.rate)));
+    }
+
+    fn enter_delay_control(
+        &mut self,
+        doubt: ProbeTimer,
+        hold: DelayController,
+        limits: RateLimits,
+    ) {
+        self.rate = limits.clamp(hold.capacity());
+        self.set_mode(Mode::DelayControl(doubt, hold));
+    }
+
+    fn update_delay_control(
+        &mut self,
+        doubt: ProbeTimer,
+        mut hold: DelayController,
         queue: Duration,
-        seen: Seen,
-        limits: Limits,
+        seen: RateSample,
+        limits: RateLimits,
+    ) {
+        self.rate = limits.clamp(hold.update_rate(queue, seen, MAX_QUEUE_DELAY));
+        self.mode = Mode::DelayControl(doubt, hold);
+        if self.rate >= limits.max_rate {
+            self.set_mode(Mode::Unlimited(0));
+        }
+    }
+
+    fn update_competitive(
+        &mut self,
+        now: Instant,
+        doubt: ProbeTimer,
+        mut compete: TcpFriendly,
+        queue: Duration,
+        seen: RateSample,
+        limits: RateLimits,
     ) {
         let before = self.rate;
-        self.rate = limits.clamp(compete.rate(queue, seen));
+        self.rate = limits.clamp(compete.update_rate(queue, seen));
         if self.rate < before {
-            self.cut = now;
+            self.last_decrease = now;
         }
-        self.mode = Mode::Compete(doubt, compete);
-        if compete.is_over() {
-            self.begin_to_yield(Doubt::new(now), Hold::new(self.rate, 0.0), limits);
+        self.mode = Mode::Competitive(doubt, compete);
+        if compete.is_uncontended() {
+            self.enter_delay_control(
+                ProbeTimer::new(now),
+                DelayController::new(self.rate, 0.0),
+                limits,
+            );
         }
     }
 
     /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
-    fn blame(&mut self, now: Instant, verdict: Verdict, limits: Limits) {
-        if verdict.ours && matches!(self.mode, Mode::Free(_) | Mode::Yield(..)) {
-            self.cut = now;
-            let passed = verdict.rate * (1.0 - verdict.loss) / (1.0 - verdict.always);
-            let hold = Hold::new(passed.min(self.rate), verdict.always);
-            self.begin_to_yield(Doubt::new(now), hold, limits);
+    fn on_loss_report(&mut self, now: Instant, verdict: LossReport, limits: RateLimits) {
+        if verdict.is_self_induced
+            && matches!(self.mode, Mode::Unlimited(_) | Mode::DelayControl(..))
+        {
+            self.last_decrease = now;
+            let passed = verdict.send_rate * (1.0 - verdict.loss) / (1.0 - verdict.baseline_loss);
+            let hold = DelayController::new(passed.min(self.rate), verdict.baseline_loss);
+            self.enter_delay_control(ProbeTimer::new(now), hold, limits);
         }
     }
 
@@ -315,6 +366,6 @@ impl Adaptive {
 
 /// A packet that waits for the one before it is no queue (RFC 8289 §4.3), once a packet takes
 /// longer than a short queue. Takes and gives the time of one, in seconds.
-fn slack(packet: f64) -> Duration {
-    Duration::from_secs_f64(packet.min(1.0)).saturating_sub(queue_probe::GONE)
+fn one_packet_delay(packet: f64) -> Duration {
+    Duration::from_secs_f64(packet.min(1.0)).saturating_sub(queue_probe::EMPTY_QUEUE_DELAY)
 }

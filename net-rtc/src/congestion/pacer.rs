@@ -2,35 +2,40 @@
 
 use std::time::{Duration, Instant};
 
-use crate::congestion::ack::Told;
+use crate::congestion::ack::AckSummary;
 
 /// What may leave at once while nothing is known to be in the way: this many seconds' worth.
-pub(super) const BURST: f64 = 0.1;
+pub(super) const BURST_SECS: f64 = 0.1;
 
 /// Lets a rate pass, and after a pause a burst.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     /// What may leave now, in bytes; below zero after a message of many packets.
     tokens: f64,
-    size: f64,
-    filled: Instant,
+    capacity: f64,
+    last_refill: Instant,
 }
 
-impl Bucket {
-    pub(super) fn new(now: Instant, rate: f64) -> Bucket {
-        Bucket::of_size(now, rate * BURST)
+impl TokenBucket {
+    pub(super) fn new(now: Instant, rate: f64) -> TokenBucket {
+        TokenBucket::with_capacity(now, rate * BURST_SECS)
     }
 
     /// A full one of so many bytes.
-    pub(super) fn of_size(now: Instant, size: f64) -> Bucket {
-        Bucket { tokens: size, size, filled: now }
+    pub(super) fn with_capacity(now: Instant, capacity: f64) -> TokenBucket {
+        TokenBucket { tokens: capacity, capacity, last_refill: now }
     }
 
     /// Whether something may leave now, behind so many bytes that wait, or else when.
-    pub(super) fn room(&mut self, now: Instant, rate: f64, waiting: f64) -> Result<(), Instant> {
-        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate).min(self.size);
-        self.filled = self.filled.max(now);
+    pub(super) fn poll_ready(
+        &mut self,
+        now: Instant,
+        rate: f64,
+        waiting: f64,
+    ) -> Result<(), Instant> {
+        let elapsed = now.saturating_duration_since(self.last_refill).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * rate).min(self.capacity);
+        self.last_refill = self.last_refill.max(now);
         let left = self.tokens - waiting;
         if left > 0.0 {
             return Ok(());
@@ -39,116 +44,130 @@ impl Bucket {
         Err(now + Duration::from_secs_f64((1.0 - left) / rate))
     }
 
-    pub(super) fn take(&mut self, bytes: f64) {
+    pub(super) fn consume(&mut self, bytes: f64) {
         self.tokens -= bytes;
     }
 
     /// What is left above half of it.
-    pub(super) fn spare(&self) -> f64 {
-        (self.tokens - self.size / 2.0).max(0.0)
+    pub(super) fn spare_bytes(&self) -> f64 {
+        (self.tokens - self.capacity / 2.0).max(0.0)
     }
 
     /// Holds so many bytes from now on, and a little at least, so that something can leave.
-    pub(super) fn resize(&mut self, size: f64) {
-        self.size = size.max(2.0);
-        self.tokens = self.tokens.min(self.size);
+    pub(super) fn set_capacity(&mut self, size: f64) {
+        self.capacity = size.max(2.0);
+        self.tokens = self.tokens.min(self.capacity);
     }
 }
 
 /// The share of the least rate that still leaves, to find out whether the path is better.
-pub(super) const TRICKLE: f64 = 0.1;
+pub(super) const PROBE_SHARE: f64 = 0.1;
 /// Loss over a share for so long, or so long without a word from the peer, opens the breaker.
-const PATIENCE: Duration = Duration::from_secs(10);
+const OPEN_AFTER: Duration = Duration::from_secs(10);
 /// Chunks whose fate is known before their loss is judged. Fewer could be better by chance.
-const JUDGED: u32 = 20;
+const MIN_PACKETS: u32 = 20;
 /// While it is open there are few, so these must do, and hardly any of them may be lost.
-const FEW: u32 = 6;
-const LIGHT: f64 = 0.17;
+const MIN_PACKETS_WHEN_OPEN: u32 = 6;
+const MAX_LOSS_TO_CLOSE: f64 = 0.17;
 
 /// Counts how long it has been bad.
 #[derive(Debug)]
-pub(crate) struct Breaker {
-    heavy: f64,
-    window: Instant,
-    arrived: u32,
-    lost: u32,
+pub(crate) struct CircuitBreaker {
+    max_loss: f64,
+    window_start: Instant,
+    packets_acked: u32,
+    packets_lost: u32,
     /// Since when most has been lost.
-    bad: Option<Instant>,
+    lossy_since: Option<Instant>,
     /// Since when the peer should have spoken.
-    silent: Option<Instant>,
+    silent_since: Option<Instant>,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Loss over this share, from 0 to 1, is heavy.
-    pub(crate) fn new(now: Instant, heavy: f64) -> Breaker {
-        Breaker { heavy, window: now, arrived: 0, lost: 0, bad: None, silent: None }
+    pub(crate) fn new(now: Instant, max_loss: f64) -> CircuitBreaker {
+        CircuitBreaker {
+            max_loss,
+            window_start: now,
+            packets_acked: 0,
+            packets_lost: 0,
+            lossy_since: None,
+            silent_since: None,
+        }
     }
 
     /// Something leaves: the peer will have to speak.
-    pub(super) fn sent(&mut self, now: Instant) {
-        self.silent.get_or_insert(now);
+    pub(super) fn on_send(&mut self, now: Instant) {
+        self.silent_since.get_or_insert(now);
     }
 
     /// The peer has answered something else: it is there, so its silence was the path's.
-    pub(super) fn reached(&mut self) {
-        self.silent = None;
+    pub(super) fn on_reachable(&mut self) {
+        self.silent_since = None;
     }
 
-    pub(crate) fn told(&mut self, now: Instant, told: &Told) {
-        self.arrived += told.arrived;
-        self.lost += told.lost;
-        if told.bytes > 0 {
-            self.silent = None;
+    pub(crate) fn on_ack(&mut self, now: Instant, told: &AckSummary) {
+        self.packets_acked += told.packets_acked;
+        self.packets_lost += told.packets_lost;
+        if told.bytes_acked > 0 {
+            self.silent_since = None;
         }
-        let all = self.arrived + self.lost;
-        let (enough, heavy) = if self.is_open(now) { (FEW, LIGHT) } else { (JUDGED, self.heavy) };
+        let all = self.packets_acked + self.packets_lost;
+        let (enough, heavy) = if self.is_open(now) {
+            (MIN_PACKETS_WHEN_OPEN, MAX_LOSS_TO_CLOSE)
+        } else {
+            (MIN_PACKETS, self.max_loss)
+        };
         if all >= enough {
-            self.judge(f64::from(self.lost) > heavy * f64::from(all));
-            (self.window, self.arrived, self.lost) = (now, 0, 0);
+            self.update(f64::from(self.packets_lost) > heavy * f64::from(all));
+            (self.window_start, self.packets_acked, self.packets_lost) = (now, 0, 0);
         }
     }
 
     /// Whether only a trickle may pass.
     pub(crate) fn is_open(&self, now: Instant) -> bool {
-        [self.bad, self.silent].into_iter().flatten().any(|since| now >= since + PATIENCE)
+        [self.lossy_since, self.silent_since]
+            .into_iter()
+            .flatten()
+            .any(|since| now >= since + OPEN_AFTER)
     }
 
-    fn judge(&mut self, heavy: bool) {
-        self.bad = heavy.then(|| self.bad.unwrap_or(self.window));
+    fn update(&mut self, heavy: bool) {
+        self.lossy_since = heavy.then(|| self.lossy_since.unwrap_or(self.window_start));
     }
 }
 
 /// What may leave at once, in bytes of SCTP packets: 24 of them. Chromium gives the socket of a
 /// connection a receive buffer of 64 KiB, which Linux counts so that 56 datagrams of 1,200 bytes
 /// fit; of 61, a message of 64 KiB, the last were lost on each arrival.
-const PEAK_BURST: f64 = 24.0 * 1_116.0;
+const BURST_CAPACITY: f64 = 24.0 * 1_116.0;
 /// The rate at which more follows, in bytes a second: two packets in a millisecond, so that a
 /// receiver that does not look for 15 ms loses nothing, and 64 KiB have left in 20 ms.
-const PEAK_RATE: f64 = 2_250_000.0;
+const BURST_REFILL_RATE: f64 = 2_250_000.0;
 /// It is never less than this many times the rate that is allowed.
-const HEADROOM: f64 = 2.0;
+const BURST_RATE_HEADROOM: f64 = 2.0;
 
 /// Spreads what is allowed to leave, where it is more than a receiver can take at once. It says
 /// nothing about how much leaves in all: that is the rate's.
 #[derive(Debug)]
-pub(super) struct Peak {
-    bucket: Bucket,
+pub(super) struct BurstLimiter {
+    token_bucket: TokenBucket,
 }
 
-impl Peak {
-    pub(super) fn new(now: Instant) -> Peak {
-        Peak { bucket: Bucket::of_size(now, PEAK_BURST) }
+impl BurstLimiter {
+    pub(super) fn new(now: Instant) -> BurstLimiter {
+        BurstLimiter { token_bucket: TokenBucket::with_capacity(now, BURST_CAPACITY) }
     }
 
     /// Whether a packet may leave now, where so many bytes a second are allowed, or else when.
-    pub(super) fn room(&mut self, now: Instant, rate: f64) -> Result<(), Instant> {
-        self.bucket.room(now, PEAK_RATE.max(rate * HEADROOM), 0.0)
+    pub(super) fn poll_ready(&mut self, now: Instant, rate: f64) -> Result<(), Instant> {
+        self.token_bucket.poll_ready(now, BURST_REFILL_RATE.max(rate * BURST_RATE_HEADROOM), 0.0)
     }
 
     /// A packet of that many bytes leaves. What rides again in it does not count: it fills up a
     /// packet that leaves anyway, and stays behind while something new waits.
-    pub(super) fn take(&mut self, bytes: usize) {
-        self.bucket.take(bytes as f64);
+    pub(super) fn consume(&mut self, bytes: usize) {
+        self.token_bucket.consume(bytes as f64);
     }
 }
 
@@ -159,44 +178,52 @@ mod tests {
     #[test]
     fn a_burst_leaves_at_once_and_then_the_rate_holds() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now, 500_000.0);
+        let mut bucket = TokenBucket::new(now, 500_000.0);
         let mut sent = 0;
-        while bucket.room(now, 500_000.0, 0.0).is_ok() {
-            bucket.take(1_000.0);
+        while bucket.poll_ready(now, 500_000.0, 0.0).is_ok() {
+            bucket.consume(1_000.0);
             sent += 1_000;
         }
         assert_eq!(sent, 50_000);
-        let later = bucket.room(now, 500_000.0, 0.0).unwrap_err();
-        assert!(later > now && bucket.room(later, 500_000.0, 0.0).is_ok());
-        assert!(bucket.room(later, 500_000.0, 10.0).is_err(), "what waits comes first");
+        let later = bucket.poll_ready(now, 500_000.0, 0.0).unwrap_err();
+        assert!(later > now && bucket.poll_ready(later, 500_000.0, 0.0).is_ok());
+        assert!(bucket.poll_ready(later, 500_000.0, 10.0).is_err(), "what waits comes first");
     }
 
     #[test]
     fn half_of_it_is_not_to_spare() {
         let now = Instant::now();
-        let mut bucket = Bucket::new(now, 10_000.0);
-        assert_eq!(bucket.spare(), 500.0);
-        bucket.take(600.0);
-        assert_eq!(bucket.spare(), 0.0);
-        bucket.resize(200.0);
-        assert_eq!(bucket.spare(), 100.0);
+        let mut bucket = TokenBucket::new(now, 10_000.0);
+        assert_eq!(bucket.spare_bytes(), 500.0);
+        bucket.consume(600.0);
+        assert_eq!(bucket.spare_bytes(), 0.0);
+        bucket.set_capacity(200.0);
+        assert_eq!(bucket.spare_bytes(), 100.0);
     }
 }
 
 #[cfg(test)]
-mod breaker_tests {
+mod circuit_breaker_tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
     /// Sends 20 chunks a second, of which `lost` in a hundred are lost; whether it is open then.
-    fn after(breaker: &mut Breaker, now: &mut Instant, seconds: u32, lost: u32) -> bool {
+    fn after(breaker: &mut CircuitBreaker, now: &mut Instant, seconds: u32, lost: u32) -> bool {
         for number in 0..seconds * 20 {
             *now += 50 * MS;
-            breaker.sent(*now);
+            breaker.on_send(*now);
             let lost = u32::from(number * 37 % 100 < lost);
             let (arrived, bytes) = (1 - lost, 100 * (1 - lost as usize));
-            breaker.told(*now, &Told { arrived, lost, bytes, ..Told::default() });
+            breaker.on_ack(
+                *now,
+                &AckSummary {
+                    packets_acked: arrived,
+                    packets_lost: lost,
+                    bytes_acked: bytes,
+                    ..AckSummary::default()
+                },
+            );
         }
         breaker.is_open(*now)
     }
@@ -204,7 +231,7 @@ mod breaker_tests {
     #[test]
     fn ten_seconds_of_heavy_loss_open_it_and_better_times_close_it() {
         let mut now = Instant::now();
-        let mut breaker = Breaker::new(now, 0.5);
+        let mut breaker = CircuitBreaker::new(now, 0.5);
         assert!(!after(&mut breaker, &mut now, 60, 40));
         assert!(!after(&mut breaker, &mut now, 8, 70));
         assert!(after(&mut breaker, &mut now, 5, 70));
@@ -215,36 +242,39 @@ mod breaker_tests {
     #[test]
     fn so_does_silence_until_the_first_word() {
         let mut now = Instant::now();
-        let mut breaker = Breaker::new(now, 0.5);
+        let mut breaker = CircuitBreaker::new(now, 0.5);
         assert!(!after(&mut breaker, &mut now, 60, 0));
-        breaker.sent(now);
-        assert!(!breaker.is_open(now + PATIENCE - MS));
-        assert!(breaker.is_open(now + PATIENCE));
-        breaker.told(now + PATIENCE, &Told { arrived: 1, bytes: 10, ..Told::default() });
-        assert!(!breaker.is_open(now + PATIENCE));
+        breaker.on_send(now);
+        assert!(!breaker.is_open(now + OPEN_AFTER - MS));
+        assert!(breaker.is_open(now + OPEN_AFTER));
+        breaker.on_ack(
+            now + OPEN_AFTER,
+            &AckSummary { packets_acked: 1, bytes_acked: 10, ..AckSummary::default() },
+        );
+        assert!(!breaker.is_open(now + OPEN_AFTER));
     }
 
     #[test]
     fn silence_is_over_when_the_peer_is_reached() {
         let now = Instant::now();
-        let mut breaker = Breaker::new(now, 0.5);
-        breaker.sent(now);
-        assert!(breaker.is_open(now + PATIENCE));
-        breaker.reached();
-        assert!(!breaker.is_open(now + PATIENCE));
-        breaker.sent(now + PATIENCE);
-        assert!(breaker.is_open(now + PATIENCE * 2));
+        let mut breaker = CircuitBreaker::new(now, 0.5);
+        breaker.on_send(now);
+        assert!(breaker.is_open(now + OPEN_AFTER));
+        breaker.on_reachable();
+        assert!(!breaker.is_open(now + OPEN_AFTER));
+        breaker.on_send(now + OPEN_AFTER);
+        assert!(breaker.is_open(now + OPEN_AFTER * 2));
     }
 
     #[test]
     fn who_sends_nothing_expects_nothing() {
         let now = Instant::now();
-        assert!(!Breaker::new(now, 0.5).is_open(now + PATIENCE * 10));
+        assert!(!CircuitBreaker::new(now, 0.5).is_open(now + OPEN_AFTER * 10));
     }
 }
 
 #[cfg(test)]
-mod peak_tests {
+mod burst_limiter_tests {
     use std::time::Duration;
 
     use super::*;
@@ -252,12 +282,12 @@ mod peak_tests {
     /// When each of so many packets leaves, where so many bytes a second are allowed.
     fn leaves(packets: usize, rate: f64) -> Vec<Duration> {
         let start = Instant::now();
-        let (mut now, mut peak) = (start, Peak::new(start));
+        let (mut now, mut peak) = (start, BurstLimiter::new(start));
         let mut leave = || {
-            while let Err(at) = peak.room(now, rate) {
+            while let Err(at) = peak.poll_ready(now, rate) {
                 now = at;
             }
-            peak.take(1_116);
+            peak.consume(1_116);
             now - start
         };
         (0..packets).map(|_| leave()).collect()

@@ -2,141 +2,157 @@
 
 use std::time::{Duration, Instant};
 
-use crate::congestion::ack::Told;
+use crate::congestion::ack::AckSummary;
 
 /// A standing queue is one that was never empty for so long (RFC 8289 §3.2).
-const STANDING: Duration = Duration::from_millis(100);
+const MIN_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 /// Round trips that are needed to know the least, and how long may be waited for them.
-const SAMPLES: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(1);
+const MIN_RTT_SAMPLES: u32 = 4;
+const MAX_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Collects what SACKs tell, from one SACK to another.
 #[derive(Debug)]
-pub(super) struct Look {
-    began: Instant,
-    samples: u32,
-    least: Option<Duration>,
-    bytes: usize,
-    sent: usize,
-    arrived: u32,
-    lost: u32,
+pub(super) struct RateSampler {
+    started_at: Instant,
+    rtt_samples: u32,
+    min_rtt: Option<Duration>,
+    bytes_acked: usize,
+    bytes_sent: usize,
+    packets_acked: u32,
+    packets_lost: u32,
 }
 
 /// What came of a look.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct RateSample {
     /// How long it took, in seconds.
-    pub(super) time: f64,
+    pub(super) interval_secs: f64,
     /// The shortest round trip in it.
-    pub(super) rtt: Duration,
+    pub(super) min_rtt: Duration,
     /// What arrived, in bytes a second.
-    pub(super) delivered: f64,
+    pub(super) delivery_rate: f64,
     /// What left, in bytes a second.
-    pub(super) sent: f64,
+    pub(super) send_rate: f64,
     /// The share of chunks that were lost.
     pub(super) loss: f64,
 }
 
-impl Look {
-    pub(super) fn new(now: Instant) -> Look {
-        Look { began: now, samples: 0, least: None, bytes: 0, sent: 0, arrived: 0, lost: 0 }
+impl RateSampler {
+    pub(super) fn new(now: Instant) -> RateSampler {
+        RateSampler {
+            started_at: now,
+            rtt_samples: 0,
+            min_rtt: None,
+            bytes_acked: 0,
+            bytes_sent: 0,
+            packets_acked: 0,
+            packets_lost: 0,
+        }
     }
 
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.sent += bytes;
+    pub(super) fn on_send(&mut self, bytes: usize) {
+        self.bytes_sent += bytes;
     }
 
     /// Takes what was told; gives what was seen if that is enough. `rtt` is that of the empty
     /// path: what is shorter than a round trip shows nothing of what we did.
-    pub(super) fn told(
+    pub(super) fn on_ack(
         &mut self,
         now: Instant,
-        told: &Told,
+        told: &AckSummary,
         rtt: Option<Duration>,
-    ) -> Option<Seen> {
-        self.bytes += told.bytes;
-        self.arrived += told.arrived;
-        self.lost += told.lost;
-        if let Some(sample) = told.rtt {
-            self.samples += 1;
-            self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
+    ) -> Option<RateSample> {
+        self.bytes_acked += told.bytes_acked;
+        self.packets_acked += told.packets_acked;
+        self.packets_lost += told.packets_lost;
+        if let Some(sample) = told.rtt_sample {
+            self.rtt_samples += 1;
+            self.min_rtt = Some(self.min_rtt.map_or(sample, |least| least.min(sample)));
         }
-        let time = now.saturating_duration_since(self.began);
-        let enough = time >= STANDING.max(rtt.unwrap_or_default()) && self.samples >= SAMPLES;
-        if told.bytes == 0 || !(enough || time >= PATIENCE) {
+        let time = now.saturating_duration_since(self.started_at);
+        let enough = time >= MIN_SAMPLE_INTERVAL.max(rtt.unwrap_or_default())
+            && self.rtt_samples >= MIN_RTT_SAMPLES;
+        if told.bytes_acked == 0 || !(enough || time >= MAX_SAMPLE_INTERVAL) {
             return None;
         }
-        let seen = self.least.map(|rtt| self.seen(time.as_secs_f64(), rtt));
-        *self = Look::new(now);
+        let seen = self.min_rtt.map(|rtt| self.sample(time.as_secs_f64(), rtt));
+        *self = RateSampler::new(now);
         seen
     }
 
-    fn seen(&self, time: f64, rtt: Duration) -> Seen {
+    fn sample(&self, time: f64, rtt: Duration) -> RateSample {
         let rate = |bytes: usize| bytes as f64 / time;
-        let (delivered, sent) = (rate(self.bytes), rate(self.sent));
-        let loss = f64::from(self.lost) / f64::from(self.arrived + self.lost).max(1.0);
-        Seen { time, rtt, delivered, sent, loss }
+        let (delivered, sent) = (rate(self.bytes_acked), rate(self.bytes_sent));
+        let loss = f64::from(self.packets_lost)
+            / f64::from(self.packets_acked + self.packets_lost).max(1.0);
+        RateSample {
+            interval_secs: time,
+            min_rtt: rtt,
+            delivery_rate: delivered,
+            send_rate: sent,
+            loss,
+        }
     }
 }
 
 /// How many bytes a second pass, over the last second or so.
 #[derive(Debug)]
-pub(super) struct Meter {
-    began: Instant,
+pub(super) struct RateMeter {
+    window_start: Instant,
     bytes: usize,
     rate: f64,
 }
 
-impl Meter {
-    pub(super) fn new(now: Instant) -> Meter {
-        Meter { began: now, bytes: 0, rate: 0.0 }
+impl RateMeter {
+    pub(super) fn new(now: Instant) -> RateMeter {
+        RateMeter { window_start: now, bytes: 0, rate: 0.0 }
     }
 
     pub(super) fn add(&mut self, now: Instant, bytes: usize) {
-        if now >= self.began + PATIENCE {
+        if now >= self.window_start + MAX_SAMPLE_INTERVAL {
             self.rate = self.rate(now);
-            (self.began, self.bytes) = (now, 0);
+            (self.window_start, self.bytes) = (now, 0);
         }
         self.bytes += bytes;
     }
 
     pub(super) fn rate(&self, now: Instant) -> f64 {
-        let time = now.saturating_duration_since(self.began);
-        if time < PATIENCE { self.rate } else { self.bytes as f64 / time.as_secs_f64() }
+        let time = now.saturating_duration_since(self.window_start);
+        if time < MAX_SAMPLE_INTERVAL { self.rate } else { self.bytes as f64 / time.as_secs_f64() }
     }
 }
 
 /// Two such spans are looked back upon, the last of them still growing.
-const SPAN: Duration = Duration::from_secs(15);
+const MIN_RTT_WINDOW: Duration = Duration::from_secs(15);
 
 /// The shortest round trip of the last 15 to 30 s: what the path takes when nothing queues.
 /// Longer ago the path may have been another.
 #[derive(Debug)]
-pub(super) struct Least {
-    began: Instant,
-    before: Option<Duration>,
-    lately: Option<Duration>,
+pub(super) struct MinRtt {
+    window_start: Instant,
+    previous: Option<Duration>,
+    current: Option<Duration>,
 }
 
-impl Least {
-    pub(super) fn new(now: Instant) -> Least {
-        Least { began: now, before: None, lately: None }
+impl MinRtt {
+    pub(super) fn new(now: Instant) -> MinRtt {
+        MinRtt { window_start: now, previous: None, current: None }
     }
 
-    pub(super) fn note(&mut self, now: Instant, rtt: Duration) {
-        if now >= self.began + SPAN {
-            self.began = now;
-            self.before = self.lately.take();
+    pub(super) fn add_sample(&mut self, now: Instant, rtt: Duration) {
+        if now >= self.window_start + MIN_RTT_WINDOW {
+            self.window_start = now;
+            self.previous = self.current.take();
         }
-        self.lately = Some(self.lately.map_or(rtt, |least| least.min(rtt)));
+        self.current = Some(self.current.map_or(rtt, |least| least.min(rtt)));
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {
-        self.before.into_iter().chain(self.lately).min()
+        self.previous.into_iter().chain(self.current).min()
     }
 
     /// How much longer a round trip was than the shortest.
-    pub(super) fn over(&self, rtt: Duration) -> Duration {
+    pub(super) fn queuing_delay(&self, rtt: Duration) -> Duration {
         rtt.saturating_sub(self.rtt().unwrap_or(rtt))
     }
 }
@@ -149,13 +165,13 @@ mod tests {
     fn what_was_long_ago_is_forgotten() {
         let ms = Duration::from_millis;
         let now = Instant::now();
-        let mut least = Least::new(now);
-        least.note(now, ms(40));
-        least.note(now, ms(60));
-        assert_eq!((least.rtt(), least.over(ms(100))), (Some(ms(40)), ms(60)));
-        least.note(now + SPAN, ms(70));
+        let mut least = MinRtt::new(now);
+        least.add_sample(now, ms(40));
+        least.add_sample(now, ms(60));
+        assert_eq!((least.rtt(), least.queuing_delay(ms(100))), (Some(ms(40)), ms(60)));
+        least.add_sample(now + MIN_RTT_WINDOW, ms(70));
         assert_eq!(least.rtt(), Some(ms(40)));
-        least.note(now + SPAN * 2, ms(80));
+        least.add_sample(now + MIN_RTT_WINDOW * 2, ms(80));
         assert_eq!(least.rtt(), Some(ms(70)));
     }
 }

@@ -7,7 +7,7 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, ProtocolVersi
 
 use crate::datagram::{fatal_alert, is_client_hello, is_client_hello_response, records};
 use crate::dtls::client_hello::{ClientHelloReassembly, Reassembled};
-use crate::sctp::{Fault, Passage, Plane};
+use crate::sctp::{DataPath, DataPathError, Filtered};
 
 /// No DTLS record that str0m takes is longer.
 const MAX_RECORD_SIZE: usize = 2_000;
@@ -43,14 +43,14 @@ pub(crate) struct DtlsShim {
 
 /// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedDataPath(Arc<Mutex<Plane>>);
+pub(crate) struct SharedDataPath(Arc<Mutex<DataPath>>);
 
 impl SharedDataPath {
-    pub(crate) fn new(plane: Plane) -> SharedDataPath {
+    pub(crate) fn new(plane: DataPath) -> SharedDataPath {
         SharedDataPath(Arc::new(Mutex::new(plane)))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Plane> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DataPath> {
         // Nobody ever waits: both ends belong to one peer, and one thread has it at a time. If
         // that panicked the peer is lost anyway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,10 +89,10 @@ impl DtlsShim {
     /// than that would be the end of it.
     fn send_next_packet(&mut self) {
         let mut plane = self.data_path.lock();
-        if let Some(packet) = plane.packet()
+        if let Some(packet) = plane.poll_packet()
             && let Err(error) = self.inner.send_application_data(&packet)
         {
-            plane.failed(Fault::Dtls(error.to_string()));
+            plane.fail(DataPathError::Dtls(error.to_string()));
         }
     }
 
@@ -121,13 +121,13 @@ impl DtlsShim {
         };
         let alert = fatal_alert(packet).filter(|alert| is_certificate_alert(*alert));
         if let (Err(_), Some(alert)) = (&taken, alert) {
-            self.data_path.lock().failed(alert_error(alert));
+            self.data_path.lock().fail(alert_error(alert));
             return Ok(());
         }
         let missing = dimpl::CertificateError::NoClientCertificateReceived;
         if matches!(&taken, Err(DtlsImplError::CertificateError(error)) if *error == missing) {
             let words = "no certificate from the client; is its own RSA? It must be ECDSA";
-            self.data_path.lock().failed(Fault::Certificate(words.into()));
+            self.data_path.lock().fail(DataPathError::Certificate(words.into()));
             return Ok(());
         }
         taken
@@ -136,7 +136,7 @@ impl DtlsShim {
     /// Ends what the other side refused a while ago.
     fn check_alert_timeout(&mut self, now: Instant) {
         if let Some((_, alert)) = self.pending_alert.take_if(|(at, _)| now >= *at + ALERT_GRACE) {
-            self.data_path.lock().failed(alert_error(alert));
+            self.data_path.lock().fail(alert_error(alert));
         }
     }
 
@@ -148,12 +148,12 @@ impl DtlsShim {
 }
 
 /// What a fatal alert of the client during the handshake means.
-fn alert_error(alert: u8) -> Fault {
+fn alert_error(alert: u8) -> DataPathError {
     match is_certificate_alert(alert) {
-        true => Fault::Certificate(format!(
+        true => DataPathError::Certificate(format!(
             "the client refused DTLS (alert {alert}); is its certificate RSA? It must be ECDSA"
         )),
-        false => Fault::Dtls(format!("the client refused DTLS (alert {alert})")),
+        false => DataPathError::Dtls(format!("the client refused DTLS (alert {alert})")),
     }
 }
 
@@ -163,11 +163,11 @@ fn is_certificate_alert(alert: u8) -> bool {
 
 impl DtlsInstance for DtlsShim {
     fn send_application_data(&mut self, packet: &[u8]) -> Result<usize, DtlsImplError> {
-        let passage = self.data_path.lock().outbound(packet);
+        let passage = self.data_path.lock().filter_outbound(packet);
         let taken = match passage {
-            Passage::Pass => return self.inner.send_application_data(packet),
-            Passage::Replace(other) => self.inner.send_application_data(&other)? == other.len(),
-            Passage::Swallow => true,
+            Filtered::Forward => return self.inner.send_application_data(packet),
+            Filtered::Rewrite(other) => self.inner.send_application_data(&other)? == other.len(),
+            Filtered::Drop => true,
         };
         Ok(if taken { packet.len() } else { 0 })
     }
@@ -176,13 +176,13 @@ impl DtlsInstance for DtlsShim {
         let mut record = [0; MAX_RECORD_SIZE];
         loop {
             self.send_next_packet();
-            if let Some(packet) = self.data_path.lock().assumed() {
+            if let Some(packet) = self.data_path.lock().poll_synthetic() {
                 return DtlsOutput::ApplicationData(copy_into(&packet, buffer));
             }
             return match self.inner.poll_output(&mut record) {
                 DtlsOutput::ApplicationData(packet) => {
-                    let passage = self.data_path.lock().inbound(packet);
-                    match passage.rest(packet) {
+                    let passage = self.data_path.lock().filter_inbound(packet);
+                    match passage.payload(packet) {
                         Some(packet) => DtlsOutput::ApplicationData(copy_into(packet, buffer)),
                         None => continue,
                     }
@@ -194,7 +194,7 @@ impl DtlsInstance for DtlsShim {
                 DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall { needed },
                 DtlsOutput::Timeout(at) => DtlsOutput::Timeout(self.next_timeout(at)),
                 DtlsOutput::Connected => {
-                    self.data_path.lock().connected();
+                    self.data_path.lock().on_dtls_connected();
                     DtlsOutput::Connected
                 }
                 DtlsOutput::KeyingMaterial(key, profile) => {
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::sctp::Plane;
+    use crate::sctp::DataPath;
     use crate::tests::amplification_util::client_hello;
 
     const MS: Duration = Duration::from_millis(1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn tap(now: Instant, version: DtlsVersion) -> DtlsShim {
-        let plane = SharedDataPath::new(Plane::new(now, &Config::new(Vec::new())));
+        let plane = SharedDataPath::new(DataPath::new(now, &Config::new(Vec::new())));
         DtlsShim::new(dtls(now, version), plane)
     }
 
@@ -388,13 +388,13 @@ mod tests {
             let DtlsOutput::Timeout(wake) = tap.poll_output(&mut buffer) else { panic!("idle") };
             assert!(wake <= now + ALERT_GRACE);
             tap.handle_timeout(now + ALERT_GRACE - MS).expect("it waits");
-            assert_eq!(tap.data_path.lock().fault(), None);
+            assert_eq!(tap.data_path.lock().take_error(), None);
             tap.handle_timeout(now + ALERT_GRACE).expect("it ends");
-            match tap.data_path.lock().fault() {
-                Some(Fault::Certificate(words)) if is_certificate => {
+            match tap.data_path.lock().take_error() {
+                Some(DataPathError::Certificate(words)) if is_certificate => {
                     assert!(words.contains("ECDSA") && words.len() < 110, "{words}");
                 }
-                Some(Fault::Dtls(_)) if !is_certificate => {}
+                Some(DataPathError::Dtls(_)) if !is_certificate => {}
                 other => panic!("{other:?}"),
             };
         }
@@ -420,7 +420,7 @@ mod tests {
             }
         }
         tap.handle_timeout(now + 2 * ALERT_GRACE).expect("nothing is left of it");
-        assert!(connected && tap.data_path.lock().fault().is_none());
+        assert!(connected && tap.data_path.lock().take_error().is_none());
     }
 
     #[test]

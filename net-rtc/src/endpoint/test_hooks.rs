@@ -8,7 +8,7 @@ use crate::endpoint::Endpoint;
 #[cfg(test)]
 use crate::peer::PeerOutput;
 #[cfg(test)]
-use crate::sctp::packet::Builder;
+use crate::sctp::packet::PacketWriter;
 
 /// For attackers in tests of other crates: feature `odd`.
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
@@ -18,7 +18,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub fn inject_chunks(&mut self, now: Instant, key: &K, chunks: &[u8]) -> bool {
         let Some(slot) = self.slots.get(key).copied() else { return false };
         self.with_peer(slot, |peer, out| {
-            peer.inject_packet(now, |builder| builder.raw(chunks), out)
+            peer.inject_packet(now, |builder| builder.write_raw(chunks), out)
         })
         .unwrap_or(false)
     }
@@ -65,7 +65,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         &mut self,
         now: Instant,
         key: &K,
-        write: impl FnOnce(&mut Builder),
+        write: impl FnOnce(&mut PacketWriter),
     ) {
         let slot = self.slots[key];
         let injected = self.with_peer(slot, |peer, out| peer.inject_packet(now, write, out));

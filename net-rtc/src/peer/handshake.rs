@@ -93,7 +93,7 @@ impl Peer {
 
     pub(super) fn open_if_ready(&mut self, out: &mut Vec<PeerOutput>) {
         let State::Connecting(progress) = &mut self.state else { return };
-        let Some(channel) = progress.open_channel(self.data_path.lock().has_heard()) else {
+        let Some(channel) = progress.open_channel(self.data_path.lock().has_received()) else {
             return;
         };
         let early = std::mem::take(&mut progress.preopen);
@@ -106,10 +106,10 @@ impl Peer {
         self.state = State::connecting(now, config, Some(agreed.channel));
         let mut plane = self.data_path.lock();
         if agreed.negotiated {
-            plane.expect_signs();
+            plane.accept_keepalives();
         }
         if let Some(inits) = &agreed.inits {
-            plane.introduce(inits);
+            plane.set_snap_inits(inits);
         }
     }
 }

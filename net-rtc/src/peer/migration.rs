@@ -12,7 +12,7 @@ use crate::peer::amplification::AmplificationLimit;
 use crate::peer::path::{FourTuple, Inserted, SeenBy};
 use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
-use crate::sctp::Heard;
+use crate::sctp::RecvActivity;
 
 /// Without a word from an address for so long it may have become another peer's.
 const ADDR_SILENT_AFTER: Duration = Duration::from_millis(250);
@@ -46,7 +46,7 @@ impl Peer {
         out.extend(paid.map(PeerOutput::Transmit));
         self.handshake_progress.on_datagram(way.remote, contents);
         self.auto_nomination.on_datagram(way, contents);
-        let (before, begin) = (self.data_path.lock().heard(), out.len());
+        let (before, begin) = (self.data_path.lock().recv_activity(), out.len());
         self.handle_rtc_input(now, input, out);
         self.nominate(now, out);
         let taken = match is_stun(contents) {
@@ -105,12 +105,12 @@ impl Peer {
     /// Whether it has been silent for so long that nothing is sent to it but probes.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open(_));
-        is_open && self.idle_timer.is_quiet(now, self.data_path.lock().heard().last)
+        is_open && self.idle_timer.is_quiet(now, self.data_path.lock().recv_activity().last_recv)
     }
 
     /// Probes a silent peer, if it is time.
     pub(super) fn probe_idle(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
-        let heard = self.data_path.lock().heard().last;
+        let heard = self.data_path.lock().recv_activity().last_recv;
         if let Some(way) = self.active_path.current()
             && self.idle_timer.poll_probe(now, heard)
         {
@@ -168,12 +168,12 @@ impl Peer {
         now: Instant,
         way: FourTuple,
         size: usize,
-        before: Heard,
+        before: RecvActivity,
         out: &mut Vec<PeerOutput>,
     ) -> DatagramOutcome {
         let mut plane = self.data_path.lock();
-        let (heard, nonce) = (plane.heard(), plane.probed());
-        nonce.into_iter().for_each(|_| plane.reached());
+        let (heard, nonce) = (plane.recv_activity(), plane.poll_path_response());
+        nonce.into_iter().for_each(|_| plane.on_reachable());
         drop(plane);
         if heard.packets == before.packets || self.is_closed() {
             return DatagramOutcome::Ignored;
@@ -207,7 +207,7 @@ impl Peer {
         }
         if let Some(before) = before.filter(|before| proven && *before != way) {
             debug!("{}: moved from {} to {}", self.credentials.ufrag, before.remote, way.remote);
-            self.data_path.lock().moved();
+            self.data_path.lock().on_path_changed();
         }
         proven
     }
@@ -222,7 +222,7 @@ impl Peer {
     /// Sends a probe this way, and nothing else.
     fn send_path_challenge(&mut self, now: Instant, way: FourTuple, out: &mut Vec<PeerOutput>) {
         let nonce = self.active_path.new_challenge(way);
-        if !self.data_path.lock().probe(nonce) {
+        if !self.data_path.lock().send_path_challenge(nonce) {
             return;
         }
         let begin = out.len();

@@ -32,7 +32,7 @@ use crate::peer::outbox::{ChannelWriter, WriteOutcome};
 use crate::peer::path::{ActivePath, FourTuple, RemoteAddrs};
 use crate::peer::state::State;
 use crate::rtc::{SignallingRole, build_rtc, channel_config};
-use crate::sctp::Fault;
+use crate::sctp::DataPathError;
 use crate::sdp::Offer;
 use crate::sdp::answer::InitChunks;
 use crate::sdp::offer::PendingOffer;
@@ -109,7 +109,7 @@ impl Peer {
         let parsed = SdpOffer::from_sdp_string(offer).map_err(RtcError::from)?;
         let answer = rtc.sdp_api().accept_offer(parsed)?.to_sdp_string();
         if let Some(inits) = InitChunks::from_sdp(&answer, offer) {
-            plane.lock().introduce(&inits);
+            plane.lock().set_snap_inits(&inits);
         }
         let ours = negotiated.then(|| rtc.direct_api().create_data_channel(channel_config(true)));
         let state = State::connecting(now, config, ours);
@@ -127,7 +127,7 @@ impl Peer {
         role: SignallingRole,
     ) -> Peer {
         let path_monitor = PathMonitor::default();
-        data_path.lock().set_gauge(path_monitor.clone());
+        data_path.lock().set_path_monitor(path_monitor.clone());
         Peer {
             rtc,
             writer: ChannelWriter::new(now, config, data_path.clone()),
@@ -222,7 +222,7 @@ impl Peer {
     /// What was heard on the way to where it is, or to where it ended.
     pub(crate) fn handshake_progress(&self) -> HandshakeProgress {
         let stage = self.stage().unwrap_or(self.handshake_progress.stage);
-        let sctp = self.data_path.lock().has_heard();
+        let sctp = self.data_path.lock().has_received();
         HandshakeProgress { stage, sctp_received: sctp, ..self.handshake_progress }
     }
 
@@ -296,7 +296,7 @@ impl Peer {
             E::Connected => {
                 self.advance_stage(WebRtcStage::Channel);
                 self.amplification_limit.on_dtls_connected();
-                self.data_path.lock().greet();
+                self.data_path.lock().queue_initial_heartbeat();
             }
             E::ChannelOpen(channel, _) => self.on_channel_open(channel, out),
             E::ChannelData(data) => self.on_data(data, out),
@@ -306,7 +306,7 @@ impl Peer {
     }
 
     fn on_data(&mut self, data: ChannelData, out: &mut Vec<PeerOutput>) {
-        if !data.binary && data.data.is_empty() && self.data_path.lock().expects_signs() {
+        if !data.binary && data.data.is_empty() && self.data_path.lock().accepts_keepalives() {
             return;
         }
         let message = Bytes::from(data.data);
@@ -323,23 +323,23 @@ impl Peer {
     fn poll_data_path(&mut self, out: &mut Vec<PeerOutput>) {
         let mut plane = self.data_path.lock();
         if matches!(self.state, State::Open(_)) {
-            let messages = std::iter::from_fn(|| plane.received());
+            let messages = std::iter::from_fn(|| plane.poll_message());
             out.extend(messages.map(|message| PeerOutput::Event(Event::Received(message))));
         }
-        let fault = plane.fault();
+        let fault = plane.take_error();
         drop(plane);
         match fault {
             None => {}
-            Some(Fault::Offence(what)) => {
+            Some(DataPathError::ProtocolViolation(what)) => {
                 self.finish(CloseReason::Limit(what), out);
                 self.drain_rtc(out);
             }
-            Some(Fault::Shutdown) => {
+            Some(DataPathError::Shutdown) => {
                 self.finish(CloseReason::Remote, out);
                 self.drain_rtc(out);
             }
-            Some(Fault::Dtls(error)) => self.abort(error, out),
-            Some(Fault::Certificate(error)) => {
+            Some(DataPathError::Dtls(error)) => self.abort(error, out),
+            Some(DataPathError::Certificate(error)) => {
                 self.handshake_progress.unsupported_certificate = true;
                 self.advance_stage(WebRtcStage::Dtls);
                 self.abort(error, out);
@@ -366,21 +366,21 @@ impl Peer {
     fn update_timeout(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting(progress) => Some(progress.deadline),
-            State::Open(_) => {
-                Some(self.idle_timer.poll_timeout(now, self.data_path.lock().heard().last))
-            }
+            State::Open(_) => Some(
+                self.idle_timer.poll_timeout(now, self.data_path.lock().recv_activity().last_recv),
+            ),
             State::Offered(..) | State::Closed => None,
         };
         let (sends, plane) = match self.is_quiet(now) {
             true => (self.writer.next_expiry(), None),
-            false => (self.writer.next_timeout(), self.data_path.lock().wake()),
+            false => (self.writer.next_timeout(), self.data_path.lock().next_timeout()),
         };
         self.next_timeout = [self.next_timeout, own, sends, plane].into_iter().flatten().min();
     }
 
     /// When a peer that stays silent is lost.
     fn idle_deadline(&self) -> Instant {
-        self.idle_timer.expires_at(self.data_path.lock().heard().last)
+        self.idle_timer.expires_at(self.data_path.lock().recv_activity().last_recv)
     }
 
     fn on_rtc_error(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {

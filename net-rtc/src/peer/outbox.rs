@@ -49,10 +49,10 @@ impl ChannelWriter {
     /// Lets the plane take over once SCTP has sent all that belongs to the opening.
     pub(crate) fn activate_data_path(&mut self, rtc: &mut Rtc, channel: ChannelId) {
         let mut plane = self.data_path.lock();
-        if plane.is_watching()
+        if plane.is_handshaking()
             && let Some(stream) = rtc.direct_api().sctp_stream_id_by_channel_id(channel)
         {
-            plane.engage(stream);
+            plane.activate(stream);
         }
     }
 
@@ -63,7 +63,7 @@ impl ChannelWriter {
         rtc: &mut Rtc,
         channel: ChannelId,
     ) -> Result<WriteOutcome, RtcError> {
-        if !self.data_path.lock().is_engaged() {
+        if !self.data_path.lock().is_active() {
             return self.write_to_sctp(now, rtc, channel);
         }
         if !self.write_to_data_path(now) {
@@ -86,7 +86,7 @@ impl ChannelWriter {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let fresh = self.queue.next_expiry();
         let waits = !self.queue.is_empty();
-        let room = waits.then(|| self.data_path.lock().room().err()).flatten();
+        let room = waits.then(|| self.data_path.lock().poll_ready().err()).flatten();
         fresh.into_iter().chain(room).min()
     }
 
@@ -99,13 +99,13 @@ impl ChannelWriter {
     fn write_to_data_path(&mut self, now: Instant) -> bool {
         let mut plane = self.data_path.lock();
         loop {
-            while self.queue.peek(now).is_some() && plane.room().is_ok() {
+            while self.queue.peek(now).is_some() && plane.poll_ready().is_ok() {
                 let (message, options) = self.queue.pop().expect("peek saw it");
                 plane.send(message, options.repair_override());
             }
             let has_packets = plane.flush();
             // What left just now may have been all that the next message waited for.
-            if self.queue.peek(now).is_none() || plane.room().is_err() {
+            if self.queue.peek(now).is_none() || plane.poll_ready().is_err() {
                 return has_packets;
             }
         }

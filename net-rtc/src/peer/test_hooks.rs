@@ -10,28 +10,28 @@ use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
 #[cfg(test)]
 use crate::rtc::channel_config;
-use crate::sctp::packet::{Builder, Tsn};
+use crate::sctp::packet::{PacketWriter, Tsn};
 
 impl Peer {
     /// Whether SCTP has begun, so that it could be sent.
     pub(crate) fn inject_packet(
         &mut self,
         now: Instant,
-        write: impl FnOnce(&mut Builder),
+        write: impl FnOnce(&mut PacketWriter),
         out: &mut Vec<PeerOutput>,
     ) -> bool {
-        let injected = self.data_path.lock().inject(write);
+        let injected = self.data_path.lock().inject_packet(write);
         self.advance_time(now, out);
         self.update_timeout(now);
         injected
     }
 
     pub(crate) fn suppress_chunk_type(&mut self, kind: u8) {
-        self.data_path.lock().odd.muted.push(kind);
+        self.data_path.lock().hooks.suppressed_chunk_types.push(kind);
     }
 
     pub(crate) fn ignore_violations(&mut self) {
-        self.data_path.lock().odd.forgives = true;
+        self.data_path.lock().hooks.ignore_violations = true;
     }
 
     pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
@@ -42,7 +42,7 @@ impl Peer {
 #[cfg(test)]
 impl Peer {
     pub(crate) fn drop_next_inbound(&mut self, kind: u8) {
-        self.data_path.lock().odd.lose = Some(kind);
+        self.data_path.lock().hooks.drop_next_inbound = Some(kind);
     }
 
     pub(crate) fn fall_back(&mut self) {

@@ -7,264 +7,287 @@ use std::time::Instant;
 
 use log::debug;
 
-use crate::sctp::Passage;
-use crate::sctp::association::{Engaged, Local};
-use crate::sctp::filter::{unasked, without_echoes};
+use crate::sctp::Filtered;
+use crate::sctp::association::{Association, SctpView};
+use crate::sctp::filter::{clear_immediate_flag, strip_heartbeat_acks};
 use crate::sctp::packet::{
-    Builder, Chunk, Data, HEADER, Header, Init, Sack, Tsn, chunks, dcep, flag, forward_tsn, kind,
-    protocol,
+    Chunk, CommonHeader, DataChunk, HEADER_LEN, InitChunk, PacketWriter, SackChunk, Tsn,
+    chunk_type, chunks, dcep, flag, parse_forward_tsn, ppid,
 };
-use crate::sctp::quota::Held;
-use crate::sctp::reassembly::Assembly;
-use crate::sctp::receiver::{Offence, Receiver};
-use crate::sctp::settings::Settings;
+use crate::sctp::quota::ReceiveQuota;
+use crate::sctp::reassembly::Reassembly;
+use crate::sctp::receiver::{ProtocolViolation, Receiver};
+use crate::sctp::settings::DataPathSettings;
 use crate::sdp::answer::InitChunks;
 use crate::{Channels, Config};
 
 /// INIT and COOKIE-ECHO chunks that a peer may send. An honest one repeats them only when they
 /// are lost.
-const HANDSHAKES: u32 = 32;
+const MAX_HANDSHAKE_CHUNKS: u32 = 32;
 /// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
-const GAPS: usize = 256;
+const MAX_GAP_BLOCKS: usize = 256;
 /// Both ends' port, where nobody says another (RFC 8841 §5.1).
-const PORT: u16 = 5_000;
+const DEFAULT_SCTP_PORT: u16 = 5_000;
 
 /// What the two ends of an association say of themselves.
 #[derive(Debug)]
-pub(super) struct Watch {
-    settings: Settings,
+pub(super) struct HandshakeTracker {
+    settings: DataPathSettings,
     /// Of what we send, and of what the peer does.
-    header: Option<Header>,
-    theirs: Option<Header>,
-    next: Option<Tsn>,
-    stream: Option<u16>,
-    peer: Peer,
+    send_header: Option<CommonHeader>,
+    recv_header: Option<CommonHeader>,
+    next_tsn: Option<Tsn>,
+    stream_id: Option<u16>,
+    remote_init: RemoteInit,
     receiver: Option<Receiver>,
-    held: Option<Held>,
-    handshakes: u32,
-    greeting: Greeting,
-    twice: Twice,
+    quota: Option<ReceiveQuota>,
+    handshake_chunks: u32,
+    initial_heartbeat: InitialHeartbeat,
+    dup_tsns: DupTsnReport,
 }
 
-impl Watch {
-    pub(super) fn new(config: &Config) -> Watch {
-        Watch {
-            settings: Settings::of(config),
-            header: None,
-            theirs: None,
-            next: None,
-            stream: None,
-            peer: Peer::Unknown,
+impl HandshakeTracker {
+    pub(super) fn new(config: &Config) -> HandshakeTracker {
+        HandshakeTracker {
+            settings: DataPathSettings::from_config(config),
+            send_header: None,
+            recv_header: None,
+            next_tsn: None,
+            stream_id: None,
+            remote_init: RemoteInit::Unknown,
             receiver: None,
-            held: None,
-            handshakes: 0,
-            greeting: Greeting::default(),
-            twice: Twice::default(),
+            quota: None,
+            handshake_chunks: 0,
+            initial_heartbeat: InitialHeartbeat::default(),
+            dup_tsns: DupTsnReport::default(),
         }
     }
 
     /// The plane for this peer, if all is known that it needs and the peer fits.
-    pub(super) fn engage(&mut self, now: Instant, stream: u16) -> Option<Engaged> {
-        let (peer, header, next) = (self.peer.init()?, self.header?, self.next?);
-        if !peer.forwards {
+    pub(super) fn activate(&mut self, now: Instant, stream: u16) -> Option<Association> {
+        let (peer, header, next) = (self.remote_init.init()?, self.send_header?, self.next_tsn?);
+        if !peer.supports_forward_tsn {
             debug!("no FORWARD-TSN: this peer goes on as plain SCTP");
             return None;
         }
         let mut receiver = self.receiver.take()?;
-        self.held = None;
-        if receiver.highest() != peer.first.minus(1) {
+        self.quota = None;
+        if receiver.highest_tsn() != peer.initial_tsn.minus(1) {
             // SCTP has not acknowledged all of it yet, and will not be heard any more.
-            receiver.repeat();
+            receiver.ack_immediately();
         }
-        let cumulative = receiver.contiguous_from(peer.first.minus(1));
-        let local = Local::new(next, cumulative);
-        Some(Engaged::new(now, self.settings, header, stream, receiver, local))
+        let cumulative = receiver.cumulative_from(peer.initial_tsn.minus(1));
+        let local = SctpView::new(next, cumulative);
+        Some(Association::new(now, self.settings, header, stream, receiver, local))
     }
 
     /// What our packets begin with, once SCTP has sent one.
-    pub(super) fn header(&self) -> Option<Header> {
-        self.header
+    pub(super) fn send_header(&self) -> Option<CommonHeader> {
+        self.send_header
     }
 
     /// From now on an empty text of the other side is a sign of life.
-    pub(super) fn expect_signs(&mut self) {
-        self.settings.signs = true;
+    pub(super) fn accept_keepalives(&mut self) {
+        self.settings.accept_keepalives = true;
     }
 
-    pub(super) fn expects_signs(&self) -> bool {
-        self.settings.signs
+    pub(super) fn accepts_keepalives(&self) -> bool {
+        self.settings.accept_keepalives
     }
 
     /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
     /// cannot be read is for SCTP to refuse.
-    pub(super) fn introduce(&mut self, inits: &InitChunks) {
-        let Some((ours, theirs)) = init_of(&inits.local).zip(init_of(&inits.remote)) else {
+    pub(super) fn set_snap_inits(&mut self, inits: &InitChunks) {
+        let Some((ours, theirs)) = parse_init(&inits.local).zip(parse_init(&inits.remote)) else {
             return;
         };
-        self.next = Some(ours.first);
-        self.begin(theirs.first);
-        self.peer = Peer::Settled(theirs);
-        let header = Header { source: PORT, destination: PORT, tag: theirs.tag };
-        self.header = Some(header);
-        self.greeting = Greeting::Planned(header);
+        self.next_tsn = Some(ours.initial_tsn);
+        self.set_remote_initial_tsn(theirs.initial_tsn);
+        self.remote_init = RemoteInit::Confirmed(theirs);
+        let header = CommonHeader {
+            source_port: DEFAULT_SCTP_PORT,
+            destination_port: DEFAULT_SCTP_PORT,
+            verification_tag: theirs.initiate_tag,
+        };
+        self.send_header = Some(header);
+        self.initial_heartbeat = InitialHeartbeat::AwaitingDtls(header);
     }
 
     /// Prepares a packet that the other side answers, unless SCTP's own handshake does that.
-    pub(super) fn greet(&mut self) {
-        self.greeting.prepare();
+    pub(super) fn queue_initial_heartbeat(&mut self) {
+        self.initial_heartbeat.on_dtls_connected();
     }
 
     /// A packet of ours for DTLS.
-    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
-        self.greeting.packet()
+    pub(super) fn poll_packet(&mut self) -> Option<Vec<u8>> {
+        self.initial_heartbeat.poll_packet()
     }
 
     /// Learns from what SCTP sends.
-    pub(super) fn outbound(&mut self, packet: &[u8]) {
+    pub(super) fn on_outbound(&mut self, packet: &[u8]) {
         for chunk in chunks(packet) {
-            match chunk.kind {
-                kind::INIT | kind::INIT_ACK => {
-                    self.next = Init::parse(&chunk).map(|init| init.first).or(self.next);
+            match chunk.chunk_type {
+                chunk_type::INIT | chunk_type::INIT_ACK => {
+                    self.next_tsn =
+                        InitChunk::parse(&chunk).map(|init| init.initial_tsn).or(self.next_tsn);
                 }
-                kind::DATA => self.sends(&chunk),
+                chunk_type::DATA => self.on_outbound_data(&chunk),
                 _ => {}
             }
             // The tag of an INIT is none yet (RFC 9260 §8.5.1).
-            if chunk.kind != kind::INIT {
-                self.header = Header::parse(packet);
+            if chunk.chunk_type != chunk_type::INIT {
+                self.send_header = CommonHeader::parse(packet);
             }
         }
     }
 
     /// The packet with what came twice in its SACK, if there is both.
-    pub(super) fn tell(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        self.twice.tell(packet)
+    pub(super) fn add_dup_tsns(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        self.dup_tsns.add_to_sack(packet)
     }
 
     /// The peer's acknowledgement of our channel (RFC 8832 §5.2) as it must have sent it, if
     /// nothing of its data has come yet that could be it: it is the first that a peer sends.
-    pub(super) fn acknowledgement(&self) -> Option<Vec<u8>> {
-        let (peer, header, stream) = (self.peer.init()?, self.theirs?, self.stream?);
-        let before = peer.first.minus(1);
-        if self.receiver.as_ref()?.contiguous_from(before) != before {
+    pub(super) fn implied_channel_ack(&self) -> Option<Vec<u8>> {
+        let (peer, header, stream) = (self.remote_init.init()?, self.recv_header?, self.stream_id?);
+        let before = peer.initial_tsn.minus(1);
+        if self.receiver.as_ref()?.cumulative_from(before) != before {
             return None;
         }
-        let (flags, tsn, protocol) = (flag::BEGIN | flag::END, peer.first, protocol::DCEP);
-        let mut builder = Builder::new(header);
-        builder.data(&Data { flags, tsn, stream, protocol, payload: &[dcep::ACK] });
+        let (flags, tsn, protocol) = (flag::BEGIN | flag::END, peer.initial_tsn, ppid::DCEP);
+        let mut builder = PacketWriter::new(header);
+        builder.write_data(&DataChunk {
+            flags,
+            tsn,
+            stream_id: stream,
+            ppid: protocol,
+            payload: &[dcep::ACK],
+        });
         Some(builder.finish())
     }
 
     /// Learns from what the peer sends, and tells what no honest one does.
-    pub(super) fn inbound(&mut self, packet: &[u8]) -> Result<Passage, &'static str> {
-        self.theirs = Header::parse(packet).or(self.theirs);
+    pub(super) fn filter_inbound(&mut self, packet: &[u8]) -> Result<Filtered, &'static str> {
+        self.recv_header = CommonHeader::parse(packet).or(self.recv_header);
         for chunk in chunks(packet) {
-            match chunk.kind {
+            match chunk.chunk_type {
                 // Alone in its packet (RFC 9260 §4.3).
-                kind::INIT | kind::INIT_ACK => return self.meets(&chunk),
-                kind::COOKIE_ECHO => self.is_echoed()?,
-                kind::DATA => self.takes(&chunk)?,
-                kind::SACK => modest(&chunk)?,
-                kind::FORWARD_TSN => self.skips(&chunk)?,
+                chunk_type::INIT | chunk_type::INIT_ACK => return self.on_init(&chunk),
+                chunk_type::COOKIE_ECHO => self.on_cookie_echo()?,
+                chunk_type::DATA => self.on_data(&chunk)?,
+                chunk_type::SACK => check_gap_blocks(&chunk)?,
+                chunk_type::FORWARD_TSN => self.on_forward_tsn(&chunk)?,
                 _ => {}
             }
         }
-        Ok(match self.settings.deaf {
-            true => unasked(packet),
-            false => without_echoes(packet),
+        Ok(match self.settings.ignore_immediate_flag {
+            true => clear_immediate_flag(packet),
+            false => strip_heartbeat_acks(packet),
         })
     }
 
     /// The peer begins with this TSN.
-    fn begin(&mut self, first: Tsn) {
+    fn set_remote_initial_tsn(&mut self, first: Tsn) {
         let before = first.minus(1);
-        let Settings { message_bytes, partial_messages, .. } = self.settings;
-        let assembly = Assembly::new(message_bytes, partial_messages);
+        let DataPathSettings {
+            max_message_size: message_bytes,
+            max_partial_messages: partial_messages,
+            ..
+        } = self.settings;
+        let assembly = Reassembly::new(message_bytes, partial_messages);
         self.receiver = Some(Receiver::new(before, assembly));
-        self.resume(before);
+        self.reset_quota(before);
     }
 
     /// SCTP has everything up to there.
-    pub(super) fn resume(&mut self, before: Tsn) {
-        self.held = Some(Held::new(self.settings.room, before));
+    pub(super) fn reset_quota(&mut self, before: Tsn) {
+        self.quota = Some(ReceiveQuota::new(self.settings.quota_limits, before));
     }
 
-    fn sends(&mut self, chunk: &Chunk<'_>) {
-        let Some(data) = Data::parse(chunk) else { return };
+    fn on_outbound_data(&mut self, chunk: &Chunk<'_>) {
+        let Some(data) = DataChunk::parse(chunk) else { return };
         let after = data.tsn.plus(1);
-        self.next = Some(self.next.map_or(after, |next| next.max(after)));
-        self.stream.get_or_insert(data.stream);
+        self.next_tsn = Some(self.next_tsn.map_or(after, |next| next.max(after)));
+        self.stream_id.get_or_insert(data.stream_id);
     }
 
-    fn meets(&mut self, chunk: &Chunk<'_>) -> Result<Passage, &'static str> {
-        self.count_handshake()?;
-        let before = match self.peer {
-            Peer::Settled(_) => return Ok(Passage::Swallow),
-            Peer::Unknown | Peer::Proposed(_) => self.peer.init(),
+    fn on_init(&mut self, chunk: &Chunk<'_>) -> Result<Filtered, &'static str> {
+        self.count_handshake_chunk()?;
+        let before = match self.remote_init {
+            RemoteInit::Confirmed(_) => return Ok(Filtered::Drop),
+            RemoteInit::Unknown | RemoteInit::Proposed(_) => self.remote_init.init(),
         };
-        let Some(init) = Init::parse(chunk) else { return Ok(Passage::Pass) };
+        let Some(init) = InitChunk::parse(chunk) else { return Ok(Filtered::Forward) };
         if before != Some(init) {
-            self.begin(init.first);
+            self.set_remote_initial_tsn(init.initial_tsn);
         }
-        self.peer = match chunk.kind {
-            kind::INIT_ACK => Peer::Settled(init),
-            _ => Peer::Proposed(init),
+        self.remote_init = match chunk.chunk_type {
+            chunk_type::INIT_ACK => RemoteInit::Confirmed(init),
+            _ => RemoteInit::Proposed(init),
         };
-        Ok(Passage::Pass)
+        Ok(Filtered::Forward)
     }
 
-    fn is_echoed(&mut self) -> Result<(), &'static str> {
-        self.peer = self.peer.settled();
-        self.count_handshake()
+    fn on_cookie_echo(&mut self) -> Result<(), &'static str> {
+        self.remote_init = self.remote_init.confirmed();
+        self.count_handshake_chunk()
     }
 
-    fn takes(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
-        let Some(data) = Data::parse(chunk) else { return Ok(()) };
-        let ours = *self.stream.get_or_insert(data.stream);
-        if self.settings.channels == Channels::One && data.stream != ours {
+    fn on_data(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        let Some(data) = DataChunk::parse(chunk) else { return Ok(()) };
+        let ours = *self.stream_id.get_or_insert(data.stream_id);
+        if self.settings.channels == Channels::One && data.stream_id != ours {
             return Err("one channel is all a peer may have");
         }
         if let Some(receiver) = &mut self.receiver {
-            let new = receiver.note(data.tsn).map_err(Offence::words)?;
-            if !new && self.settings.witness {
-                self.twice.note(data.tsn);
+            let new = receiver.mark_received(data.tsn).map_err(ProtocolViolation::reason)?;
+            if !new && self.settings.report_dup_tsns {
+                self.dup_tsns.push(data.tsn);
             }
         }
-        self.held.as_mut().map_or(Ok(()), |held| held.insert(&data))
+        self.quota.as_mut().map_or(Ok(()), |held| held.on_data(&data))
     }
 
-    fn skips(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
-        let Some(tsn) = forward_tsn(chunk) else { return Ok(()) };
+    fn on_forward_tsn(&mut self, chunk: &Chunk<'_>) -> Result<(), &'static str> {
+        let Some(tsn) = parse_forward_tsn(chunk) else { return Ok(()) };
         if let Some(receiver) = &mut self.receiver {
-            receiver.on_forward(tsn).map_err(Offence::words)?;
+            receiver.on_forward_tsn(tsn).map_err(ProtocolViolation::reason)?;
         }
-        if let Some(held) = &mut self.held {
-            held.forward(tsn);
+        if let Some(held) = &mut self.quota {
+            held.on_forward_tsn(tsn);
         }
         Ok(())
     }
 
-    fn count_handshake(&mut self) -> Result<(), &'static str> {
-        self.handshakes += 1;
-        (self.handshakes <= HANDSHAKES).then_some(()).ok_or("too many SCTP handshakes")
+    fn count_handshake_chunk(&mut self) -> Result<(), &'static str> {
+        self.handshake_chunks += 1;
+        (self.handshake_chunks <= MAX_HANDSHAKE_CHUNKS)
+            .then_some(())
+            .ok_or("too many SCTP handshakes")
     }
 }
 
 /// What a lone INIT chunk says.
-fn init_of(chunk: &[u8]) -> Option<Init> {
-    let packet = [&[0; HEADER], chunk].concat();
-    chunks(&packet).next().filter(|chunk| chunk.kind == kind::INIT).and_then(|c| Init::parse(&c))
+fn parse_init(chunk: &[u8]) -> Option<InitChunk> {
+    let packet = [&[0; HEADER_LEN], chunk].concat();
+    chunks(&packet)
+        .next()
+        .filter(|chunk| chunk.chunk_type == chunk_type::INIT)
+        .and_then(|c| InitChunk::parse(&c))
 }
 
 /// The first TSN that a packet's INIT or INIT-ACK announces.
-pub(super) fn first_tsn(packet: &[u8]) -> Option<Tsn> {
-    let mut inits = chunks(packet).filter(|c| matches!(c.kind, kind::INIT | kind::INIT_ACK));
-    inits.next().and_then(|chunk| Init::parse(&chunk)).map(|init| init.first)
+pub(super) fn parse_initial_tsn(packet: &[u8]) -> Option<Tsn> {
+    let mut inits =
+        chunks(packet).filter(|c| matches!(c.chunk_type, chunk_type::INIT | chunk_type::INIT_ACK));
+    inits.next().and_then(|chunk| InitChunk::parse(&chunk)).map(|init| init.initial_tsn)
 }
 
-fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
-    match Sack::parse(chunk) {
-        Some(sack) if sack.gap_count() > GAPS => Err("a SACK with too many gap blocks"),
+fn check_gap_blocks(chunk: &Chunk<'_>) -> Result<(), &'static str> {
+    match SackChunk::parse(chunk) {
+        Some(sack) if sack.gap_block_count() > MAX_GAP_BLOCKS => {
+            Err("a SACK with too many gap blocks")
+        }
         _ => Ok(()),
     }
 }
@@ -276,26 +299,26 @@ fn modest(chunk: &Chunk<'_>) -> Result<(), &'static str> {
 ///   Needless --introduced--> Planned --prepare--> Ready --packet--> Needless
 /// ```
 #[derive(Debug, Default)]
-pub(crate) enum Greeting {
+pub(crate) enum InitialHeartbeat {
     #[default]
-    Needless,
-    Planned(Header),
+    NotNeeded,
+    AwaitingDtls(CommonHeader),
     Ready(Vec<u8>),
 }
 
-impl Greeting {
+impl InitialHeartbeat {
     /// DTLS is up.
-    pub(crate) fn prepare(&mut self) {
-        if let Greeting::Planned(header) = *self {
-            let mut builder = Builder::new(header);
-            builder.heartbeat(b"greeting");
-            *self = Greeting::Ready(builder.finish());
+    pub(crate) fn on_dtls_connected(&mut self) {
+        if let InitialHeartbeat::AwaitingDtls(header) = *self {
+            let mut builder = PacketWriter::new(header);
+            builder.write_heartbeat(b"greeting");
+            *self = InitialHeartbeat::Ready(builder.finish());
         }
     }
 
-    pub(crate) fn packet(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn poll_packet(&mut self) -> Option<Vec<u8>> {
         match std::mem::take(self) {
-            Greeting::Ready(packet) => Some(packet),
+            InitialHeartbeat::Ready(packet) => Some(packet),
             other => {
                 *self = other;
                 None
@@ -311,59 +334,60 @@ impl Greeting {
 ///      '--------------- INIT ACK -----------------^
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Peer {
+pub(crate) enum RemoteInit {
     Unknown,
     /// Another INIT may still say something else.
-    Proposed(Init),
+    Proposed(InitChunk),
     /// For good. A browser that begins the association too, or repeats what seemed lost, may
     /// say more; the library would close the association for that (RFC 9260 §5.2.2 would not).
-    Settled(Init),
+    Confirmed(InitChunk),
 }
 
-impl Peer {
-    pub(crate) fn init(self) -> Option<Init> {
+impl RemoteInit {
+    pub(crate) fn init(self) -> Option<InitChunk> {
         match self {
-            Peer::Unknown => None,
-            Peer::Proposed(init) | Peer::Settled(init) => Some(init),
+            RemoteInit::Unknown => None,
+            RemoteInit::Proposed(init) | RemoteInit::Confirmed(init) => Some(init),
         }
     }
 
-    pub(crate) fn settled(self) -> Peer {
-        self.init().map_or(Peer::Unknown, Peer::Settled)
+    pub(crate) fn confirmed(self) -> RemoteInit {
+        self.init().map_or(RemoteInit::Unknown, RemoteInit::Confirmed)
     }
 }
 
 /// What a SACK tells of at most.
-const MOST: usize = 64;
+const MAX_DUP_TSNS: usize = 64;
 
 /// What came twice and was not told of; the library itself tells of nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Twice {
+pub(crate) struct DupTsnReport {
     tsns: Vec<Tsn>,
 }
 
-impl Twice {
-    pub(crate) fn note(&mut self, tsn: Tsn) {
-        if self.tsns.len() < MOST {
+impl DupTsnReport {
+    pub(crate) fn push(&mut self, tsn: Tsn) {
+        if self.tsns.len() < MAX_DUP_TSNS {
             self.tsns.push(tsn);
         }
     }
 
     /// The packet with all of it in its SACK (RFC 9260 §3.3.4), if there is both.
-    pub(crate) fn tell(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
-        const COUNT: std::ops::Range<usize> = 10..12;
-        if self.tsns.is_empty() || !chunks(packet).any(|chunk| chunk.kind == kind::SACK) {
+    pub(crate) fn add_to_sack(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        const DUP_COUNT_RANGE: std::ops::Range<usize> = 10..12;
+        if self.tsns.is_empty() || !chunks(packet).any(|chunk| chunk.chunk_type == chunk_type::SACK)
+        {
             return None;
         }
-        let mut builder = Builder::new(Header::parse(packet)?);
+        let mut builder = PacketWriter::new(CommonHeader::parse(packet)?);
         for chunk in chunks(packet) {
             let mut value = chunk.value.to_vec();
-            if chunk.kind == kind::SACK {
+            if chunk.chunk_type == chunk_type::SACK {
                 let count = self.tsns.len() as u16;
-                value.get_mut(COUNT)?.copy_from_slice(&count.to_be_bytes());
+                value.get_mut(DUP_COUNT_RANGE)?.copy_from_slice(&count.to_be_bytes());
                 value.extend(self.tsns.drain(..).flat_map(|tsn| tsn.0.to_be_bytes()));
             }
-            builder.chunk(chunk.kind, chunk.flags, &[&value]);
+            builder.write_chunk(chunk.chunk_type, chunk.flags, &[&value]);
         }
         Some(builder.finish())
     }

@@ -2,60 +2,62 @@
 
 use std::collections::VecDeque;
 
-use crate::sctp::Passage;
-use crate::sctp::packet::{Builder, Chunk, Header, chunks, kind};
+use crate::sctp::Filtered;
+use crate::sctp::packet::{Chunk, CommonHeader, PacketWriter, chunk_type, chunks};
 
 /// Probes whose answers are told from others'.
-const PROBES: usize = 16;
+const MAX_PENDING_CHALLENGES: usize = 16;
 /// The parameter that comes back as it was sent, and its length (RFC 9260 §3.3.5).
-const HEARTBEAT_INFO: [u8; 4] = [0, 1, 0, 12];
+const HEARTBEAT_INFO_HEADER: [u8; 4] = [0, 1, 0, 12];
 
 /// What was asked, and what was answered.
 #[derive(Debug, Default)]
-pub(super) struct Probes {
-    sent: VecDeque<u64>,
-    packet: Option<Vec<u8>>,
-    answered: Option<u64>,
+pub(super) struct PathChallenges {
+    pending_nonces: VecDeque<u64>,
+    queued_packet: Option<Vec<u8>>,
+    answered_nonce: Option<u64>,
 }
 
-impl Probes {
+impl PathChallenges {
     /// Makes a packet that asks for this nonce.
-    pub(super) fn send(&mut self, header: Header, nonce: u64) {
-        self.sent.truncate(PROBES - 1);
-        self.sent.push_front(nonce);
-        let mut builder = Builder::new(header);
-        builder.heartbeat(&nonce.to_be_bytes());
-        self.packet = Some(builder.finish());
+    pub(super) fn queue_challenge(&mut self, header: CommonHeader, nonce: u64) {
+        self.pending_nonces.truncate(MAX_PENDING_CHALLENGES - 1);
+        self.pending_nonces.push_front(nonce);
+        let mut builder = PacketWriter::new(header);
+        builder.write_heartbeat(&nonce.to_be_bytes());
+        self.queued_packet = Some(builder.finish());
     }
 
-    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
-        self.packet.take()
+    pub(super) fn poll_packet(&mut self) -> Option<Vec<u8>> {
+        self.queued_packet.take()
     }
 
     /// The nonce that came back last.
-    pub(super) fn answered(&mut self) -> Option<u64> {
-        self.answered.take()
+    pub(super) fn poll_response(&mut self) -> Option<u64> {
+        self.answered_nonce.take()
     }
 
     /// Takes answers out of a packet. SCTP did not ask, so it must not see them.
-    pub(super) fn inbound(&mut self, packet: &[u8]) -> Passage {
-        if self.sent.is_empty() || !chunks(packet).any(|chunk| self.takes(&chunk).is_some()) {
-            return Passage::Pass;
+    pub(super) fn filter_inbound(&mut self, packet: &[u8]) -> Filtered {
+        if self.pending_nonces.is_empty()
+            || !chunks(packet).any(|chunk| self.matching_nonce(&chunk).is_some())
+        {
+            return Filtered::Forward;
         }
-        Passage::rewrite(packet, |builder, chunk| match self.takes(chunk) {
-            Some(nonce) => self.answered = Some(nonce),
-            None => builder.copy(chunk),
+        Filtered::rewrite_chunks(packet, |builder, chunk| match self.matching_nonce(chunk) {
+            Some(nonce) => self.answered_nonce = Some(nonce),
+            None => builder.copy_chunk(chunk),
         })
     }
 
     /// The nonce of ours that a chunk brings back.
-    fn takes(&self, chunk: &Chunk<'_>) -> Option<u64> {
-        if chunk.kind != kind::HEARTBEAT_ACK {
+    fn matching_nonce(&self, chunk: &Chunk<'_>) -> Option<u64> {
+        if chunk.chunk_type != chunk_type::HEARTBEAT_ACK {
             return None;
         }
-        let info = chunk.value.strip_prefix(&HEARTBEAT_INFO)?;
+        let info = chunk.value.strip_prefix(&HEARTBEAT_INFO_HEADER)?;
         let nonce = u64::from_be_bytes(info.try_into().ok()?);
-        self.sent.contains(&nonce).then_some(nonce)
+        self.pending_nonces.contains(&nonce).then_some(nonce)
     }
 }
 
@@ -64,52 +66,53 @@ mod tests {
     use super::*;
     use crate::sctp::packet::Tsn;
 
-    const HEADER: Header = Header { source: 1, destination: 2, tag: 3 };
+    const HEADER: CommonHeader =
+        CommonHeader { source_port: 1, destination_port: 2, verification_tag: 3 };
 
     fn packet(infos: &[u64], sack: bool) -> Vec<u8> {
-        let mut builder = Builder::new(HEADER);
+        let mut builder = PacketWriter::new(HEADER);
         for nonce in infos {
-            let parts: [&[u8]; 2] = [&HEARTBEAT_INFO, &nonce.to_be_bytes()];
-            builder.chunk(kind::HEARTBEAT_ACK, 0, &parts);
+            let parts: [&[u8]; 2] = [&HEARTBEAT_INFO_HEADER, &nonce.to_be_bytes()];
+            builder.write_chunk(chunk_type::HEARTBEAT_ACK, 0, &parts);
         }
         if sack {
-            builder.sack(Tsn(1), 2);
+            builder.write_sack(Tsn(1), 2);
         }
         builder.finish()
     }
 
     #[test]
     fn what_was_asked_is_taken_and_the_rest_goes_on() {
-        let mut probes = Probes::default();
-        assert_eq!(probes.inbound(&packet(&[7], true)), Passage::Pass);
-        probes.send(HEADER, 7);
-        let asked = probes.packet().unwrap();
-        assert_eq!(chunks(&asked).next().unwrap().kind, kind::HEARTBEAT);
-        assert_eq!((probes.packet(), probes.answered()), (None, None));
-        assert_eq!(probes.inbound(&packet(&[8], true)), Passage::Pass, "not ours");
-        assert_eq!(probes.answered(), None);
-        let rest = Passage::Replace(packet(&[8], true));
-        assert_eq!(probes.inbound(&packet(&[7, 8], true)), rest);
-        assert_eq!(probes.answered(), Some(7));
-        assert_eq!(probes.inbound(&packet(&[7], false)), Passage::Swallow, "nor again");
+        let mut probes = PathChallenges::default();
+        assert_eq!(probes.filter_inbound(&packet(&[7], true)), Filtered::Forward);
+        probes.queue_challenge(HEADER, 7);
+        let asked = probes.poll_packet().unwrap();
+        assert_eq!(chunks(&asked).next().unwrap().chunk_type, chunk_type::HEARTBEAT);
+        assert_eq!((probes.poll_packet(), probes.poll_response()), (None, None));
+        assert_eq!(probes.filter_inbound(&packet(&[8], true)), Filtered::Forward, "not ours");
+        assert_eq!(probes.poll_response(), None);
+        let rest = Filtered::Rewrite(packet(&[8], true));
+        assert_eq!(probes.filter_inbound(&packet(&[7, 8], true)), rest);
+        assert_eq!(probes.poll_response(), Some(7));
+        assert_eq!(probes.filter_inbound(&packet(&[7], false)), Filtered::Drop, "nor again");
     }
 
     #[test]
     fn so_many_of_the_last_are_told_from_others() {
-        let mut probes = Probes::default();
-        (1..=100).for_each(|nonce| probes.send(HEADER, nonce));
-        let mut is_ours = |nonce| probes.inbound(&packet(&[nonce], false)) == Passage::Swallow;
+        let mut probes = PathChallenges::default();
+        (1..=100).for_each(|nonce| probes.queue_challenge(HEADER, nonce));
+        let mut is_ours = |nonce| probes.filter_inbound(&packet(&[nonce], false)) == Filtered::Drop;
         assert_eq!([1, 84, 85, 100].map(&mut is_ours), [false, false, true, true]);
     }
 
     #[test]
     fn odd_answers_are_none() {
-        let mut probes = Probes::default();
-        probes.send(HEADER, 7);
+        let mut probes = PathChallenges::default();
+        probes.queue_challenge(HEADER, 7);
         for value in [&[][..], &[0, 1, 0, 12], &[0, 1, 0, 12, 0, 0, 0, 0, 0, 0, 0, 7, 0]] {
-            let mut builder = Builder::new(HEADER);
-            builder.chunk(kind::HEARTBEAT_ACK, 0, &[value]);
-            assert_eq!(probes.inbound(&builder.finish()), Passage::Pass);
+            let mut builder = PacketWriter::new(HEADER);
+            builder.write_chunk(chunk_type::HEARTBEAT_ACK, 0, &[value]);
+            assert_eq!(probes.filter_inbound(&builder.finish()), Filtered::Forward);
         }
     }
 }

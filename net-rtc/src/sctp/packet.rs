@@ -4,14 +4,14 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// Source port, destination port, verification tag, checksum.
-pub(crate) const HEADER: usize = 12;
-const CHECKSUM: std::ops::Range<usize> = 8..12;
-const CHUNK_HEADER: usize = 4;
+pub(crate) const HEADER_LEN: usize = 12;
+const CHECKSUM_RANGE: std::ops::Range<usize> = 8..12;
+const CHUNK_HEADER_LEN: usize = 4;
 /// A DATA chunk without its payload.
-pub(crate) const DATA_HEADER: usize = 16;
+pub(crate) const DATA_HEADER_LEN: usize = 16;
 
 /// Chunk types (RFC 9260 §3.2, RFC 3758 §3.2, RFC 6525 §3.1).
-pub(crate) mod kind {
+pub(crate) mod chunk_type {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
     pub(crate) const INIT_ACK: u8 = 2;
@@ -30,7 +30,7 @@ pub(crate) mod kind {
 }
 
 /// Payload protocol identifiers (RFC 8831 §8).
-pub(crate) mod protocol {
+pub(crate) mod ppid {
     /// What opens a channel (RFC 8832).
     pub(crate) const DCEP: u32 = 50;
     pub(crate) const STRING: u32 = 51;
@@ -56,34 +56,38 @@ pub(crate) mod flag {
 
 /// What every packet of one direction begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) source: u16,
-    pub(crate) destination: u16,
-    pub(crate) tag: u32,
+pub(crate) struct CommonHeader {
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) verification_tag: u32,
 }
 
-impl Header {
-    pub(crate) fn parse(packet: &[u8]) -> Option<Header> {
+impl CommonHeader {
+    pub(crate) fn parse(packet: &[u8]) -> Option<CommonHeader> {
         let source = u16_at(packet, 0)?;
-        Some(Header { source, destination: u16_at(packet, 2)?, tag: u32_at(packet, 4)? })
+        Some(CommonHeader {
+            source_port: source,
+            destination_port: u16_at(packet, 2)?,
+            verification_tag: u32_at(packet, 4)?,
+        })
     }
 }
 
 /// One chunk of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk<'a> {
-    pub(crate) kind: u8,
+    pub(crate) chunk_type: u8,
     pub(crate) flags: u8,
     pub(crate) value: &'a [u8],
 }
 
 /// The chunks of a packet, up to the first that is not whole.
 pub(crate) fn chunks(packet: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
-    let mut rest = packet.get(HEADER..).unwrap_or_default();
+    let mut rest = packet.get(HEADER_LEN..).unwrap_or_default();
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(rest, 2)?);
-        let value = rest.get(CHUNK_HEADER..length)?;
-        let chunk = Chunk { kind: rest[0], flags: rest[1], value };
+        let value = rest.get(CHUNK_HEADER_LEN..length)?;
+        let chunk = Chunk { chunk_type: rest[0], flags: rest[1], value };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(chunk)
     })
@@ -91,104 +95,104 @@ pub(crate) fn chunks(packet: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
 
 /// A DATA chunk (RFC 9260 §3.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Data<'a> {
+pub(crate) struct DataChunk<'a> {
     pub(crate) flags: u8,
     pub(crate) tsn: Tsn,
-    pub(crate) stream: u16,
-    pub(crate) protocol: u32,
+    pub(crate) stream_id: u16,
+    pub(crate) ppid: u32,
     pub(crate) payload: &'a [u8],
 }
 
-impl<'a> Data<'a> {
-    pub(crate) fn parse(chunk: &Chunk<'a>) -> Option<Data<'a>> {
-        Some(Data {
+impl<'a> DataChunk<'a> {
+    pub(crate) fn parse(chunk: &Chunk<'a>) -> Option<DataChunk<'a>> {
+        Some(DataChunk {
             flags: chunk.flags,
             tsn: Tsn(u32_at(chunk.value, 0)?),
-            stream: u16_at(chunk.value, 4)?,
-            protocol: u32_at(chunk.value, 8)?,
+            stream_id: u16_at(chunk.value, 4)?,
+            ppid: u32_at(chunk.value, 8)?,
             payload: chunk.value.get(12..)?,
         })
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
-        self.begins() && self.ends()
+    pub(crate) fn is_unfragmented(&self) -> bool {
+        self.is_first_fragment() && self.is_last_fragment()
     }
 
-    pub(crate) fn begins(&self) -> bool {
+    pub(crate) fn is_first_fragment(&self) -> bool {
         self.flags & flag::BEGIN != 0
     }
 
-    pub(crate) fn ends(&self) -> bool {
+    pub(crate) fn is_last_fragment(&self) -> bool {
         self.flags & flag::END != 0
     }
 }
 
 /// A SACK chunk (RFC 9260 §3.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sack<'a> {
-    pub(crate) cumulative: Tsn,
-    pub(crate) window: u32,
-    gaps: &'a [u8],
-    duplicates: &'a [u8],
+pub(crate) struct SackChunk<'a> {
+    pub(crate) cumulative_tsn: Tsn,
+    pub(crate) a_rwnd: u32,
+    raw_gap_blocks: &'a [u8],
+    raw_duplicates: &'a [u8],
 }
 
-impl<'a> Sack<'a> {
-    pub(crate) fn parse(chunk: &Chunk<'a>) -> Option<Sack<'a>> {
+impl<'a> SackChunk<'a> {
+    pub(crate) fn parse(chunk: &Chunk<'a>) -> Option<SackChunk<'a>> {
         let gaps = 12 + 4 * usize::from(u16_at(chunk.value, 8)?);
         let duplicates = gaps + 4 * usize::from(u16_at(chunk.value, 10)?);
-        Some(Sack {
-            cumulative: Tsn(u32_at(chunk.value, 0)?),
-            window: u32_at(chunk.value, 4)?,
-            gaps: chunk.value.get(12..gaps)?,
-            duplicates: chunk.value.get(gaps..duplicates).unwrap_or_default(),
+        Some(SackChunk {
+            cumulative_tsn: Tsn(u32_at(chunk.value, 0)?),
+            a_rwnd: u32_at(chunk.value, 4)?,
+            raw_gap_blocks: chunk.value.get(12..gaps)?,
+            raw_duplicates: chunk.value.get(gaps..duplicates).unwrap_or_default(),
         })
     }
 
     /// First and last TSN of each block that arrived beyond the cumulative one.
-    pub(crate) fn gaps(&self) -> impl Iterator<Item = (Tsn, Tsn)> + 'a {
-        let cumulative = self.cumulative;
+    pub(crate) fn gap_blocks(&self) -> impl Iterator<Item = (Tsn, Tsn)> + 'a {
+        let cumulative = self.cumulative_tsn;
         let offset = |bytes: &[u8]| u32::from(u16::from_be_bytes([bytes[0], bytes[1]]));
-        self.gaps.chunks_exact(4).map(move |block| {
+        self.raw_gap_blocks.chunks_exact(4).map(move |block| {
             (cumulative.plus(offset(block)), cumulative.plus(offset(&block[2..])))
         })
     }
 
-    pub(crate) fn gap_count(&self) -> usize {
-        self.gaps.len() / 4
+    pub(crate) fn gap_block_count(&self) -> usize {
+        self.raw_gap_blocks.len() / 4
     }
 
     /// The TSNs that arrived again since the last SACK.
-    pub(crate) fn duplicates(&self) -> impl Iterator<Item = Tsn> + 'a {
-        self.duplicates.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0).map(Tsn))
+    pub(crate) fn duplicate_tsns(&self) -> impl Iterator<Item = Tsn> + 'a {
+        self.raw_duplicates.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0).map(Tsn))
     }
 }
 
 /// The new cumulative TSN of a FORWARD-TSN chunk (RFC 3758 §3.2).
-pub(crate) fn forward_tsn(chunk: &Chunk<'_>) -> Option<Tsn> {
+pub(crate) fn parse_forward_tsn(chunk: &Chunk<'_>) -> Option<Tsn> {
     u32_at(chunk.value, 0).map(Tsn)
 }
 
 /// What an INIT or INIT-ACK chunk says (RFC 9260 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Init {
+pub(crate) struct InitChunk {
     /// What the header of each packet to its sender carries.
-    pub(crate) tag: u32,
-    pub(crate) first: Tsn,
+    pub(crate) initiate_tag: u32,
+    pub(crate) initial_tsn: Tsn,
     /// Whether its sender understands FORWARD-TSN (RFC 3758 §3.1, RFC 5061 §4.2.7).
-    pub(crate) forwards: bool,
+    pub(crate) supports_forward_tsn: bool,
 }
 
-impl Init {
-    pub(crate) fn parse(chunk: &Chunk<'_>) -> Option<Init> {
+impl InitChunk {
+    pub(crate) fn parse(chunk: &Chunk<'_>) -> Option<InitChunk> {
         const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
         const SUPPORTED_EXTENSIONS: u16 = 0x8008;
         let (tag, first) = (u32_at(chunk.value, 0)?, Tsn(u32_at(chunk.value, 12)?));
         let forwards = parameters(chunk.value.get(16..)?).any(|(kind, value)| match kind {
             FORWARD_TSN_SUPPORTED => true,
-            SUPPORTED_EXTENSIONS => value.contains(&kind::FORWARD_TSN),
+            SUPPORTED_EXTENSIONS => value.contains(&chunk_type::FORWARD_TSN),
             _ => false,
         });
-        Some(Init { tag, first, forwards })
+        Some(InitChunk { initiate_tag: tag, initial_tsn: first, supports_forward_tsn: forwards })
     }
 }
 
@@ -205,22 +209,22 @@ pub(crate) fn parameters(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 
 /// A packet in the making.
 #[derive(Debug)]
-pub(crate) struct Builder {
+pub(crate) struct PacketWriter {
     bytes: Vec<u8>,
 }
 
-impl Builder {
-    pub(crate) fn new(header: Header) -> Builder {
+impl PacketWriter {
+    pub(crate) fn new(header: CommonHeader) -> PacketWriter {
         let mut bytes = Vec::with_capacity(256);
-        bytes.extend(header.source.to_be_bytes());
-        bytes.extend(header.destination.to_be_bytes());
-        bytes.extend(header.tag.to_be_bytes());
+        bytes.extend(header.source_port.to_be_bytes());
+        bytes.extend(header.destination_port.to_be_bytes());
+        bytes.extend(header.verification_tag.to_be_bytes());
         bytes.extend([0; 4]);
-        Builder { bytes }
+        PacketWriter { bytes }
     }
 
-    pub(crate) fn chunk(&mut self, kind: u8, flags: u8, parts: &[&[u8]]) {
-        let length = CHUNK_HEADER + parts.iter().map(|part| part.len()).sum::<usize>();
+    pub(crate) fn write_chunk(&mut self, kind: u8, flags: u8, parts: &[&[u8]]) {
+        let length = CHUNK_HEADER_LEN + parts.iter().map(|part| part.len()).sum::<usize>();
         self.bytes.extend([kind, flags]);
         self.bytes.extend((length as u16).to_be_bytes());
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
@@ -229,51 +233,55 @@ impl Builder {
 
     /// Bytes that may be no chunks at all.
     #[cfg(any(test, feature = "odd"))]
-    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn write_raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The chunk as it is.
-    pub(crate) fn copy(&mut self, chunk: &Chunk<'_>) {
-        self.chunk(chunk.kind, chunk.flags, &[chunk.value]);
+    pub(crate) fn copy_chunk(&mut self, chunk: &Chunk<'_>) {
+        self.write_chunk(chunk.chunk_type, chunk.flags, &[chunk.value]);
     }
 
-    pub(crate) fn data(&mut self, data: &Data<'_>) {
-        self.chunk(
-            kind::DATA,
+    pub(crate) fn write_data(&mut self, data: &DataChunk<'_>) {
+        self.write_chunk(
+            chunk_type::DATA,
             data.flags,
             &[
                 &data.tsn.0.to_be_bytes(),
-                &data.stream.to_be_bytes(),
+                &data.stream_id.to_be_bytes(),
                 // The stream's sequence number means nothing for an unordered message.
                 &[0, 0],
-                &data.protocol.to_be_bytes(),
+                &data.ppid.to_be_bytes(),
                 data.payload,
             ],
         );
     }
 
-    pub(crate) fn sack(&mut self, cumulative: Tsn, window: u32) {
+    pub(crate) fn write_sack(&mut self, cumulative: Tsn, window: u32) {
         let fields = [&cumulative.0.to_be_bytes()[..], &window.to_be_bytes(), &[0; 4]];
-        self.chunk(kind::SACK, 0, &fields);
+        self.write_chunk(chunk_type::SACK, 0, &fields);
     }
 
     /// On an unordered channel there are no streams to name.
-    pub(crate) fn forward_tsn(&mut self, cumulative: Tsn) {
-        self.chunk(kind::FORWARD_TSN, 0, &[&cumulative.0.to_be_bytes()]);
+    pub(crate) fn write_forward_tsn(&mut self, cumulative: Tsn) {
+        self.write_chunk(chunk_type::FORWARD_TSN, 0, &[&cumulative.0.to_be_bytes()]);
     }
 
     /// The other side sends `info` back (RFC 9260 §3.3.5).
-    pub(crate) fn heartbeat(&mut self, info: &[u8]) {
-        const INFO: u16 = 1;
-        let length = (CHUNK_HEADER + info.len()) as u16;
-        self.chunk(kind::HEARTBEAT, 0, &[&INFO.to_be_bytes(), &length.to_be_bytes(), info]);
+    pub(crate) fn write_heartbeat(&mut self, info: &[u8]) {
+        const HEARTBEAT_INFO_PARAM: u16 = 1;
+        let length = (CHUNK_HEADER_LEN + info.len()) as u16;
+        self.write_chunk(
+            chunk_type::HEARTBEAT,
+            0,
+            &[&HEARTBEAT_INFO_PARAM.to_be_bytes(), &length.to_be_bytes(), info],
+        );
     }
 
     /// Fills the packet up by so many bytes, at least a chunk header (RFC 4820 §3).
-    pub(crate) fn pad(&mut self, bytes: usize) {
-        let zeros = vec![0; bytes.saturating_sub(CHUNK_HEADER)];
-        self.chunk(kind::PAD, 0, &[&zeros]);
+    pub(crate) fn write_pad(&mut self, bytes: usize) {
+        let zeros = vec![0; bytes.saturating_sub(CHUNK_HEADER_LEN)];
+        self.write_chunk(chunk_type::PAD, 0, &[&zeros]);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -282,21 +290,21 @@ impl Builder {
 
     /// Whether there is no chunk yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.len() == HEADER
+        self.bytes.len() == HEADER_LEN
     }
 
     /// The packet with its checksum.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        seal(&mut self.bytes);
+        write_checksum(&mut self.bytes);
         self.bytes
     }
 }
 
 /// Writes the CRC32c of RFC 9260 §6.8.
-pub(crate) fn seal(packet: &mut [u8]) {
-    packet[CHECKSUM].fill(0);
+pub(crate) fn write_checksum(packet: &mut [u8]) {
+    packet[CHECKSUM_RANGE].fill(0);
     let checksum = crc32c::crc32c(packet);
-    packet[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    packet[CHECKSUM_RANGE].copy_from_slice(&checksum.to_le_bytes());
 }
 
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -351,7 +359,8 @@ mod tests {
 
     use super::*;
 
-    const TO_PEER: Header = Header { source: 5000, destination: 5001, tag: 0xdead_beef };
+    const TO_PEER: CommonHeader =
+        CommonHeader { source_port: 5000, destination_port: 5001, verification_tag: 0xdead_beef };
 
     #[test]
     fn what_is_built_is_read() {
@@ -360,26 +369,29 @@ mod tests {
             let payloads: Vec<Vec<u8>> = (0..random.random_range(1..6))
                 .map(|_| (0..random.random_range(0..40)).map(|_| random.random()).collect())
                 .collect();
-            let data = |index: usize| Data {
+            let data = |index: usize| DataChunk {
                 flags: (index % 8) as u8,
                 tsn: Tsn(u32::MAX - 2).plus(index as u32),
-                stream: index as u16,
-                protocol: protocol::BINARY,
+                stream_id: index as u16,
+                ppid: ppid::BINARY,
                 payload: &payloads[index],
             };
-            let mut builder = Builder::new(TO_PEER);
-            builder.sack(Tsn(7), 1 << 20);
-            builder.forward_tsn(Tsn(u32::MAX));
-            (0..payloads.len()).for_each(|index| builder.data(&data(index)));
+            let mut builder = PacketWriter::new(TO_PEER);
+            builder.write_sack(Tsn(7), 1 << 20);
+            builder.write_forward_tsn(Tsn(u32::MAX));
+            (0..payloads.len()).for_each(|index| builder.write_data(&data(index)));
             let packet = builder.finish();
 
-            assert_eq!(Header::parse(&packet), Some(TO_PEER));
+            assert_eq!(CommonHeader::parse(&packet), Some(TO_PEER));
             let read: Vec<_> = chunks(&packet).collect();
-            let sack = Sack::parse(&read[0]).unwrap();
-            assert_eq!((sack.cumulative, sack.window, sack.gap_count()), (Tsn(7), 1 << 20, 0));
-            assert_eq!(forward_tsn(&read[1]), Some(Tsn(u32::MAX)));
+            let sack = SackChunk::parse(&read[0]).unwrap();
+            assert_eq!(
+                (sack.cumulative_tsn, sack.a_rwnd, sack.gap_block_count()),
+                (Tsn(7), 1 << 20, 0)
+            );
+            assert_eq!(parse_forward_tsn(&read[1]), Some(Tsn(u32::MAX)));
             for (index, chunk) in read[2..].iter().enumerate() {
-                assert_eq!(Data::parse(chunk), Some(data(index)));
+                assert_eq!(DataChunk::parse(chunk), Some(data(index)));
             }
             assert_eq!(read.len(), 2 + payloads.len());
         }
@@ -388,27 +400,29 @@ mod tests {
     #[test]
     fn gaps_are_relative_to_the_cumulative_tsn() {
         let value = [0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 1, 0, 2, 0, 0, 0, 2, 0, 3, 0, 5, 0, 5];
-        let chunk = Chunk { kind: kind::SACK, flags: 0, value: &value };
-        let gaps: Vec<_> = Sack::parse(&chunk).unwrap().gaps().collect();
+        let chunk = Chunk { chunk_type: chunk_type::SACK, flags: 0, value: &value };
+        let gaps: Vec<_> = SackChunk::parse(&chunk).unwrap().gap_blocks().collect();
         assert_eq!(gaps, [(Tsn(0), Tsn(1)), (Tsn(3), Tsn(3))]);
     }
 
     #[test]
     fn sctp_proto_and_we_agree_on_the_checksum() {
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
-        let packet = Builder::new(TO_PEER).finish();
+        let packet = PacketWriter::new(TO_PEER).finish();
         let mut zeroed = packet.clone();
-        zeroed[CHECKSUM].fill(0);
-        assert_eq!(packet[CHECKSUM], crc32c::crc32c(&zeroed).to_le_bytes());
+        zeroed[CHECKSUM_RANGE].fill(0);
+        assert_eq!(packet[CHECKSUM_RANGE], crc32c::crc32c(&zeroed).to_le_bytes());
     }
 
     #[test]
     fn forward_tsn_support_is_seen_in_both_forms() {
         let init = |parameters: &[u8]| {
             let value = [&[0; 12][..], &[0, 0, 0, 9], parameters].concat();
-            Init::parse(&Chunk { kind: kind::INIT, flags: 0, value: &value })
+            InitChunk::parse(&Chunk { chunk_type: chunk_type::INIT, flags: 0, value: &value })
         };
-        let expected = |forwards| Some(Init { tag: 0, first: Tsn(9), forwards });
+        let expected = |forwards| {
+            Some(InitChunk { initiate_tag: 0, initial_tsn: Tsn(9), supports_forward_tsn: forwards })
+        };
         assert_eq!(init(&[]), expected(false));
         assert_eq!(init(&[0xc0, 0, 0, 4]), expected(true));
         assert_eq!(init(&[0x80, 8, 0, 5, 64, 0, 0, 0, 0xc0, 0, 0, 4]), expected(true));
@@ -423,14 +437,15 @@ mod tests {
             let length = random.random_range(0..80);
             let mut bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
             // Small lengths make chunks that are whole.
-            bytes.iter_mut().skip(HEADER + 2).step_by(4).for_each(|byte| *byte = 0);
+            bytes.iter_mut().skip(HEADER_LEN + 2).step_by(4).for_each(|byte| *byte = 0);
             for chunk in chunks(&bytes) {
-                let _ = (Data::parse(&chunk), forward_tsn(&chunk), Init::parse(&chunk));
-                let _ = Sack::parse(&chunk).map(|sack| sack.gaps().count());
+                let _ =
+                    (DataChunk::parse(&chunk), parse_forward_tsn(&chunk), InitChunk::parse(&chunk));
+                let _ = SackChunk::parse(&chunk).map(|sack| sack.gap_blocks().count());
                 let _ = parameters(chunk.value).count();
             }
         }
-        let zero_length = [&[0; HEADER][..], &[0, 0, 0, 0], &[0, 0, 0xff, 0xff]].concat();
+        let zero_length = [&[0; HEADER_LEN][..], &[0, 0, 0, 0], &[0, 0, 0xff, 0xff]].concat();
         assert_eq!(chunks(&zero_length).count(), 0);
     }
 }

@@ -3,42 +3,48 @@
 use bytes::Bytes;
 
 use crate::Repair;
-use crate::sctp::packet::{Builder, DATA_HEADER, Data, HEADER, Header, Tsn, flag, protocol};
+use crate::sctp::packet::{
+    CommonHeader, DATA_HEADER_LEN, DataChunk, HEADER_LEN, PacketWriter, Tsn, flag, ppid,
+};
 
 /// What goes into one chunk: a message, or a part of one.
 #[derive(Clone, Debug)]
-pub(super) struct Piece {
+pub(super) struct Fragment {
     flags: u8,
-    protocol: u32,
+    ppid: u32,
     payload: Bytes,
-    pub(super) wish: Wish,
+    pub(super) repair: RepairPolicy,
 }
 
 /// When a chunk may ride again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum RepairPolicy {
     Never,
     WhileLossy,
     Always,
 }
 
-impl Wish {
+impl RepairPolicy {
     /// What the sender of a message says goes before what is configured.
-    pub(super) fn of(configured: Repair, said: Option<bool>) -> Wish {
+    pub(super) fn resolve(configured: Repair, said: Option<bool>) -> RepairPolicy {
         match (said, configured) {
-            (Some(true), _) | (None, Repair::On) => Wish::Always,
-            (Some(false), _) | (None, Repair::Off) => Wish::Never,
-            (None, Repair::WhileLossy) => Wish::WhileLossy,
+            (Some(true), _) | (None, Repair::On) => RepairPolicy::Always,
+            (Some(false), _) | (None, Repair::Off) => RepairPolicy::Never,
+            (None, Repair::WhileLossy) => RepairPolicy::WhileLossy,
         }
     }
 }
 
 /// A message in as few pieces as possible, each for a packet of `size` bytes at most.
-pub(super) fn pieces(message: &Bytes, wish: Wish, size: usize) -> impl Iterator<Item = Piece> {
-    let most = size - HEADER - DATA_HEADER;
+pub(super) fn fragment_message(
+    message: &Bytes,
+    wish: RepairPolicy,
+    size: usize,
+) -> impl Iterator<Item = Fragment> {
+    let most = size - HEADER_LEN - DATA_HEADER_LEN;
     let (protocol, bytes) = match message.is_empty() {
-        true => (protocol::BINARY_EMPTY, Bytes::from_static(&[0])),
-        false => (protocol::BINARY, message.clone()),
+        true => (ppid::BINARY_EMPTY, Bytes::from_static(&[0])),
+        false => (ppid::BINARY, message.clone()),
     };
     let last = bytes.len().div_ceil(most) - 1;
     (0..=last).map(move |index| {
@@ -46,76 +52,81 @@ pub(super) fn pieces(message: &Bytes, wish: Wish, size: usize) -> impl Iterator<
         let end = if index == last { flag::END } else { 0 };
         let from = index * most;
         let payload = bytes.slice(from..bytes.len().min(from + most));
-        Piece { flags: flag::UNORDERED | begin | end, protocol, payload, wish }
+        Fragment { flags: flag::UNORDERED | begin | end, ppid: protocol, payload, repair: wish }
     })
 }
 
-impl Piece {
+impl Fragment {
     /// As a chunk, in bytes.
-    pub(super) fn size(&self) -> usize {
-        (DATA_HEADER + self.payload.len()).next_multiple_of(4)
+    pub(super) fn encoded_len(&self) -> usize {
+        (DATA_HEADER_LEN + self.payload.len()).next_multiple_of(4)
     }
 
     /// Whether it is the last of its message.
-    pub(super) fn ends(&self) -> bool {
+    pub(super) fn is_last_fragment(&self) -> bool {
         self.flags & flag::END != 0
     }
 
     /// Writes it, with one more flag or none.
-    pub(super) fn write(&self, tsn: Tsn, stream: u16, flag: u8, builder: &mut Builder) {
-        let Piece { flags, protocol, payload, .. } = self;
+    pub(super) fn write(&self, tsn: Tsn, stream: u16, flag: u8, builder: &mut PacketWriter) {
+        let Fragment { flags, ppid: protocol, payload, .. } = self;
         let (flags, protocol) = (flags | flag, *protocol);
-        builder.data(&Data { flags, tsn, stream, protocol, payload });
+        builder.write_data(&DataChunk { flags, tsn, stream_id: stream, ppid: protocol, payload });
     }
 }
 
 /// What must be said is written at once; what is new waits, for what rides again comes first:
 /// the TSNs of a packet ascend (RFC 9260 §6.10).
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) builder: Builder,
-    fresh: Vec<(Tsn, Piece)>,
-    bytes: usize,
+pub(super) struct PacketBuilder {
+    pub(super) writer: PacketWriter,
+    fragments: Vec<(Tsn, Fragment)>,
+    fragments_len: usize,
     /// The most that the whole packet may have.
-    most: usize,
+    max_len: usize,
 }
 
-impl Draft {
+impl PacketBuilder {
     /// A packet of `most` bytes at most.
-    pub(super) fn new(header: Header, most: usize) -> Draft {
-        Draft { builder: Builder::new(header), fresh: Vec::new(), bytes: 0, most }
+    pub(super) fn new(header: CommonHeader, max_len: usize) -> PacketBuilder {
+        PacketBuilder {
+            writer: PacketWriter::new(header),
+            fragments: Vec::new(),
+            fragments_len: 0,
+            max_len,
+        }
     }
 
-    pub(super) fn push(&mut self, tsn: Tsn, piece: Piece) {
-        self.bytes += piece.size();
-        self.fresh.push((tsn, piece));
+    pub(super) fn push(&mut self, tsn: Tsn, piece: Fragment) {
+        self.fragments_len += piece.encoded_len();
+        self.fragments.push((tsn, piece));
     }
 
     /// The whole packet, in bytes.
-    pub(super) fn size(&self) -> usize {
-        self.builder.len() + self.bytes
+    pub(super) fn packet_len(&self) -> usize {
+        self.writer.len() + self.fragments_len
     }
 
-    pub(super) fn room(&self) -> usize {
-        self.most.saturating_sub(self.size())
+    pub(super) fn remaining(&self) -> usize {
+        self.max_len.saturating_sub(self.packet_len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.builder.is_empty() && self.fresh.is_empty()
+        self.writer.is_empty() && self.fragments.is_empty()
     }
 
     pub(super) fn has_data(&self) -> bool {
-        !self.fresh.is_empty()
+        !self.fragments.is_empty()
     }
 
     /// Writes what is new, and gives it back; the last piece may ask for an acknowledgement.
-    pub(super) fn write(&mut self, stream: u16, asks: bool) -> Vec<(Tsn, Piece)> {
-        let fresh = std::mem::take(&mut self.fresh);
-        self.bytes = 0;
+    pub(super) fn write_fragments(&mut self, stream: u16, asks: bool) -> Vec<(Tsn, Fragment)> {
+        let fresh = std::mem::take(&mut self.fragments);
+        self.fragments_len = 0;
         for (index, (tsn, piece)) in fresh.iter().enumerate() {
             let is_last = index + 1 == fresh.len();
             let flag = if asks && is_last { flag::IMMEDIATE } else { 0 };
-            piece.write(*tsn, stream, flag, &mut self.builder);
+            piece.write(*tsn, stream, flag, &mut self.writer);
         }
         fresh
     }

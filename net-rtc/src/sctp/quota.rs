@@ -2,139 +2,152 @@
 
 use std::collections::VecDeque;
 
-use crate::sctp::packet::{Data, Tsn};
+use crate::sctp::packet::{DataChunk, Tsn};
 use crate::{Config, DataPathMode};
 
 /// Where SCTP only opens the channel, and for peers that the plane does not fit, none of which
 /// is a browser: bytes, if [`Config::partial_messages`] are no more, and chunks.
-const LITTLE: Room = Room { bytes: 128 * 1024, chunks: 512 };
+const HANDSHAKE_LIMITS: QuotaLimits = QuotaLimits { max_bytes: 128 * 1024, max_chunks: 512 };
 /// Where it carries the data: what its window promises.
-const PROMISED: Room = Room { bytes: 1024 * 1024, chunks: 4_096 };
+const PLAIN_SCTP_LIMITS: QuotaLimits = QuotaLimits { max_bytes: 1024 * 1024, max_chunks: 4_096 };
 /// What a chunk costs beside its bytes, in sctp-proto and here (333 measured).
-const CHUNK: usize = 384;
+const MEMORY_PER_CHUNK: usize = 384;
 
 /// How much may be held.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    bytes: usize,
-    chunks: usize,
+pub(crate) struct QuotaLimits {
+    max_bytes: usize,
+    max_chunks: usize,
 }
 
 /// Chunks behind a gap, and pieces of messages of which others have not come. The library's SCTP
 /// keeps them all, and looks through them again and again, however many a peer sends.
 #[derive(Debug)]
-pub(super) struct Held {
-    room: Room,
+pub(super) struct ReceiveQuota {
+    limits: QuotaLimits,
     /// Everything up to here has come, or was given up.
-    cumulative: Tsn,
+    cumulative_tsn: Tsn,
     /// In the order of their TSNs.
-    chunks: VecDeque<Chunk>,
-    bytes: usize,
+    chunks: VecDeque<BufferedChunk>,
+    buffered_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Chunk {
+struct BufferedChunk {
     tsn: Tsn,
     bytes: usize,
-    begins: bool,
-    ends: bool,
-    is_out: bool,
+    is_first_fragment: bool,
+    is_last_fragment: bool,
+    is_released: bool,
 }
 
-impl Room {
-    pub(crate) fn of(config: &Config) -> Room {
-        let Room { bytes, chunks } = match config.effective_data_path() {
-            DataPathMode::LowLatency => LITTLE,
-            DataPathMode::PlainSctp => PROMISED,
+impl QuotaLimits {
+    pub(crate) fn from_config(config: &Config) -> QuotaLimits {
+        let QuotaLimits { max_bytes: bytes, max_chunks } = match config.effective_data_path() {
+            DataPathMode::LowLatency => HANDSHAKE_LIMITS,
+            DataPathMode::PlainSctp => PLAIN_SCTP_LIMITS,
         };
         let partial = config.max_message_size.saturating_mul(config.max_partial_messages());
-        Room { bytes: bytes.max(partial), chunks }
+        QuotaLimits { max_bytes: bytes.max(partial), max_chunks }
     }
 
     /// What the most of it costs, in bytes of memory.
-    pub(crate) fn memory(self) -> usize {
-        self.bytes.saturating_add(self.chunks * CHUNK)
+    pub(crate) fn max_memory(self) -> usize {
+        self.max_bytes.saturating_add(self.max_chunks * MEMORY_PER_CHUNK)
     }
 }
 
-impl Held {
+impl ReceiveQuota {
     /// Everything up to `before` has come.
-    pub(super) fn new(room: Room, before: Tsn) -> Held {
-        Held { room, cumulative: before, chunks: VecDeque::new(), bytes: 0 }
+    pub(super) fn new(limits: QuotaLimits, before: Tsn) -> ReceiveQuota {
+        ReceiveQuota { limits, cumulative_tsn: before, chunks: VecDeque::new(), buffered_bytes: 0 }
     }
 
     /// Notes a chunk on its way to SCTP.
-    pub(super) fn insert(&mut self, data: &Data<'_>) -> Result<(), &'static str> {
+    pub(super) fn on_data(&mut self, data: &DataChunk<'_>) -> Result<(), &'static str> {
         let at = self.chunks.partition_point(|chunk| chunk.tsn < data.tsn);
         let is_known = self.chunks.get(at).is_some_and(|chunk| chunk.tsn == data.tsn);
-        if is_known || data.tsn <= self.cumulative {
+        if is_known || data.tsn <= self.cumulative_tsn {
             return Ok(());
         }
-        let (tsn, bytes, begins, ends) = (data.tsn, data.payload.len(), data.begins(), data.ends());
-        self.chunks.insert(at, Chunk { tsn, bytes, begins, ends, is_out: false });
-        self.bytes += bytes;
-        self.advance(at);
-        match self.bytes > self.room.bytes || self.chunks.len() > self.room.chunks {
+        let (tsn, bytes, begins, ends) =
+            (data.tsn, data.payload.len(), data.is_first_fragment(), data.is_last_fragment());
+        self.chunks.insert(
+            at,
+            BufferedChunk {
+                tsn,
+                bytes,
+                is_first_fragment: begins,
+                is_last_fragment: ends,
+                is_released: false,
+            },
+        );
+        self.buffered_bytes += bytes;
+        self.advance_cumulative(at);
+        match self.buffered_bytes > self.limits.max_bytes
+            || self.chunks.len() > self.limits.max_chunks
+        {
             true => Err("more that is not whole than may wait"),
             false => Ok(()),
         }
     }
 
     /// The peer has given up what is missing up to `tsn` (RFC 3758 §3.6).
-    pub(super) fn forward(&mut self, tsn: Tsn) {
-        if tsn <= self.cumulative {
+    pub(super) fn on_forward_tsn(&mut self, tsn: Tsn) {
+        if tsn <= self.cumulative_tsn {
             return;
         }
-        self.cumulative = tsn;
+        self.cumulative_tsn = tsn;
         let passed = self.chunks.partition_point(|chunk| chunk.tsn <= tsn);
-        self.chunks.drain(..passed).for_each(|chunk| self.bytes -= chunk.bytes);
-        self.advance(0);
+        self.chunks.drain(..passed).for_each(|chunk| self.buffered_bytes -= chunk.bytes);
+        self.advance_cumulative(0);
     }
 
     /// Moves on over what is here without a gap from the chunk `at` on, and lets go what is whole.
-    fn advance(&mut self, at: usize) {
+    fn advance_cumulative(&mut self, at: usize) {
         let next = self.chunks.range(at..).map(|chunk| chunk.tsn);
-        let cumulative =
-            next.fold(self.cumulative, |last, tsn| if tsn == last.plus(1) { tsn } else { last });
-        if cumulative != self.cumulative {
-            self.cumulative = cumulative;
-            self.let_go();
+        let cumulative = next
+            .fold(self.cumulative_tsn, |last, tsn| if tsn == last.plus(1) { tsn } else { last });
+        if cumulative != self.cumulative_tsn {
+            self.cumulative_tsn = cumulative;
+            self.release_complete();
         }
     }
 
-    fn let_go(&mut self) {
+    fn release_complete(&mut self) {
         let (mut begin, mut last) = (None, None);
         for at in 0..self.chunks.len() {
-            let Chunk { tsn, begins, ends, .. } = self.chunks[at];
-            if tsn > self.cumulative {
+            let BufferedChunk { tsn, is_first_fragment: begins, is_last_fragment: ends, .. } =
+                self.chunks[at];
+            if tsn > self.cumulative_tsn {
                 break;
             }
             let follows = last.replace(tsn).is_some_and(|last: Tsn| last.plus(1) == tsn);
             begin = if begins { Some(at) } else { begin.filter(|_| follows) };
             if let Some(begin) = begin.filter(|_| ends) {
-                self.chunks.range_mut(begin..=at).for_each(|chunk| chunk.is_out = true);
+                self.chunks.range_mut(begin..=at).for_each(|chunk| chunk.is_released = true);
             }
             begin = begin.filter(|_| !ends);
         }
-        self.chunks.retain(|chunk| !chunk.is_out);
-        self.bytes = self.chunks.iter().map(|chunk| chunk.bytes).sum();
+        self.chunks.retain(|chunk| !chunk.is_released);
+        self.buffered_bytes = self.chunks.iter().map(|chunk| chunk.bytes).sum();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sctp::packet::{flag, protocol};
+    use crate::sctp::packet::{flag, ppid};
 
     const WHOLE: u8 = flag::BEGIN | flag::END;
 
-    fn held() -> Held {
-        Held::new(LITTLE, Tsn(u32::MAX - 2))
+    fn quota() -> ReceiveQuota {
+        ReceiveQuota::new(HANDSHAKE_LIMITS, Tsn(u32::MAX - 2))
     }
 
-    fn insert(held: &mut Held, tsn: u32, flags: u8) -> Result<(), &'static str> {
-        let (tsn, protocol) = (Tsn(tsn), protocol::BINARY);
-        held.insert(&Data { flags, tsn, stream: 0, protocol, payload: &[7; 100] })
+    fn insert(held: &mut ReceiveQuota, tsn: u32, flags: u8) -> Result<(), &'static str> {
+        let (tsn, protocol) = (Tsn(tsn), ppid::BINARY);
+        held.on_data(&DataChunk { flags, tsn, stream_id: 0, ppid: protocol, payload: &[7; 100] })
     }
 
     #[test]
@@ -147,42 +160,42 @@ mod tests {
                 max_message_size: large,
                 ..config
             };
-            assert_eq!(Room::of(&config).bytes, bytes);
+            assert_eq!(QuotaLimits::from_config(&config).max_bytes, bytes);
         }
     }
 
     #[test]
     fn what_comes_whole_and_in_order_is_not_held() {
-        let mut held = held();
+        let mut held = quota();
         for step in 0..10_000u32 {
             insert(&mut held, (u32::MAX - 1).wrapping_add(step), WHOLE).unwrap();
-            assert_eq!((held.chunks.len(), held.bytes), (0, 0));
+            assert_eq!((held.chunks.len(), held.buffered_bytes), (0, 0));
         }
     }
 
     #[test]
     fn a_gap_holds_what_is_behind_it_until_it_comes_or_is_given_up() {
-        let mut held = held();
+        let mut held = quota();
         for tsn in [u32::MAX, 0, 1, 3, 3, 4] {
             insert(&mut held, tsn, WHOLE).unwrap();
         }
-        assert_eq!((held.chunks.len(), held.bytes), (5, 500));
+        assert_eq!((held.chunks.len(), held.buffered_bytes), (5, 500));
         insert(&mut held, u32::MAX - 1, WHOLE).unwrap();
         assert_eq!(held.chunks.len(), 2);
         insert(&mut held, u32::MAX - 1, WHOLE).unwrap();
         assert_eq!(held.chunks.len(), 2, "it came before");
-        held.forward(Tsn(2));
-        assert_eq!((held.chunks.len(), held.bytes), (0, 0));
+        held.on_forward_tsn(Tsn(2));
+        assert_eq!((held.chunks.len(), held.buffered_bytes), (0, 0));
         for tsn in [7, 10] {
             insert(&mut held, tsn, WHOLE).unwrap();
         }
-        held.forward(Tsn(8));
-        assert_eq!((held.chunks.len(), held.bytes), (1, 100));
+        held.on_forward_tsn(Tsn(8));
+        assert_eq!((held.chunks.len(), held.buffered_bytes), (1, 100));
     }
 
     #[test]
     fn pieces_are_held_until_their_message_is_whole() {
-        let mut held = held();
+        let mut held = quota();
         insert(&mut held, u32::MAX - 1, flag::BEGIN).unwrap();
         insert(&mut held, 0, flag::END).unwrap();
         insert(&mut held, u32::MAX, 0).unwrap();
@@ -192,23 +205,30 @@ mod tests {
             insert(&mut held, tsn, flags).unwrap();
         }
         assert_eq!(held.chunks.len(), 4);
-        held.forward(Tsn(5));
+        held.on_forward_tsn(Tsn(5));
         assert_eq!(held.chunks.len(), 4, "everything up to there was here");
     }
 
     #[test]
     fn there_is_room_for_so_much() {
         let end = |flags: fn(u32) -> u8| {
-            let mut held = held();
+            let mut held = quota();
             (0..2_000).position(|tsn| insert(&mut held, tsn * 2, flags(tsn)).is_err())
         };
-        assert_eq!(end(|_| WHOLE), Some(LITTLE.chunks));
-        assert_eq!(end(|_| flag::END), Some(LITTLE.chunks));
-        let mut held = held();
+        assert_eq!(end(|_| WHOLE), Some(HANDSHAKE_LIMITS.max_chunks));
+        assert_eq!(end(|_| flag::END), Some(HANDSHAKE_LIMITS.max_chunks));
+        let mut held = quota();
         let most = (0..2_000).position(|tsn| {
-            let (tsn, protocol) = (Tsn(tsn), protocol::BINARY);
-            held.insert(&Data { flags: 0, tsn, stream: 0, protocol, payload: &[7; 1_024] }).is_err()
+            let (tsn, protocol) = (Tsn(tsn), ppid::BINARY);
+            held.on_data(&DataChunk {
+                flags: 0,
+                tsn,
+                stream_id: 0,
+                ppid: protocol,
+                payload: &[7; 1_024],
+            })
+            .is_err()
         });
-        assert_eq!(most, Some(LITTLE.bytes / 1_024), "exactly so much");
+        assert_eq!(most, Some(HANDSHAKE_LIMITS.max_bytes / 1_024), "exactly so much");
     }
 }

@@ -4,139 +4,151 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::sctp::packet::{Data, Tsn};
+use crate::sctp::packet::{DataChunk, Tsn};
 
 /// No honest peer cuts a message smaller than this, in bytes, but for its last piece.
-const SMALLEST: usize = 256;
+const MIN_FRAGMENT_SIZE: usize = 256;
 
 /// What a piece costs beside its bytes.
-const PIECE: usize = 2 * size_of::<Piece>() + 16;
+const MEMORY_PER_FRAGMENT: usize = 2 * size_of::<BufferedFragment>() + 16;
 
 /// Most memory that the pieces of so many messages of so many bytes can take.
-pub(super) fn most_memory(message_bytes: usize, messages: usize) -> usize {
-    let each = message_bytes.saturating_add((message_bytes / SMALLEST + 2).saturating_mul(PIECE));
+pub(super) fn max_memory(message_bytes: usize, messages: usize) -> usize {
+    let each = message_bytes.saturating_add(
+        (message_bytes / MIN_FRAGMENT_SIZE + 2).saturating_mul(MEMORY_PER_FRAGMENT),
+    );
     each.saturating_mul(messages)
 }
 
 /// Pieces in the order of their TSNs; those of one message have consecutive ones
 /// (RFC 9260 §6.9).
 #[derive(Debug)]
-pub(crate) struct Assembly {
-    pieces: VecDeque<Piece>,
-    bytes: usize,
+pub(crate) struct Reassembly {
+    fragments: VecDeque<BufferedFragment>,
+    buffered_bytes: usize,
     /// Of a message.
-    most_bytes: usize,
+    max_message_size: usize,
     /// Whole messages' worth of pieces.
-    most_messages: usize,
+    max_messages: usize,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct BufferedFragment {
     tsn: Tsn,
-    begins: bool,
-    ends: bool,
-    bytes: Bytes,
+    is_first_fragment: bool,
+    is_last_fragment: bool,
+    payload: Bytes,
 }
 
 /// A message that is longer than allowed, or in more pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endless;
+pub(crate) struct MessageTooLong;
 
-impl Assembly {
-    pub(crate) fn new(most_bytes: usize, most_messages: usize) -> Assembly {
-        Assembly { pieces: VecDeque::new(), bytes: 0, most_bytes, most_messages }
+impl Reassembly {
+    pub(crate) fn new(max_message_size: usize, max_messages: usize) -> Reassembly {
+        Reassembly { fragments: VecDeque::new(), buffered_bytes: 0, max_message_size, max_messages }
     }
 
-    pub(crate) fn most_bytes(&self) -> usize {
-        self.most_bytes
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.max_message_size
     }
 
     /// Adds a piece; gives the message that it completes.
-    pub(crate) fn insert(&mut self, data: &Data<'_>) -> Result<Option<Bytes>, Endless> {
-        let at = self.pieces.partition_point(|piece| piece.tsn < data.tsn);
+    pub(crate) fn insert(&mut self, data: &DataChunk<'_>) -> Result<Option<Bytes>, MessageTooLong> {
+        let at = self.fragments.partition_point(|piece| piece.tsn < data.tsn);
         let (tsn, bytes) = (data.tsn, Bytes::copy_from_slice(data.payload));
-        self.bytes += bytes.len();
-        self.pieces.insert(at, Piece { tsn, begins: data.begins(), ends: data.ends(), bytes });
-        let (first, last) = self.run(at);
-        let length: usize = self.pieces.range(first..=last).map(|piece| piece.bytes.len()).sum();
-        if length > self.most_bytes || last - first > self.most_pieces() {
-            return Err(Endless);
+        self.buffered_bytes += bytes.len();
+        self.fragments.insert(
+            at,
+            BufferedFragment {
+                tsn,
+                is_first_fragment: data.is_first_fragment(),
+                is_last_fragment: data.is_last_fragment(),
+                payload: bytes,
+            },
+        );
+        let (first, last) = self.contiguous_run(at);
+        let length: usize =
+            self.fragments.range(first..=last).map(|piece| piece.payload.len()).sum();
+        if length > self.max_message_size || last - first > self.max_fragments() {
+            return Err(MessageTooLong);
         }
-        if self.pieces[first].begins && self.pieces[last].ends {
-            return Ok(Some(self.take(first, last)));
+        if self.fragments[first].is_first_fragment && self.fragments[last].is_last_fragment {
+            return Ok(Some(self.extract(first, last)));
         }
-        self.shed();
+        self.enforce_limits();
         Ok(None)
     }
 
     /// Drops pieces up to `tsn`.
-    pub(crate) fn forget(&mut self, tsn: Tsn) {
-        while self.pieces.front().is_some_and(|piece| piece.tsn <= tsn) {
+    pub(crate) fn discard_through(&mut self, tsn: Tsn) {
+        while self.fragments.front().is_some_and(|piece| piece.tsn <= tsn) {
             self.drop_oldest();
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
     }
 
     /// The neighbours of a piece that belong to the same message.
-    fn run(&self, at: usize) -> (usize, usize) {
+    fn contiguous_run(&self, at: usize) -> (usize, usize) {
         let follows = |index: usize| {
-            let (a, b) = (&self.pieces[index], &self.pieces[index + 1]);
-            b.tsn == a.tsn.plus(1) && !a.ends && !b.begins
+            let (a, b) = (&self.fragments[index], &self.fragments[index + 1]);
+            b.tsn == a.tsn.plus(1) && !a.is_last_fragment && !b.is_first_fragment
         };
         let (mut first, mut last) = (at, at);
         while first > 0 && follows(first - 1) {
             first -= 1;
         }
-        while last + 1 < self.pieces.len() && follows(last) {
+        while last + 1 < self.fragments.len() && follows(last) {
             last += 1;
         }
         (first, last)
     }
 
-    fn take(&mut self, first: usize, last: usize) -> Bytes {
+    fn extract(&mut self, first: usize, last: usize) -> Bytes {
         let mut message = BytesMut::new();
-        for piece in self.pieces.drain(first..=last) {
-            message.extend_from_slice(&piece.bytes);
+        for piece in self.fragments.drain(first..=last) {
+            message.extend_from_slice(&piece.payload);
         }
-        self.bytes -= message.len();
+        self.buffered_bytes -= message.len();
         message.freeze()
     }
 
     /// Keeps to the bound at the cost of the oldest.
-    fn shed(&mut self) {
-        let most_bytes = self.most_messages.saturating_mul(self.most_bytes);
-        let most_pieces = self.most_messages.saturating_mul(self.most_pieces());
-        while self.bytes > most_bytes || self.pieces.len() > most_pieces {
+    fn enforce_limits(&mut self) {
+        let most_bytes = self.max_messages.saturating_mul(self.max_message_size);
+        let most_pieces = self.max_messages.saturating_mul(self.max_fragments());
+        while self.buffered_bytes > most_bytes || self.fragments.len() > most_pieces {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
-        self.bytes -= self.pieces.pop_front().map_or(0, |piece| piece.bytes.len());
+        self.buffered_bytes -= self.fragments.pop_front().map_or(0, |piece| piece.payload.len());
     }
 
-    fn most_pieces(&self) -> usize {
-        self.most_bytes / SMALLEST + 2
+    fn max_fragments(&self) -> usize {
+        self.max_message_size / MIN_FRAGMENT_SIZE + 2
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sctp::packet::protocol;
+    use crate::sctp::packet::ppid;
 
-    const MOST: usize = 1_000;
+    const MAX_MESSAGE_SIZE: usize = 1_000;
 
     /// Pieces of as many messages, none of which becomes whole.
-    fn filled(pieces: u32, size: usize) -> Assembly {
-        let mut assembly = Assembly::new(MOST, 2);
+    fn filled(pieces: u32, size: usize) -> Reassembly {
+        let mut assembly = Reassembly::new(MAX_MESSAGE_SIZE, 2);
         for piece in 0..pieces {
-            let (tsn, protocol) = (Tsn(u32::MAX - 3).plus(piece * 2), protocol::BINARY);
-            let data = Data { flags: 0, tsn, stream: 0, protocol, payload: &vec![7; size] };
+            let (tsn, protocol) = (Tsn(u32::MAX - 3).plus(piece * 2), ppid::BINARY);
+            let data =
+                DataChunk { flags: 0, tsn, stream_id: 0, ppid: protocol, payload: &vec![7; size] };
             assert_eq!(assembly.insert(&data), Ok(None));
         }
         assembly
@@ -144,7 +156,7 @@ mod tests {
 
     #[test]
     fn two_messages_bytes_are_kept_and_no_more() {
-        let kept = |pieces, size| filled(pieces, size).bytes();
+        let kept = |pieces, size| filled(pieces, size).buffered_bytes();
         assert_eq!([kept(2, 900), kept(3, 900), kept(9, 900)], [1_800; 3]);
         assert_eq!([kept(2, 1_000), kept(3, 1_000)], [2_000; 2]);
     }
@@ -152,25 +164,28 @@ mod tests {
     #[test]
     fn so_are_as_many_pieces_as_two_messages_can_have() {
         // Five of 256 bytes at least, but for the last, would be more than a message.
-        assert_eq!([9, 10, 11, 99].map(|pieces| filled(pieces, 1).pieces.len()), [9, 10, 10, 10]);
-        assert_eq!(filled(99, 0).pieces.len(), 10);
+        assert_eq!(
+            [9, 10, 11, 99].map(|pieces| filled(pieces, 1).fragments.len()),
+            [9, 10, 10, 10]
+        );
+        assert_eq!(filled(99, 0).fragments.len(), 10);
     }
 
     #[test]
     fn what_was_given_up_is_dropped() {
         let mut assembly = filled(5, 100);
-        assembly.forget(Tsn(u32::MAX - 4));
-        assert_eq!(assembly.bytes(), 500);
-        assembly.forget(Tsn(1));
-        assert_eq!((assembly.bytes(), assembly.pieces.len()), (200, 2));
-        assembly.forget(Tsn(100));
-        assert_eq!((assembly.bytes(), assembly.pieces.len()), (0, 0));
+        assembly.discard_through(Tsn(u32::MAX - 4));
+        assert_eq!(assembly.buffered_bytes(), 500);
+        assembly.discard_through(Tsn(1));
+        assert_eq!((assembly.buffered_bytes(), assembly.fragments.len()), (200, 2));
+        assembly.discard_through(Tsn(100));
+        assert_eq!((assembly.buffered_bytes(), assembly.fragments.len()), (0, 0));
     }
 
     #[test]
     fn the_bound_of_memory_is_that_of_the_pieces() {
-        let piece = most_memory(0, 2) / 2 / 2;
-        assert!(piece >= 2 * size_of::<Piece>() && piece < 256, "{piece}");
-        assert_eq!(most_memory(25_600, 2), 2 * (25_600 + 102 * piece));
+        let piece = max_memory(0, 2) / 2 / 2;
+        assert!(piece >= 2 * size_of::<BufferedFragment>() && piece < 256, "{piece}");
+        assert_eq!(max_memory(25_600, 2), 2 * (25_600 + 102 * piece));
     }
 }

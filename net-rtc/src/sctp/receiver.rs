@@ -4,74 +4,86 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::congestion::Breaker;
-use crate::congestion::ack::{Rtt, Told};
-use crate::sctp::packet::{Data, Tsn, protocol};
-use crate::sctp::reassembly::{Assembly, Endless};
+use crate::congestion::CircuitBreaker;
+use crate::congestion::ack::{AckSummary, RttEstimator};
+use crate::sctp::packet::{DataChunk, Tsn, ppid};
+use crate::sctp::reassembly::{MessageTooLong, Reassembly};
 
 /// How long an acknowledgement may wait for a second packet, or one of ours to ride in
 /// (RFC 9260 §6.2 allows 200 ms; the peer's idea of the path is better with less).
-const DELAY: Duration = Duration::from_millis(20);
+const ACK_DELAY: Duration = Duration::from_millis(20);
 /// How far ahead of the last TSN the next may be. Honest peers have no more than this out.
-const JUMP: i64 = 65_536;
+const MAX_TSN_JUMP: i64 = 65_536;
 
 /// Takes the peer's DATA chunks, in whatever order they come. The peer is told that everything
 /// up to the highest arrived, so that its own congestion control never waits for what was lost.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    seen: Seen,
+    received_tsns: ReceivedTsns,
     /// What the peer has given up itself: nothing up to here is wanted any more.
-    floor: Tsn,
-    assembly: Assembly,
-    owed: Owed,
+    forward_tsn: Tsn,
+    reassembly: Reassembly,
+    pending_ack: PendingAck,
     /// Chunks of the packet at hand that had not come before.
-    news: u32,
+    new_chunks: u32,
 }
 
 /// Whether the peer is owed an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owed {
-    Nothing,
+enum PendingAck {
+    None,
     /// For one packet; it may wait until then.
-    By(Instant),
-    Now,
+    Delayed(Instant),
+    Immediate,
 }
 
 /// What no honest peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offence {
+pub(crate) enum ProtocolViolation {
     /// A TSN far beyond the last.
-    Jump,
+    TsnJump,
     /// A message that is longer than allowed, or in more pieces.
-    Endless,
+    MessageTooLong,
 }
 
 impl Receiver {
     /// `before` is the TSN before the peer's first.
-    pub(crate) fn new(before: Tsn, assembly: Assembly) -> Receiver {
-        Receiver { seen: Seen::new(before), floor: before, assembly, owed: Owed::Nothing, news: 0 }
+    pub(crate) fn new(before: Tsn, reassembly: Reassembly) -> Receiver {
+        Receiver {
+            received_tsns: ReceivedTsns::new(before),
+            forward_tsn: before,
+            reassembly,
+            pending_ack: PendingAck::None,
+            new_chunks: 0,
+        }
     }
 
     /// Notes a chunk that somebody else takes care of; false if it came before.
-    pub(crate) fn note(&mut self, tsn: Tsn) -> Result<bool, Offence> {
-        if tsn.since(self.seen.highest()) > JUMP {
-            return Err(Offence::Jump);
+    pub(crate) fn mark_received(&mut self, tsn: Tsn) -> Result<bool, ProtocolViolation> {
+        if tsn.since(self.received_tsns.highest_tsn()) > MAX_TSN_JUMP {
+            return Err(ProtocolViolation::TsnJump);
         }
-        Ok(tsn > self.floor && self.seen.insert(tsn))
+        Ok(tsn > self.forward_tsn && self.received_tsns.insert(tsn))
     }
 
     /// Takes a chunk; gives the message that it completes.
-    pub(crate) fn on_data(&mut self, data: &Data<'_>) -> Result<Option<Bytes>, Offence> {
-        if !self.note(data.tsn)? {
+    pub(crate) fn on_data(
+        &mut self,
+        data: &DataChunk<'_>,
+    ) -> Result<Option<Bytes>, ProtocolViolation> {
+        if !self.mark_received(data.tsn)? {
             return Ok(None);
         }
-        self.news += 1;
-        match data.protocol {
-            protocol::STRING_EMPTY | protocol::BINARY_EMPTY => Ok(Some(Bytes::new())),
-            protocol::STRING | protocol::BINARY if data.is_whole() => self.whole(data.payload),
-            protocol::STRING | protocol::BINARY => {
-                self.assembly.insert(data).map_err(|Endless| Offence::Endless)
+        self.new_chunks += 1;
+        match data.ppid {
+            ppid::STRING_EMPTY | ppid::BINARY_EMPTY => Ok(Some(Bytes::new())),
+            ppid::STRING | ppid::BINARY if data.is_unfragmented() => {
+                self.deliver_unfragmented(data.payload)
             }
+            ppid::STRING | ppid::BINARY => self
+                .reassembly
+                .insert(data)
+                .map_err(|MessageTooLong| ProtocolViolation::MessageTooLong),
             // Other protocols have no business on this stream (RFC 8831 §8).
             _ => Ok(None),
         }
@@ -79,139 +91,150 @@ impl Receiver {
 
     /// The peer will not send again what it has up to `tsn` (RFC 3758 §3.6). Tells whether that
     /// is beyond all that came.
-    pub(crate) fn on_forward(&mut self, tsn: Tsn) -> Result<bool, Offence> {
-        let steps = tsn.since(self.seen.highest());
-        if steps > JUMP {
-            return Err(Offence::Jump);
+    pub(crate) fn on_forward_tsn(&mut self, tsn: Tsn) -> Result<bool, ProtocolViolation> {
+        let steps = tsn.since(self.received_tsns.highest_tsn());
+        if steps > MAX_TSN_JUMP {
+            return Err(ProtocolViolation::TsnJump);
         }
-        self.floor = self.floor.max(tsn);
-        self.seen.advance(tsn);
-        self.assembly.forget(tsn);
+        self.forward_tsn = self.forward_tsn.max(tsn);
+        self.received_tsns.mark_through(tsn);
+        self.reassembly.discard_through(tsn);
         Ok(steps > 0)
     }
 
     /// A packet with DATA was taken: the second one is acknowledged at once, and one in which
     /// nothing is new, for its sender waits for an acknowledgement that was lost (RFC 9260 §6.2).
     /// Gives how many of its chunks had not come before.
-    pub(crate) fn packet_done(&mut self, now: Instant) -> u32 {
-        self.owed = match self.owed {
-            Owed::Nothing if self.news > 0 => Owed::By(now + DELAY),
-            Owed::Nothing | Owed::By(_) | Owed::Now => Owed::Now,
+    pub(crate) fn on_packet_end(&mut self, now: Instant) -> u32 {
+        self.pending_ack = match self.pending_ack {
+            PendingAck::None if self.new_chunks > 0 => PendingAck::Delayed(now + ACK_DELAY),
+            PendingAck::None | PendingAck::Delayed(_) | PendingAck::Immediate => {
+                PendingAck::Immediate
+            }
         };
-        std::mem::take(&mut self.news)
+        std::mem::take(&mut self.new_chunks)
     }
 
     /// A FORWARD-TSN was taken. One that tells nothing new may answer an acknowledgement: if it
     /// were answered at once there would be no end of it (Pion sends one for each as long as it
     /// has anything out).
-    pub(crate) fn forward_done(&mut self, now: Instant, is_new: bool) {
-        self.owed = match self.owed {
-            _ if is_new => Owed::Now,
-            Owed::Nothing => Owed::By(now + DELAY),
+    pub(crate) fn schedule_forward_tsn_ack(&mut self, now: Instant, is_new: bool) {
+        self.pending_ack = match self.pending_ack {
+            _ if is_new => PendingAck::Immediate,
+            PendingAck::None => PendingAck::Delayed(now + ACK_DELAY),
             owed => owed,
         };
     }
 
     /// Says at once again what has arrived.
-    pub(crate) fn repeat(&mut self) {
-        self.owed = Owed::Now;
+    pub(crate) fn ack_immediately(&mut self) {
+        self.pending_ack = PendingAck::Immediate;
     }
 
     /// The TSN to acknowledge, if it is time, or if it can ride along.
-    pub(crate) fn acknowledge(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
-        let due = match self.owed {
-            Owed::Nothing => false,
-            Owed::By(at) => riding || at <= now,
-            Owed::Now => true,
+    pub(crate) fn poll_ack(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
+        let due = match self.pending_ack {
+            PendingAck::None => false,
+            PendingAck::Delayed(at) => riding || at <= now,
+            PendingAck::Immediate => true,
         };
         due.then(|| {
-            self.owed = Owed::Nothing;
-            self.seen.highest()
+            self.pending_ack = PendingAck::None;
+            self.received_tsns.highest_tsn()
         })
     }
 
     /// When an acknowledgement is due.
-    pub(crate) fn wake(&self, now: Instant) -> Option<Instant> {
-        match self.owed {
-            Owed::Nothing => None,
-            Owed::By(at) => Some(at),
-            Owed::Now => Some(now),
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        match self.pending_ack {
+            PendingAck::None => None,
+            PendingAck::Delayed(at) => Some(at),
+            PendingAck::Immediate => Some(now),
         }
     }
 
     /// Up to where everything has arrived without a gap, counted from the peer's first.
-    pub(crate) fn contiguous_from(&self, before: Tsn) -> Tsn {
-        self.seen.contiguous_from(before)
+    pub(crate) fn cumulative_from(&self, before: Tsn) -> Tsn {
+        self.received_tsns.cumulative_from(before)
     }
 
     /// The highest TSN that arrived.
-    pub(crate) fn highest(&self) -> Tsn {
-        self.seen.highest()
+    pub(crate) fn highest_tsn(&self) -> Tsn {
+        self.received_tsns.highest_tsn()
     }
 
-    fn whole(&self, payload: &[u8]) -> Result<Option<Bytes>, Offence> {
-        if payload.len() > self.assembly.most_bytes() {
-            return Err(Offence::Endless);
+    fn deliver_unfragmented(&self, payload: &[u8]) -> Result<Option<Bytes>, ProtocolViolation> {
+        if payload.len() > self.reassembly.max_message_size() {
+            return Err(ProtocolViolation::MessageTooLong);
         }
         Ok(Some(Bytes::copy_from_slice(payload)))
     }
 }
 
 /// What a peer may send at once besides, in seconds at the most that it may send.
-const BURST: f64 = 0.1;
+const PEER_BURST_SECS: f64 = 0.1;
 /// The share of lost packets that is a flood after 10 s: four times what the path carries. Twice
 /// as much is better lost on the way than kept waiting in the page.
-const FLOOD: f64 = 0.75;
+const FLOOD_LOSS: f64 = 0.75;
 /// The least that is advertised, in bytes: two packets. With less some senders stop for good.
-const LEAST: f64 = 2_400.0;
+const MIN_A_RWND: f64 = 2_400.0;
 /// No window is larger, in bytes.
-const MOST: f64 = 1_048_576.0;
+const MAX_A_RWND: f64 = 1_048_576.0;
 
 /// The peer's own congestion control sees no loss, so this is what holds it: never more than the
 /// most, and next to nothing if for long most of it has been lost (RFC 8084). More than that
 /// would make messages wait in the peer's own queue and grow old there.
 #[derive(Debug)]
-pub(super) struct Brake {
+pub(super) struct ReceiveWindow {
     /// The most and the least that a peer may send, in bytes a second.
-    most: f64,
-    least: f64,
-    breaker: Breaker,
-    highest: Option<Tsn>,
+    max_bytes_per_sec: f64,
+    min_bytes_per_sec: f64,
+    circuit_breaker: CircuitBreaker,
+    highest_tsn: Option<Tsn>,
 }
 
-impl Brake {
+impl ReceiveWindow {
     /// Both in bits a second.
-    pub(super) fn new(now: Instant, least: u32, most: u32) -> Brake {
-        let (least, most) = (f64::from(least) / 8.0, f64::from(most) / 8.0);
-        Brake { most, least, breaker: Breaker::new(now, FLOOD), highest: None }
+    pub(super) fn new(now: Instant, least: u32, most: u32) -> ReceiveWindow {
+        let (min_bytes_per_sec, max_bytes_per_sec) =
+            (f64::from(least) / 8.0, f64::from(most) / 8.0);
+        ReceiveWindow {
+            max_bytes_per_sec,
+            min_bytes_per_sec,
+            circuit_breaker: CircuitBreaker::new(now, FLOOD_LOSS),
+            highest_tsn: None,
+        }
     }
 
     /// A packet arrived with so many chunks that are new; `highest` is the latest of all.
-    pub(super) fn arrived(&mut self, now: Instant, chunks: u32, highest: Tsn) {
-        let steps = self.highest.map_or(i64::from(chunks), |last| highest.since(last));
-        self.highest = Some(highest);
+    pub(super) fn on_packet(&mut self, now: Instant, chunks: u32, highest: Tsn) {
+        let steps = self.highest_tsn.map_or(i64::from(chunks), |last| highest.since(last));
+        self.highest_tsn = Some(highest);
         let steps = u32::try_from(steps).unwrap_or_default();
         let lost = steps.saturating_sub(chunks);
-        self.breaker.told(now, &Told { arrived: chunks, lost, ..Told::default() });
+        self.circuit_breaker.on_ack(
+            now,
+            &AckSummary { packets_acked: chunks, packets_lost: lost, ..AckSummary::default() },
+        );
     }
 
     /// The window to advertise, in bytes.
-    pub(super) fn window(&self, now: Instant, rtt: &Rtt) -> u32 {
-        let round = rtt.of_path().unwrap_or(rtt.smoothed()).max(Duration::from_millis(1));
-        let bytes = match self.breaker.is_open(now) {
-            true => self.least * round.as_secs_f64(),
-            false => self.most * (round.as_secs_f64() + BURST),
+    pub(super) fn a_rwnd(&self, now: Instant, rtt: &RttEstimator) -> u32 {
+        let round = rtt.path_rtt().unwrap_or(rtt.smoothed()).max(Duration::from_millis(1));
+        let bytes = match self.circuit_breaker.is_open(now) {
+            true => self.min_bytes_per_sec * round.as_secs_f64(),
+            false => self.max_bytes_per_sec * (round.as_secs_f64() + PEER_BURST_SECS),
         };
-        bytes.clamp(LEAST, MOST) as u32
+        bytes.clamp(MIN_A_RWND, MAX_A_RWND) as u32
     }
 }
 
 /// Silence after which a peer counts as one that was away.
-const AWAY: Duration = Duration::from_millis(250);
+const OUTAGE_AFTER: Duration = Duration::from_millis(250);
 /// How long a peer that is back is reminded, unless its data comes.
-const WHILE: Duration = Duration::from_secs(3);
+const RESUME_DURATION: Duration = Duration::from_secs(3);
 /// Between two reminders.
-const PAUSE: Duration = Duration::from_millis(100);
+const RESUME_ACK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A path that was down leaves the peer's SCTP waiting for a timer that has doubled again and
 /// again: 3 s in browsers (RFC 9260 §6.3.3). An acknowledgement, even of nothing new, makes it
@@ -220,46 +243,46 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// what has arrived, and again until it has something to say. It is told nothing but the truth,
 /// for an acknowledgement of what was never sent ends an association.
 #[derive(Debug)]
-pub(super) struct Reminder {
-    heard: Instant,
-    state: State,
+pub(super) struct ResumeAck {
+    last_recv: Instant,
+    state: ResumeState,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum ResumeState {
     /// It speaks, or it has nothing to say.
-    Quiet,
-    Reminding {
-        next: Instant,
+    Idle,
+    Repeating {
+        next_ack: Instant,
         until: Instant,
     },
 }
 
-impl Reminder {
+impl ResumeAck {
     /// The peer was heard just now.
-    pub(super) fn new(now: Instant) -> Reminder {
-        Reminder { heard: now, state: State::Quiet }
+    pub(super) fn new(now: Instant) -> ResumeAck {
+        ResumeAck { last_recv: now, state: ResumeState::Idle }
     }
 
     /// A packet of the peer came, with something to say or only with acknowledgements; whether
     /// to remind it now.
-    pub(super) fn heard(&mut self, now: Instant, speaks: bool) -> bool {
-        let away = now.saturating_duration_since(self.heard) > AWAY;
-        self.heard = now;
+    pub(super) fn on_packet(&mut self, now: Instant, speaks: bool) -> bool {
+        let away = now.saturating_duration_since(self.last_recv) > OUTAGE_AFTER;
+        self.last_recv = now;
         if speaks {
-            self.state = State::Quiet;
+            self.state = ResumeState::Idle;
         } else if away {
-            self.state = State::Reminding { next: now, until: now + WHILE };
+            self.state = ResumeState::Repeating { next_ack: now, until: now + RESUME_DURATION };
         }
-        self.is_due(now)
+        self.take_due(now)
     }
 
-    fn is_due(&mut self, now: Instant) -> bool {
+    fn take_due(&mut self, now: Instant) -> bool {
         match self.state {
-            State::Reminding { next, until } if next <= now => {
+            ResumeState::Repeating { next_ack: next, until } if next <= now => {
                 self.state = match until > now {
-                    true => State::Reminding { next: now + PAUSE, until },
-                    false => State::Quiet,
+                    true => ResumeState::Repeating { next_ack: now + RESUME_ACK_INTERVAL, until },
+                    false => ResumeState::Idle,
                 };
                 until > now
             }
@@ -270,85 +293,86 @@ impl Reminder {
 
 /// TSNs below the highest that are remembered one by one; whatever is older counts as seen. At
 /// 600 messages a second this is more than a second and a half.
-const WINDOW: u32 = 1_024;
-const WORDS: usize = (WINDOW / 64) as usize;
+const TSN_WINDOW: u32 = 1_024;
+const BITMAP_WORDS: usize = (TSN_WINDOW / 64) as usize;
 
 /// A ring of bits behind the highest TSN.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    highest: Tsn,
-    bits: [u64; WORDS],
+pub(crate) struct ReceivedTsns {
+    highest_tsn: Tsn,
+    bitmap: [u64; BITMAP_WORDS],
 }
 
-impl Seen {
+impl ReceivedTsns {
     /// Everything up to `before` counts as seen.
-    pub(crate) fn new(before: Tsn) -> Seen {
-        Seen { highest: before, bits: [u64::MAX; WORDS] }
+    pub(crate) fn new(before: Tsn) -> ReceivedTsns {
+        ReceivedTsns { highest_tsn: before, bitmap: [u64::MAX; BITMAP_WORDS] }
     }
 
-    pub(crate) fn highest(&self) -> Tsn {
-        self.highest
+    pub(crate) fn highest_tsn(&self) -> Tsn {
+        self.highest_tsn
     }
 
     /// Marks a TSN; false if it was marked already, or is too old to tell.
     pub(crate) fn insert(&mut self, tsn: Tsn) -> bool {
-        self.open(tsn);
+        self.extend_to(tsn);
         let new = !self.contains(tsn);
         if new {
-            *self.word(tsn) |= bit(tsn);
+            *self.word_mut(tsn) |= bit_mask(tsn);
         }
         new
     }
 
     /// Marks everything up to `tsn`.
-    pub(crate) fn advance(&mut self, tsn: Tsn) {
-        self.open(tsn);
-        for steps in 0..WINDOW {
+    pub(crate) fn mark_through(&mut self, tsn: Tsn) {
+        self.extend_to(tsn);
+        for steps in 0..TSN_WINDOW {
             let older = tsn.minus(steps);
-            if self.highest.since(older) < i64::from(WINDOW) {
-                *self.word(older) |= bit(older);
+            if self.highest_tsn.since(older) < i64::from(TSN_WINDOW) {
+                *self.word_mut(older) |= bit_mask(older);
             }
         }
     }
 
     /// The last TSN after `before` up to which all are marked.
-    pub(crate) fn contiguous_from(&self, before: Tsn) -> Tsn {
+    pub(crate) fn cumulative_from(&self, before: Tsn) -> Tsn {
         let mut last = before;
-        while last < self.highest && self.contains(last.plus(1)) {
+        while last < self.highest_tsn && self.contains(last.plus(1)) {
             last = last.plus(1);
         }
         last
     }
 
     fn contains(&self, tsn: Tsn) -> bool {
-        self.highest.since(tsn) >= i64::from(WINDOW) || self.bits[index(tsn)] & bit(tsn) != 0
+        self.highest_tsn.since(tsn) >= i64::from(TSN_WINDOW)
+            || self.bitmap[word_index(tsn)] & bit_mask(tsn) != 0
     }
 
     /// Moves the window so that it ends with `tsn`, if that is beyond it.
-    fn open(&mut self, tsn: Tsn) {
-        let steps = tsn.since(self.highest);
-        if steps >= i64::from(WINDOW) {
-            self.bits = [0; WORDS];
+    fn extend_to(&mut self, tsn: Tsn) {
+        let steps = tsn.since(self.highest_tsn);
+        if steps >= i64::from(TSN_WINDOW) {
+            self.bitmap = [0; BITMAP_WORDS];
         } else {
             for step in 1..=steps.max(0) as u32 {
-                let fresh = self.highest.plus(step);
-                *self.word(fresh) &= !bit(fresh);
+                let fresh = self.highest_tsn.plus(step);
+                *self.word_mut(fresh) &= !bit_mask(fresh);
             }
         }
-        self.highest = self.highest.max(tsn);
+        self.highest_tsn = self.highest_tsn.max(tsn);
     }
 
-    fn word(&mut self, tsn: Tsn) -> &mut u64 {
-        &mut self.bits[index(tsn)]
+    fn word_mut(&mut self, tsn: Tsn) -> &mut u64 {
+        &mut self.bitmap[word_index(tsn)]
     }
 }
 
 // 2^32 is a multiple of the window, so the ring goes on across the wrap.
-fn index(tsn: Tsn) -> usize {
-    (tsn.0 % WINDOW / 64) as usize
+fn word_index(tsn: Tsn) -> usize {
+    (tsn.0 % TSN_WINDOW / 64) as usize
 }
 
-fn bit(tsn: Tsn) -> u64 {
+fn bit_mask(tsn: Tsn) -> u64 {
     1 << (tsn.0 % 64)
 }
 
@@ -364,13 +388,13 @@ mod tests {
     const WHOLE: u8 = flag::BEGIN | flag::END | flag::UNORDERED;
     const BEFORE: Tsn = Tsn(u32::MAX - 5);
 
-    fn data(offset: u32, flags: u8, payload: &[u8]) -> Data<'_> {
+    fn data(offset: u32, flags: u8, payload: &[u8]) -> DataChunk<'_> {
         let tsn = BEFORE.plus(1 + offset);
-        Data { flags, tsn, stream: 0, protocol: protocol::BINARY, payload }
+        DataChunk { flags, tsn, stream_id: 0, ppid: ppid::BINARY, payload }
     }
 
     fn receiver() -> Receiver {
-        Receiver::new(BEFORE, Assembly::new(1_000, 2))
+        Receiver::new(BEFORE, Reassembly::new(1_000, 2))
     }
 
     #[test]
@@ -386,14 +410,14 @@ mod tests {
                 assert_eq!(receiver.on_data(&chunk), Ok(Some(Bytes::copy_from_slice(&payload))));
                 assert_eq!(receiver.on_data(&chunk), Ok(None), "a duplicate");
             }
-            assert_eq!(receiver.seen.highest(), BEFORE.plus(200));
-            assert_eq!(receiver.contiguous_from(BEFORE), BEFORE.plus(200));
+            assert_eq!(receiver.received_tsns.highest_tsn(), BEFORE.plus(200));
+            assert_eq!(receiver.cumulative_from(BEFORE), BEFORE.plus(200));
         }
     }
 
     #[test]
     fn empty_messages_are_messages() {
-        let chunk = Data { protocol: protocol::BINARY_EMPTY, ..data(0, WHOLE, &[0]) };
+        let chunk = DataChunk { ppid: ppid::BINARY_EMPTY, ..data(0, WHOLE, &[0]) };
         assert_eq!(receiver().on_data(&chunk), Ok(Some(Bytes::new())));
     }
 
@@ -423,21 +447,21 @@ mod tests {
         let mut receiver = receiver();
         let take = |receiver: &mut Receiver, offset| {
             receiver.on_data(&data(offset, WHOLE, b"")).unwrap();
-            receiver.packet_done(now);
+            receiver.on_packet_end(now);
         };
-        assert_eq!((receiver.wake(now), receiver.acknowledge(now, true)), (None, None));
+        assert_eq!((receiver.next_timeout(now), receiver.poll_ack(now, true)), (None, None));
         take(&mut receiver, 0);
-        assert_eq!(receiver.acknowledge(now, false), None);
-        assert_eq!(receiver.wake(now), Some(now + DELAY));
+        assert_eq!(receiver.poll_ack(now, false), None);
+        assert_eq!(receiver.next_timeout(now), Some(now + ACK_DELAY));
         take(&mut receiver, 1);
-        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(2)));
+        assert_eq!(receiver.poll_ack(now, false), Some(BEFORE.plus(2)));
         take(&mut receiver, 2);
-        assert_eq!(receiver.acknowledge(now, true), Some(BEFORE.plus(3)));
+        assert_eq!(receiver.poll_ack(now, true), Some(BEFORE.plus(3)));
         take(&mut receiver, 3);
-        assert_eq!(receiver.acknowledge(now + DELAY, false), Some(BEFORE.plus(4)));
+        assert_eq!(receiver.poll_ack(now + ACK_DELAY, false), Some(BEFORE.plus(4)));
         for repeated in [0, 3] {
             take(&mut receiver, repeated);
-            assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)), "it came twice");
+            assert_eq!(receiver.poll_ack(now, false), Some(BEFORE.plus(4)), "it came twice");
         }
     }
 
@@ -447,42 +471,48 @@ mod tests {
         let mut receiver = receiver();
         for (offsets, news) in [(0..3, 3), (2..4, 1), (0..4, 0)] {
             offsets.for_each(|offset| _ = receiver.on_data(&data(offset, WHOLE, b"")).unwrap());
-            assert_eq!(receiver.packet_done(now), news);
+            assert_eq!(receiver.on_packet_end(now), news);
         }
-        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)));
-        assert_eq!(receiver.acknowledge(now, true), None);
-        receiver.repeat();
-        assert_eq!(receiver.wake(now), Some(now));
-        assert_eq!(receiver.acknowledge(now, false), Some(BEFORE.plus(4)));
+        assert_eq!(receiver.poll_ack(now, false), Some(BEFORE.plus(4)));
+        assert_eq!(receiver.poll_ack(now, true), None);
+        receiver.ack_immediately();
+        assert_eq!(receiver.next_timeout(now), Some(now));
+        assert_eq!(receiver.poll_ack(now, false), Some(BEFORE.plus(4)));
     }
 
     #[test]
     fn what_the_peer_gave_up_is_not_wanted() {
         let mut receiver = receiver();
         receiver.on_data(&data(4, flag::BEGIN, b"half")).unwrap();
-        assert_eq!(receiver.on_forward(BEFORE.plus(10)), Ok(true));
-        assert_eq!(receiver.on_forward(BEFORE.plus(10)), Ok(false));
-        assert_eq!(receiver.seen.highest(), BEFORE.plus(10));
+        assert_eq!(receiver.on_forward_tsn(BEFORE.plus(10)), Ok(true));
+        assert_eq!(receiver.on_forward_tsn(BEFORE.plus(10)), Ok(false));
+        assert_eq!(receiver.received_tsns.highest_tsn(), BEFORE.plus(10));
         assert_eq!(receiver.on_data(&data(5, flag::END, b"rest")), Ok(None));
         assert_eq!(receiver.on_data(&data(10, WHOLE, b"new")), Ok(Some(Bytes::from("new"))));
     }
 
     #[test]
     fn impossible_tsns_and_endless_messages_are_offences() {
-        assert_eq!(receiver().on_data(&data(70_000, WHOLE, b"")), Err(Offence::Jump));
-        let last = JUMP as u32;
+        assert_eq!(receiver().on_data(&data(70_000, WHOLE, b"")), Err(ProtocolViolation::TsnJump));
+        let last = MAX_TSN_JUMP as u32;
         assert!(receiver().on_data(&data(last - 1, WHOLE, b"")).is_ok());
-        assert_eq!(receiver().on_data(&data(last, WHOLE, b"")), Err(Offence::Jump));
-        assert_eq!(receiver().on_forward(BEFORE.plus(last)), Ok(true));
-        assert_eq!(receiver().on_forward(BEFORE.plus(last + 1)), Err(Offence::Jump));
-        assert_eq!(receiver().on_forward(BEFORE.plus(70_000)), Err(Offence::Jump));
+        assert_eq!(receiver().on_data(&data(last, WHOLE, b"")), Err(ProtocolViolation::TsnJump));
+        assert_eq!(receiver().on_forward_tsn(BEFORE.plus(last)), Ok(true));
+        assert_eq!(
+            receiver().on_forward_tsn(BEFORE.plus(last + 1)),
+            Err(ProtocolViolation::TsnJump)
+        );
+        assert_eq!(receiver().on_forward_tsn(BEFORE.plus(70_000)), Err(ProtocolViolation::TsnJump));
         assert!(
             receiver().on_data(&data(0, WHOLE, &[0; 1_000])).is_ok_and(|whole| whole.is_some())
         );
-        assert_eq!(receiver().on_data(&data(0, WHOLE, &[0; 1_001])), Err(Offence::Endless));
+        assert_eq!(
+            receiver().on_data(&data(0, WHOLE, &[0; 1_001])),
+            Err(ProtocolViolation::MessageTooLong)
+        );
         let mut receiver = receiver();
         let endless = (0..100).find_map(|index| receiver.on_data(&data(index, 0, &[0; 100])).err());
-        assert_eq!(endless, Some(Offence::Endless));
+        assert_eq!(endless, Some(ProtocolViolation::MessageTooLong));
     }
 
     #[test]
@@ -497,13 +527,13 @@ mod tests {
             if receiver.on_data(&chunk).is_err() {
                 receiver = self::receiver();
             }
-            assert!(receiver.assembly.bytes() <= 2_000);
+            assert!(receiver.reassembly.buffered_bytes() <= 2_000);
         }
     }
 }
 
 #[cfg(test)]
-mod brake_tests {
+mod receive_window_tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -511,42 +541,42 @@ mod brake_tests {
     /// The window after so many seconds of a hundred packets each, of which every `nth` arrives.
     fn after(seconds: u32, nth: u32, rtt: Duration) -> u32 {
         let mut now = Instant::now();
-        let mut brake = Brake::new(now, 64_000, 4_000_000);
+        let mut brake = ReceiveWindow::new(now, 64_000, 4_000_000);
         for packet in (0..seconds * 100).step_by(nth as usize) {
             now += 10 * MS * nth;
-            brake.arrived(now, 1, Tsn(u32::MAX - 50).plus(packet));
+            brake.on_packet(now, 1, Tsn(u32::MAX - 50).plus(packet));
         }
-        let mut known = Rtt::default();
-        known.sample(rtt, true);
-        brake.window(now, &known)
+        let mut known = RttEstimator::default();
+        known.add_sample(rtt, true);
+        brake.a_rwnd(now, &known)
     }
 
     #[test]
     fn the_window_carries_the_most_and_a_burst() {
         assert_eq!(after(20, 1, 40 * MS), 70_000);
         assert_eq!(after(20, 1, 200 * MS), 150_000);
-        assert_eq!(after(20, 1, 60_000 * MS), MOST as u32);
+        assert_eq!(after(20, 1, 60_000 * MS), MAX_A_RWND as u32);
     }
 
     #[test]
     fn much_may_be_lost_and_more_for_a_while() {
         assert_eq!(after(60, 3, 40 * MS), 70_000);
         assert_eq!(after(8, 8, 40 * MS), 70_000);
-        assert_eq!(after(30, 8, 40 * MS), LEAST as u32);
+        assert_eq!(after(30, 8, 40 * MS), MIN_A_RWND as u32);
         assert_eq!(after(30, 8, 500 * MS), 4_000);
     }
 }
 
 #[cfg(test)]
-mod reminder_tests {
+mod resume_ack_tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn reminded(times: impl IntoIterator<Item = u32>, data: impl Fn(u32) -> bool) -> Vec<u32> {
         let t = Instant::now();
-        let mut reminder = Reminder::new(t);
-        times.into_iter().filter(|at| reminder.heard(t + *at * MS, data(*at))).collect()
+        let mut reminder = ResumeAck::new(t);
+        times.into_iter().filter(|at| reminder.on_packet(t + *at * MS, data(*at))).collect()
     }
 
     #[test]
@@ -566,7 +596,7 @@ mod reminder_tests {
 }
 
 #[cfg(test)]
-mod seen_tests {
+mod received_tsns_tests {
     use std::collections::HashSet;
 
     use rand::rngs::StdRng;
@@ -578,36 +608,36 @@ mod seen_tests {
     fn agrees_with_a_set() {
         for start in [0, 5_000, u32::MAX - 700] {
             let mut random = StdRng::seed_from_u64(u64::from(start));
-            let mut seen = Seen::new(Tsn(start));
+            let mut seen = ReceivedTsns::new(Tsn(start));
             let mut model = HashSet::new();
             let mut highest = 0i64;
             for _ in 0..20_000 {
                 let offset = (highest + random.random_range(-1_200..40)).max(1);
                 let tsn = Tsn(start).plus(offset as u32);
-                let too_old = highest - offset >= i64::from(WINDOW);
+                let too_old = highest - offset >= i64::from(TSN_WINDOW);
                 let new = !too_old && model.insert(offset);
                 assert_eq!(seen.insert(tsn), new, "{offset} of {highest}");
                 highest = highest.max(offset);
-                assert_eq!(seen.highest(), Tsn(start).plus(highest as u32));
+                assert_eq!(seen.highest_tsn(), Tsn(start).plus(highest as u32));
             }
         }
     }
 
     #[test]
     fn advancing_marks_what_is_passed() {
-        let mut seen = Seen::new(Tsn(10));
+        let mut seen = ReceivedTsns::new(Tsn(10));
         seen.insert(Tsn(15));
-        seen.advance(Tsn(13));
+        seen.mark_through(Tsn(13));
         assert_eq!([11, 12, 13, 14].map(|tsn| seen.insert(Tsn(tsn))), [false, false, false, true]);
-        seen.advance(Tsn(40_000));
+        seen.mark_through(Tsn(40_000));
         assert!(!seen.insert(Tsn(39_999)));
         assert!(seen.insert(Tsn(40_001)));
     }
 
     #[test]
     fn contiguous_stops_at_the_first_gap() {
-        let mut seen = Seen::new(Tsn(10));
+        let mut seen = ReceivedTsns::new(Tsn(10));
         assert_eq!([11, 12, 14].map(|tsn| seen.insert(Tsn(tsn))), [true; 3]);
-        assert_eq!(seen.contiguous_from(Tsn(10)), Tsn(12));
+        assert_eq!(seen.cumulative_from(Tsn(10)), Tsn(12));
     }
 }

@@ -3,153 +3,167 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::congestion::ack::First;
+use crate::congestion::ack::FirstTransmission;
 use crate::sctp::packet::Tsn;
-use crate::sctp::packet_builder::{Piece, Wish};
+use crate::sctp::packet_builder::{Fragment, RepairPolicy};
 
 /// A chunk rides again only while it is no older than this: six ticks at 60 Hz.
-pub(super) const KEPT: Duration = Duration::from_millis(105);
+pub(super) const MAX_COPY_AGE: Duration = Duration::from_millis(105);
 /// Packets whose chunks are kept: what left in an older one rides no more.
-pub(super) const PACKETS: u32 = 8;
+pub(super) const MAX_COPY_DISTANCE: u32 = 8;
 /// Above this share of lost packets one copy is not enough.
-const HEAVY: f32 = 0.07;
+const HEAVY_LOSS: f32 = 0.07;
 
 /// Most memory that all of it can take: what a packet holds, in small chunks.
-pub(super) const MEMORY: usize = PACKETS as usize * 4 * 1024;
+pub(super) const MAX_MEMORY: usize = MAX_COPY_DISTANCE as usize * 4 * 1024;
 
 /// By how many packets a copy comes after its chunk. Against chance the next packet will do;
 /// against runs of loss the copy must be far enough away not to be in the same run.
-const NEXT: &[u32] = &[1];
-const NEXT_TWO: &[u32] = &[1, 2];
-const BEYOND_RUNS: &[u32] = &[4, 6];
+const NEXT_PACKET: &[u32] = &[1];
+const NEXT_TWO_PACKETS: &[u32] = &[1, 2];
+const BEYOND_BURSTS: &[u32] = &[4, 6];
 
 /// The chunks that may ride again, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Copies {
-    kept: VecDeque<Kept>,
+pub(super) struct RedundancyBuffer {
+    entries: VecDeque<RedundancyEntry>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    packet: u32,
-    left: Instant,
+struct RedundancyEntry {
+    packet_number: u32,
+    sent_at: Instant,
     tsn: Tsn,
-    piece: Piece,
+    fragment: Fragment,
 }
 
-impl Copies {
+impl RedundancyBuffer {
     /// Keeps a chunk that leaves now in this packet, and forgets those that are too old.
-    pub(super) fn keep(&mut self, now: Instant, packet: u32, tsn: Tsn, piece: Piece) {
-        self.forget(now, packet);
-        self.kept.push_back(Kept { packet, left: now, tsn, piece });
+    pub(super) fn push(&mut self, now: Instant, packet: u32, tsn: Tsn, piece: Fragment) {
+        self.drop_expired(now, packet);
+        self.entries.push_back(RedundancyEntry {
+            packet_number: packet,
+            sent_at: now,
+            tsn,
+            fragment: piece,
+        });
     }
 
     /// The chunks that should ride again in this packet, in the order of their TSNs.
-    pub(super) fn of(
+    pub(super) fn due(
         &mut self,
         now: Instant,
         packet: u32,
-        weather: Weather,
-    ) -> impl Iterator<Item = (Tsn, &Piece)> {
-        self.forget(now, packet);
-        let (lossy, distances) = (weather.is_lossy(), distances(weather));
-        let rides = move |kept: &&Kept| {
-            distances.contains(&packet.wrapping_sub(kept.packet))
-                && (lossy || kept.piece.wish == Wish::Always)
+        weather: LossEstimator,
+    ) -> impl Iterator<Item = (Tsn, &Fragment)> {
+        self.drop_expired(now, packet);
+        let (lossy, distances) = (weather.is_lossy(), copy_distances(weather));
+        let rides = move |kept: &&RedundancyEntry| {
+            distances.contains(&packet.wrapping_sub(kept.packet_number))
+                && (lossy || kept.fragment.repair == RepairPolicy::Always)
         };
-        self.kept.iter().filter(rides).map(|kept| (kept.tsn, &kept.piece))
+        self.entries.iter().filter(rides).map(|kept| (kept.tsn, &kept.fragment))
     }
 
     /// Forgets what is too old to ride again, and the memory that it took.
-    pub(super) fn rest(&mut self, now: Instant) {
-        while self.kept.front().is_some_and(|kept| now > kept.left + KEPT) {
-            self.kept.pop_front();
+    pub(super) fn trim(&mut self, now: Instant) {
+        while self.entries.front().is_some_and(|kept| now > kept.sent_at + MAX_COPY_AGE) {
+            self.entries.pop_front();
         }
-        if self.kept.is_empty() {
-            self.kept = VecDeque::new();
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
         }
     }
 
-    fn forget(&mut self, now: Instant, packet: u32) {
-        let is_old =
-            |kept: &Kept| packet.wrapping_sub(kept.packet) > PACKETS || now > kept.left + KEPT;
-        while self.kept.front().is_some_and(is_old) {
-            self.kept.pop_front();
+    fn drop_expired(&mut self, now: Instant, packet: u32) {
+        let is_old = |kept: &RedundancyEntry| {
+            packet.wrapping_sub(kept.packet_number) > MAX_COPY_DISTANCE
+                || now > kept.sent_at + MAX_COPY_AGE
+        };
+        while self.entries.front().is_some_and(is_old) {
+            self.entries.pop_front();
         }
     }
 }
 
-fn distances(weather: Weather) -> &'static [u32] {
+fn copy_distances(weather: LossEstimator) -> &'static [u32] {
     match () {
-        () if weather.has_runs() => BEYOND_RUNS,
-        () if weather.loss() > HEAVY => NEXT_TWO,
-        () => NEXT,
+        () if weather.is_bursty() => BEYOND_BURSTS,
+        () if weather.loss_rate() > HEAVY_LOSS => NEXT_TWO_PACKETS,
+        () => NEXT_PACKET,
     }
 }
 
 /// The share of a new packet in the average. At 60 packets a second it looks back 4 s.
-const PACKET: f32 = 1.0 / 256.0;
+const LOSS_GAIN: f32 = 1.0 / 256.0;
 /// The share of a new loss in the average over losses; as long as there are fewer, all count
 /// the same. Below the least nothing is known of runs.
-const LOSS: f32 = 1.0 / 24.0;
-const LEAST: u32 = 8;
+const BURST_GAIN: f32 = 1.0 / 24.0;
+const MIN_BURST_SAMPLES: u32 = 8;
 /// Lossy begins above this share of lost packets, and ends below the other.
-const LOSSY: f32 = 0.005;
-const FAIR: f32 = 0.001;
+const LOSSY_ENTER: f32 = 0.005;
+const LOSSY_EXIT: f32 = 0.001;
 /// Losses come in runs if the packet after a lost one is lost this often, ...
-const RUNS: f32 = 0.4;
+const BURSTY_SHARE: f32 = 0.4;
 /// ... and this many times as often as any other.
-const MORE: f32 = 2.0;
+const BURSTY_FACTOR: f32 = 2.0;
 
 /// Moving averages over the packets that were sent, in their order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weather {
-    loss: f32,
+pub(super) struct LossEstimator {
+    loss_rate: f32,
     /// Of the packets after a lost one.
-    again: f32,
+    loss_after_loss: f32,
     /// Losses that this comes from.
-    losses: u32,
+    burst_samples: u32,
     /// The last packet that was noted, and whether it was lost.
-    last: Option<(u32, bool)>,
+    last_packet: Option<(u32, bool)>,
     lossy: bool,
 }
 
-impl Weather {
-    pub(super) fn new() -> Weather {
-        Weather { loss: 0.0, again: 0.0, losses: 0, last: None, lossy: false }
+impl LossEstimator {
+    pub(super) fn new() -> LossEstimator {
+        LossEstimator {
+            loss_rate: 0.0,
+            loss_after_loss: 0.0,
+            burst_samples: 0,
+            last_packet: None,
+            lossy: false,
+        }
     }
 
     /// Notes what became of a packet. Chunks of one packet share its fate.
-    pub(super) fn note(&mut self, packet: u32, first: First) {
+    pub(super) fn on_packet(&mut self, packet: u32, first: FirstTransmission) {
         let lost = match first {
-            First::Unknown => return,
-            First::Arrived => false,
-            First::Lost | First::Doubtful => true,
+            FirstTransmission::Unknown => return,
+            FirstTransmission::Arrived => false,
+            FirstTransmission::Lost | FirstTransmission::PresumedLost => true,
         };
-        if self.last.is_some_and(|(last, _)| last == packet) {
+        if self.last_packet.is_some_and(|(last, _)| last == packet) {
             return;
         }
         let share = f32::from(u8::from(lost));
-        self.loss += (share - self.loss) * PACKET;
-        if let Some((last, true)) = self.last
+        self.loss_rate += (share - self.loss_rate) * LOSS_GAIN;
+        if let Some((last, true)) = self.last_packet
             && last.wrapping_add(1) == packet
         {
-            self.losses = self.losses.saturating_add(1);
-            self.again += (share - self.again) * LOSS.max(1.0 / self.losses as f32);
+            self.burst_samples = self.burst_samples.saturating_add(1);
+            self.loss_after_loss +=
+                (share - self.loss_after_loss) * BURST_GAIN.max(1.0 / self.burst_samples as f32);
         }
-        self.last = Some((packet, lost));
-        self.lossy = self.loss > if self.lossy { FAIR } else { LOSSY };
+        self.last_packet = Some((packet, lost));
+        self.lossy = self.loss_rate > if self.lossy { LOSSY_EXIT } else { LOSSY_ENTER };
     }
 
     /// Notes a packet that was lost, after those behind it.
-    pub(super) fn note_late(&mut self) {
-        self.loss += (1.0 - self.loss) * PACKET;
-        self.lossy |= self.loss > LOSSY;
+    pub(super) fn on_late_loss(&mut self) {
+        self.loss_rate += (1.0 - self.loss_rate) * LOSS_GAIN;
+        self.lossy |= self.loss_rate > LOSSY_ENTER;
     }
 
     /// The share of packets that are lost, from 0 to 1.
-    pub(super) fn loss(&self) -> f32 {
-        self.loss
+    pub(super) fn loss_rate(&self) -> f32 {
+        self.loss_rate
     }
 
     /// Whether packets are being lost.
@@ -158,14 +172,15 @@ impl Weather {
     }
 
     /// How many times as far as independent losses theirs stray from the average.
-    pub(super) fn spread(&self) -> f64 {
-        let again = f64::from(self.again.max(self.loss).min(0.9));
+    pub(super) fn burst_factor(&self) -> f64 {
+        let again = f64::from(self.loss_after_loss.max(self.loss_rate).min(0.9));
         ((1.0 + again) / (1.0 - again)).sqrt()
     }
 
     /// Whether several are lost in a row more often than by chance.
-    pub(super) fn has_runs(&self) -> bool {
-        self.losses >= LEAST && self.again > RUNS.max(MORE * self.loss).min(0.9)
+    pub(super) fn is_bursty(&self) -> bool {
+        self.burst_samples >= MIN_BURST_SAMPLES
+            && self.loss_after_loss > BURSTY_SHARE.max(BURSTY_FACTOR * self.loss_rate).min(0.9)
     }
 }
 
@@ -174,92 +189,104 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::congestion::ack::First;
-    use crate::sctp::packet_builder::pieces;
-    use crate::sctp::path_mtu::BASE;
+    use crate::congestion::ack::FirstTransmission;
+    use crate::sctp::packet_builder::fragment_message;
+    use crate::sctp::path_mtu::BASE_PLPMTU;
 
     const TICK: Duration = Duration::from_micros(16_667);
 
     /// The packets (before the tenth) whose chunks ride in the tenth.
-    fn riding(weather: Weather, wish: Wish, tick: Duration) -> Vec<u32> {
+    fn riding(weather: LossEstimator, wish: RepairPolicy, tick: Duration) -> Vec<u32> {
         let now = Instant::now();
-        let mut copies = Copies::default();
+        let mut copies = RedundancyBuffer::default();
         for packet in 0..10 {
-            let _ = copies.of(now + tick * packet, packet, weather).count();
-            let piece = pieces(&Bytes::from_static(b"x"), wish, BASE).next().expect("one piece");
-            copies.keep(now + tick * packet, packet, Tsn(packet), piece);
+            let _ = copies.due(now + tick * packet, packet, weather).count();
+            let piece = fragment_message(&Bytes::from_static(b"x"), wish, BASE_PLPMTU)
+                .next()
+                .expect("one piece");
+            copies.push(now + tick * packet, packet, Tsn(packet), piece);
         }
-        assert!(copies.kept.len() <= 9, "what is too old is forgotten");
-        copies.of(now + tick * 10, 10, weather).map(|(tsn, _)| 10 - tsn.0).collect()
+        assert!(copies.entries.len() <= 9, "what is too old is forgotten");
+        copies.due(now + tick * 10, 10, weather).map(|(tsn, _)| 10 - tsn.0).collect()
     }
 
     /// The weather after packets of which these were lost.
-    fn weather(packets: u32, is_lost: impl Fn(u32) -> bool) -> Weather {
-        let mut weather = Weather::new();
+    fn loss_estimator(packets: u32, is_lost: impl Fn(u32) -> bool) -> LossEstimator {
+        let mut weather = LossEstimator::new();
         for packet in 0..packets {
-            weather.note(packet, if is_lost(packet) { First::Lost } else { First::Arrived });
+            weather.on_packet(
+                packet,
+                if is_lost(packet) { FirstTransmission::Lost } else { FirstTransmission::Arrived },
+            );
         }
         weather
     }
 
     #[test]
     fn in_fair_weather_only_what_always_shall_rides_again() {
-        let fair = Weather::new();
-        assert_eq!(riding(fair, Wish::Always, TICK), [1]);
-        assert!(riding(fair, Wish::WhileLossy, TICK).is_empty());
+        let fair = LossEstimator::new();
+        assert_eq!(riding(fair, RepairPolicy::Always, TICK), [1]);
+        assert!(riding(fair, RepairPolicy::WhileLossy, TICK).is_empty());
     }
 
     #[test]
     fn the_loss_decides_which() {
-        for wish in [Wish::Always, Wish::WhileLossy] {
-            assert_eq!(riding(weather(2_000, |packet| packet % 20 == 0), wish, TICK), [1]);
-            assert_eq!(riding(weather(2_000, |packet| packet % 8 == 0), wish, TICK), [2, 1]);
-            assert_eq!(riding(weather(2_000, |packet| packet % 60 < 3), wish, TICK), [6, 4]);
+        for wish in [RepairPolicy::Always, RepairPolicy::WhileLossy] {
+            assert_eq!(riding(loss_estimator(2_000, |packet| packet % 20 == 0), wish, TICK), [1]);
+            assert_eq!(riding(loss_estimator(2_000, |packet| packet % 8 == 0), wish, TICK), [2, 1]);
+            assert_eq!(riding(loss_estimator(2_000, |packet| packet % 60 < 3), wish, TICK), [6, 4]);
         }
     }
 
     /// While messages wait nobody asks what rides again, for as long as that may be.
     #[test]
     fn without_anyone_asking_little_is_kept() {
-        let (now, mut copies) = (Instant::now(), Copies::default());
+        let (now, mut copies) = (Instant::now(), RedundancyBuffer::default());
         for packet in 0..10_000 {
             let piece =
-                pieces(&Bytes::from_static(b"x"), Wish::Always, BASE).next().expect("one piece");
-            copies.keep(now, packet, Tsn(packet), piece);
+                fragment_message(&Bytes::from_static(b"x"), RepairPolicy::Always, BASE_PLPMTU)
+                    .next()
+                    .expect("one piece");
+            copies.push(now, packet, Tsn(packet), piece);
         }
-        assert!(copies.kept.len() <= 1 + PACKETS as usize, "{} kept", copies.kept.len());
+        assert!(
+            copies.entries.len() <= 1 + MAX_COPY_DISTANCE as usize,
+            "{} kept",
+            copies.entries.len()
+        );
     }
 
     #[test]
     fn what_is_too_old_does_not_ride() {
-        let runs = weather(2_000, |packet| packet % 60 < 3);
-        assert_eq!(riding(runs, Wish::Always, TICK * 3 / 2), [4]);
-        assert!(riding(runs, Wish::Always, TICK * 3).is_empty());
+        let runs = loss_estimator(2_000, |packet| packet % 60 < 3);
+        assert_eq!(riding(runs, RepairPolicy::Always, TICK * 3 / 2), [4]);
+        assert!(riding(runs, RepairPolicy::Always, TICK * 3).is_empty());
     }
 
     #[test]
     fn the_sender_of_a_message_knows_best() {
         use crate::Repair::{Off, On, WhileLossy};
         for configured in [Off, WhileLossy, On] {
-            assert_eq!(Wish::of(configured, Some(true)), Wish::Always);
-            assert_eq!(Wish::of(configured, Some(false)), Wish::Never);
+            assert_eq!(RepairPolicy::resolve(configured, Some(true)), RepairPolicy::Always);
+            assert_eq!(RepairPolicy::resolve(configured, Some(false)), RepairPolicy::Never);
         }
-        let wishes = [Off, WhileLossy, On].map(|configured| Wish::of(configured, None));
-        assert_eq!(wishes, [Wish::Never, Wish::WhileLossy, Wish::Always]);
+        let wishes =
+            [Off, WhileLossy, On].map(|configured| RepairPolicy::resolve(configured, None));
+        assert_eq!(wishes, [RepairPolicy::Never, RepairPolicy::WhileLossy, RepairPolicy::Always]);
     }
 }
 
 #[cfg(test)]
-mod weather_tests {
+mod loss_estimator_tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
     use super::*;
 
     /// After so many packets, a share of which is lost, in runs of `mean`.
-    fn after(packets: u32, share: f64, mean: f64, seed: u64) -> Weather {
+    fn after(packets: u32, share: f64, mean: f64, seed: u64) -> LossEstimator {
         let mut random = StdRng::seed_from_u64(seed);
-        let (mut weather, mut lost) = (Weather::new(), false);
+        let (mut weather, mut lost) = (LossEstimator::new(), false);
         for packet in 0..packets {
             let chance = match (mean > 1.0, lost) {
                 (false, _) => share,
@@ -267,7 +294,10 @@ mod weather_tests {
                 (true, false) => share / (1.0 - share) / mean,
             };
             lost = random.random_bool(chance);
-            weather.note(packet, if lost { First::Lost } else { First::Arrived });
+            weather.on_packet(
+                packet,
+                if lost { FirstTransmission::Lost } else { FirstTransmission::Arrived },
+            );
         }
         weather
     }
@@ -276,7 +306,7 @@ mod weather_tests {
     fn the_share_is_found() {
         for share in [0.01, 0.05, 0.2] {
             let mean =
-                (0..20).map(|seed| after(1_000, share, 1.0, seed).loss()).sum::<f32>() / 20.0;
+                (0..20).map(|seed| after(1_000, share, 1.0, seed).loss_rate()).sum::<f32>() / 20.0;
             assert!((mean - share as f32).abs() < 0.02, "{mean} for {share}");
         }
     }
@@ -286,7 +316,7 @@ mod weather_tests {
         let lossy = (0..100).filter(|seed| after(2_000, 0.01, 1.0, *seed).is_lossy());
         assert!(lossy.count() > 95);
         let mut weather = after(2_000, 0.05, 1.0, 1);
-        (2_000..3_500).for_each(|packet| weather.note(packet, First::Arrived));
+        (2_000..3_500).for_each(|packet| weather.on_packet(packet, FirstTransmission::Arrived));
         assert!(!weather.is_lossy());
     }
 
@@ -294,17 +324,17 @@ mod weather_tests {
     fn runs_are_told_from_chance() {
         for seed in 0..100 {
             for share in [0.01, 0.05, 0.2] {
-                assert!(!after(2_000, share, 1.0, seed).has_runs(), "seed {seed}, {share}");
+                assert!(!after(2_000, share, 1.0, seed).is_bursty(), "seed {seed}, {share}");
             }
         }
-        let seen = (0..100).filter(|seed| after(2_000, 0.05, 3.0, *seed).has_runs());
+        let seen = (0..100).filter(|seed| after(2_000, 0.05, 3.0, *seed).is_bursty());
         assert!(seen.count() > 90);
     }
 
     #[test]
     fn what_nobody_knows_counts_for_nothing() {
-        let mut weather = Weather::new();
-        (0..1_000).for_each(|packet| weather.note(packet, First::Unknown));
-        assert_eq!((weather.loss(), weather.is_lossy()), (0.0, false));
+        let mut weather = LossEstimator::new();
+        (0..1_000).for_each(|packet| weather.on_packet(packet, FirstTransmission::Unknown));
+        assert_eq!((weather.loss_rate(), weather.is_lossy()), (0.0, false));
     }
 }

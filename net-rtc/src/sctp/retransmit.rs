@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sctp::packet::{Chunk, Data, Sack, Tsn, chunks, dcep, kind, protocol};
+use crate::sctp::packet::{Chunk, DataChunk, SackChunk, Tsn, chunk_type, chunks, dcep, ppid};
 
 /// No packet waits longer than this for its next turn, and so many go out again in all: what
 /// 15 s have room for.
-const LONGEST: Duration = Duration::from_secs(1);
-const TRIES: u32 = 16;
+const MAX_RTO: Duration = Duration::from_secs(1);
+const MAX_RETRANSMITS: u32 = 16;
 /// How long the peer's word that it opens the channel may come after its SACK for ours.
-const GRACE: Duration = Duration::from_millis(50);
+const CHANNEL_ACK_GRACE: Duration = Duration::from_millis(50);
 
 /// The packets of the opening that nothing has answered. SCTP would send them again after 3 s
 /// (RFC 9260 §6.3.1); nobody takes amiss to have them twice (RFC 9260 §5.2, §6.2).
@@ -21,139 +21,150 @@ const GRACE: Duration = Duration::from_millis(50);
 ///                                                  '-- time --'
 /// ```
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct HandshakeRetransmit {
     /// How long the first answer may take; `None` leaves to SCTP what SCTP repeats.
-    patience: Option<Duration>,
+    initial_rto: Option<Duration>,
     /// Before that, DTLS keeps what SCTP sends.
-    connected: bool,
-    unanswered: Vec<Unanswered>,
-    tries: u32,
-    consent: Consent,
+    is_dtls_connected: bool,
+    pending: Vec<PendingPacket>,
+    retransmits: u32,
+    channel_ack: ChannelAck,
 }
 
 /// Whether the peer has the channel open. It says so once (RFC 8832 §6), and if that is lost
 /// only its own SCTP can say it again, after seconds. But what SCTP has acknowledged it delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consent {
+enum ChannelAck {
     Unknown,
     /// From then on it needs no words.
-    From(Instant),
+    ImpliedFrom(Instant),
     /// That has been told.
-    Told,
+    Taken,
 }
 
 #[derive(Debug)]
-struct Unanswered {
+struct PendingPacket {
     packet: Vec<u8>,
-    answer: Answer,
-    next: Instant,
-    wait: Duration,
+    expected_reply: ExpectedReply,
+    next_send: Instant,
+    rto: Duration,
 }
 
-impl Opening {
-    pub(super) fn new(patience: Option<Duration>) -> Opening {
-        Opening {
-            patience,
-            connected: false,
-            unanswered: Vec::new(),
-            tries: 0,
-            consent: Consent::Unknown,
+impl HandshakeRetransmit {
+    pub(super) fn new(initial_rto: Option<Duration>) -> HandshakeRetransmit {
+        HandshakeRetransmit {
+            initial_rto,
+            is_dtls_connected: false,
+            pending: Vec::new(),
+            retransmits: 0,
+            channel_ack: ChannelAck::Unknown,
         }
     }
 
     /// DTLS is connected: what SCTP sent leaves now.
-    pub(super) fn connected(&mut self, now: Instant) {
-        self.connected = true;
-        self.unanswered.iter_mut().for_each(|waiting| waiting.next = now + waiting.wait);
+    pub(super) fn on_dtls_connected(&mut self, now: Instant) {
+        self.is_dtls_connected = true;
+        self.pending.iter_mut().for_each(|waiting| waiting.next_send = now + waiting.rto);
     }
 
     /// SCTP sends a packet; kept if it asks for an answer that belongs to the opening.
-    pub(super) fn sent(&mut self, now: Instant, packet: &[u8]) {
-        let Some(answer) = chunks(packet).filter_map(|chunk| Answer::to(&chunk)).last() else {
+    pub(super) fn on_send(&mut self, now: Instant, packet: &[u8]) {
+        let Some(answer) =
+            chunks(packet).filter_map(|chunk| ExpectedReply::for_chunk(&chunk)).last()
+        else {
             return;
         };
         // SCTP knows nothing of a HEARTBEAT that is ours.
-        let ours = (answer == Answer::Word).then_some(LONGEST);
-        let Some(wait) = self.patience.or(ours) else { return };
-        self.unanswered.retain(|other| other.answer != answer);
+        let ours = (answer == ExpectedReply::Any).then_some(MAX_RTO);
+        let Some(wait) = self.initial_rto.or(ours) else { return };
+        self.pending.retain(|other| other.expected_reply != answer);
         let (packet, next) = (packet.to_vec(), now + wait);
-        self.unanswered.push(Unanswered { packet, answer, next, wait });
+        self.pending.push(PendingPacket {
+            packet,
+            expected_reply: answer,
+            next_send: next,
+            rto: wait,
+        });
     }
 
     /// The peer says something.
-    pub(super) fn heard(&mut self, now: Instant, packet: &[u8]) {
+    pub(super) fn on_recv(&mut self, now: Instant, packet: &[u8]) {
         for chunk in chunks(packet) {
-            let asked = self.asks_to_open();
-            self.unanswered.retain(|waiting| !waiting.answer.is_in(&chunk));
-            if asked && chunk.kind == kind::SACK && !self.asks_to_open() {
-                self.consent = Consent::From(now + GRACE);
+            let asked = self.is_open_pending();
+            self.pending.retain(|waiting| !waiting.expected_reply.is_satisfied_by(&chunk));
+            if asked && chunk.chunk_type == chunk_type::SACK && !self.is_open_pending() {
+                self.channel_ack = ChannelAck::ImpliedFrom(now + CHANNEL_ACK_GRACE);
             }
             // Nobody talks on a channel that is not open.
-            if is_talk(&chunk) && (self.asks_to_open() || self.consent != Consent::Unknown) {
-                self.consent = self.consent.at_once(now);
+            if is_user_data(&chunk)
+                && (self.is_open_pending() || self.channel_ack != ChannelAck::Unknown)
+            {
+                self.channel_ack = self.channel_ack.implied_now(now);
             }
         }
     }
 
     /// Whether the peer must have the channel open by now, though its word for it did not come;
     /// told once.
-    pub(super) fn consents(&mut self, now: Instant) -> bool {
-        let consents = matches!(self.consent, Consent::From(at) if at <= now);
+    pub(super) fn take_implied_ack(&mut self, now: Instant) -> bool {
+        let consents = matches!(self.channel_ack, ChannelAck::ImpliedFrom(at) if at <= now);
         if consents {
-            self.consent = Consent::Told;
+            self.channel_ack = ChannelAck::Taken;
         }
         consents
     }
 
     /// The next packet whose time has come again.
-    pub(super) fn packet(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let due = self.resend().is_some_and(|at| at <= now);
-        let waiting = self.unanswered.iter_mut().find(|waiting| due && waiting.next <= now)?;
-        self.tries += 1;
-        waiting.wait = (waiting.wait * 2).min(LONGEST).max(waiting.wait);
-        waiting.next = now + waiting.wait;
+    pub(super) fn poll_packet(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let due = self.next_retransmit().is_some_and(|at| at <= now);
+        let waiting = self.pending.iter_mut().find(|waiting| due && waiting.next_send <= now)?;
+        self.retransmits += 1;
+        waiting.rto = (waiting.rto * 2).min(MAX_RTO).max(waiting.rto);
+        waiting.next_send = now + waiting.rto;
         Some(waiting.packet.clone())
     }
 
     /// When there is something to say, or to tell.
-    pub(super) fn wake(&self) -> Option<Instant> {
-        let consent = match self.consent {
-            Consent::From(at) => Some(at),
-            Consent::Unknown | Consent::Told => None,
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let consent = match self.channel_ack {
+            ChannelAck::ImpliedFrom(at) => Some(at),
+            ChannelAck::Unknown | ChannelAck::Taken => None,
         };
-        self.resend().into_iter().chain(consent).min()
+        self.next_retransmit().into_iter().chain(consent).min()
     }
 
-    fn resend(&self) -> Option<Instant> {
-        let may = self.connected && self.tries < TRIES;
-        self.unanswered.iter().filter(|_| may).map(|waiting| waiting.next).min()
+    fn next_retransmit(&self) -> Option<Instant> {
+        let may = self.is_dtls_connected && self.retransmits < MAX_RETRANSMITS;
+        self.pending.iter().filter(|_| may).map(|waiting| waiting.next_send).min()
     }
 
-    fn asks_to_open(&self) -> bool {
-        self.unanswered.iter().any(|waiting| matches!(waiting.answer, Answer::Open(_)))
+    fn is_open_pending(&self) -> bool {
+        self.pending
+            .iter()
+            .any(|waiting| matches!(waiting.expected_reply, ExpectedReply::SackForOpen(_)))
     }
 }
 
-impl Consent {
-    fn at_once(self, now: Instant) -> Consent {
+impl ChannelAck {
+    fn implied_now(self, now: Instant) -> ChannelAck {
         match self {
-            Consent::Unknown | Consent::From(_) => Consent::From(now),
-            Consent::Told => Consent::Told,
+            ChannelAck::Unknown | ChannelAck::ImpliedFrom(_) => ChannelAck::ImpliedFrom(now),
+            ChannelAck::Taken => ChannelAck::Taken,
         }
     }
 }
 
 /// Whether it is a message of the application's.
-fn is_talk(chunk: &Chunk<'_>) -> bool {
-    let data = Data::parse(chunk).filter(|_| chunk.kind == kind::DATA);
-    data.is_some_and(|data| data.protocol != protocol::DCEP)
+fn is_user_data(chunk: &Chunk<'_>) -> bool {
+    let data = DataChunk::parse(chunk).filter(|_| chunk.chunk_type == chunk_type::DATA);
+    data.is_some_and(|data| data.ppid != ppid::DCEP)
 }
 
 /// What ends the waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum ExpectedReply {
     /// To our HEARTBEAT: anything.
-    Word,
+    Any,
     /// To our INIT.
     InitAck,
     /// To our INIT ACK.
@@ -161,27 +172,27 @@ pub(crate) enum Answer {
     /// To our COOKIE ECHO.
     CookieAck,
     /// To our COOKIE ACK: any data, or a SACK.
-    Talk,
+    DataOrSack,
     /// To our OPEN (RFC 8832): a SACK for this TSN.
-    Open(Tsn),
+    SackForOpen(Tsn),
     /// To our ACK of the peer's OPEN: a SACK for this TSN.
-    Ack(Tsn),
+    SackForAck(Tsn),
 }
 
-impl Answer {
+impl ExpectedReply {
     /// What a chunk of ours asks for.
-    pub(crate) fn to(chunk: &Chunk<'_>) -> Option<Answer> {
-        match chunk.kind {
-            kind::HEARTBEAT => Some(Answer::Word),
-            kind::INIT => Some(Answer::InitAck),
-            kind::INIT_ACK => Some(Answer::CookieEcho),
-            kind::COOKIE_ECHO => Some(Answer::CookieAck),
-            kind::COOKIE_ACK => Some(Answer::Talk),
-            kind::DATA => match Data::parse(chunk)? {
-                Data { protocol: protocol::DCEP, tsn, payload: [dcep::OPEN, ..], .. } => {
-                    Some(Answer::Open(tsn))
+    pub(crate) fn for_chunk(chunk: &Chunk<'_>) -> Option<ExpectedReply> {
+        match chunk.chunk_type {
+            chunk_type::HEARTBEAT => Some(ExpectedReply::Any),
+            chunk_type::INIT => Some(ExpectedReply::InitAck),
+            chunk_type::INIT_ACK => Some(ExpectedReply::CookieEcho),
+            chunk_type::COOKIE_ECHO => Some(ExpectedReply::CookieAck),
+            chunk_type::COOKIE_ACK => Some(ExpectedReply::DataOrSack),
+            chunk_type::DATA => match DataChunk::parse(chunk)? {
+                DataChunk { ppid: ppid::DCEP, tsn, payload: [dcep::OPEN, ..], .. } => {
+                    Some(ExpectedReply::SackForOpen(tsn))
                 }
-                Data { protocol: protocol::DCEP, tsn, .. } => Some(Answer::Ack(tsn)),
+                DataChunk { ppid: ppid::DCEP, tsn, .. } => Some(ExpectedReply::SackForAck(tsn)),
                 _ => None,
             },
             _ => None,
@@ -189,135 +200,148 @@ impl Answer {
     }
 
     /// Whether a chunk of the peer's is it, or something that comes later.
-    pub(crate) fn is_in(self, chunk: &Chunk<'_>) -> bool {
-        if self == Answer::Word {
+    pub(crate) fn is_satisfied_by(self, chunk: &Chunk<'_>) -> bool {
+        if self == ExpectedReply::Any {
             return true;
         }
-        let step = match chunk.kind {
-            kind::ABORT | kind::SHUTDOWN | kind::SHUTDOWN_ACK => return true,
-            kind::INIT_ACK => 0,
-            kind::COOKIE_ECHO | kind::COOKIE_ACK => 2,
-            kind::DATA | kind::SACK | kind::FORWARD_TSN => 3,
+        let step = match chunk.chunk_type {
+            chunk_type::ABORT | chunk_type::SHUTDOWN | chunk_type::SHUTDOWN_ACK => return true,
+            chunk_type::INIT_ACK => 0,
+            chunk_type::COOKIE_ECHO | chunk_type::COOKIE_ACK => 2,
+            chunk_type::DATA | chunk_type::SACK | chunk_type::FORWARD_TSN => 3,
             _ => return false,
         };
         match self {
-            Answer::Word | Answer::InitAck => true,
-            Answer::CookieEcho | Answer::CookieAck => step >= 2,
-            Answer::Talk => step >= 3,
-            Answer::Open(tsn) | Answer::Ack(tsn) => chunk.kind == kind::SACK && covers(chunk, tsn),
+            ExpectedReply::Any | ExpectedReply::InitAck => true,
+            ExpectedReply::CookieEcho | ExpectedReply::CookieAck => step >= 2,
+            ExpectedReply::DataOrSack => step >= 3,
+            ExpectedReply::SackForOpen(tsn) | ExpectedReply::SackForAck(tsn) => {
+                chunk.chunk_type == chunk_type::SACK && is_acked(chunk, tsn)
+            }
         }
     }
 }
 
-fn covers(chunk: &Chunk<'_>, tsn: Tsn) -> bool {
-    let Some(sack) = Sack::parse(chunk) else { return false };
-    tsn <= sack.cumulative || sack.gaps().any(|(from, to)| from <= tsn && tsn <= to)
+fn is_acked(chunk: &Chunk<'_>, tsn: Tsn) -> bool {
+    let Some(sack) = SackChunk::parse(chunk) else { return false };
+    tsn <= sack.cumulative_tsn || sack.gap_blocks().any(|(from, to)| from <= tsn && tsn <= to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sctp::packet::{Builder, Header, Tsn, dcep, flag};
+    use crate::sctp::packet::{CommonHeader, PacketWriter, Tsn, dcep, flag};
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn packet(write: impl FnOnce(&mut Builder)) -> Vec<u8> {
-        let mut builder = Builder::new(Header { source: 1, destination: 2, tag: 3 });
+    fn packet(write: impl FnOnce(&mut PacketWriter)) -> Vec<u8> {
+        let mut builder = PacketWriter::new(CommonHeader {
+            source_port: 1,
+            destination_port: 2,
+            verification_tag: 3,
+        });
         write(&mut builder);
         builder.finish()
     }
 
     fn plain(kind: u8) -> Vec<u8> {
-        packet(|builder| builder.chunk(kind, 0, &[&[0; 16]]))
+        packet(|builder| builder.write_chunk(kind, 0, &[&[0; 16]]))
     }
 
     fn data(protocol: u32, tsn: u32, first: u8) -> Vec<u8> {
         let (flags, tsn, payload) = (flag::BEGIN | flag::END, Tsn(tsn), &[first][..]);
-        packet(|builder| builder.data(&Data { flags, tsn, stream: 1, protocol, payload }))
+        packet(|builder| {
+            builder.write_data(&DataChunk { flags, tsn, stream_id: 1, ppid: protocol, payload })
+        })
     }
 
     fn open(tsn: u32) -> Vec<u8> {
-        data(protocol::DCEP, tsn, dcep::OPEN)
+        data(ppid::DCEP, tsn, dcep::OPEN)
     }
 
     fn sack(cumulative: u32) -> Vec<u8> {
-        packet(|builder| builder.sack(Tsn(cumulative), 9))
+        packet(|builder| builder.write_sack(Tsn(cumulative), 9))
     }
 
     /// When packets go out again until so many milliseconds have passed.
-    fn resent(opening: &mut Opening, from: Instant, until: Duration) -> Vec<(u128, Vec<u8>)> {
+    fn retransmitted(
+        opening: &mut HandshakeRetransmit,
+        from: Instant,
+        until: Duration,
+    ) -> Vec<(u128, Vec<u8>)> {
         let mut all = Vec::new();
-        while let Some(at) = opening.wake().filter(|at| *at <= from + until) {
-            assert_eq!(opening.packet(at - MS), None, "too soon");
-            let packet = opening.packet(at).expect("it asked to be woken");
+        while let Some(at) = opening.next_timeout().filter(|at| *at <= from + until) {
+            assert_eq!(opening.poll_packet(at - MS), None, "too soon");
+            let packet = opening.poll_packet(at).expect("it asked to be woken");
             all.push(((at - from).as_millis(), packet));
         }
         all
     }
 
-    fn opening(now: Instant) -> Opening {
-        let mut opening = Opening::new(Some(250 * MS));
-        opening.connected(now);
+    fn connected_retransmit(now: Instant) -> HandshakeRetransmit {
+        let mut opening = HandshakeRetransmit::new(Some(250 * MS));
+        opening.on_dtls_connected(now);
         opening
     }
 
     #[test]
     fn what_nobody_answers_goes_out_again_and_again_within_bounds() {
         let now = Instant::now();
-        let mut opening = opening(now);
-        opening.sent(now, &plain(kind::INIT));
-        let times = resent(&mut opening, now, 3_000 * MS);
-        let expected = [250, 750, 1_750, 2_750].map(|at| (at, plain(kind::INIT)));
+        let mut opening = connected_retransmit(now);
+        opening.on_send(now, &plain(chunk_type::INIT));
+        let times = retransmitted(&mut opening, now, 3_000 * MS);
+        let expected = [250, 750, 1_750, 2_750].map(|at| (at, plain(chunk_type::INIT)));
         assert_eq!(times, expected);
-        let all = times.len() + resent(&mut opening, now, 1_000_000 * MS).len();
-        assert_eq!(all, TRIES as usize);
-        assert_eq!(opening.wake(), None);
+        let all = times.len() + retransmitted(&mut opening, now, 1_000_000 * MS).len();
+        assert_eq!(all, MAX_RETRANSMITS as usize);
+        assert_eq!(opening.next_timeout(), None);
     }
 
     #[test]
     fn off_nothing_goes_out_again_but_a_heartbeat() {
         let now = Instant::now();
-        let mut opening = Opening::new(None);
-        opening.connected(now);
-        opening.sent(now, &plain(kind::INIT));
-        assert_eq!((opening.wake(), opening.packet(now + 9_000 * MS)), (None, None));
-        opening.sent(now, &plain(kind::HEARTBEAT));
-        assert_eq!(opening.wake(), Some(now + LONGEST), "nobody else would");
+        let mut opening = HandshakeRetransmit::new(None);
+        opening.on_dtls_connected(now);
+        opening.on_send(now, &plain(chunk_type::INIT));
+        assert_eq!((opening.next_timeout(), opening.poll_packet(now + 9_000 * MS)), (None, None));
+        opening.on_send(now, &plain(chunk_type::HEARTBEAT));
+        assert_eq!(opening.next_timeout(), Some(now + MAX_RTO), "nobody else would");
     }
 
     #[test]
     fn time_runs_from_the_end_of_the_dtls_handshake() {
         let now = Instant::now();
-        let mut opening = Opening::new(Some(250 * MS));
-        opening.sent(now, &plain(kind::INIT));
-        assert_eq!((opening.wake(), opening.packet(now + 9_000 * MS)), (None, None));
-        opening.connected(now + 400 * MS);
-        assert_eq!(opening.wake(), Some(now + 650 * MS));
+        let mut opening = HandshakeRetransmit::new(Some(250 * MS));
+        opening.on_send(now, &plain(chunk_type::INIT));
+        assert_eq!((opening.next_timeout(), opening.poll_packet(now + 9_000 * MS)), (None, None));
+        opening.on_dtls_connected(now + 400 * MS);
+        assert_eq!(opening.next_timeout(), Some(now + 650 * MS));
     }
 
     #[test]
     fn each_packet_waits_for_its_own_answer_or_for_what_comes_later() {
         let now = Instant::now();
-        let heartbeat_ack = plain(kind::HEARTBEAT_ACK);
-        let any = [kind::INIT_ACK, kind::COOKIE_ECHO, kind::COOKIE_ACK].map(plain);
+        let heartbeat_ack = plain(chunk_type::HEARTBEAT_ACK);
+        let any =
+            [chunk_type::INIT_ACK, chunk_type::COOKIE_ECHO, chunk_type::COOKIE_ACK].map(plain);
         let [init_ack, cookie_echo, cookie_ack] = any;
-        let theirs = data(protocol::BINARY, 900, 0);
+        let theirs = data(ppid::BINARY, 900, 0);
         let cases = [
-            (plain(kind::INIT), vec![&cookie_echo, &cookie_ack, &init_ack], vec![]),
-            (plain(kind::INIT_ACK), vec![&cookie_echo], vec![&init_ack]),
-            (plain(kind::COOKIE_ECHO), vec![&cookie_ack, &theirs], vec![&init_ack]),
-            (plain(kind::COOKIE_ACK), vec![&theirs], vec![&init_ack, &cookie_echo]),
-            (plain(kind::HEARTBEAT), vec![&theirs, &init_ack, &heartbeat_ack], vec![]),
+            (plain(chunk_type::INIT), vec![&cookie_echo, &cookie_ack, &init_ack], vec![]),
+            (plain(chunk_type::INIT_ACK), vec![&cookie_echo], vec![&init_ack]),
+            (plain(chunk_type::COOKIE_ECHO), vec![&cookie_ack, &theirs], vec![&init_ack]),
+            (plain(chunk_type::COOKIE_ACK), vec![&theirs], vec![&init_ack, &cookie_echo]),
+            (plain(chunk_type::HEARTBEAT), vec![&theirs, &init_ack, &heartbeat_ack], vec![]),
             (open(7), vec![], vec![&init_ack, &cookie_echo, &cookie_ack, &theirs]),
         ];
         for (ours, answers, others) in cases {
             for (reply, ends) in
                 answers.iter().map(|a| (a, true)).chain(others.iter().map(|o| (o, false)))
             {
-                let mut opening = opening(now);
-                opening.sent(now, &ours);
-                opening.heard(now, reply);
-                assert_eq!(opening.wake().is_none(), ends, "{ours:?} {reply:?}");
+                let mut opening = connected_retransmit(now);
+                opening.on_send(now, &ours);
+                opening.on_recv(now, reply);
+                assert_eq!(opening.next_timeout().is_none(), ends, "{ours:?} {reply:?}");
             }
         }
     }
@@ -325,78 +349,78 @@ mod tests {
     #[test]
     fn open_and_ack_wait_for_the_sack_that_covers_them() {
         let now = Instant::now();
-        for ours in [open(7), data(protocol::DCEP, 7, dcep::ACK)] {
-            let mut opening = opening(now);
-            opening.sent(now, &ours);
-            opening.heard(now, &sack(6));
-            assert!(opening.resend().is_some());
-            opening.heard(now, &sack(7));
-            assert_eq!(opening.resend(), None);
-            opening.sent(now, &data(protocol::BINARY, 8, 0));
-            assert_eq!(opening.resend(), None, "that is no concern of the opening");
+        for ours in [open(7), data(ppid::DCEP, 7, dcep::ACK)] {
+            let mut opening = connected_retransmit(now);
+            opening.on_send(now, &ours);
+            opening.on_recv(now, &sack(6));
+            assert!(opening.next_retransmit().is_some());
+            opening.on_recv(now, &sack(7));
+            assert_eq!(opening.next_retransmit(), None);
+            opening.on_send(now, &data(ppid::BINARY, 8, 0));
+            assert_eq!(opening.next_retransmit(), None, "that is no concern of the opening");
         }
     }
 
     #[test]
     fn who_has_our_open_consents_a_little_later_and_once() {
         let now = Instant::now();
-        let mut opening = opening(now);
-        opening.sent(now, &open(7));
-        opening.heard(now, &sack(6));
-        assert!(!opening.consents(now + 200 * MS));
-        opening.heard(now, &sack(7));
-        assert_eq!(opening.wake(), Some(now + GRACE));
-        assert!(!opening.consents(now + GRACE - MS));
-        assert!(opening.consents(now + GRACE));
-        opening.heard(now, &sack(7));
-        opening.heard(now, &data(protocol::BINARY, 900, 0));
-        assert!(!opening.consents(now + 9 * GRACE));
-        assert_eq!(opening.wake(), None);
+        let mut opening = connected_retransmit(now);
+        opening.on_send(now, &open(7));
+        opening.on_recv(now, &sack(6));
+        assert!(!opening.take_implied_ack(now + 200 * MS));
+        opening.on_recv(now, &sack(7));
+        assert_eq!(opening.next_timeout(), Some(now + CHANNEL_ACK_GRACE));
+        assert!(!opening.take_implied_ack(now + CHANNEL_ACK_GRACE - MS));
+        assert!(opening.take_implied_ack(now + CHANNEL_ACK_GRACE));
+        opening.on_recv(now, &sack(7));
+        opening.on_recv(now, &data(ppid::BINARY, 900, 0));
+        assert!(!opening.take_implied_ack(now + 9 * CHANNEL_ACK_GRACE));
+        assert_eq!(opening.next_timeout(), None);
     }
 
     #[test]
     fn who_talks_on_our_channel_consents_at_once() {
         let now = Instant::now();
         for acked in [6, 7] {
-            let mut opening = opening(now);
-            opening.heard(now, &data(protocol::BINARY, 900, 0));
-            assert!(!opening.consents(now), "there is no channel of ours");
-            opening.sent(now, &open(7));
-            opening.heard(now, &sack(acked));
-            opening.heard(now, &data(protocol::DCEP, 900, dcep::ACK));
-            assert!(!opening.consents(now), "those are words, for SCTP");
-            opening.heard(now, &data(protocol::BINARY, 901, 0));
-            assert!(opening.consents(now));
+            let mut opening = connected_retransmit(now);
+            opening.on_recv(now, &data(ppid::BINARY, 900, 0));
+            assert!(!opening.take_implied_ack(now), "there is no channel of ours");
+            opening.on_send(now, &open(7));
+            opening.on_recv(now, &sack(acked));
+            opening.on_recv(now, &data(ppid::DCEP, 900, dcep::ACK));
+            assert!(!opening.take_implied_ack(now), "those are words, for SCTP");
+            opening.on_recv(now, &data(ppid::BINARY, 901, 0));
+            assert!(opening.take_implied_ack(now));
         }
     }
 
     #[test]
     fn two_that_wait_go_out_in_their_order() {
         let now = Instant::now();
-        let mut opening = opening(now);
-        let both = [plain(kind::COOKIE_ACK), open(7)];
-        both.iter().for_each(|packet| opening.sent(now, packet));
-        let again: Vec<_> = resent(&mut opening, now, 300 * MS).into_iter().collect();
+        let mut opening = connected_retransmit(now);
+        let both = [plain(chunk_type::COOKIE_ACK), open(7)];
+        both.iter().for_each(|packet| opening.on_send(now, packet));
+        let again: Vec<_> = retransmitted(&mut opening, now, 300 * MS).into_iter().collect();
         assert_eq!(again, both.map(|packet| (250, packet)));
     }
 
     #[test]
     fn what_sctp_itself_repeats_is_kept_once() {
         let now = Instant::now();
-        let mut opening = opening(now);
-        opening.sent(now, &plain(kind::INIT));
-        opening.sent(now + 200 * MS, &plain(kind::INIT));
-        assert_eq!(resent(&mut opening, now, 700 * MS), [(450, plain(kind::INIT))]);
+        let mut opening = connected_retransmit(now);
+        opening.on_send(now, &plain(chunk_type::INIT));
+        opening.on_send(now + 200 * MS, &plain(chunk_type::INIT));
+        assert_eq!(retransmitted(&mut opening, now, 700 * MS), [(450, plain(chunk_type::INIT))]);
     }
 
     #[test]
     fn an_end_ends_it() {
         let now = Instant::now();
-        for end in [kind::ABORT, kind::SHUTDOWN, kind::SHUTDOWN_ACK] {
-            let mut opening = opening(now);
-            opening.sent(now, &open(7));
-            opening.heard(now, &plain(end));
-            assert_eq!(opening.wake(), None);
+        for end in [chunk_type::ABORT, chunk_type::SHUTDOWN, chunk_type::SHUTDOWN_ACK] {
+            let mut opening = connected_retransmit(now);
+            opening.on_send(now, &open(7));
+            opening.on_recv(now, &plain(end));
+            assert_eq!(opening.next_timeout(), None);
         }
     }
 }

@@ -1,63 +1,63 @@
 //! What of the configuration the plane goes by.
 
-use crate::sctp::quota::Room;
+use crate::sctp::quota::QuotaLimits;
 use crate::sctp::{reassembly, redundancy, sender};
 use crate::{Channels, Config, Congestion, Repair};
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct DataPathSettings {
     pub(crate) channels: Channels,
-    pub(crate) message_bytes: usize,
-    pub(crate) partial_messages: usize,
+    pub(crate) max_message_size: usize,
+    pub(crate) max_partial_messages: usize,
     /// What plain SCTP may have to hold.
-    pub(crate) room: Room,
+    pub(crate) quota_limits: QuotaLimits,
     pub(crate) congestion: Congestion,
     /// In bits a second.
-    pub(crate) least_rate: u32,
-    pub(crate) most_rate: u32,
+    pub(crate) min_bitrate: u32,
+    pub(crate) max_bitrate: u32,
     pub(crate) repair: Repair,
     /// Whether an empty text is a sign of life and no message.
-    pub(crate) signs: bool,
+    pub(crate) accept_keepalives: bool,
     /// Whether plain SCTP is not asked for acknowledgements at once, for tests.
-    pub(crate) deaf: bool,
+    pub(crate) ignore_immediate_flag: bool,
     /// Whether plain SCTP tells of data that came twice, for tests.
-    pub(crate) witness: bool,
+    pub(crate) report_dup_tsns: bool,
 }
 
-impl Settings {
-    pub(crate) fn of(config: &Config) -> Settings {
+impl DataPathSettings {
+    pub(crate) fn from_config(config: &Config) -> DataPathSettings {
         let Config {
             channels,
-            max_message_size: message_bytes,
+            max_message_size,
             congestion,
-            min_bitrate: least_rate,
-            max_bitrate: most_rate,
+            min_bitrate,
+            max_bitrate,
             repair,
-            ignore_immediate_flag: deaf,
-            report_dup_tsns: witness,
+            ignore_immediate_flag,
+            report_dup_tsns,
             ..
         } = *config;
-        Settings {
+        DataPathSettings {
             channels,
-            message_bytes,
-            partial_messages: config.max_partial_messages(),
-            room: Room::of(config),
+            max_message_size,
+            max_partial_messages: config.max_partial_messages(),
+            quota_limits: QuotaLimits::from_config(config),
             congestion,
-            least_rate,
-            most_rate,
+            min_bitrate,
+            max_bitrate,
             repair,
-            signs: false,
-            deaf,
-            witness,
+            accept_keepalives: false,
+            ignore_immediate_flag,
+            report_dup_tsns,
         }
     }
 }
 
 /// Why the plane ends a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum DataPathError {
     /// The peer did what no honest one does.
-    Offence(&'static str),
+    ProtocolViolation(&'static str),
     /// The peer ends the association, in order or at once (RFC 9260 §9).
     Shutdown,
     /// DTLS did not take a packet.
@@ -68,10 +68,14 @@ pub(crate) enum Fault {
 
 /// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
 /// plane, or by the SCTP that a peer may have carry it instead.
-pub(crate) fn most_memory(config: &Config) -> usize {
-    let pieces = reassembly::most_memory(config.max_message_size, config.max_partial_messages());
-    let engaged = [pieces, sender::MEMORY, redundancy::MEMORY];
-    let plain = [Room::of(config).memory(), config.sctp_send_buffer, config.max_message_size];
+pub(crate) fn max_memory(config: &Config) -> usize {
+    let pieces = reassembly::max_memory(config.max_message_size, config.max_partial_messages());
+    let engaged = [pieces, sender::MAX_MEMORY, redundancy::MAX_MEMORY];
+    let plain = [
+        QuotaLimits::from_config(config).max_memory(),
+        config.sctp_send_buffer,
+        config.max_message_size,
+    ];
     let sum = |parts: [usize; 3]| parts.into_iter().fold(0, usize::saturating_add);
     sum(engaged).max(sum(plain))
 }

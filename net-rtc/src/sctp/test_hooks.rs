@@ -2,59 +2,60 @@
 
 use std::collections::VecDeque;
 
-use crate::sctp::packet::{Builder, Tsn, chunks};
-use crate::sctp::{Passage, Plane, Stage};
+use crate::sctp::packet::{PacketWriter, Tsn, chunks};
+use crate::sctp::{DataPath, DataPathState, Filtered};
 
 /// What a test wants of a plane.
 #[derive(Debug, Default)]
-pub(crate) struct Odd {
+pub(crate) struct DataPathHooks {
     /// The network loses the peer's next packet that ends with this chunk.
-    pub(crate) lose: Option<u8>,
+    pub(crate) drop_next_inbound: Option<u8>,
     /// Chunks that this side never sends.
-    pub(crate) muted: Vec<u8>,
+    pub(crate) suppressed_chunk_types: Vec<u8>,
     /// Whether this side ends nobody for an offence.
-    pub(crate) forgives: bool,
-    packets: VecDeque<Vec<u8>>,
+    pub(crate) ignore_violations: bool,
+    injected_packets: VecDeque<Vec<u8>>,
 }
 
-impl Odd {
-    pub(super) fn loses(&mut self, packet: &[u8]) -> bool {
-        let last = chunks(packet).last().map(|chunk| chunk.kind);
-        self.lose.is_some() && self.lose.take_if(|lose| Some(*lose) == last).is_some()
+impl DataPathHooks {
+    pub(super) fn should_drop(&mut self, packet: &[u8]) -> bool {
+        let last = chunks(packet).last().map(|chunk| chunk.chunk_type);
+        self.drop_next_inbound.is_some()
+            && self.drop_next_inbound.take_if(|lose| Some(*lose) == last).is_some()
     }
 
-    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
-        self.packets.pop_front()
+    pub(super) fn poll_packet(&mut self) -> Option<Vec<u8>> {
+        self.injected_packets.pop_front()
     }
 
     /// A packet of this side without what it never sends.
-    pub(super) fn mute(&self, packet: &[u8]) -> Passage {
-        if !chunks(packet).any(|chunk| self.muted.contains(&chunk.kind)) {
-            return Passage::Pass;
+    pub(super) fn suppress_chunks(&self, packet: &[u8]) -> Filtered {
+        if !chunks(packet).any(|chunk| self.suppressed_chunk_types.contains(&chunk.chunk_type)) {
+            return Filtered::Forward;
         }
-        Passage::rewrite(packet, |builder, chunk| {
-            if !self.muted.contains(&chunk.kind) {
-                builder.copy(chunk);
+        Filtered::rewrite_chunks(packet, |builder, chunk| {
+            if !self.suppressed_chunk_types.contains(&chunk.chunk_type) {
+                builder.copy_chunk(chunk);
             }
         })
     }
 }
 
-impl Plane {
+impl DataPath {
     /// Sends a packet that an honest peer would not; false before SCTP has begun.
-    pub(crate) fn inject(&mut self, write: impl FnOnce(&mut Builder)) -> bool {
-        let Some(header) = self.watch.header() else { return false };
-        let mut builder = Builder::new(header);
+    pub(crate) fn inject_packet(&mut self, write: impl FnOnce(&mut PacketWriter)) -> bool {
+        let Some(header) = self.handshake.send_header() else { return false };
+        let mut builder = PacketWriter::new(header);
         write(&mut builder);
-        self.odd.packets.push_back(builder.finish());
+        self.hooks.injected_packets.push_back(builder.finish());
         true
     }
 
     /// The TSN that we would give next, and the peer's highest that arrived.
     pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
-        match &self.stage {
-            Stage::Engaged(engaged) => Some(engaged.tsns()),
-            Stage::Watching(..) | Stage::Plain(_) => None,
+        match &self.state {
+            DataPathState::Active(engaged) => Some(engaged.tsns()),
+            DataPathState::Handshake(..) | DataPathState::PlainSctp(_) => None,
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::Event;
 use crate::HandshakeOptions;
 use crate::OfferOptions;
 use crate::WebRtcStage;
-use crate::sctp::packet::Data;
+use crate::sctp::packet::DataChunk;
 use crate::sctp::packet::Tsn;
 use crate::sctp::packet::flag;
-use crate::sctp::packet::protocol;
+use crate::sctp::packet::ppid;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::ONE_WAY;
 use crate::tests::data_channel::Pair;
@@ -335,8 +335,14 @@ fn an_empty_text_is_a_sign_of_life_of_who_opened_the_channel_itself() {
             attempt.pair.server.events.clear();
             attempt.pair.client.endpoint.inject_packet(attempt.pair.now, &1, |builder| {
                 let flags = flag::BEGIN | flag::END | flag::UNORDERED;
-                let (tsn, protocol) = (Tsn(FIRST + next), protocol::STRING_EMPTY);
-                builder.data(&Data { flags, tsn, stream: 0, protocol, payload: &[0] });
+                let (tsn, protocol) = (Tsn(FIRST + next), ppid::STRING_EMPTY);
+                builder.write_data(&DataChunk {
+                    flags,
+                    tsn,
+                    stream_id: 0,
+                    ppid: protocol,
+                    payload: &[0],
+                });
             });
             attempt.pair.run(ROUND_TRIP);
             assert_eq!(Pair::received(&mut attempt.pair.server), expected, "{data_plane:?}");

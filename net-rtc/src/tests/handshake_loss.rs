@@ -4,7 +4,7 @@ use crate::Config;
 use crate::DtlsRole;
 use crate::Event;
 use crate::HandshakeOptions;
-use crate::sctp::packet::kind;
+use crate::sctp::packet::chunk_type;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::ONE_WAY;
 use crate::tests::data_channel::Pair;
@@ -31,10 +31,10 @@ enum LostPacket {
 }
 
 const ALL: [LostPacket; 6] = [
-    LostPacket::One(kind::INIT),
-    LostPacket::One(kind::INIT_ACK),
-    LostPacket::One(kind::COOKIE_ECHO),
-    LostPacket::One(kind::COOKIE_ACK),
+    LostPacket::One(chunk_type::INIT),
+    LostPacket::One(chunk_type::INIT_ACK),
+    LostPacket::One(chunk_type::COOKIE_ECHO),
+    LostPacket::One(chunk_type::COOKIE_ACK),
     LostPacket::Open,
     LostPacket::Ack,
 ];
@@ -69,8 +69,8 @@ fn lose(pair: &mut Pair, lost: LostPacket) {
             server.drop_next_inbound(&1, kind);
             client.drop_next_inbound(&1, kind);
         }
-        LostPacket::Open => client.drop_next_inbound(&1, kind::DATA),
-        LostPacket::Ack => server.drop_next_inbound(&1, kind::DATA),
+        LostPacket::Open => client.drop_next_inbound(&1, chunk_type::DATA),
+        LostPacket::Ack => server.drop_next_inbound(&1, chunk_type::DATA),
     }
 }
 
@@ -129,7 +129,7 @@ fn introduced(resends: bool) -> Pair {
 fn a_lost_heartbeat_is_sent_again_whatever_is_set() {
     for (resends, most) in [(true, ONE_WAY * 4 + SOON), (false, ONE_WAY * 4 + LATE)] {
         let whole = open(introduced(resends), None);
-        for kind in [kind::HEARTBEAT, kind::HEARTBEAT_ACK] {
+        for kind in [chunk_type::HEARTBEAT, chunk_type::HEARTBEAT_ACK] {
             let cost = open(introduced(resends), Some(LostPacket::One(kind))) - whole;
             assert!(cost <= most, "{kind} {resends}: {cost:?}");
         }
@@ -153,8 +153,8 @@ fn a_server_alone_cures_all_that_is_its_own_and_a_lost_ack() {
         assert!(cost <= ONE_WAY * 4 + SOON, "{lost:?} {cost:?}");
     }
     for lost in [
-        LostPacket::One(kind::INIT_ACK),
-        LostPacket::One(kind::COOKIE_ACK),
+        LostPacket::One(chunk_type::INIT_ACK),
+        LostPacket::One(chunk_type::COOKIE_ACK),
         LostPacket::Open,
         LostPacket::Ack,
     ] {

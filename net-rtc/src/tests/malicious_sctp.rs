@@ -6,12 +6,12 @@ use crate::Config;
 use crate::DataPathMode;
 use crate::Event;
 use crate::WebRtcStage;
-use crate::sctp::packet::Builder;
-use crate::sctp::packet::Data;
+use crate::sctp::packet::DataChunk;
+use crate::sctp::packet::PacketWriter;
 use crate::sctp::packet::Tsn;
+use crate::sctp::packet::chunk_type;
 use crate::sctp::packet::flag;
-use crate::sctp::packet::kind;
-use crate::sctp::packet::protocol;
+use crate::sctp::packet::ppid;
 use crate::tests::data_channel::CLIENT;
 use crate::tests::data_channel::Pair;
 use crate::tests::data_channel::SERVER;
@@ -31,7 +31,7 @@ const OURS: u32 = 500_000;
 fn suffer(
     data_plane: DataPathMode,
     times: u32,
-    write: impl Fn(u32, &mut Builder),
+    write: impl Fn(u32, &mut PacketWriter),
 ) -> Option<CloseReason> {
     suffer_from(data_plane, false, times, write)
 }
@@ -40,7 +40,7 @@ fn suffer(
 fn suffer_deaf(
     data_plane: DataPathMode,
     times: u32,
-    write: impl Fn(u32, &mut Builder),
+    write: impl Fn(u32, &mut PacketWriter),
 ) -> Option<CloseReason> {
     suffer_from(data_plane, true, times, write)
 }
@@ -49,7 +49,7 @@ fn suffer_from(
     data_plane: DataPathMode,
     is_deaf: bool,
     times: u32,
-    write: impl Fn(u32, &mut Builder),
+    write: impl Fn(u32, &mut PacketWriter),
 ) -> Option<CloseReason> {
     let first_tsn = Some(OURS);
     let server = Config {
@@ -78,21 +78,31 @@ fn suffer_from(
     })
 }
 
-fn assert_limit(times: u32, write: impl Fn(u32, &mut Builder) + Copy) {
+fn assert_limit(times: u32, write: impl Fn(u32, &mut PacketWriter) + Copy) {
     for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
         let end = suffer(data_plane, times, write);
         assert!(matches!(end, Some(CloseReason::Limit(_))), "{data_plane:?}: {end:?}");
     }
 }
 
-fn data(builder: &mut Builder, stream: u16, tsn: u32, flags: u8) {
+fn data(builder: &mut PacketWriter, stream: u16, tsn: u32, flags: u8) {
     let payload = &[7; 500];
     let flags = flags | flag::UNORDERED;
-    builder.data(&Data { flags, tsn: Tsn(tsn), stream, protocol: protocol::BINARY, payload });
+    builder.write_data(&DataChunk {
+        flags,
+        tsn: Tsn(tsn),
+        stream_id: stream,
+        ppid: ppid::BINARY,
+        payload,
+    });
 }
 
-fn init(_: u32, builder: &mut Builder) {
-    builder.chunk(kind::INIT, 0, &[&[1; 4], &[0; 4], &[0, 1, 0, 1], &FIRST.to_be_bytes()]);
+fn init(_: u32, builder: &mut PacketWriter) {
+    builder.write_chunk(
+        chunk_type::INIT,
+        0,
+        &[&[1; 4], &[0; 4], &[0, 1, 0, 1], &FIRST.to_be_bytes()],
+    );
 }
 
 #[test]
@@ -143,22 +153,23 @@ fn t47_gaps_without_end() {
 
 #[test]
 fn t48_forward_tsn_with_a_huge_jump() {
-    assert_limit(1, |_, builder| builder.forward_tsn(Tsn(FIRST + FAR)));
+    assert_limit(1, |_, builder| builder.write_forward_tsn(Tsn(FIRST + FAR)));
 }
 
 #[test]
 fn t49_acknowledgements_for_what_was_never_sent() {
-    let end = suffer(DataPathMode::LowLatency, 1, |_, builder| builder.sack(Tsn(OURS + 1_000), 9));
+    let end =
+        suffer(DataPathMode::LowLatency, 1, |_, builder| builder.write_sack(Tsn(OURS + 1_000), 9));
     assert!(matches!(end, Some(CloseReason::Limit(_))), "{end:?}");
 }
 
 /// SCTP must not see them; the plane takes them, for under overload honest peers send many.
 #[test]
 fn t49_acknowledgements_with_many_gaps() {
-    let gaps = |_, builder: &mut Builder| {
+    let gaps = |_, builder: &mut PacketWriter| {
         let mut value = [FIRST.to_be_bytes(), [0; 4], [1, 0x2c, 0, 0]].concat();
         value.extend([0, 1, 0, 1].repeat(300));
-        builder.chunk(kind::SACK, 0, &[&value]);
+        builder.write_chunk(chunk_type::SACK, 0, &[&value]);
     };
     let end = suffer(DataPathMode::PlainSctp, 1, gaps);
     assert!(matches!(end, Some(CloseReason::Limit(_))), "{end:?}");
@@ -174,7 +185,7 @@ fn t52_other_streams() {
 fn t53_reconfigurations_without_end() {
     let end = suffer(DataPathMode::LowLatency, 1_000, |number, builder| {
         let request = [&[0, 13, 0, 16][..], &number.to_be_bytes(), &[0; 8]].concat();
-        builder.chunk(kind::RE_CONFIG, 0, &[&request]);
+        builder.write_chunk(chunk_type::RE_CONFIG, 0, &[&request]);
     });
     assert!(matches!(end, Some(CloseReason::Limit(_) | CloseReason::Remote)), "{end:?}");
 }
@@ -225,7 +236,9 @@ fn t53_a_client_that_leaves_with_an_abort_is_no_error_in_the_log() {
     }
     for cause in [&[][..], &[0, 12, 0, 4], &[0, 13, 0, 4]] {
         for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
-            let end = suffer(data_plane, 1, |_, builder| builder.chunk(kind::ABORT, 0, &[cause]));
+            let end = suffer(data_plane, 1, |_, builder| {
+                builder.write_chunk(chunk_type::ABORT, 0, &[cause])
+            });
             assert_eq!(end, Some(CloseReason::Remote));
         }
     }
@@ -235,9 +248,10 @@ fn t53_a_client_that_leaves_with_an_abort_is_no_error_in_the_log() {
 #[test]
 fn t53_goodbyes_of_every_kind_end_the_peer_that_says_them() {
     for data_plane in [DataPathMode::LowLatency, DataPathMode::PlainSctp] {
-        let aborted = suffer(data_plane, 1, |_, builder| builder.chunk(kind::ABORT, 0, &[]));
+        let aborted =
+            suffer(data_plane, 1, |_, builder| builder.write_chunk(chunk_type::ABORT, 0, &[]));
         let shut = suffer(data_plane, 1, |_, builder| {
-            builder.chunk(kind::SHUTDOWN, 0, &[&(OURS - 1).to_be_bytes()]);
+            builder.write_chunk(chunk_type::SHUTDOWN, 0, &[&(OURS - 1).to_be_bytes()]);
         });
         assert_eq!([aborted, shut], [const { Some(CloseReason::Remote) }; 2], "{data_plane:?}");
         for notify in [true, false] {

@@ -7,21 +7,21 @@ const ANSWER: &str = r#"{"type":"answer","sdp":"v=0 answer"}"#;
 const CANDIDATE: &str = r#"{"type":"ice","candidate":{"candidate":"candidate:1"}}"#;
 
 /// A negotiation whose offer has been sent.
-struct Table {
+struct Fixture {
     now: Instant,
-    server: Negotiation,
+    server: Offerer,
 }
 
-impl Table {
-    fn new() -> Table {
-        Table::with(Limits::default())
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture::with(Limits::default())
     }
 
-    fn with(limits: Limits) -> Table {
+    fn with(limits: Limits) -> Fixture {
         let now = Instant::now();
-        let mut server = Negotiation::offer(now, limits, "v=0 offer".into(), vec![]);
+        let mut server = Offerer::offer(now, limits, "v=0 offer".into(), vec![]);
         drain(&mut server);
-        Table { now, server }
+        Fixture { now, server }
     }
 
     /// What the client's text leads to, but for the timeout.
@@ -37,7 +37,7 @@ impl Table {
     }
 }
 
-fn drain(server: &mut Negotiation) -> (Vec<Output>, Option<Instant>) {
+fn drain(server: &mut Offerer) -> (Vec<Output>, Option<Instant>) {
     let mut outputs = Vec::new();
     loop {
         match server.poll_output() {
@@ -58,7 +58,7 @@ fn the_offer_is_followed_by_its_candidates() {
         .map(|line| Candidate { candidate: line.into(), ..Candidate::default() })
         .into();
     let sdp = "v=0 offer".to_string();
-    let mut server = Negotiation::offer(now, Limits::default(), sdp.clone(), candidates.clone());
+    let mut server = Offerer::offer(now, Limits::default(), sdp.clone(), candidates.clone());
     let messages = [
         Message::Offer { sdp, negotiated: false },
         Message::Candidate(Some(candidates[0].clone())),
@@ -72,7 +72,7 @@ fn the_offer_is_followed_by_its_candidates() {
 
 #[test]
 fn an_answer_ends_the_timeout() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     assert_eq!(table.text(ANSWER), [answer()]);
     assert_eq!(table.server.poll_output(), Output::Timeout(None));
     assert_eq!(table.timeout(Duration::from_secs(3_600)), []);
@@ -80,43 +80,43 @@ fn an_answer_ends_the_timeout() {
 
 #[test]
 fn a_bare_answer_and_a_negotiated_one() {
-    assert_eq!(Table::new().text("v=0 answer"), [answer()]);
+    assert_eq!(Fixture::new().text("v=0 answer"), [answer()]);
     let negotiated = r#"{"type":"answer","sdp":"v=0","negotiated":true}"#;
     let expected = Output::Answer { sdp: "v=0".into(), negotiated: true };
-    assert_eq!(Table::new().text(negotiated), [expected]);
+    assert_eq!(Fixture::new().text(negotiated), [expected]);
 }
 
 #[test]
 fn an_offer_may_say_that_it_takes_a_negotiated_answer() {
-    let offer = |make: fn(_, _, _, _) -> Negotiation| {
+    let offer = |make: fn(_, _, _, _) -> Offerer| {
         let (limits, sdp) = (Limits::default(), "v=0".to_string());
         drain(&mut make(Instant::now(), limits, sdp, vec![])).0
     };
     let plain = r#"{"type":"offer","sdp":"v=0"}"#.to_string();
-    assert_eq!(offer(Negotiation::offer), [Output::Send(plain)]);
+    assert_eq!(offer(Offerer::offer), [Output::Send(plain)]);
     let negotiated = r#"{"type":"offer","sdp":"v=0","negotiated":true}"#.to_string();
-    assert_eq!(offer(Negotiation::offer_negotiated), [Output::Send(negotiated)]);
+    assert_eq!(offer(Offerer::offer_negotiated), [Output::Send(negotiated)]);
 }
 
 #[test]
 fn the_answer_timeout_strikes_at_its_time() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     let limit = Limits::default().answer_timeout;
     assert_eq!(table.timeout(limit - Duration::from_nanos(1)), []);
-    assert_eq!(table.timeout(limit), [Output::Refused(Refusal::NoAnswer)]);
+    assert_eq!(table.timeout(limit), [Output::Failed(Error::AnswerTimeout)]);
     assert_eq!(table.text(ANSWER), []);
 }
 
 #[test]
 fn an_answer_after_a_stall_is_accepted() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     table.now += Duration::from_secs(60);
     assert_eq!(table.text(ANSWER), [answer()]);
 }
 
 #[test]
 fn a_timeout_beyond_all_time_is_none() {
-    let mut table = Table::with(Limits { answer_timeout: Duration::MAX, ..Limits::default() });
+    let mut table = Fixture::with(Limits { answer_timeout: Duration::MAX, ..Limits::default() });
     assert_eq!(table.server.poll_output(), Output::Timeout(None));
     assert_eq!(table.timeout(Duration::from_secs(3_600)), []);
     assert_eq!(table.text(ANSWER), [answer()]);
@@ -143,7 +143,7 @@ const LATE: [&str; 14] = [
 #[test]
 fn after_the_answer_one_text_a_second_of_any_content_ends_nothing() {
     for text in LATE.into_iter().chain([&*"x".repeat(60_000)]) {
-        let mut table = Table::new();
+        let mut table = Fixture::new();
         assert_eq!(table.text(ANSWER), [answer()]);
         for second in 0..600 {
             table.now += Duration::from_secs(1);
@@ -155,19 +155,19 @@ fn after_the_answer_one_text_a_second_of_any_content_ends_nothing() {
 #[test]
 fn after_the_answer_only_a_rate_ends_it() {
     for text in LATE {
-        let mut table = Table::new();
+        let mut table = Fixture::new();
         table.text(ANSWER);
         for _ in 1..50 {
             assert_eq!(table.text(text), []);
         }
-        let refused = [Output::Refused(Refusal::TooFast { limit: 50 })];
+        let refused = [Output::Failed(Error::RateExceeded { limit: 50 })];
         assert_eq!(table.text(text), refused, "{text}");
     }
 }
 
 #[test]
 fn two_answers_in_one_drain_are_one() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     table.server.handle_input(table.now, Input::Text(ANSWER));
     assert_eq!(table.text(ANSWER), [answer()]);
 }
@@ -175,14 +175,14 @@ fn two_answers_in_one_drain_are_one() {
 #[test]
 fn an_offer_from_the_client_is_refused() {
     let offer = r#"{"type":"offer","sdp":"v=0"}"#;
-    let refused = [Output::Refused(Refusal::UnexpectedOffer)];
-    let mut table = Table::new();
+    let refused = [Output::Failed(Error::UnexpectedOffer)];
+    let mut table = Fixture::new();
     assert_eq!(table.text(offer), refused);
 }
 
 #[test]
 fn after_a_refusal_nothing_happens() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     table.text("{");
     for text in [ANSWER, CANDIDATE, "{", "null"] {
         assert_eq!(table.text(text), [], "{text}");
@@ -193,7 +193,7 @@ fn after_a_refusal_nothing_happens() {
 
 #[test]
 fn candidates_before_and_after_the_answer_are_ignored() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     assert_eq!(table.text(CANDIDATE), []);
     assert_eq!(table.text("null"), []);
     assert_eq!(table.text(ANSWER), [answer()]);
@@ -225,7 +225,7 @@ fn a_candidate_may_hold_anything_before_and_after_the_answer() {
             inner.clone(),
         ];
         for text in forms.iter().filter(|text| text.contains("candidate")) {
-            let mut table = Table::new();
+            let mut table = Fixture::new();
             assert_eq!(table.text(text), [], "{text:.80}");
             assert_eq!(table.text(ANSWER), [answer()]);
             assert_eq!(table.text(text), [], "{text:.80}");
@@ -233,27 +233,27 @@ fn a_candidate_may_hold_anything_before_and_after_the_answer() {
     }
     // With an `sdp` it is read; by its type it is a candidate all the same.
     let text = r#"{"type":"candidate","candidate":[],"sdpMLineIndex":"0","sdp":7}"#;
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     assert_eq!(table.text(text), []);
     assert_eq!(table.text(ANSWER), [answer()]);
 }
 
 #[test]
 fn unknown_types_are_ignored_and_count_until_the_answer() {
-    let mut table = Table::new();
+    let mut table = Fixture::new();
     for _ in 0..8 {
         assert_eq!(table.text(r#"{"type":"weather"}"#), []);
     }
-    let refused = Output::Refused(Refusal::TooManyTexts { limit: 8 });
+    let refused = Output::Failed(Error::TooManyMessages { limit: 8 });
     assert_eq!(table.text(r#"{"type":"weather"}"#), [refused]);
 }
 
 #[test]
 fn before_the_answer_garbage_and_long_texts_are_refused() {
-    let malformed = Refusal::Malformed(ParseError::NotAMessage);
-    assert_eq!(Table::new().text("garbage"), [Output::Refused(malformed)]);
+    let malformed = Error::Malformed(ParseError::NotAMessage);
+    assert_eq!(Fixture::new().text("garbage"), [Output::Failed(malformed)]);
     let long = "x".repeat(16 * 1024 + 1);
     let (bytes, limit) = (long.len(), 16 * 1024);
-    let refused = [Output::Refused(Refusal::TextTooLong { bytes, limit })];
-    assert_eq!(Table::new().text(&long), refused);
+    let refused = [Output::Failed(Error::MessageTooLong { bytes, limit })];
+    assert_eq!(Fixture::new().text(&long), refused);
 }

@@ -7,26 +7,26 @@ pub(crate) mod response;
 /// The bytes of a request or answer up to its empty line. Each byte is looked at once, however
 /// many pieces they arrive in.
 #[derive(Debug, Default)]
-pub(crate) struct Head {
+pub(crate) struct HeadBuffer {
     bytes: Vec<u8>,
-    line: Line,
+    line: LineState,
 }
 
 /// The line that is being read.
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Line {
+enum LineState {
     /// Empty, and no other came before it but empty ones (RFC 9112 §2.2).
     #[default]
-    None,
+    Leading,
     /// Empty so far.
     Empty,
     /// Not empty.
-    Some,
+    NonEmpty,
 }
 
 /// What more bytes did to a head.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress<'a> {
+pub(crate) enum HeadProgress<'a> {
     /// The end is not here yet.
     Partial,
     /// The head is complete; these bytes follow it.
@@ -35,19 +35,19 @@ pub(crate) enum Progress<'a> {
     TooLong(&'a [u8]),
 }
 
-impl Head {
+impl HeadBuffer {
     /// Takes `input` up to the end of the head, which may have `limit` bytes.
-    pub(crate) fn extend<'a>(&mut self, input: &'a [u8], limit: usize) -> Progress<'a> {
+    pub(crate) fn extend<'a>(&mut self, input: &'a [u8], limit: usize) -> HeadProgress<'a> {
         let room = limit.saturating_sub(self.bytes.len());
         let seen = &input[..input.len().min(room)];
         let end = self.find_end(seen);
         let (head, tail) = input.split_at(end.unwrap_or(seen.len()));
-        self.make_room(head.len(), limit);
+        self.reserve(head.len(), limit);
         self.bytes.extend_from_slice(head);
         match end {
-            Some(_) => Progress::Complete(tail),
-            None if tail.is_empty() => Progress::Partial,
-            None => Progress::TooLong(tail),
+            Some(_) => HeadProgress::Complete(tail),
+            None if tail.is_empty() => HeadProgress::Partial,
+            None => HeadProgress::TooLong(tail),
         }
     }
 
@@ -57,7 +57,7 @@ impl Head {
     }
 
     /// Doubles the room where there is too little, and never past the limit.
-    fn make_room(&mut self, more: usize, limit: usize) {
+    fn reserve(&mut self, more: usize, limit: usize) {
         let (len, room) = (self.bytes.len(), self.bytes.capacity());
         if len + more > room {
             let room = (2 * room).max(len + more).min(limit);
@@ -69,11 +69,11 @@ impl Head {
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
         for (at, byte) in input.iter().enumerate() {
             self.line = match (byte, &self.line) {
-                (b'\n', Line::Empty) => return Some(at + 1),
-                (b'\n', Line::Some) => Line::Empty,
-                (b'\r' | b'\n', Line::None) => Line::None,
-                (b'\r', Line::Empty) => Line::Empty,
-                _ => Line::Some,
+                (b'\n', LineState::Empty) => return Some(at + 1),
+                (b'\n', LineState::NonEmpty) => LineState::Empty,
+                (b'\r' | b'\n', LineState::Leading) => LineState::Leading,
+                (b'\r', LineState::Empty) => LineState::Empty,
+                _ => LineState::NonEmpty,
             };
         }
         None
@@ -88,28 +88,28 @@ mod tests {
 
     #[test]
     fn the_tail_is_given_back() {
-        let mut head = Head::default();
+        let mut head = HeadBuffer::default();
         let input = [HEAD, b"\r\n\r\ntail"].concat();
-        assert_eq!(head.extend(&input, 100), Progress::Complete(b"\r\n\r\ntail"));
+        assert_eq!(head.extend(&input, 100), HeadProgress::Complete(b"\r\n\r\ntail"));
         assert_eq!(head.bytes(), HEAD);
     }
 
     #[test]
     fn byte_by_byte() {
-        let mut head = Head::default();
+        let mut head = HeadBuffer::default();
         for byte in &HEAD[..HEAD.len() - 1] {
-            assert_eq!(head.extend(&[*byte], HEAD.len()), Progress::Partial);
+            assert_eq!(head.extend(&[*byte], HEAD.len()), HeadProgress::Partial);
         }
-        assert_eq!(head.extend(b"\n", HEAD.len()), Progress::Complete(b""));
+        assert_eq!(head.extend(b"\n", HEAD.len()), HeadProgress::Complete(b""));
     }
 
     #[test]
     fn the_limit_is_exact() {
         for (limit, fits) in [(HEAD.len(), true), (HEAD.len() - 1, false)] {
-            let mut head = Head::default();
+            let mut head = HeadBuffer::default();
             let progress = head.extend(HEAD, limit);
-            assert_eq!(progress == Progress::Complete(b""), fits);
-            assert_eq!(matches!(progress, Progress::TooLong(_)), !fits);
+            assert_eq!(progress == HeadProgress::Complete(b""), fits);
+            assert_eq!(matches!(progress, HeadProgress::TooLong(_)), !fits);
         }
     }
 
@@ -117,9 +117,10 @@ mod tests {
     fn empty_lines_in_front_do_not_end_it() {
         let input = [b"\r\n\r\n\n", HEAD, b"tail"].concat();
         for step in [1, 5, input.len()] {
-            let mut head = Head::default();
+            let mut head = HeadBuffer::default();
             let mut parts = input.chunks(step);
-            let ends = parts.any(|part| matches!(head.extend(part, 100), Progress::Complete(_)));
+            let ends =
+                parts.any(|part| matches!(head.extend(part, 100), HeadProgress::Complete(_)));
             assert!(ends && head.bytes().ends_with(HEAD), "{step}");
         }
     }

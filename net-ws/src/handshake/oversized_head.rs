@@ -1,12 +1,12 @@
 //! A head that is too long, without what makes it so.
 
-use crate::handshake::Progress;
+use crate::handshake::HeadProgress;
 
 /// The longest line that is kept.
-const LINE_BYTES: usize = 4 * 1024;
+const MAX_LINE_LEN: usize = 4 * 1024;
 
 /// Header lines that say whose request it is, and without which no upgrade can be answered.
-const KEPT: [&str; 9] = [
+const KEPT_HEADERS: [&str; 9] = [
     "connection",
     "host",
     "origin",
@@ -22,16 +22,16 @@ const KEPT: [&str; 9] = [
 /// dropped: so that a browser, which shows no HTTP status to its page, can be told of it on the
 /// websocket. What it is does not hang on how the bytes are cut.
 #[derive(Debug, Default)]
-pub(crate) struct Trimmed {
+pub(crate) struct OversizedHead {
     kept: Vec<u8>,
     /// The beginning of the line that is being read.
     line: Vec<u8>,
     line_len: usize,
-    read: usize,
-    cookies: usize,
+    total_len: usize,
+    cookie_bytes: usize,
 }
 
-impl Trimmed {
+impl OversizedHead {
     /// Takes `input` up to the end of the head. Past `most` bytes in all, or `limit` kept ones,
     /// it gives up.
     pub(crate) fn extend<'a>(
@@ -39,19 +39,19 @@ impl Trimmed {
         input: &'a [u8],
         limit: usize,
         most: usize,
-    ) -> Progress<'a> {
+    ) -> HeadProgress<'a> {
         for (at, byte) in input.iter().enumerate() {
-            self.read += 1;
-            if self.read > most || self.kept.len() > limit {
-                return Progress::TooLong(&input[at..]);
+            self.total_len += 1;
+            if self.total_len > most || self.kept.len() > limit {
+                return HeadProgress::TooLong(&input[at..]);
             }
             match byte {
-                b'\n' if self.end_line() => return Progress::Complete(&input[at + 1..]),
+                b'\n' if self.end_line() => return HeadProgress::Complete(&input[at + 1..]),
                 b'\n' => {}
-                byte => self.push(*byte),
+                byte => self.push_byte(*byte),
             }
         }
-        Progress::Partial
+        HeadProgress::Partial
     }
 
     /// The lines that were kept, and the empty one behind them.
@@ -60,13 +60,13 @@ impl Trimmed {
     }
 
     /// Bytes of the whole head that were cookies.
-    pub(crate) fn cookies(&self) -> usize {
-        self.cookies
+    pub(crate) fn cookie_bytes(&self) -> usize {
+        self.cookie_bytes
     }
 
-    fn push(&mut self, byte: u8) {
+    fn push_byte(&mut self, byte: u8) {
         self.line_len += 1;
-        if self.line.len() < LINE_BYTES {
+        if self.line.len() < MAX_LINE_LEN {
             self.line.push(byte);
         }
     }
@@ -78,22 +78,22 @@ impl Trimmed {
         let is_first = self.kept.is_empty();
         if is_empty && is_first {
             // RFC 9112 §2.2: empty lines in front of the request are ignored.
-        } else if is_empty || is_first || (!is_cut && self.is_kept()) {
+        } else if is_empty || is_first || (!is_cut && self.is_kept_header()) {
             self.kept.extend_from_slice(&self.line);
             self.kept.push(b'\n');
-        } else if self.name().eq_ignore_ascii_case(b"cookie") {
-            self.cookies += self.line_len;
+        } else if self.header_name().eq_ignore_ascii_case(b"cookie") {
+            self.cookie_bytes += self.line_len;
         }
         self.line.clear();
         self.line_len = 0;
         is_empty && !is_first
     }
 
-    fn is_kept(&self) -> bool {
-        KEPT.iter().any(|kept| self.name().eq_ignore_ascii_case(kept.as_bytes()))
+    fn is_kept_header(&self) -> bool {
+        KEPT_HEADERS.iter().any(|kept| self.header_name().eq_ignore_ascii_case(kept.as_bytes()))
     }
 
-    fn name(&self) -> &[u8] {
+    fn header_name(&self) -> &[u8] {
         self.line.split(|byte| *byte == b':').next().unwrap_or_default()
     }
 }
@@ -111,12 +111,12 @@ mod tests {
             "y".repeat(5_000)
         );
         for step in [1, 7, usize::MAX] {
-            let (mut trimmed, mut tail) = (Trimmed::default(), Vec::new());
+            let (mut trimmed, mut tail) = (OversizedHead::default(), Vec::new());
             for part in head.as_bytes().chunks(step.min(head.len())) {
                 match trimmed.extend(part, 1_000, 20_000) {
-                    Progress::Complete(rest) => tail.extend_from_slice(rest),
-                    Progress::Partial => {}
-                    Progress::TooLong(_) => panic!("too long"),
+                    HeadProgress::Complete(rest) => tail.extend_from_slice(rest),
+                    HeadProgress::Partial => {}
+                    HeadProgress::TooLong(_) => panic!("too long"),
                 }
                 if !tail.is_empty() {
                     break;
@@ -124,7 +124,7 @@ mod tests {
             }
             let kept = "GET /a HTTP/1.1\r\nHost: h\r\nUPGRADE: websocket\r\n\r\n";
             assert_eq!(std::str::from_utf8(trimmed.bytes()), Ok(kept));
-            assert_eq!(trimmed.cookies(), cookies.len() - 1);
+            assert_eq!(trimmed.cookie_bytes(), cookies.len() - 1);
             assert!("tail".as_bytes().starts_with(&tail));
         }
     }
@@ -133,16 +133,16 @@ mod tests {
     fn it_has_bounds() {
         let head = "GET / HTTP/1.1\r\n".to_owned() + &"A: b\r\n".repeat(1_000);
         let extend = |limit, most| {
-            let mut trimmed = Trimmed::default();
+            let mut trimmed = OversizedHead::default();
             let is_over =
-                matches!(trimmed.extend(head.as_bytes(), limit, most), Progress::TooLong(_));
+                matches!(trimmed.extend(head.as_bytes(), limit, most), HeadProgress::TooLong(_));
             (is_over, trimmed.kept.len())
         };
         assert_eq!(extend(100, 10_000), (false, 16));
         assert_eq!(extend(100, 6_000), (true, 16));
         assert_eq!(extend(10, 10_000), (true, 16));
-        let mut endless = Trimmed::default();
+        let mut endless = OversizedHead::default();
         endless.extend(&[b'x'; 100_000], 100, 1 << 20);
-        assert_eq!(endless.line.len(), LINE_BYTES);
+        assert_eq!(endless.line.len(), MAX_LINE_LEN);
     }
 }

@@ -50,7 +50,7 @@ impl Request {
     /// The members of a comma-separated list over all headers of that name (RFC 9110 §5.3), in
     /// order, without the white space around them.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        members(self.head.headers(), name)
+        list_members(self.head.headers(), name)
     }
 
     /// Names (lower case) and values of all headers whose value is UTF-8.
@@ -67,7 +67,7 @@ impl Request {
     }
 
     /// The first subprotocol that is offered.
-    pub(crate) fn first_protocol(&self) -> Option<HeaderValue> {
+    pub(crate) fn first_subprotocol(&self) -> Option<HeaderValue> {
         let first = self.list("sec-websocket-protocol").next()?;
         // It is to stand in the answer: visible ASCII only.
         HeaderValue::from_bytes(first).ok().filter(|value| value.to_str().is_ok())
@@ -88,17 +88,17 @@ impl PartialEq for Request {
 impl Eq for Request {}
 
 /// What a complete head asks for.
-pub(crate) enum Asked {
+pub(crate) enum ParsedRequest {
     /// A websocket; with the 101.
     Upgrade(Request, Response),
     /// Anything else, in plain HTTP.
-    Plain(Request),
+    PlainHttp(Request),
 }
 
 /// Reads a complete head, with at most `max_headers` lines.
-pub(crate) fn parse(head: &[u8], max_headers: usize) -> Result<Asked, BadRequest> {
-    let too_many = BadRequest::HeadHeaders { limit: max_headers };
-    let line = RequestLine::of(head);
+pub(crate) fn parse(head: &[u8], max_headers: usize) -> Result<ParsedRequest, BadRequest> {
+    let too_many = BadRequest::TooManyHeaders { limit: max_headers };
+    let line = RequestLine::parse(head);
     let parsed = match &line {
         Some(line) => server::Request::try_parse(&line.as_get(head)),
         None => server::Request::try_parse(head),
@@ -112,14 +112,14 @@ pub(crate) fn parse(head: &[u8], max_headers: usize) -> Result<Asked, BadRequest
     if request.headers().len() > max_headers {
         return Err(too_many);
     }
-    let is_old = line.as_ref().is_some_and(|line| line.is_old);
+    let is_old = line.as_ref().is_some_and(|line| line.is_http10);
     *request.method_mut() = line.map_or(Method::GET, |line| line.method);
     match is_websocket(request.headers()) {
-        false => Ok(Asked::Plain(Request::new(request))),
+        false => Ok(ParsedRequest::PlainHttp(Request::new(request))),
         true if is_old => Err(BadRequest::HttpVersion),
         true => {
-            let response = switching(&request)?;
-            Ok(Asked::Upgrade(Request::new(request), response))
+            let response = switching_protocols(&request)?;
+            Ok(ParsedRequest::Upgrade(Request::new(request), response))
         }
     }
 }
@@ -132,7 +132,7 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The 101 for a request that has all that RFC 6455 §4.2.1 asks for.
-fn switching(request: &server::Request) -> Result<Response, BadRequest> {
+fn switching_protocols(request: &server::Request) -> Result<Response, BadRequest> {
     let headers = request.headers();
     if request.method() != Method::GET {
         return Err(BadRequest::Method);
@@ -145,11 +145,11 @@ fn switching(request: &server::Request) -> Result<Response, BadRequest> {
         return Err(BadRequest::Upgrade);
     }
     if headers.get("sec-websocket-version").is_none_or(|version| version != "13") {
-        return Err(BadRequest::Version);
+        return Err(BadRequest::WebSocketVersion);
     }
-    let key = headers.get("sec-websocket-key").ok_or(BadRequest::NoKey)?;
-    if !is_key(key.as_bytes()) {
-        return Err(BadRequest::Key);
+    let key = headers.get("sec-websocket-key").ok_or(BadRequest::MissingKey)?;
+    if !is_valid_key(key.as_bytes()) {
+        return Err(BadRequest::InvalidKey);
     }
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -166,7 +166,7 @@ fn switching(request: &server::Request) -> Result<Response, BadRequest> {
 
 /// Whether these are 16 bytes in base64 (RFC 4648 §4): 22 digits, the last of which has two bits
 /// only, and the padding.
-fn is_key(key: &[u8]) -> bool {
+fn is_valid_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key.strip_suffix(b"==") {
         Some(digits) => {
@@ -181,14 +181,14 @@ fn is_key(key: &[u8]) -> bool {
 struct RequestLine {
     method: Method,
     /// HTTP/1.0.
-    is_old: bool,
+    is_http10: bool,
     /// Where in the head the target is, and where the line ends.
     target: Range<usize>,
     end: usize,
 }
 
 impl RequestLine {
-    fn of(head: &[u8]) -> Option<RequestLine> {
+    fn parse(head: &[u8]) -> Option<RequestLine> {
         let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
         let end = start + head[start..].iter().position(|byte| *byte == b'\n')?;
         let line = head[start..end].strip_suffix(b"\r").unwrap_or(&head[start..end]);
@@ -202,12 +202,12 @@ impl RequestLine {
         let from = start + method.len() + 1;
         let target = from..from + target.len();
         let method = Method::from_bytes(method).ok().filter(|_| parts.next().is_none())?;
-        Some(RequestLine { method, is_old, target, end })
+        Some(RequestLine { method, is_http10: is_old, target, end })
     }
 
     /// The head as that of a GET in HTTP/1.1.
     fn as_get<'a>(&self, head: &'a [u8]) -> Cow<'a, [u8]> {
-        match self.method == Method::GET && !self.is_old {
+        match self.method == Method::GET && !self.is_http10 {
             true => head.into(),
             false => {
                 let target = &head[self.target.clone()];
@@ -219,7 +219,10 @@ impl RequestLine {
 
 /// The members of a comma-separated list over all lines of that name, in order, without the white
 /// space around them. Empty ones are left out.
-pub(crate) fn members<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn list_members<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).into_iter().map(|value| value.as_bytes());
     let members = lines.flat_map(|line| line.split(|byte| *byte == b','));
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
@@ -227,7 +230,7 @@ pub(crate) fn members<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<I
 
 /// Whether this token is among them, in any case.
 pub(crate) fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
-    members(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    list_members(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -240,7 +243,7 @@ mod tests {
             let asked = tungstenite::http::Request::get("/");
             let name = "sec-websocket-protocol";
             let asked = lists.iter().fold(asked, |asked, list| asked.header(name, *list));
-            Request::new(asked.body(()).expect("a request")).first_protocol()
+            Request::new(asked.body(()).expect("a request")).first_subprotocol()
         };
         assert_eq!(first(&[]), None);
         assert_eq!(first(&["", " ,"]), None);
@@ -253,7 +256,7 @@ mod tests {
         for key in
             ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA==", "////////+/////////++Aw=="]
         {
-            assert_eq!(is_key(key.as_bytes()), key.len() == 24, "{key}");
+            assert_eq!(is_valid_key(key.as_bytes()), key.len() == 24, "{key}");
         }
         for key in [
             "",
@@ -264,7 +267,7 @@ mod tests {
             "dGhlIHNhbXBsZSBub25jZTE=",
             "AAAAAAAAAAAAAAAAAAAA====",
         ] {
-            assert!(!is_key(key.as_bytes()), "{key}");
+            assert!(!is_valid_key(key.as_bytes()), "{key}");
         }
     }
 
@@ -292,7 +295,7 @@ mod list_tests {
         for line in [&b"keep-alive"[..], b"a,\tUpgrade\t,, b ", b"\xfc, \xe9x"] {
             headers.append("connection", HeaderValue::from_bytes(line).expect("a value"));
         }
-        let all: Vec<_> = members(&headers, "connection").collect();
+        let all: Vec<_> = list_members(&headers, "connection").collect();
         assert_eq!(all, [&b"keep-alive"[..], b"a", b"Upgrade", b"b", b"\xfc", b"\xe9x"]);
         assert!(has_token(&headers, "connection", "upgrade"));
         assert!(!has_token(&headers, "connection", "grade"));

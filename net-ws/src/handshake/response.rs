@@ -14,7 +14,7 @@ use crate::outbox::Outbox;
 use crate::{BadRequest, BadResponse, CloseReason, ConnectError, Request};
 
 /// Headers that only the upgrade itself may set.
-const OWN: [&str; 7] = [
+const RESERVED_HEADERS: [&str; 7] = [
     "connection",
     "host",
     "sec-websocket-accept",
@@ -26,88 +26,97 @@ const OWN: [&str; 7] = [
 
 /// What was asked, and the proof that an answer belongs to it.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ClientRequest {
     pub(crate) request: Request,
-    accept: String,
+    accept_key: String,
 }
 
 /// The bytes of an upgrade request with these headers beside the necessary ones.
-pub(crate) fn ask(
+pub(crate) fn build_request(
     host: &str,
     target: &str,
     headers: &[(&str, &str)],
-) -> Result<(Vec<u8>, Asked), ConnectError> {
-    let mut request = uri(host, target)?
+) -> Result<(Vec<u8>, ClientRequest), ConnectError> {
+    let mut request = build_uri(host, target)?
         .into_client_request()
-        .map_err(|error| ConnectError::Address(error.to_string()))?;
+        .map_err(|error| ConnectError::InvalidUri(error.to_string()))?;
     for (name, value) in headers {
-        let (name, value) = header(name, value)?;
+        let (name, value) = parse_header(name, value)?;
         request.headers_mut().append(name, value);
     }
     let shown = Request::new(request.clone());
     let (bytes, key) = client::generate_request(request)
-        .map_err(|error| ConnectError::Header(error.to_string()))?;
-    Ok((bytes, Asked { request: shown, accept: derive_accept_key(key.as_bytes()) }))
+        .map_err(|error| ConnectError::InvalidHeader(error.to_string()))?;
+    Ok((bytes, ClientRequest { request: shown, accept_key: derive_accept_key(key.as_bytes()) }))
 }
 
 /// Reads a complete head, with at most `max_headers` lines: is it the answer to `asked`?
-pub(crate) fn check(head: &[u8], max_headers: usize, asked: &Asked) -> Result<(), CloseReason> {
+pub(crate) fn check_response(
+    head: &[u8],
+    max_headers: usize,
+    asked: &ClientRequest,
+) -> Result<(), CloseReason> {
     let response = match client::Response::try_parse(head) {
         Ok(Some((_, response))) => response,
-        Ok(None) => return bad(BadResponse::Syntax("incomplete".to_owned())),
+        Ok(None) => return bad_response(BadResponse::Syntax("incomplete".to_owned())),
         Err(Error::Capacity(CapacityError::TooManyHeaders)) => {
-            return bad(BadResponse::HeadHeaders);
+            return bad_response(BadResponse::TooManyHeaders);
         }
-        Err(error) => return bad(BadResponse::Syntax(error.to_string())),
+        Err(error) => return bad_response(BadResponse::Syntax(error.to_string())),
     };
     if response.status().as_u16() != 101 {
-        return Err(CloseReason::Refused { status: response.status().as_u16() });
+        return Err(CloseReason::Rejected { status: response.status().as_u16() });
     }
     check_headers(response.headers(), max_headers, asked).map_err(CloseReason::BadResponse)
 }
 
 /// RFC 6455 §4.1, the client's five checks.
-fn check_headers(headers: &HeaderMap, most: usize, asked: &Asked) -> Result<(), BadResponse> {
+fn check_headers(
+    headers: &HeaderMap,
+    most: usize,
+    asked: &ClientRequest,
+) -> Result<(), BadResponse> {
     let names_unasked = |name| {
         headers.get(name).is_some_and(|chosen| {
             !asked.request.list(name).any(|one| one == chosen.as_bytes().trim_ascii())
         })
     };
     if headers.len() > most {
-        Err(BadResponse::HeadHeaders)
+        Err(BadResponse::TooManyHeaders)
     } else if !has_token(headers, "connection", "upgrade")
         || !has_token(headers, "upgrade", "websocket")
     {
         Err(BadResponse::Upgrade)
-    } else if headers.get("sec-websocket-accept").is_none_or(|value| value != &asked.accept) {
-        Err(BadResponse::Accept)
+    } else if headers.get("sec-websocket-accept").is_none_or(|value| value != &asked.accept_key) {
+        Err(BadResponse::AcceptKey)
     } else if names_unasked("sec-websocket-protocol")
         || headers.contains_key("sec-websocket-extensions")
     {
-        Err(BadResponse::Unasked)
+        Err(BadResponse::Unrequested)
     } else {
         Ok(())
     }
 }
 
-fn bad(why: BadResponse) -> Result<(), CloseReason> {
+fn bad_response(why: BadResponse) -> Result<(), CloseReason> {
     Err(CloseReason::BadResponse(why))
 }
 
 /// A URI of exactly these parts: a parser may drop or shift what it finds odd, such as a fragment.
-fn uri(host: &str, target: &str) -> Result<Uri, ConnectError> {
+fn build_uri(host: &str, target: &str) -> Result<Uri, ConnectError> {
     let text = format!("ws://{host}{target}");
     let whole = text.parse::<Uri>().ok().filter(|uri| {
         uri.authority().is_some_and(|part| part == host && !host.contains('@'))
             && uri.path_and_query().is_some_and(|part| part == target)
             && target.is_ascii()
     });
-    whole.ok_or(ConnectError::Address(text))
+    whole.ok_or(ConnectError::InvalidUri(text))
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConnectError> {
-    let bad = |error: &dyn std::fmt::Display| ConnectError::Header(format!("{name:?}: {error}"));
-    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConnectError> {
+    let bad =
+        |error: &dyn std::fmt::Display| ConnectError::InvalidHeader(format!("{name:?}: {error}"));
+    if RESERVED_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Err(bad(&"the upgrade itself decides it"));
     }
     Ok((
@@ -117,56 +126,56 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConnectE
 }
 
 /// RFC 8446 §5.1: a record of type 22, a handshake.
-const TLS: &[u8] = &[22];
+const TLS_HANDSHAKE: &[u8] = &[22];
 /// RFC 9113 §3.4, as far as it tells it apart.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// The PROXY protocol of HAProxy, version 1, §2.1.
-const PROXY_1: &[u8] = b"PROXY ";
+const PROXY_V1: &[u8] = b"PROXY ";
 /// The same, version 2, §2.2.
-const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What these first bytes of a connection are, if they are a known protocol that is not HTTP/1.
-pub(crate) fn foreign(bytes: &[u8]) -> Option<BadRequest> {
+pub(crate) fn detect_foreign_protocol(bytes: &[u8]) -> Option<BadRequest> {
     let known = [
-        (TLS, BadRequest::Tls),
-        (HTTP2, BadRequest::Http2),
-        (PROXY_1, BadRequest::ProxyProtocol { version: 1 }),
-        (PROXY_2, BadRequest::ProxyProtocol { version: 2 }),
+        (TLS_HANDSHAKE, BadRequest::Tls),
+        (HTTP2_PREFACE, BadRequest::Http2),
+        (PROXY_V1, BadRequest::ProxyProtocol { version: 1 }),
+        (PROXY_V2, BadRequest::ProxyProtocol { version: 2 }),
     ];
     known.into_iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, what)| what)
 }
 
 /// Lets cross-origin isolated pages see that there was an answer (HTML, cross-origin embedder
 /// policy), as net.js asks where a browser delays websockets.
-const READABLE: &str = "Cross-Origin-Resource-Policy: cross-origin\r\n";
+const CORP_HEADER: &str = "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
 /// Answers a request with an error `status` and a line of text, and announces the end of the
 /// stream. A number that is no HTTP error status becomes 500.
-pub(crate) fn refuse(outbox: &mut Outbox, status: u16, text: &str) {
+pub(crate) fn http_error(outbox: &mut Outbox, status: u16, text: &str) {
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|status| status.is_client_error() || status.is_server_error());
-    write(outbox, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, true);
+    write_http(outbox, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, true);
 }
 
 /// Answers a plain request with any final `status` and a line of text, and announces the end of
 /// the stream. To a HEAD it goes without the text (RFC 9110 §9.3.2). A number that is no such
 /// status becomes 500.
-pub(crate) fn respond(outbox: &mut Outbox, status: u16, text: &str, is_head: bool) {
+pub(crate) fn http_response(outbox: &mut Outbox, status: u16, text: &str, is_head: bool) {
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|status| !status.is_informational() && status.as_u16() < 600);
-    write(outbox, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, !is_head);
+    write_http(outbox, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, !is_head);
 }
 
-fn write(outbox: &mut Outbox, status: StatusCode, text: &str, with_text: bool) {
+fn write_http(outbox: &mut Outbox, status: StatusCode, text: &str, with_text: bool) {
     write!(
         outbox,
         "HTTP/1.1 {} {}\r\n{}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         {READABLE}Content-Length: {}\r\n\r\n",
+         {CORP_HEADER}Content-Length: {}\r\n\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or("Error"),
-        wanted(status),
+        extra_headers(status),
         text.len() + 1,
     )
     .expect("an outbox takes everything");
@@ -176,7 +185,7 @@ fn write(outbox: &mut Outbox, status: StatusCode, text: &str, with_text: bool) {
 }
 
 /// The headers with which HTTP says what would do instead (RFC 9110 §15.5.6, RFC 6455 §4.4).
-fn wanted(status: StatusCode) -> &'static str {
+fn extra_headers(status: StatusCode) -> &'static str {
     match status {
         StatusCode::METHOD_NOT_ALLOWED => "Allow: GET, HEAD, OPTIONS\r\n",
         StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
@@ -191,10 +200,10 @@ mod tests {
     fn answer(head: &str) -> Result<(), CloseReason> {
         let mut asked = {
             let name = "Sec-WebSocket-Protocol";
-            ask("a", "/", &[(name, "x, y"), (name, "w")]).unwrap().1
+            build_request("a", "/", &[(name, "x, y"), (name, "w")]).unwrap().1
         };
-        asked.accept = "right".to_owned();
-        check(head.as_bytes(), 6, &asked)
+        asked.accept_key = "right".to_owned();
+        check_response(head.as_bytes(), 6, &asked)
     }
 
     #[test]
@@ -208,11 +217,11 @@ mod tests {
             ("a", "/ b"),
             ("a b", "/"),
         ] {
-            assert!(ask(host, target, &[]).is_err(), "{host} {target}");
+            assert!(build_request(host, target, &[]).is_err(), "{host} {target}");
         }
         for (host, target) in [("a", "/"), ("a:1", "/?"), ("[::1]:3", "/b?c=d"), ("127.0.0.1", "/")]
         {
-            let (bytes, _) = ask(host, target, &[]).unwrap();
+            let (bytes, _) = build_request(host, target, &[]).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             assert!(
                 text.starts_with(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n")),
@@ -225,9 +234,12 @@ mod tests {
     fn headers_cannot_smuggle() {
         for header in [("A b", "c"), ("A", "b\r\nC: d"), ("Host", "b"), ("sec-websocket-key", "b")]
         {
-            assert!(matches!(ask("a", "/", &[header]), Err(ConnectError::Header(_))), "{header:?}");
+            assert!(
+                matches!(build_request("a", "/", &[header]), Err(ConnectError::InvalidHeader(_))),
+                "{header:?}"
+            );
         }
-        let (bytes, asked) = ask("a", "/", &[("Origin", "https://b")]).unwrap();
+        let (bytes, asked) = build_request("a", "/", &[("Origin", "https://b")]).unwrap();
         assert!(String::from_utf8(bytes).unwrap().contains("\r\nOrigin: https://b\r\n"));
         assert_eq!(asked.request.header("origin"), Some("https://b"));
     }
@@ -244,13 +256,16 @@ mod tests {
         assert_eq!(with("Sec-WebSocket-Protocol: w\r\n"), Ok(()));
         assert_eq!(with("Connection: \u{e9}\r\n"), Ok(()));
         assert_eq!(without("keep-alive, upgrade", "a\r\nConnection: b,\tUpgrade"), Ok(()));
-        assert_eq!(with("Sec-WebSocket-Protocol: z\r\n"), bad(BadResponse::Unasked));
-        assert_eq!(with("Sec-WebSocket-Extensions: z\r\n"), bad(BadResponse::Unasked));
-        assert_eq!(with("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\n"), bad(BadResponse::HeadHeaders));
-        assert_eq!(without("right", "wrong"), bad(BadResponse::Accept));
-        assert_eq!(without("WebSocket\r", "h2c\r"), bad(BadResponse::Upgrade));
-        assert_eq!(without("keep-alive, upgrade", "close"), bad(BadResponse::Upgrade));
-        assert_eq!(without("101", "403"), Err(CloseReason::Refused { status: 403 }));
+        assert_eq!(with("Sec-WebSocket-Protocol: z\r\n"), bad_response(BadResponse::Unrequested));
+        assert_eq!(with("Sec-WebSocket-Extensions: z\r\n"), bad_response(BadResponse::Unrequested));
+        assert_eq!(
+            with("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\n"),
+            bad_response(BadResponse::TooManyHeaders)
+        );
+        assert_eq!(without("right", "wrong"), bad_response(BadResponse::AcceptKey));
+        assert_eq!(without("WebSocket\r", "h2c\r"), bad_response(BadResponse::Upgrade));
+        assert_eq!(without("keep-alive, upgrade", "close"), bad_response(BadResponse::Upgrade));
+        assert_eq!(without("101", "403"), Err(CloseReason::Rejected { status: 403 }));
         assert!(matches!(
             answer("SSH-2.0\r\n\r\n"),
             Err(CloseReason::BadResponse(BadResponse::Syntax(_)))
@@ -265,16 +280,16 @@ mod preface_tests {
     #[test]
     fn each_is_told_by_its_first_bytes_and_not_by_fewer() {
         for (start, what) in [
-            (TLS, BadRequest::Tls),
-            (HTTP2, BadRequest::Http2),
-            (PROXY_1, BadRequest::ProxyProtocol { version: 1 }),
-            (PROXY_2, BadRequest::ProxyProtocol { version: 2 }),
+            (TLS_HANDSHAKE, BadRequest::Tls),
+            (HTTP2_PREFACE, BadRequest::Http2),
+            (PROXY_V1, BadRequest::ProxyProtocol { version: 1 }),
+            (PROXY_V2, BadRequest::ProxyProtocol { version: 2 }),
         ] {
-            assert_eq!(foreign(&[start, b"more"].concat()), Some(what));
-            assert_eq!(foreign(&start[..start.len() - 1]), None);
+            assert_eq!(detect_foreign_protocol(&[start, b"more"].concat()), Some(what));
+            assert_eq!(detect_foreign_protocol(&start[..start.len() - 1]), None);
         }
         for other in ["", "GET / HTTP/1.1\r\n", "\r\n\r\nGET /", "PROXY", "PRI / HTTP/1.1"] {
-            assert_eq!(foreign(other.as_bytes()), None, "{other}");
+            assert_eq!(detect_foreign_protocol(other.as_bytes()), None, "{other}");
         }
     }
 }
@@ -285,8 +300,8 @@ mod reply_tests {
 
     fn text(status: u16, body: &str) -> String {
         let mut outbox = Outbox::default();
-        refuse(&mut outbox, status, body);
-        String::from_utf8(outbox.front().to_vec()).unwrap()
+        http_error(&mut outbox, status, body);
+        String::from_utf8(outbox.chunk().to_vec()).unwrap()
     }
 
     #[test]
@@ -305,8 +320,8 @@ mod reply_tests {
     fn a_head_is_answered_as_a_get_but_for_the_text() {
         let text = |status, is_head| {
             let mut outbox = Outbox::default();
-            respond(&mut outbox, status, "fine", is_head);
-            String::from_utf8(outbox.front().to_vec()).unwrap()
+            http_response(&mut outbox, status, "fine", is_head);
+            String::from_utf8(outbox.chunk().to_vec()).unwrap()
         };
         assert!(text(200, false).starts_with("HTTP/1.1 200 OK\r\n"));
         assert_eq!(text(200, false), text(200, true) + "fine\n");

@@ -6,102 +6,110 @@ use bytes::Bytes;
 
 use crate::CloseReason;
 use crate::error::close_payload;
-use crate::frame_scanner::Meter;
-use crate::socket::state::Goodbye;
-use crate::socket::{Last, Output, Role, Socket, State};
+use crate::frame_scanner::FrameScanner;
+use crate::socket::state::CloseDeadline;
+use crate::socket::{Output, PeerClose, Side, Socket, State};
 
 impl Socket {
     /// The peer said its last word; `rest` is what came behind it.
-    pub(super) fn read_last(&mut self, now: Instant, last: Last, rest: &[u8]) {
+    pub(super) fn on_peer_close(&mut self, now: Instant, last: PeerClose, rest: &[u8]) {
         let State::Open(live) = &mut self.state else { return };
-        let mut meter = live.decoder.take_meter();
-        meter.look_for_close(rest);
-        self.set_state(State::Ending { last, meter, since: now });
+        let mut meter = live.decoder.take_scanner();
+        meter.scan_for_close(rest);
+        self.set_state(State::PeerClosed { close: last, scanner: meter, closed_at: now });
     }
 
     /// Acts on the peer's last word, if it was said.
-    pub(super) fn act_on_last(&mut self) {
-        let State::Ending { last, meter, since } = &self.state else { return };
+    pub(super) fn process_close(&mut self) {
+        let State::PeerClosed { close: last, scanner: meter, closed_at: since } = &self.state
+        else {
+            return;
+        };
         let (meter, since) = (meter.clone(), *since);
         match last.clone() {
-            Last::Goodbye(frame) => self.answer_close(since, frame),
-            Last::Fault(reason) => self.fail(since, meter, reason),
+            PeerClose::Frame(frame) => self.answer_close(since, frame),
+            PeerClose::Violation(reason) => self.close_on_violation(since, meter, reason),
         }
     }
 
     /// The peer broke a rule. It is told so, and may answer.
-    fn fail(&mut self, now: Instant, meter: Meter, reason: CloseReason) {
+    fn close_on_violation(&mut self, now: Instant, meter: FrameScanner, reason: CloseReason) {
         let code = match &reason {
             CloseReason::TooLarge => 1009,
-            CloseReason::Protocol(violation) => violation.code(),
+            CloseReason::Protocol(violation) => violation.close_code(),
             _ => 1002,
         };
         let text = reason.to_string();
-        self.say_goodbye(now, meter, reason, code, &text);
+        self.start_close(now, meter, reason, code, &text);
     }
 
     /// Queues our close frame; the peer's may have passed the `meter`, or come later.
-    pub(super) fn say_goodbye(
+    pub(super) fn start_close(
         &mut self,
         now: Instant,
-        meter: Meter,
+        meter: FrameScanner,
         reason: CloseReason,
         code: u16,
         text: &str,
     ) {
         self.write_close(close_payload(code, text));
         let goodbye = match reason {
-            CloseReason::Slow(_) => Goodbye::short(now, &self.config),
-            _ => Goodbye::new(now, &self.config),
+            CloseReason::SlowConsumer(_) => CloseDeadline::fixed(now, &self.config),
+            _ => CloseDeadline::new(now, &self.config),
         };
-        self.closed(reason);
-        self.set_state(State::Closing { meter, goodbye });
-        self.look_whether_closed();
+        self.push_closed(reason);
+        self.set_state(State::Closing { scanner: meter, close_deadline: goodbye });
+        self.drain_if_closed();
     }
 
     /// Answers the peer's close frame with its own code (RFC 6455 §5.5.1).
     fn answer_close(&mut self, now: Instant, frame: Option<(u16, String)>) {
         self.write_close(frame.as_ref().map_or(Bytes::new(), |(code, _)| close_payload(*code, "")));
         let (code, reason) = frame.unwrap_or((1005, String::new()));
-        self.closed(CloseReason::ByPeer { code, reason });
-        let goodbye = Goodbye::new(now, &self.config);
-        self.set_state(State::Flushing { await_end: self.is_client(), goodbye });
+        self.push_closed(CloseReason::Remote { code, reason });
+        let goodbye = CloseDeadline::new(now, &self.config);
+        self.set_state(State::Draining { await_end: self.is_client(), close_deadline: goodbye });
     }
 
     /// Both close frames are there: only the bytes' way out is left.
-    pub(super) fn look_whether_closed(&mut self) {
-        if let State::Closing { meter, goodbye } = &self.state
-            && meter.closed()
+    pub(super) fn drain_if_closed(&mut self) {
+        if let State::Closing { scanner: meter, close_deadline: goodbye } = &self.state
+            && meter.has_close()
         {
             let goodbye = *goodbye;
-            self.set_state(State::Flushing { await_end: self.is_client(), goodbye });
+            self.set_state(State::Draining {
+                await_end: self.is_client(),
+                close_deadline: goodbye,
+            });
         }
     }
 
     /// The stream is gone.
-    pub(super) fn end(&mut self) {
-        self.act_on_last();
+    pub(super) fn on_end(&mut self) {
+        self.process_close();
         match self.state {
-            State::Upgrading { .. }
-            | State::Trimming { .. }
-            | State::Plain { .. }
-            | State::Held(_)
-            | State::Asking { .. }
-            | State::Open(_) => self.abort(CloseReason::Gone),
-            State::Closing { .. } | State::Flushing { .. } => self.finish(),
-            State::Ending { .. } | State::Finished => {}
+            State::ServerHandshake { .. }
+            | State::OversizedRequest { .. }
+            | State::PlainHttp { .. }
+            | State::AwaitingDecision(_)
+            | State::ClientHandshake { .. }
+            | State::Open(_) => self.abort(CloseReason::Eof),
+            State::Closing { .. } | State::Draining { .. } => self.finish(),
+            State::PeerClosed { .. } | State::Finished => {}
         }
     }
 
     /// Closes without a word.
     pub(super) fn abort(&mut self, reason: CloseReason) {
-        self.closed(reason);
+        self.push_closed(reason);
         self.finish();
     }
 
     /// Finishes when nothing is left to write, if that is all we wait for.
-    pub(super) fn settle(&mut self) {
-        if matches!(self.state, State::Flushing { await_end: false, .. }) && self.backlog() == 0 {
+    pub(super) fn finish_if_flushed(&mut self) {
+        if matches!(self.state, State::Draining { await_end: false, .. })
+            && self.buffered_amount() == 0
+        {
             self.finish();
         }
     }
@@ -112,12 +120,12 @@ impl Socket {
         self.outputs.push_back(Output::Finished);
     }
 
-    pub(super) fn closed(&mut self, reason: CloseReason) {
+    pub(super) fn push_closed(&mut self, reason: CloseReason) {
         log::debug!("websocket closed: {reason}");
         self.outputs.push_back(Output::Closed(reason));
     }
 
     fn is_client(&self) -> bool {
-        matches!(self.role, Role::Client(_))
+        matches!(self.side, Side::Client(_))
     }
 }

@@ -13,22 +13,22 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
-use crate::config::later;
-use crate::decoder::Event;
-use crate::handshake::{Head, response};
-use crate::outbox::{FrameHead, Outbox, SHARED};
-use crate::send_timeout::{Progress, Slow, Verdict};
-use crate::socket::state::{Last, Live, State};
+use crate::config::saturating_add;
+use crate::decoder::Decoded;
+use crate::handshake::{HeadBuffer, response};
+use crate::outbox::{EncodedHeader, Outbox, SHARE_THRESHOLD};
+use crate::send_timeout::{SendStatus, SendTimeout, SlowConsumer};
+use crate::socket::state::{OpenState, PeerClose, State};
 use crate::{BadRequest, CloseReason, Config, ConnectError, Message, Request, SendError};
 
 /// Capacity of the queue of outputs that is kept when it is empty.
-const KEPT_OUTPUTS: usize = 32;
+const MAX_SPARE_OUTPUTS: usize = 32;
 
 /// One websocket, server or client side, from its first byte to its last. See the
 /// [crate's page](crate) for how to drive it.
 #[derive(Debug)]
 pub struct Socket {
-    role: Role,
+    side: Side,
     config: Config,
     state: State,
     outbox: Outbox,
@@ -58,7 +58,7 @@ pub enum Output {
     Upgraded(Request),
     /// Server side with `hold_upgrade`: a plain HTTP request, with nothing of a websocket's in
     /// it. [`Socket::respond`] answers it, and closes.
-    Plain(Request),
+    PlainHttp(Request),
     /// Server side with `hold_upgrade`: a websocket's request over `head_bytes` or
     /// `head_headers`. It cannot be opened, and all but its most needed headers are missing.
     /// [`Socket::refuse`] answers it.
@@ -67,7 +67,7 @@ pub enum Output {
     Message(Message),
     /// Half of `send_timeout` is over and the peer took less than half of what it must: it is
     /// closed at the end of that time unless it takes more.
-    Slow(Slow),
+    SlowConsumer(SlowConsumer),
     /// No message will come and none can be sent any more. Comes once. Until it is polled, what
     /// the peer said before its goodbye, or before its fault, can still be answered.
     Closed(CloseReason),
@@ -80,16 +80,20 @@ pub enum Output {
 
 /// Which side we are; a client masks its frames (RFC 6455 §5.3).
 #[derive(Debug)]
-enum Role {
+enum Side {
     Server,
-    Client(Masks),
+    Client(MaskSource),
 }
 
 impl Socket {
     /// The server side of a stream that was just accepted.
     pub fn accept(now: Instant, config: Config) -> Socket {
-        let deadline = later(now, config.upgrade_timeout);
-        Socket::new(Role::Server, config, State::Upgrading { head: Head::default(), deadline })
+        let deadline = saturating_add(now, config.upgrade_timeout);
+        Socket::new(
+            Side::Server,
+            config,
+            State::ServerHandshake { head: HeadBuffer::default(), deadline },
+        )
     }
 
     /// The client side of a stream that was just connected. The request waits in
@@ -119,10 +123,11 @@ impl Socket {
         path_and_query: &str,
         headers: &[(&str, &str)],
     ) -> Result<Socket, ConnectError> {
-        let (bytes, asked) = response::ask(host, path_and_query, headers)?;
-        let deadline = later(now, config.upgrade_timeout);
-        let state = State::Asking { head: Head::default(), asked, deadline };
-        let mut socket = Socket::new(Role::Client(Masks::default()), config, state);
+        let (bytes, asked) = response::build_request(host, path_and_query, headers)?;
+        let deadline = saturating_add(now, config.upgrade_timeout);
+        let state =
+            State::ClientHandshake { head: HeadBuffer::default(), request: asked, deadline };
+        let mut socket = Socket::new(Side::Client(MaskSource::default()), config, state);
         socket.outbox.push(&bytes);
         Ok(socket)
     }
@@ -130,16 +135,16 @@ impl Socket {
     /// Takes what happened. Never panics, whatever the bytes.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Bytes(bytes) => self.take(now, bytes),
-            Input::End => self.end(),
+            Input::Bytes(bytes) => self.on_bytes(now, bytes),
+            Input::End => self.on_end(),
             Input::Timeout => {}
         }
         if self.outputs.is_empty() {
-            self.act_on_last();
+            self.process_close();
         }
-        self.expire(now);
-        self.settle();
-        self.follow(now);
+        self.handle_timeout(now);
+        self.finish_if_flushed();
+        self.update_send_timeout(now);
     }
 
     /// Appends one message, as one frame, to what is [`outgoing`](Socket::outgoing).
@@ -150,22 +155,22 @@ impl Socket {
     /// message always fits into an empty backlog), [`SendError::Closed`] where the socket is not
     /// open.
     pub fn send(&mut self, now: Instant, message: Message) -> Result<(), SendError> {
-        if !matches!(self.state, State::Open(_) | State::Ending { .. }) {
+        if !matches!(self.state, State::Open(_) | State::PeerClosed { .. }) {
             return Err(SendError::Closed(message));
         }
-        if message.len() > self.config.message_bytes {
+        if message.len() > self.config.max_message_size {
             return Err(SendError::TooLarge(message));
         }
-        let backlog = self.backlog();
-        if backlog > 0 && backlog + self.frame_len(message.len()) > self.config.backlog_bytes {
+        let backlog = self.buffered_amount();
+        if backlog > 0 && backlog + self.frame_len(message.len()) > self.config.send_buffer {
             return Err(SendError::Full(message));
         }
         let (kind, payload) = match message {
             Message::Text(text) => (Data::Text, Bytes::from(text)),
             Message::Binary(bytes) => (Data::Binary, bytes),
         };
-        self.write(Frame::message(payload, OpCode::Data(kind), true));
-        self.follow(now);
+        self.write_frame(Frame::message(payload, OpCode::Data(kind), true));
+        self.update_send_timeout(now);
         Ok(())
     }
 
@@ -178,45 +183,49 @@ impl Socket {
     /// request is whole a server answers 503 with the reason as body instead, and a client goes
     /// without a word. Does nothing if closing has begun.
     pub fn close(&mut self, now: Instant, code: u16, reason: &str) {
-        self.act_on_last();
+        self.process_close();
         self.outputs.retain(|output| !matches!(output, Output::Message(_)));
         match self.state {
-            State::Upgrading { .. } | State::Trimming { .. } | State::Plain { .. } => {
-                self.refuse_upgrade(now, CloseReason::ByUs, 503, reason);
+            State::ServerHandshake { .. }
+            | State::OversizedRequest { .. }
+            | State::PlainHttp { .. } => {
+                self.send_http_error(now, CloseReason::Local, 503, reason);
             }
-            State::Held(_) => self.dismiss(now, CloseReason::ByUs, code, reason),
-            State::Asking { .. } => self.abort(CloseReason::ByUs),
+            State::AwaitingDecision(_) => {
+                self.accept_then_close(now, CloseReason::Local, code, reason)
+            }
+            State::ClientHandshake { .. } => self.abort(CloseReason::Local),
             State::Open(ref mut live) => {
-                let meter = live.decoder.take_meter();
-                self.say_goodbye(now, meter, CloseReason::ByUs, code, reason);
+                let meter = live.decoder.take_scanner();
+                self.start_close(now, meter, CloseReason::Local, code, reason);
             }
-            State::Ending { .. }
+            State::PeerClosed { .. }
             | State::Closing { .. }
-            | State::Flushing { .. }
+            | State::Draining { .. }
             | State::Finished => {}
         }
-        self.settle();
+        self.finish_if_flushed();
     }
 
     /// Counts `now` as life: for a loop that was stopped or did not read for a while, and cannot
     /// blame the peer for the silence. Pings go out as ever, so that the peer hears something.
-    pub fn excuse_silence(&mut self, now: Instant) {
+    pub fn reset_idle_timer(&mut self, now: Instant) {
         if let State::Open(live) = &mut self.state {
-            live.excused = now;
+            live.idle_exempt_until = now;
         }
     }
 
     /// The same for a loop that was stopped for so long: what had its deadline in the meantime,
     /// such as the upgrade, has that much longer.
-    pub fn excuse(&mut self, now: Instant, stopped: Duration) {
-        self.excuse_silence(now);
-        self.state.put_off(stopped);
-        self.follow(now);
+    pub fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
+        self.reset_idle_timer(now);
+        self.state.extend(stopped);
+        self.update_send_timeout(now);
     }
 
     /// Bytes to write to the stream now: a part of all there is, empty only if there are none.
     pub fn outgoing(&self) -> &[u8] {
-        self.outbox.front()
+        self.outbox.chunk()
     }
 
     /// Fills `slices` with bytes to write to the stream now, in order and none of them empty, and
@@ -225,7 +234,7 @@ impl Socket {
     /// not copied behind the head of its frame, and so [`Socket::outgoing`] alone takes two
     /// writes for it.
     pub fn outgoing_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        self.outbox.fill(slices)
+        self.outbox.chunks_vectored(slices)
     }
 
     /// The first `written` of all unsent bytes are written. More than there were counts as all
@@ -235,20 +244,23 @@ impl Socket {
         self.outbox.advance(written);
         match &mut self.state {
             State::Open(live) => {
-                live.progress.iter_mut().for_each(|progress| progress.took(written));
+                live.send_timeout.iter_mut().for_each(|progress| progress.on_written(written));
             }
-            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } if takes => {
-                goodbye.took(now, &self.config);
+            State::Closing { close_deadline: goodbye, .. }
+            | State::Draining { close_deadline: goodbye, .. }
+                if takes =>
+            {
+                goodbye.on_written(now, &self.config);
             }
             _ => {}
         }
-        self.pay_pong();
-        self.settle();
-        self.follow(now);
+        self.flush_pong();
+        self.finish_if_flushed();
+        self.update_send_timeout(now);
     }
 
     /// All unsent bytes, frame heads included.
-    pub fn backlog(&self) -> usize {
+    pub fn buffered_amount(&self) -> usize {
         self.outbox.len()
     }
 
@@ -261,94 +273,98 @@ impl Socket {
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         if self.outputs.is_empty() {
-            self.act_on_last();
+            self.process_close();
         }
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if self.outputs.capacity() > KEPT_OUTPUTS {
+        if self.outputs.capacity() > MAX_SPARE_OUTPUTS {
             self.outputs = VecDeque::new();
         }
         Output::Timeout(self.state.deadline(&self.config))
     }
 
-    fn new(role: Role, config: Config, state: State) -> Socket {
-        Socket { role, config, state, outbox: Outbox::default(), outputs: VecDeque::new() }
+    fn new(side: Side, config: Config, state: State) -> Socket {
+        Socket { side, config, state, outbox: Outbox::default(), outputs: VecDeque::new() }
     }
 
-    fn take(&mut self, now: Instant, bytes: &[u8]) {
+    fn on_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match &mut self.state {
             _ if bytes.is_empty() => {}
-            State::Upgrading { .. } => self.read_request(now, bytes),
-            State::Trimming { .. } => self.read_oversized(now, bytes),
-            State::Plain { .. } => {}
-            State::Held(_) => self.read_early(now, bytes),
-            State::Asking { .. } => self.read_answer(now, bytes),
+            State::ServerHandshake { .. } => self.read_request(now, bytes),
+            State::OversizedRequest { .. } => self.read_oversized(now, bytes),
+            State::PlainHttp { .. } => {}
+            State::AwaitingDecision(_) => self.read_early(now, bytes),
+            State::ClientHandshake { .. } => self.read_response(now, bytes),
             State::Open(_) => self.read_frames(now, bytes),
-            State::Ending { meter, .. } => meter.look_for_close(bytes),
-            State::Closing { meter, .. } => {
-                meter.look_for_close(bytes);
-                self.look_whether_closed();
+            State::PeerClosed { scanner: meter, .. } => meter.scan_for_close(bytes),
+            State::Closing { scanner: meter, .. } => {
+                meter.scan_for_close(bytes);
+                self.drain_if_closed();
             }
-            State::Flushing { .. } | State::Finished => {}
+            State::Draining { .. } | State::Finished => {}
         }
     }
 
     fn read_frames(&mut self, now: Instant, mut bytes: &[u8]) {
         while let State::Open(live) = &mut self.state {
-            live.heard = now;
+            live.last_recv = now;
             match live.decoder.next(&mut bytes) {
                 None => return,
-                Some(Ok(Event::Message(message))) => {
+                Some(Ok(Decoded::Message(message))) => {
                     self.outputs.push_back(Output::Message(message))
                 }
-                Some(Ok(Event::Ping(data))) => self.answer_ping(&data),
-                Some(Ok(Event::Close(frame))) => self.read_last(now, Last::Goodbye(frame), &[]),
-                Some(Err(reason)) => self.read_last(now, Last::Fault(reason), bytes),
+                Some(Ok(Decoded::Ping(data))) => self.answer_ping(&data),
+                Some(Ok(Decoded::Close(frame))) => {
+                    self.on_peer_close(now, PeerClose::Frame(frame), &[])
+                }
+                Some(Err(reason)) => self.on_peer_close(now, PeerClose::Violation(reason), bytes),
             }
         }
     }
 
     /// Acts on the deadlines that `now` has reached.
-    fn expire(&mut self, now: Instant) {
+    fn handle_timeout(&mut self, now: Instant) {
         if self.state.deadline(&self.config).is_none_or(|deadline| now < deadline) {
             return;
         }
-        if self.is_too_slow(now) {
+        if self.has_send_timed_out(now) {
             return;
         }
         match &mut self.state {
-            State::Upgrading { .. }
-            | State::Trimming { .. }
-            | State::Plain { .. }
-            | State::Held(_)
-            | State::Asking { .. } => self.upgrade_timed_out(now),
-            State::Open(live) if now >= live.dead_at(&self.config) => self.abort(CloseReason::Dead),
-            State::Open(live) if live.ping_at(&self.config) > now => {}
+            State::ServerHandshake { .. }
+            | State::OversizedRequest { .. }
+            | State::PlainHttp { .. }
+            | State::AwaitingDecision(_)
+            | State::ClientHandshake { .. } => self.on_upgrade_timeout(now),
+            State::Open(live) if now >= live.timeout_at(&self.config) => {
+                self.abort(CloseReason::TimedOut)
+            }
+            State::Open(live) if live.next_ping(&self.config) > now => {}
             State::Open(live) => {
-                live.pinged = Some(now);
+                live.last_ping = Some(now);
                 // Over the bound there is nothing to learn from one frame more.
-                if self.outbox.len() < self.config.backlog_bytes {
-                    self.write(Frame::ping(Bytes::new()));
+                if self.outbox.len() < self.config.send_buffer {
+                    self.write_frame(Frame::ping(Bytes::new()));
                 }
             }
-            State::Closing { .. } | State::Flushing { .. } => self.finish(),
-            State::Ending { .. } | State::Finished => {}
+            State::Closing { .. } | State::Draining { .. } => self.finish(),
+            State::PeerClosed { .. } | State::Finished => {}
         }
     }
 
     /// Judges the peer by what it takes; tells whether it was closed for that.
-    fn is_too_slow(&mut self, now: Instant) -> bool {
+    fn has_send_timed_out(&mut self, now: Instant) -> bool {
         let State::Open(live) = &mut self.state else { return false };
-        let Some(progress) = &mut live.progress else { return false };
-        match progress.judge(now, self.outbox.len(), &self.config) {
-            Verdict::Fine => {}
-            Verdict::Behind(slow) => self.outputs.push_back(Output::Slow(slow)),
-            Verdict::TooSlow(slow) => {
-                let meter = live.decoder.take_meter();
-                let reason = CloseReason::Slow(slow);
+        let Some(progress) = &mut live.send_timeout else { return false };
+        match progress.check(now, self.outbox.len(), &self.config) {
+            SendStatus::OnTrack => {}
+            SendStatus::Behind(slow) => self.outputs.push_back(Output::SlowConsumer(slow)),
+            SendStatus::TooSlow(slow) => {
+                let meter = live.decoder.take_scanner();
+                let reason = CloseReason::SlowConsumer(slow);
                 let text = reason.to_string();
-                self.say_goodbye(now, meter, reason, 1008, &text);
+                self.start_close(now, meter, reason, 1008, &text);
                 return true;
             }
         }
@@ -356,11 +372,11 @@ impl Socket {
     }
 
     /// A period of the peer's progress begins when bytes begin to wait, and ends when none do.
-    fn follow(&mut self, now: Instant) {
+    fn update_send_timeout(&mut self, now: Instant) {
         if let State::Open(live) = &mut self.state {
-            live.progress = match (self.outbox.len(), live.progress) {
+            live.send_timeout = match (self.outbox.len(), live.send_timeout) {
                 (0, _) => None,
-                (waiting, None) => Some(Progress::new(now, waiting, &self.config)),
+                (waiting, None) => Some(SendTimeout::new(now, waiting, &self.config)),
                 (_, Some(progress)) => Some(progress),
             };
         }
@@ -369,41 +385,41 @@ impl Socket {
     /// Answers a ping now, or keeps the newest for when there is room (RFC 6455 §5.5.3).
     fn answer_ping(&mut self, data: &[u8]) {
         if let State::Open(live) = &mut self.state {
-            live.pong_owed = Some(Bytes::copy_from_slice(data));
-            self.pay_pong();
+            live.pending_pong = Some(Bytes::copy_from_slice(data));
+            self.flush_pong();
         }
     }
 
-    fn pay_pong(&mut self) {
+    fn flush_pong(&mut self) {
         if let State::Open(live) = &mut self.state
-            && self.outbox.len() < self.config.backlog_bytes
-            && let Some(data) = live.pong_owed.take()
+            && self.outbox.len() < self.config.send_buffer
+            && let Some(data) = live.pending_pong.take()
         {
-            self.write(Frame::pong(data));
+            self.write_frame(Frame::pong(data));
         }
     }
 
     fn write_close(&mut self, payload: Bytes) {
         let head = FrameHeader { opcode: OpCode::Control(Control::Close), ..Default::default() };
-        self.write(Frame::from_payload(head, payload));
+        self.write_frame(Frame::from_payload(head, payload));
     }
 
     /// Appends a frame. A server shares a large payload; all else is copied, for a client masks.
-    fn write(&mut self, mut frame: Frame) {
-        match &mut self.role {
-            Role::Client(masks) => frame.header_mut().mask = Some(masks.draw()),
-            Role::Server if frame.payload().len() >= SHARED => {
-                let head = FrameHead::new(frame.header().opcode, frame.payload().len());
-                return self.outbox.share(head, frame.into_payload());
+    fn write_frame(&mut self, mut frame: Frame) {
+        match &mut self.side {
+            Side::Client(masks) => frame.header_mut().mask = Some(masks.next_mask()),
+            Side::Server if frame.payload().len() >= SHARE_THRESHOLD => {
+                let head = EncodedHeader::new(frame.header().opcode, frame.payload().len());
+                return self.outbox.push_shared(head, frame.into_payload());
             }
-            Role::Server => {}
+            Side::Server => {}
         }
         frame.format(&mut self.outbox).expect("an outbox takes everything");
     }
 
     /// Bytes of a frame with this payload.
     fn frame_len(&self, payload: usize) -> usize {
-        let mask = matches!(self.role, Role::Client(_)).then_some([0; 4]);
+        let mask = matches!(self.side, Side::Client(_)).then_some([0; 4]);
         FrameHeader { mask, ..Default::default() }.len(payload as u64) + payload
     }
 
@@ -417,16 +433,16 @@ impl Socket {
 /// hash over a counter, the key drawn from the operating system. It exists so that scripts cannot
 /// choose the bytes on the wire; it keeps nothing secret.
 #[derive(Debug, Default)]
-pub(crate) struct Masks {
+pub(crate) struct MaskSource {
     key: RandomState,
-    drawn: u64,
+    counter: u64,
 }
 
-impl Masks {
+impl MaskSource {
     /// The mask of the next frame.
-    pub(crate) fn draw(&mut self) -> [u8; 4] {
-        self.drawn += 1;
-        let [a, b, c, d, ..] = self.key.hash_one(self.drawn).to_ne_bytes();
+    pub(crate) fn next_mask(&mut self) -> [u8; 4] {
+        self.counter += 1;
+        let [a, b, c, d, ..] = self.key.hash_one(self.counter).to_ne_bytes();
         [a, b, c, d]
     }
 }
@@ -454,7 +470,7 @@ mod tests {
         let empty = [0x82, 0x80, 0, 0, 0, 0];
         socket.handle_input(now, Input::Bytes(&empty.repeat(1_000)));
         assert_eq!(drain(&mut socket), 1_000);
-        assert!(socket.outputs.capacity() <= KEPT_OUTPUTS, "{}", socket.outputs.capacity());
+        assert!(socket.outputs.capacity() <= MAX_SPARE_OUTPUTS, "{}", socket.outputs.capacity());
     }
 }
 
@@ -466,8 +482,8 @@ mod mask_tests {
 
     #[test]
     fn masks_differ() {
-        let mut masks = Masks::default();
-        let drawn: HashSet<_> = (0..1000).map(|_| masks.draw()).collect();
+        let mut masks = MaskSource::default();
+        let drawn: HashSet<_> = (0..1000).map(|_| masks.next_mask()).collect();
         assert!(drawn.len() > 990);
     }
 }

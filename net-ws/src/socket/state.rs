@@ -6,13 +6,13 @@ use bytes::Bytes;
 use tungstenite::handshake::server::Response;
 use tungstenite::http::HeaderValue;
 
-use crate::config::later;
+use crate::config::saturating_add;
 use crate::decoder::Decoder;
-use crate::frame_scanner::Meter;
-use crate::handshake::Head;
-use crate::handshake::oversized_head::Trimmed;
-use crate::handshake::response::Asked;
-use crate::send_timeout::Progress;
+use crate::frame_scanner::FrameScanner;
+use crate::handshake::HeadBuffer;
+use crate::handshake::oversized_head::OversizedHead;
+use crate::handshake::response::ClientRequest;
+use crate::send_timeout::SendTimeout;
 use crate::{BadRequest, CloseReason, Config};
 
 /// Where a socket is in its life; each arrow is a method of the socket.
@@ -39,32 +39,32 @@ use crate::{BadRequest, CloseReason, Config};
 #[derive(Debug)]
 pub(super) enum State {
     /// Server: the request is arriving.
-    Upgrading { head: Head, deadline: Instant },
+    ServerHandshake { head: HeadBuffer, deadline: Instant },
     /// Server: the request is over a limit, the rest of it is read for the sake of the answer.
-    Trimming { head: Trimmed, why: BadRequest, deadline: Instant },
+    OversizedRequest { head: OversizedHead, why: BadRequest, deadline: Instant },
     /// Server: a plain request waits for its answer.
-    Plain { is_head: bool, deadline: Instant },
+    PlainHttp { is_head: bool, deadline: Instant },
     /// Server: a good request waits for the application's verdict.
-    Held(Box<Held>),
+    AwaitingDecision(Box<PendingUpgrade>),
     /// Client: the answer is arriving.
-    Asking { head: Head, asked: Asked, deadline: Instant },
+    ClientHandshake { head: HeadBuffer, request: ClientRequest, deadline: Instant },
     /// Messages go both ways.
-    Open(Box<Live>),
+    Open(Box<OpenState>),
     /// The peer's last word is read. It is acted on when the messages before it have come out, so
     /// that they can still be answered.
-    Ending { last: Last, meter: Meter, since: Instant },
+    PeerClosed { close: PeerClose, scanner: FrameScanner, closed_at: Instant },
     /// Our close frame is queued or sent, the peer's has not come yet.
-    Closing { meter: Meter, goodbye: Goodbye },
+    Closing { scanner: FrameScanner, close_deadline: CloseDeadline },
     /// Nothing is read any more; what is queued goes out. A client then waits for the server to
     /// end the stream, so that the server's side keeps TIME_WAIT (RFC 6455 §7.1.1).
-    Flushing { await_end: bool, goodbye: Goodbye },
+    Draining { await_end: bool, close_deadline: CloseDeadline },
     /// Nothing is left to do.
     Finished,
 }
 
 /// A good request that waits for the application's verdict.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PendingUpgrade {
     pub(super) response: Response,
     /// What came behind the request.
     pub(super) early: Vec<u8>,
@@ -77,65 +77,65 @@ pub(super) struct Held {
 
 /// Until when closing may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Goodbye {
+pub(super) struct CloseDeadline {
     /// As it is now: `close_timeout` after the last bytes were taken.
-    pub(super) end: Instant,
+    pub(super) at: Instant,
     /// However much is taken.
-    last: Instant,
+    max: Instant,
 }
 
-impl Goodbye {
+impl CloseDeadline {
     /// A peer that takes what waits has `send_timeout`.
-    pub(super) fn new(now: Instant, config: &Config) -> Goodbye {
-        let end = later(now, config.close_timeout);
-        Goodbye { end, last: end.max(later(now, config.send_timeout)) }
+    pub(super) fn new(now: Instant, config: &Config) -> CloseDeadline {
+        let at = saturating_add(now, config.close_timeout);
+        CloseDeadline { at, max: at.max(saturating_add(now, config.send_timeout)) }
     }
 
     /// For a peer that takes too little.
-    pub(super) fn short(now: Instant, config: &Config) -> Goodbye {
-        let end = later(now, config.close_timeout);
-        Goodbye { end, last: end }
+    pub(super) fn fixed(now: Instant, config: &Config) -> CloseDeadline {
+        let at = saturating_add(now, config.close_timeout);
+        CloseDeadline { at, max: at }
     }
 
     /// Bytes were taken.
-    pub(super) fn took(&mut self, now: Instant, config: &Config) {
-        self.end = later(now, config.close_timeout).min(self.last).max(self.end);
+    pub(super) fn on_written(&mut self, now: Instant, config: &Config) {
+        self.at = saturating_add(now, config.close_timeout).min(self.max).max(self.at);
     }
 }
 
 /// What no message of the peer comes after.
 #[derive(Clone, Debug)]
-pub(super) enum Last {
+pub(super) enum PeerClose {
     /// Its close frame: code and reason, where there was a payload.
-    Goodbye(Option<(u16, String)>),
+    Frame(Option<(u16, String)>),
     /// It broke a rule.
-    Fault(CloseReason),
+    Violation(CloseReason),
 }
 
 /// What an open socket needs.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct OpenState {
     pub(super) decoder: Decoder,
     /// When the last byte was received.
-    pub(super) heard: Instant,
+    pub(super) last_recv: Instant,
     /// Until when silence is not the peer's fault.
-    pub(super) excused: Instant,
+    pub(super) idle_exempt_until: Instant,
     /// When the last ping was sent.
-    pub(super) pinged: Option<Instant>,
+    pub(super) last_ping: Option<Instant>,
     /// The newest ping that could not be answered for want of room.
-    pub(super) pong_owed: Option<Bytes>,
+    pub(super) pending_pong: Option<Bytes>,
     /// While bytes wait: what the peer takes of them.
-    pub(super) progress: Option<Progress>,
+    pub(super) send_timeout: Option<SendTimeout>,
 }
 
-impl Live {
-    pub(super) fn dead_at(&self, config: &Config) -> Instant {
-        later(self.heard.max(self.excused), config.dead_after)
+impl OpenState {
+    pub(super) fn timeout_at(&self, config: &Config) -> Instant {
+        saturating_add(self.last_recv.max(self.idle_exempt_until), config.pong_timeout)
     }
 
-    pub(super) fn ping_at(&self, config: &Config) -> Instant {
-        let last = self.pinged.map_or(self.heard, |pinged| pinged.max(self.heard));
-        later(last, config.ping_after)
+    pub(super) fn next_ping(&self, config: &Config) -> Instant {
+        let last = self.last_ping.map_or(self.last_recv, |pinged| pinged.max(self.last_recv));
+        saturating_add(last, config.ping_interval)
     }
 }
 
@@ -143,51 +143,57 @@ impl State {
     /// When this state wants to be looked at if nothing happens.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Trimming { deadline, .. }
-            | State::Plain { deadline, .. }
-            | State::Asking { deadline, .. } => Some(*deadline),
-            State::Held(held) => Some(held.deadline),
-            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => Some(goodbye.end),
+            State::ServerHandshake { deadline, .. }
+            | State::OversizedRequest { deadline, .. }
+            | State::PlainHttp { deadline, .. }
+            | State::ClientHandshake { deadline, .. } => Some(*deadline),
+            State::AwaitingDecision(held) => Some(held.deadline),
+            State::Closing { close_deadline: goodbye, .. }
+            | State::Draining { close_deadline: goodbye, .. } => Some(goodbye.at),
             State::Open(live) => {
-                let progress = live.progress.map(|progress| progress.due(config));
-                let own = live.ping_at(config).min(live.dead_at(config));
+                let progress = live.send_timeout.map(|progress| progress.next_check(config));
+                let own = live.next_ping(config).min(live.timeout_at(config));
                 Some(progress.map_or(own, |due| due.min(own)))
             }
-            State::Ending { .. } | State::Finished => None,
+            State::PeerClosed { .. } | State::Finished => None,
         }
     }
 
     /// Moves the deadline of a state that has one.
-    pub(super) fn put_off(&mut self, time: Duration) {
+    pub(super) fn extend(&mut self, time: Duration) {
         match self {
-            State::Upgrading { deadline, .. }
-            | State::Trimming { deadline, .. }
-            | State::Plain { deadline, .. }
-            | State::Asking { deadline, .. } => *deadline = later(*deadline, time),
-            State::Held(held) => held.deadline = later(held.deadline, time),
-            State::Closing { goodbye, .. } | State::Flushing { goodbye, .. } => {
-                *goodbye =
-                    Goodbye { end: later(goodbye.end, time), last: later(goodbye.last, time) };
+            State::ServerHandshake { deadline, .. }
+            | State::OversizedRequest { deadline, .. }
+            | State::PlainHttp { deadline, .. }
+            | State::ClientHandshake { deadline, .. } => {
+                *deadline = saturating_add(*deadline, time)
+            }
+            State::AwaitingDecision(held) => held.deadline = saturating_add(held.deadline, time),
+            State::Closing { close_deadline: goodbye, .. }
+            | State::Draining { close_deadline: goodbye, .. } => {
+                *goodbye = CloseDeadline {
+                    at: saturating_add(goodbye.at, time),
+                    max: saturating_add(goodbye.max, time),
+                };
             }
             State::Open(live) => {
-                live.progress.iter_mut().for_each(|progress| progress.put_off(time));
+                live.send_timeout.iter_mut().for_each(|progress| progress.extend(time));
             }
-            State::Ending { .. } | State::Finished => {}
+            State::PeerClosed { .. } | State::Finished => {}
         }
     }
 
     pub(super) fn name(&self) -> &'static str {
         match self {
-            State::Upgrading { .. } => "Upgrading",
-            State::Trimming { .. } => "Trimming",
-            State::Plain { .. } => "Plain",
-            State::Held(_) => "Held",
-            State::Asking { .. } => "Asking",
+            State::ServerHandshake { .. } => "Upgrading",
+            State::OversizedRequest { .. } => "Trimming",
+            State::PlainHttp { .. } => "Plain",
+            State::AwaitingDecision(_) => "Held",
+            State::ClientHandshake { .. } => "Asking",
             State::Open(_) => "Open",
-            State::Ending { .. } => "Ending",
+            State::PeerClosed { .. } => "Ending",
             State::Closing { .. } => "Closing",
-            State::Flushing { .. } => "Flushing",
+            State::Draining { .. } => "Flushing",
             State::Finished => "Finished",
         }
     }

@@ -8,15 +8,15 @@ use tungstenite::http::HeaderValue;
 use tungstenite::protocol;
 
 use crate::decoder::Decoder;
-use crate::handshake::oversized_head::Trimmed;
-use crate::handshake::request::Asked;
-use crate::handshake::{Progress, request, response};
-use crate::socket::state::{Goodbye, Held};
-use crate::socket::{Live, Output, Role, Socket, State};
+use crate::handshake::oversized_head::OversizedHead;
+use crate::handshake::request::ParsedRequest;
+use crate::handshake::{HeadProgress, request, response};
+use crate::socket::state::{CloseDeadline, PendingUpgrade};
+use crate::socket::{OpenState, Output, Side, Socket, State};
 use crate::{BadRequest, BadResponse, CloseReason, Request};
 
 /// So many times the longest head are read of one that is over it, to tell a browser so.
-const TRIMMED: usize = 16;
+const OVERSIZED_HEAD_FACTOR: usize = 16;
 
 impl Socket {
     /// Answers a held upgrade with 101: the socket is open. Where the client offered
@@ -24,15 +24,15 @@ impl Socket {
     /// nothing where no upgrade is held.
     ///
     /// A `protocol` that cannot stand in a header is left out.
-    pub fn admit(&mut self, now: Instant, protocol: Option<&str>) {
-        if let State::Held(held) = &mut self.state {
+    pub fn accept_upgrade(&mut self, now: Instant, protocol: Option<&str>) {
+        if let State::AwaitingDecision(held) = &mut self.state {
             let early = std::mem::take(&mut held.early);
             let mut response = std::mem::take(&mut held.response);
             if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
                 response.headers_mut().insert("sec-websocket-protocol", protocol);
             }
-            self.answer(now, &response, &early);
-            self.settle();
+            self.complete_upgrade(now, &response, &early);
+            self.finish_if_flushed();
         }
     }
 
@@ -44,136 +44,142 @@ impl Socket {
     /// other client is answered with HTTP `status` (403 for example; one that is no error goes
     /// out as 500) and `reason` as its body. [`Request::is_browser`](crate::Request::is_browser)
     /// tells them apart.
-    pub fn refuse(&mut self, now: Instant, status: u16, code: u16, reason: &str) {
-        self.refuse_held(now, CloseReason::ByUs, status, code, reason);
-        self.settle();
+    pub fn reject_upgrade(&mut self, now: Instant, status: u16, code: u16, reason: &str) {
+        self.reject_pending(now, CloseReason::Local, status, code, reason);
+        self.finish_if_flushed();
     }
 
     /// Answers a plain request ([`Output::Plain`]) with a status from 200 on and a line of text,
     /// and closes. A HEAD is answered without the text; a status that is none goes out as 500.
     /// Does nothing where no such request waits.
     pub fn respond(&mut self, now: Instant, status: u16, text: &str) {
-        if let State::Plain { is_head, .. } = self.state {
-            response::respond(&mut self.outbox, status, text, is_head);
-            self.flush(now, CloseReason::Responded);
-            self.settle();
+        if let State::PlainHttp { is_head, .. } = self.state {
+            response::http_response(&mut self.outbox, status, text, is_head);
+            self.start_draining(now, CloseReason::Responded);
+            self.finish_if_flushed();
         }
     }
 
     pub(super) fn read_request(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Upgrading { head, .. } = &mut self.state else { return };
-        let progress = head.extend(bytes, self.config.head_bytes);
-        if let Some(foreign) = response::foreign(head.bytes()) {
-            return self.refuse_bad(now, foreign);
+        let State::ServerHandshake { head, .. } = &mut self.state else { return };
+        let progress = head.extend(bytes, self.config.max_head_size);
+        if let Some(foreign) = response::detect_foreign_protocol(head.bytes()) {
+            return self.reject_bad_request(now, foreign);
         }
         match progress {
-            Progress::Partial => {}
-            Progress::TooLong(rest) => {
-                let limit = self.config.head_bytes;
-                self.trim(now, BadRequest::HeadBytes { limit, cookies: 0 }, rest);
+            HeadProgress::Partial => {}
+            HeadProgress::TooLong(rest) => {
+                let limit = self.config.max_head_size;
+                self.start_oversized(
+                    now,
+                    BadRequest::HeadTooLarge { limit, cookie_bytes: 0 },
+                    rest,
+                );
             }
-            Progress::Complete(tail) => {
-                let parsed = request::parse(head.bytes(), self.config.head_headers);
-                self.requested(now, parsed, tail);
+            HeadProgress::Complete(tail) => {
+                let parsed = request::parse(head.bytes(), self.config.max_headers);
+                self.on_request(now, parsed, tail);
             }
         }
     }
 
-    fn requested(&mut self, now: Instant, parsed: Result<Asked, BadRequest>, tail: &[u8]) {
-        let is_held = self.config.hold_upgrade;
+    fn on_request(&mut self, now: Instant, parsed: Result<ParsedRequest, BadRequest>, tail: &[u8]) {
+        let is_held = self.config.await_decision;
         match parsed {
-            Err(why @ BadRequest::HeadHeaders { .. }) if is_held => self.trim(now, why, tail),
-            Err(why) => self.refuse_bad(now, why),
-            Ok(Asked::Plain(request)) if is_held => self.hold_plain(request),
-            Ok(Asked::Plain(request)) if request.method() != "GET" => {
-                self.refuse_bad(now, BadRequest::Method);
+            Err(why @ BadRequest::TooManyHeaders { .. }) if is_held => {
+                self.start_oversized(now, why, tail)
             }
-            Ok(Asked::Plain(_)) => self.refuse_bad(now, BadRequest::Upgrade),
-            Ok(Asked::Upgrade(request, response)) if is_held => {
+            Err(why) => self.reject_bad_request(now, why),
+            Ok(ParsedRequest::PlainHttp(request)) if is_held => self.await_plain_response(request),
+            Ok(ParsedRequest::PlainHttp(request)) if request.method() != "GET" => {
+                self.reject_bad_request(now, BadRequest::Method);
+            }
+            Ok(ParsedRequest::PlainHttp(_)) => self.reject_bad_request(now, BadRequest::Upgrade),
+            Ok(ParsedRequest::Upgrade(request, response)) if is_held => {
                 self.outputs.push_back(Output::Upgraded(request.clone()));
-                self.hold(now, &request, response, tail);
+                self.await_decision(now, &request, response, tail);
             }
-            Ok(Asked::Upgrade(request, response)) => {
+            Ok(ParsedRequest::Upgrade(request, response)) => {
                 self.outputs.push_back(Output::Upgraded(request));
-                self.answer(now, &response, tail);
+                self.complete_upgrade(now, &response, tail);
             }
         }
     }
 
-    fn hold_plain(&mut self, request: Request) {
+    fn await_plain_response(&mut self, request: Request) {
         let Some(deadline) = self.state.deadline(&self.config) else { return };
-        self.set_state(State::Plain { is_head: request.method() == "HEAD", deadline });
-        self.outputs.push_back(Output::Plain(request));
+        self.set_state(State::PlainHttp { is_head: request.method() == "HEAD", deadline });
+        self.outputs.push_back(Output::PlainHttp(request));
     }
 
-    fn hold(&mut self, now: Instant, request: &Request, response: Response, tail: &[u8]) {
+    fn await_decision(&mut self, now: Instant, request: &Request, response: Response, tail: &[u8]) {
         let Some(deadline) = self.state.deadline(&self.config) else { return };
-        let (is_browser, protocol) = (request.is_browser(), request.first_protocol());
-        let held = Held { is_browser, protocol, response, early: Vec::new(), deadline };
-        self.set_state(State::Held(Box::new(held)));
-        self.take(now, tail);
+        let (is_browser, protocol) = (request.is_browser(), request.first_subprotocol());
+        let held = PendingUpgrade { is_browser, protocol, response, early: Vec::new(), deadline };
+        self.set_state(State::AwaitingDecision(Box::new(held)));
+        self.on_bytes(now, tail);
     }
 
     /// The request is over a limit; `rest` is what came behind what is collected of it.
-    fn trim(&mut self, now: Instant, why: BadRequest, rest: &[u8]) {
-        let State::Upgrading { head, deadline } = &mut self.state else { return };
+    fn start_oversized(&mut self, now: Instant, why: BadRequest, rest: &[u8]) {
+        let State::ServerHandshake { head, deadline } = &mut self.state else { return };
         let (head, deadline) = (std::mem::take(head), *deadline);
-        self.set_state(State::Trimming { head: Trimmed::default(), why, deadline });
+        self.set_state(State::OversizedRequest { head: OversizedHead::default(), why, deadline });
         self.read_oversized(now, head.bytes());
-        match self.config.hold_upgrade {
-            true => self.take(now, rest),
-            false => self.refuse_oversized(now),
+        match self.config.await_decision {
+            true => self.on_bytes(now, rest),
+            false => self.reject_oversized(now),
         }
     }
 
     /// Reads on in a request that is over a limit, up to its end or to a limit of that.
     pub(super) fn read_oversized(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Trimming { head, .. } = &mut self.state else { return };
-        let limit = self.config.head_bytes;
-        match head.extend(bytes, limit, limit.saturating_mul(TRIMMED)) {
-            Progress::Partial => {}
-            Progress::TooLong(_) => self.refuse_oversized(now),
-            Progress::Complete(tail) => self.oversized(now, tail),
+        let State::OversizedRequest { head, .. } = &mut self.state else { return };
+        let limit = self.config.max_head_size;
+        match head.extend(bytes, limit, limit.saturating_mul(OVERSIZED_HEAD_FACTOR)) {
+            HeadProgress::Partial => {}
+            HeadProgress::TooLong(_) => self.reject_oversized(now),
+            HeadProgress::Complete(tail) => self.on_oversized(now, tail),
         }
     }
 
     /// A request over a limit is whole. If it is a websocket's, the application decides how to tell it.
-    fn oversized(&mut self, now: Instant, tail: &[u8]) {
-        let State::Trimming { head, why, .. } = &self.state else { return };
-        match request::parse(head.bytes(), self.config.head_headers) {
-            Ok(Asked::Upgrade(request, response)) if self.config.hold_upgrade => {
+    fn on_oversized(&mut self, now: Instant, tail: &[u8]) {
+        let State::OversizedRequest { head, why, .. } = &self.state else { return };
+        match request::parse(head.bytes(), self.config.max_headers) {
+            Ok(ParsedRequest::Upgrade(request, response)) if self.config.await_decision => {
                 let why = with_cookies(why, head);
                 self.outputs.push_back(Output::Oversized(request.clone(), why));
-                self.hold(now, &request, response, tail);
+                self.await_decision(now, &request, response, tail);
             }
-            _ => self.refuse_oversized(now),
+            _ => self.reject_oversized(now),
         }
     }
 
-    fn refuse_oversized(&mut self, now: Instant) {
-        if let State::Trimming { head, why, .. } = &self.state {
+    fn reject_oversized(&mut self, now: Instant) {
+        if let State::OversizedRequest { head, why, .. } = &self.state {
             let why = with_cookies(why, head);
-            self.refuse_bad(now, why);
+            self.reject_bad_request(now, why);
         }
     }
 
     /// Keeps what a hasty client sends before our verdict.
     pub(super) fn read_early(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Held(held) = &mut self.state else { return };
-        if held.early.len() + bytes.len() > self.config.message_bytes {
-            self.refuse_bad(now, BadRequest::Early);
+        let State::AwaitingDecision(held) = &mut self.state else { return };
+        if held.early.len() + bytes.len() > self.config.max_message_size {
+            self.reject_bad_request(now, BadRequest::EarlyData);
         } else {
             held.early.extend_from_slice(bytes);
         }
     }
 
-    pub(super) fn read_answer(&mut self, now: Instant, bytes: &[u8]) {
-        let State::Asking { head, asked, .. } = &mut self.state else { return };
-        let checked = match head.extend(bytes, self.config.head_bytes) {
-            Progress::Partial => return,
-            Progress::TooLong(_) => Err(CloseReason::BadResponse(BadResponse::HeadBytes)),
-            Progress::Complete(tail) => {
-                response::check(head.bytes(), self.config.head_headers, asked)
+    pub(super) fn read_response(&mut self, now: Instant, bytes: &[u8]) {
+        let State::ClientHandshake { head, request: asked, .. } = &mut self.state else { return };
+        let checked = match head.extend(bytes, self.config.max_head_size) {
+            HeadProgress::Partial => return,
+            HeadProgress::TooLong(_) => Err(CloseReason::BadResponse(BadResponse::HeadTooLarge)),
+            HeadProgress::Complete(tail) => {
+                response::check_response(head.bytes(), self.config.max_headers, asked)
                     .map(|()| (asked.request.clone(), tail))
             }
         };
@@ -186,39 +192,41 @@ impl Socket {
         }
     }
 
-    pub(super) fn upgrade_timed_out(&mut self, now: Instant) {
+    pub(super) fn on_upgrade_timeout(&mut self, now: Instant) {
         let reason = CloseReason::UpgradeTimeout;
         match &self.state {
-            State::Held(_) => self.refuse_held(now, reason, 503, 1013, "no verdict in time"),
-            State::Plain { .. } => self.refuse_upgrade(now, reason, 503, "no verdict in time"),
-            State::Trimming { .. } => self.refuse_oversized(now),
-            State::Upgrading { head, .. } if !head.bytes().is_empty() => {
-                self.refuse_upgrade(now, reason, 408, "the request took too long");
+            State::AwaitingDecision(_) => {
+                self.reject_pending(now, reason, 503, 1013, "no verdict in time")
+            }
+            State::PlainHttp { .. } => self.send_http_error(now, reason, 503, "no verdict in time"),
+            State::OversizedRequest { .. } => self.reject_oversized(now),
+            State::ServerHandshake { head, .. } if !head.bytes().is_empty() => {
+                self.send_http_error(now, reason, 408, "the request took too long");
             }
             _ => self.abort(reason),
         }
     }
 
     /// Answers in HTTP that there will be no websocket.
-    pub(super) fn refuse_upgrade(
+    pub(super) fn send_http_error(
         &mut self,
         now: Instant,
         reason: CloseReason,
         status: u16,
         text: &str,
     ) {
-        response::refuse(&mut self.outbox, status, text);
-        self.flush(now, reason);
+        response::http_error(&mut self.outbox, status, text);
+        self.start_draining(now, reason);
     }
 
     /// The answer is written, there will be no websocket.
-    fn flush(&mut self, now: Instant, reason: CloseReason) {
-        self.closed(reason);
-        let goodbye = Goodbye::short(now, &self.config);
-        self.set_state(State::Flushing { await_end: false, goodbye });
+    fn start_draining(&mut self, now: Instant, reason: CloseReason) {
+        self.push_closed(reason);
+        let goodbye = CloseDeadline::fixed(now, &self.config);
+        self.set_state(State::Draining { await_end: false, close_deadline: goodbye });
     }
 
-    fn refuse_held(
+    fn reject_pending(
         &mut self,
         now: Instant,
         closed: CloseReason,
@@ -227,35 +235,43 @@ impl Socket {
         reason: &str,
     ) {
         match &self.state {
-            State::Held(held) if held.is_browser => self.dismiss(now, closed, code, reason),
-            State::Held(_) => self.refuse_upgrade(now, closed, status, reason),
+            State::AwaitingDecision(held) if held.is_browser => {
+                self.accept_then_close(now, closed, code, reason)
+            }
+            State::AwaitingDecision(_) => self.send_http_error(now, closed, status, reason),
             _ => {}
         }
     }
 
     /// Grants a held upgrade, only to close it with these words. What came early is not looked
     /// at, but for the peer's close frame.
-    pub(super) fn dismiss(&mut self, now: Instant, closed: CloseReason, code: u16, reason: &str) {
-        let State::Held(held) = &mut self.state else { return };
+    pub(super) fn accept_then_close(
+        &mut self,
+        now: Instant,
+        closed: CloseReason,
+        code: u16,
+        reason: &str,
+    ) {
+        let State::AwaitingDecision(held) = &mut self.state else { return };
         let early = std::mem::take(&mut held.early);
         let mut response = std::mem::take(&mut held.response);
         if let Some(protocol) = held.protocol.take() {
             response.headers_mut().insert("sec-websocket-protocol", protocol);
         }
         self.write_response(&response);
-        let mut meter = Decoder::new(protocol::Role::Server, &self.config).take_meter();
-        meter.look_for_close(&early);
-        self.say_goodbye(now, meter, closed, code, reason);
+        let mut meter = Decoder::new(protocol::Role::Server, &self.config).take_scanner();
+        meter.scan_for_close(&early);
+        self.start_close(now, meter, closed, code, reason);
     }
 
-    fn refuse_bad(&mut self, now: Instant, why: BadRequest) {
+    fn reject_bad_request(&mut self, now: Instant, why: BadRequest) {
         log::debug!("websocket request refused: {why}");
         let (status, text) = (why.status(), why.to_string());
-        self.refuse_upgrade(now, CloseReason::BadRequest(why), status, &text);
+        self.send_http_error(now, CloseReason::BadRequest(why), status, &text);
     }
 
     /// The 101, and what came behind the request.
-    fn answer(&mut self, now: Instant, response: &Response, tail: &[u8]) {
+    fn complete_upgrade(&mut self, now: Instant, response: &Response, tail: &[u8]) {
         self.write_response(response);
         self.open(now, protocol::Role::Server, tail);
     }
@@ -266,26 +282,26 @@ impl Socket {
     }
 
     fn open(&mut self, now: Instant, role: protocol::Role, tail: &[u8]) {
-        debug_assert_eq!(role == protocol::Role::Server, matches!(self.role, Role::Server));
+        debug_assert_eq!(role == protocol::Role::Server, matches!(self.side, Side::Server));
         let decoder = Decoder::new(role, &self.config);
-        let live = Live {
+        let live = OpenState {
             decoder,
-            heard: now,
-            excused: now,
-            pinged: None,
-            pong_owed: None,
-            progress: None,
+            last_recv: now,
+            idle_exempt_until: now,
+            last_ping: None,
+            pending_pong: None,
+            send_timeout: None,
         };
         self.set_state(State::Open(Box::new(live)));
-        self.take(now, tail);
+        self.on_bytes(now, tail);
     }
 }
 
 /// Why a request is refused, with what is known of its cookies.
-fn with_cookies(why: &BadRequest, head: &Trimmed) -> BadRequest {
+fn with_cookies(why: &BadRequest, head: &OversizedHead) -> BadRequest {
     match why {
-        BadRequest::HeadBytes { limit, .. } => {
-            BadRequest::HeadBytes { limit: *limit, cookies: head.cookies() }
+        BadRequest::HeadTooLarge { limit, .. } => {
+            BadRequest::HeadTooLarge { limit: *limit, cookie_bytes: head.cookie_bytes() }
         }
         other => other.clone(),
     }

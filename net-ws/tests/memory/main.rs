@@ -42,7 +42,7 @@ fn a_broadcast_is_held_once_however_many_have_it_in_their_backlog() {
 
     // Each counts all of it, and writes all of it.
     for server in &mut servers {
-        assert_eq!(server.backlog(), MESSAGES * (16 * KIB + 4));
+        assert_eq!(server.buffered_amount(), MESSAGES * (16 * KIB + 4));
     }
     let sent = frames(&written(now, &mut servers[0], 1000));
     assert!(sent == vec![(0x82, vec![7; 16 * KIB]); MESSAGES]);
@@ -52,7 +52,7 @@ fn a_broadcast_is_held_once_however_many_have_it_in_their_backlog() {
 fn a_shared_message_counts_in_each_backlog() {
     let now = Instant::now();
     let message = Message::Binary(vec![7; 10 * KIB].into());
-    let mut server = open_server(now, Config { backlog_bytes: 40 * KIB, ..Config::default() });
+    let mut server = open_server(now, Config { send_buffer: 40 * KIB, ..Config::default() });
     for _ in 0..3 {
         server.send(now, message.clone()).unwrap();
     }
@@ -92,7 +92,7 @@ fn t03_a_head_of_20_mb_is_not_kept() {
         let ((), cost) = cost(|| {
             head.chunks(piece).for_each(|part| server.handle_input(now, Input::Bytes(part)));
         });
-        let why = BadRequest::HeadBytes { limit: 32 * KIB, cookies: 0 };
+        let why = BadRequest::HeadTooLarge { limit: 32 * KIB, cookie_bytes: 0 };
         assert_eq!(closed(&mut server), CloseReason::BadRequest(why));
         assert!(cost.most < 52 * 1024, "{piece}: {cost:?}");
     }
@@ -103,7 +103,7 @@ fn t03_a_head_of_20_mb_is_not_kept() {
 #[test]
 fn t03_a_half_request_holds_its_longest_head_and_no_more() {
     let now = Instant::now();
-    let config = Config { hold_upgrade: true, ..Config::default() };
+    let config = Config { await_decision: true, ..Config::default() };
     let (short, long) = ("A: b\r\n".repeat(80_000), format!("Cookie: {}", "x".repeat(480_000)));
     for lines in [short, long] {
         let head = [b"GET / HTTP/1.1\r\n", lines.as_bytes()].concat();
@@ -113,7 +113,7 @@ fn t03_a_half_request_holds_its_longest_head_and_no_more() {
                 let parts = bytes.chunks(piece);
                 cost(|| parts.for_each(|part| server.handle_input(now, Input::Bytes(part)))).1
             };
-            let (within, over) = head.split_at(config.head_bytes);
+            let (within, over) = head.split_at(config.max_head_size);
             let (within, over) = (feed(within), feed(over));
             assert!(within.most < 50 * 1024 && within.held <= 32 * 1024, "{piece}: {within:?}");
             assert!(over.most < 12 * 1024 && over.held < 0, "{piece}: {over:?}");
@@ -175,8 +175,8 @@ fn t11_pings_of_a_client_that_never_reads_are_bounded() {
     let (mut server, cost) = spent(&flood, 2000); // 33 MB
     let config = Config::default();
     assert!(drain(&mut server).0.is_empty(), "it is still open");
-    assert!(server.backlog() <= config.backlog_bytes + 512);
-    let most = config.backlog_bytes + config.backlog_bytes / 8;
+    assert!(server.buffered_amount() <= config.send_buffer + 512);
+    let most = config.send_buffer + config.send_buffer / 8;
     assert!(cost.most < most.cast_signed(), "{} KiB", kib(cost.most));
 }
 
@@ -195,7 +195,7 @@ fn t11_nor_does_it_help_to_ask_for_large_messages_back() {
             }
         }
     });
-    let most = 3 * Config::default().backlog_bytes;
+    let most = 3 * Config::default().send_buffer;
     assert!(cost.most < most.cast_signed(), "{} KiB", kib(cost.most));
 }
 
@@ -215,7 +215,7 @@ fn a_hostile_server_makes_a_client_hold_no_more() {
     let head = "HTTP/1.1 101 x\r\n".to_owned() + &"A: b\r\n".repeat(4 << 20);
     let ((), cost) = cost(|| client.handle_input(now, Input::Bytes(head.as_bytes())));
     assert!(cost.most < 52 * 1024, "{cost:?}");
-    assert_eq!(closed(&mut client), CloseReason::BadResponse(BadResponse::HeadBytes));
+    assert_eq!(closed(&mut client), CloseReason::BadResponse(BadResponse::HeadTooLarge));
 
     let (mut client, cost) = spent_by_client(b"\x82\x7f\x80\0\0\0\0\0\0\0", 1);
     assert!(cost.taken < KIB, "{cost:?}");

@@ -5,7 +5,7 @@ use net_ws::{CloseReason, Config, Input, Message, Output};
 use crate::common::*;
 
 fn by_peer(code: u16, reason: &str) -> CloseReason {
-    CloseReason::ByPeer { code, reason: reason.to_owned() }
+    CloseReason::Remote { code, reason: reason.to_owned() }
 }
 
 #[test]
@@ -15,7 +15,7 @@ fn either_side_says_goodbye() {
         pair.server.send(pair.now, text("before")).unwrap();
         pair.server.close(pair.now, 1001, "bye");
         pair.run();
-        let closed = [Output::Closed(CloseReason::ByUs), Output::Finished];
+        let closed = [Output::Closed(CloseReason::Local), Output::Finished];
         assert_eq!(pair.take_server(), closed);
         let heard = [
             Output::Message(text("before")),
@@ -38,7 +38,7 @@ fn both_at_once() {
     pair.client.close(pair.now, 1000, "c");
     pair.server.close(pair.now, 1000, "s");
     pair.run();
-    let closed = [Output::Closed(CloseReason::ByUs), Output::Finished];
+    let closed = [Output::Closed(CloseReason::Local), Output::Finished];
     assert_eq!((pair.take_client(), pair.take_server()), (closed.to_vec(), closed.to_vec()));
 }
 
@@ -53,7 +53,7 @@ fn t18_a_peer_that_never_answers_or_never_reads_is_gone_in_two_seconds() {
             assert_eq!(goodbye(&written(now, &mut server, 999)).0, 1000);
         }
         let (outputs, at) = drain(&mut server);
-        assert_eq!(outputs, [Output::Closed(CloseReason::ByUs)]);
+        assert_eq!(outputs, [Output::Closed(CloseReason::Local)]);
         assert_eq!(at, Some(now + secs(2.0)));
         server.handle_input(now + secs(1.9), Input::Bytes(&frame(0x81, b"more")));
         assert_eq!(drain(&mut server), (vec![], at));
@@ -154,7 +154,7 @@ fn no_message_comes_after_close() {
     let bytes = [frame(0x81, b"late"), frame(0x89, b"late"), close_frame(1000, "")].concat();
     server.handle_input(now, Input::Bytes(&bytes));
     assert_eq!(goodbye(&written(now, &mut server, 99)).0, 1000);
-    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs), Output::Finished]);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::Local), Output::Finished]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn the_peers_goodbye_is_found_behind_half_a_frame() {
     server.close(now, 1000, "");
     written(now, &mut server, 99);
     server.handle_input(now, Input::Bytes(&long[150..]));
-    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::Local)]);
     server.handle_input(now, Input::Bytes(&close_frame(1000, "")));
     assert_eq!(drain(&mut server).0, [Output::Finished]);
 }
@@ -179,7 +179,7 @@ fn noise_behind_the_peers_goodbye_does_not_hide_it() {
     written(now, &mut server, 99);
     let noise = frame_announcing(0x82, 1 << 40, b"");
     server.handle_input(now, Input::Bytes(&[close_frame(1000, ""), noise].concat()));
-    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs), Output::Finished]);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::Local), Output::Finished]);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn t15_the_stream_may_end_at_any_byte() {
         server.handle_input(now, Input::End);
         let (outputs, at) = drain(&mut server);
         let begin = usize::from(cut >= head.len());
-        assert_eq!(outputs[begin..], [Output::Closed(CloseReason::Gone), Output::Finished]);
+        assert_eq!(outputs[begin..], [Output::Closed(CloseReason::Eof), Output::Finished]);
         assert_eq!(at, None);
         assert!(server.outgoing().is_empty());
     }

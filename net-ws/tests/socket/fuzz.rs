@@ -40,7 +40,7 @@ impl Stage {
     fn after(self, output: &Output) -> Stage {
         match (output, self) {
             (Output::Upgraded(_), Stage::Fresh) => Stage::Upgraded,
-            (Output::Message(_) | Output::Slow(_), Stage::Upgraded) => Stage::Upgraded,
+            (Output::Message(_) | Output::SlowConsumer(_), Stage::Upgraded) => Stage::Upgraded,
             (Output::Closed(_), Stage::Fresh | Stage::Upgraded) => Stage::Closed,
             (Output::Finished, Stage::Closed) => Stage::Finished,
             _ => panic!("{output:?} in {self:?}"),
@@ -90,9 +90,9 @@ fn step(random: &mut Random, now: &mut Instant, socket: &mut Socket, server: boo
         0 => socket.handle_input(*now, Input::End),
         1 => socket.close(*now, random.next() as u16, "reason"),
         2 => *now += secs(random.below(20) as f64),
-        3 => socket.admit(*now, Some("x")),
-        4 => socket.refuse(*now, random.next() as u16, random.next() as u16, "no"),
-        5 => socket.excuse_silence(*now),
+        3 => socket.accept_upgrade(*now, Some("x")),
+        4 => socket.reject_upgrade(*now, random.next() as u16, random.next() as u16, "no"),
+        5 => socket.reset_idle_timer(*now),
         6..20 => socket.handle_input(*now, Input::Timeout),
         20..40 => drop(socket.send(*now, binary(random.below(3000)))),
         40..60 => {
@@ -111,7 +111,7 @@ fn life(seed: u64) -> Stage {
     let mut random = Random(seed);
     let mut now = Instant::now();
     let config =
-        Config { backlog_bytes: 20_000, hold_upgrade: random.below(4) == 0, ..Config::default() };
+        Config { send_buffer: 20_000, await_decision: random.below(4) == 0, ..Config::default() };
     let server = random.below(4) > 0;
     let mut stage = Stage::Fresh;
     let mut socket = match (server, random.below(4)) {
@@ -124,13 +124,17 @@ fn life(seed: u64) -> Stage {
         (false, 0) => Socket::connect(now, config, "h", "/").unwrap(),
         (false, _) => {
             stage = Stage::Upgraded;
-            Pair::open(Config { hold_upgrade: false, ..config }, 1000).client
+            Pair::open(Config { await_decision: false, ..config }, 1000).client
         }
     };
     for _ in 0..60 {
         step(&mut random, &mut now, &mut socket, server);
         // One whole message into an empty backlog, and our own control frames.
-        assert!(socket.backlog() <= 20_000 + 512, "seed {seed}: {}", socket.backlog());
+        assert!(
+            socket.buffered_amount() <= 20_000 + 512,
+            "seed {seed}: {}",
+            socket.buffered_amount()
+        );
         for output in drain(&mut socket).0 {
             stage = stage.after(&output);
         }

@@ -95,7 +95,7 @@ fn a_server_must_not_mask() {
     let closed = reason(&drain(&mut pair.client).0);
     assert!(matches!(closed, CloseReason::Protocol(Violation::Frame(_))));
     pair.run();
-    let CloseReason::ByPeer { code, .. } = reason(&pair.take_server()) else { panic!() };
+    let CloseReason::Remote { code, .. } = reason(&pair.take_server()) else { panic!() };
     assert_eq!(code, 1002);
 }
 

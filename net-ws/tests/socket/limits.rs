@@ -35,7 +35,7 @@ fn t08_so_is_an_absurd_one() {
 
 #[test]
 fn t09_fragments_count_together() {
-    let config = Config { message_bytes: 100, ..Config::default() };
+    let config = Config { max_message_size: 100, ..Config::default() };
     let whole = [frame(0x02, &[0; 60]), frame(0x80, &[0; 40])].concat();
     let over = [frame(0x02, &[0; 60]), frame(0x00, &[0; 41])].concat();
     let now = Instant::now();
@@ -49,7 +49,7 @@ fn t09_fragments_count_together() {
 
 #[test]
 fn t09_empty_fragments_end() {
-    let config = Config { empty_fragments: 3, ..Config::default() };
+    let config = Config { max_empty_fragments: 3, ..Config::default() };
     let expected = (CloseReason::Protocol(Violation::EmptyFragments), 1008);
     let endless = [frame(0x01, b""), frame(0x00, b"").repeat(100_000)].concat();
     assert_eq!(fatal(config.clone(), &endless), expected);
@@ -67,24 +67,24 @@ fn t09_empty_fragments_end() {
 #[test]
 fn a_message_over_the_limit_comes_back() {
     let now = Instant::now();
-    let mut server = open_server(now, Config { message_bytes: 10, ..Config::default() });
+    let mut server = open_server(now, Config { max_message_size: 10, ..Config::default() });
     assert_eq!(server.send(now, binary(11)), Err(SendError::TooLarge(binary(11))));
     assert_eq!(
         server.send(now, text("12345678901")).unwrap_err().into_message(),
         text("12345678901")
     );
-    assert_eq!(server.backlog(), 0);
+    assert_eq!(server.buffered_amount(), 0);
     assert_eq!(server.send(now, binary(10)), Ok(()));
 }
 
 #[test]
 fn the_backlog_is_exact_and_changes_nothing() {
-    let config = Config { backlog_bytes: 1000, ..Config::default() };
+    let config = Config { send_buffer: 1000, ..Config::default() };
     let now = Instant::now();
     let mut server = open_server(now, config);
     server.send(now, binary(100)).unwrap();
     server.send(now, binary(1000 - 102 - 4)).unwrap();
-    assert_eq!(server.backlog(), 1000);
+    assert_eq!(server.buffered_amount(), 1000);
     assert_eq!(server.send(now, text("")), Err(SendError::Full(text(""))));
     server.advance(now, 1);
     assert!(matches!(server.send(now, text("")), Err(SendError::Full(_))));
@@ -97,7 +97,7 @@ fn the_backlog_is_exact_and_changes_nothing() {
 fn an_empty_backlog_takes_one_whole_message() {
     for open in [open_server, open_client] {
         let now = Instant::now();
-        let mut socket = open(now, Config { backlog_bytes: 1000, ..Config::default() });
+        let mut socket = open(now, Config { send_buffer: 1000, ..Config::default() });
         socket.send(now, binary(65_536)).unwrap();
         assert!(matches!(socket.send(now, text("")), Err(SendError::Full(_))));
     }
@@ -105,13 +105,13 @@ fn an_empty_backlog_takes_one_whole_message() {
 
 fn open_client(now: Instant, config: Config) -> Socket {
     let mut pair = Pair::open(config, 1000);
-    pair.client.excuse_silence(now);
+    pair.client.reset_idle_timer(now);
     pair.client
 }
 
 #[test]
 fn t11_a_ping_flood_of_a_client_that_never_reads() {
-    let config = Config { backlog_bytes: 10_000, ..Config::default() };
+    let config = Config { send_buffer: 10_000, ..Config::default() };
     let now = Instant::now();
     let mut server = open_server(now, config);
     let flood = frame(0x89, &[b'x'; 125]).repeat(100);
@@ -119,7 +119,7 @@ fn t11_a_ping_flood_of_a_client_that_never_reads() {
         server.handle_input(now, Input::Bytes(&flood));
         assert!(drain(&mut server).0.is_empty());
     }
-    assert!(server.backlog() < 10_000 + 127, "{}", server.backlog());
+    assert!(server.buffered_amount() < 10_000 + 127, "{}", server.buffered_amount());
 
     // The last ping is answered when there is room again, and those between are not.
     server.handle_input(now, Input::Bytes(&frame(0x89, b"last")));
@@ -137,22 +137,22 @@ fn before_and_after_it_is_open_nothing_is_sent() {
     assert_eq!(client.send(now, text("a")), Err(SendError::Closed(text("a"))));
     let mut server = open_server(now, Config::default());
     server.close(now, 1000, "");
-    let backlog = server.backlog();
+    let backlog = server.buffered_amount();
     let message = Message::Text("a".into());
     assert_eq!(server.send(now, message.clone()), Err(SendError::Closed(message)));
-    assert_eq!(server.backlog(), backlog);
+    assert_eq!(server.buffered_amount(), backlog);
 }
 
 #[test]
 fn what_a_client_masks_with_counts_too() {
     let now = Instant::now();
-    let mut client = open_client(now, Config { backlog_bytes: 1000, ..Config::default() });
+    let mut client = open_client(now, Config { send_buffer: 1000, ..Config::default() });
     client.send(now, binary(100)).unwrap();
-    let left = 1000 - client.backlog();
+    let left = 1000 - client.buffered_amount();
     assert_eq!(left, 1000 - 106);
     assert!(matches!(client.send(now, binary(left - 7)), Err(SendError::Full(_))));
     assert_eq!(client.send(now, binary(left - 8)), Ok(()));
-    assert_eq!(client.backlog(), 1000);
+    assert_eq!(client.buffered_amount(), 1000);
 }
 
 /// Where the backlog is full, nothing of our own is added: neither a pong nor a ping.
@@ -160,13 +160,13 @@ fn what_a_client_masks_with_counts_too() {
 fn at_the_very_bound_nothing_is_added() {
     let now = Instant::now();
     for bytes in [999, 1000] {
-        let config = Config { backlog_bytes: 1000, ..Config::default() };
+        let config = Config { send_buffer: 1000, ..Config::default() };
         let mut server = open_server(now, config);
         server.send(now, binary(bytes - 4)).unwrap();
         server.handle_input(now, Input::Bytes(&frame(0x89, b"ping")));
         let pong = if bytes == 1000 { 0 } else { 6 };
-        assert_eq!(server.backlog(), bytes + pong);
+        assert_eq!(server.buffered_amount(), bytes + pong);
         server.handle_input(now + secs(15.0), Input::Timeout);
-        assert_eq!(server.backlog(), bytes + pong, "it is full by now");
+        assert_eq!(server.buffered_amount(), bytes + pong, "it is full by now");
     }
 }

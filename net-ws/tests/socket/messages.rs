@@ -27,7 +27,7 @@ fn a_server_frame_is_head_and_payload() {
     let mut server = open_server(now, Config::default());
     server.send(now, text("hi")).unwrap();
     server.send(now, Message::Binary(vec![7; 200].into())).unwrap();
-    assert_eq!(server.backlog(), 4 + 204);
+    assert_eq!(server.buffered_amount(), 4 + 204);
     let bytes = written(now, &mut server, 1);
     assert_eq!(&bytes[..8], b"\x81\x02hi\x82\x7e\0\xc8");
     assert_eq!(bytes.len(), 208);

@@ -56,7 +56,7 @@ fn what_it_must_not_say_ends_the_client_with_the_right_code() {
             let expected = match reason(&outputs) {
                 CloseReason::TooLarge => 1009,
                 CloseReason::Protocol(Violation::EmptyFragments) => 1008,
-                CloseReason::Protocol(violation) => violation.code(),
+                CloseReason::Protocol(violation) => violation.close_code(),
                 other => panic!("{number}: {other}"),
             };
             assert_eq!((expected, told(now, &mut client)), (code, code), "{number}");
@@ -68,7 +68,8 @@ fn what_it_must_not_say_ends_the_client_with_the_right_code() {
 fn an_answer_without_end_ends_at_the_limits() {
     let lines = "HTTP/1.1 101 x\r\n".to_owned() + &"A: b\r\n".repeat(125) + "\r\n";
     let long = "x".repeat(32 * 1024 + 1);
-    for (answer, expected) in [(&long, BadResponse::HeadBytes), (&lines, BadResponse::HeadHeaders)]
+    for (answer, expected) in
+        [(&long, BadResponse::HeadTooLarge), (&lines, BadResponse::TooManyHeaders)]
     {
         for step in [answer.len(), 1] {
             let now = Instant::now();
@@ -99,13 +100,13 @@ fn a_byte_every_100_ms_is_too_slow() {
 
 #[test]
 fn a_ping_flood_of_a_server_that_never_reads() {
-    let (now, mut client) = open_client(Config { backlog_bytes: 10_000, ..Config::default() });
+    let (now, mut client) = open_client(Config { send_buffer: 10_000, ..Config::default() });
     let flood = unmasked(0x89, &[b'x'; 125]).repeat(100);
     for _ in 0..1000 {
         client.handle_input(now, Input::Bytes(&flood));
         assert!(drain(&mut client).0.is_empty());
     }
-    assert!(client.backlog() < 10_000 + 131, "{}", client.backlog());
+    assert!(client.buffered_amount() < 10_000 + 131, "{}", client.buffered_amount());
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn a_server_that_never_answers_a_goodbye_or_never_hangs_up() {
         }
         assert_eq!(
             drain(&mut client),
-            (vec![Output::Closed(CloseReason::ByUs)], Some(now + secs(2.0)))
+            (vec![Output::Closed(CloseReason::Local)], Some(now + secs(2.0)))
         );
         client.handle_input(now + secs(1.9), Input::Bytes(&unmasked(0x82, &[0; 1000])));
         assert_eq!(drain(&mut client).0, []);

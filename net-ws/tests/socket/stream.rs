@@ -42,9 +42,9 @@ fn over_loopback() {
     client.socket_mut().send(Instant::now(), binary(65_536)).unwrap();
     assert_eq!(next(&mut server, &mut client), Output::Message(binary(65_536)));
     server.socket_mut().close(Instant::now(), 1001, "bye");
-    let closed = CloseReason::ByPeer { code: 1001, reason: "bye".into() };
+    let closed = CloseReason::Remote { code: 1001, reason: "bye".into() };
     assert_eq!(next(&mut client, &mut server), Output::Closed(closed));
-    assert_eq!(next(&mut server, &mut client), Output::Closed(CloseReason::ByUs));
+    assert_eq!(next(&mut server, &mut client), Output::Closed(CloseReason::Local));
     assert_eq!(next(&mut server, &mut client), Output::Finished);
     drop(server);
     client.exchange(Instant::now()).unwrap();
@@ -76,6 +76,6 @@ fn an_error_is_the_streams_end() {
     let mut stream = Stream::new(Socket::accept(now, Config::default()), Broken);
     assert_eq!(stream.exchange(now).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     let outputs = drain(stream.socket_mut()).0;
-    assert_eq!(outputs, [Output::Closed(CloseReason::Gone), Output::Finished]);
+    assert_eq!(outputs, [Output::Closed(CloseReason::Eof), Output::Finished]);
     stream.exchange(now).expect("a finished socket leaves the stream alone");
 }

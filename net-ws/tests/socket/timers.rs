@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use net_ws::{CloseReason, Config, Input, Message, Output, Slow, Socket};
+use net_ws::{CloseReason, Config, Input, Message, Output, SlowConsumer, Socket};
 
 use crate::common::*;
 
@@ -14,7 +14,7 @@ fn t01_a_silent_stranger_goes_without_a_word() {
     server.handle_input(now + secs(5.0), Input::Timeout);
     let expected = [Output::Closed(CloseReason::UpgradeTimeout), Output::Finished];
     assert_eq!(drain(&mut server), (expected.to_vec(), None));
-    assert_eq!(server.backlog(), 0);
+    assert_eq!(server.buffered_amount(), 0);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn pings_and_then_death_on_both_sides() {
     for mut socket in [pair.client, pair.server] {
         let (pings, outputs, end) = sit_out(start, &mut socket);
         assert_eq!(pings, [secs(15.0), secs(30.0)]);
-        assert_eq!(outputs, [Output::Closed(CloseReason::Dead), Output::Finished]);
+        assert_eq!(outputs, [Output::Closed(CloseReason::TimedOut), Output::Finished]);
         assert_eq!(end, secs(35.0));
     }
 }
@@ -80,7 +80,7 @@ fn any_byte_is_life_and_so_is_an_excuse() {
     assert_eq!(drain(&mut server).1, Some(start + secs(29.0)));
     server.handle_input(start + secs(29.0), Input::Timeout);
     assert_eq!(frames(&written(start, &mut server, 100)), [(0x89, vec![])]);
-    server.excuse_silence(start + secs(40.0));
+    server.reset_idle_timer(start + secs(40.0));
     server.handle_input(start + secs(50.0), Input::Timeout);
     assert_eq!(drain(&mut server), (vec![], Some(start + secs(65.0))));
     assert_eq!(frames(&written(start, &mut server, 100)), [(0x89, vec![])], "it hears of us");
@@ -94,18 +94,18 @@ fn any_byte_is_life_and_so_is_an_excuse() {
 fn t69_a_stop_puts_every_deadline_off() {
     let start = Instant::now();
     let mut upgrading = Socket::accept(start, Config::default());
-    upgrading.excuse(start + secs(60.0), secs(60.0));
+    upgrading.extend_deadlines(start + secs(60.0), secs(60.0));
     assert_eq!(drain(&mut upgrading), (vec![], Some(start + secs(65.0))));
     let mut open = open_server(start, Config::default());
-    open.excuse(start + secs(60.0), secs(60.0));
+    open.extend_deadlines(start + secs(60.0), secs(60.0));
     open.handle_input(start + secs(94.0), Input::Timeout);
     assert_eq!(drain(&mut open), (vec![], Some(start + secs(95.0))));
     open.handle_input(start + secs(95.0), Input::Timeout);
-    assert_eq!(drain(&mut open).0, [Output::Closed(CloseReason::Dead), Output::Finished]);
+    assert_eq!(drain(&mut open).0, [Output::Closed(CloseReason::TimedOut), Output::Finished]);
     let mut closing = open_server(start, Config::default());
     closing.close(start, 1000, "");
     drain(&mut closing);
-    closing.excuse(start + secs(60.0), secs(60.0));
+    closing.extend_deadlines(start + secs(60.0), secs(60.0));
     assert_eq!(drain(&mut closing), (vec![], Some(start + secs(62.0))));
 }
 
@@ -133,11 +133,11 @@ fn a_ping_is_answered_in_time() {
 #[test]
 fn a_full_backlog_gets_no_pings() {
     let start = Instant::now();
-    let mut server = open_server(start, Config { backlog_bytes: 100, ..Config::default() });
+    let mut server = open_server(start, Config { send_buffer: 100, ..Config::default() });
     server.send(start, binary(200)).unwrap();
-    let before = server.backlog();
+    let before = server.buffered_amount();
     server.handle_input(start + secs(15.0), Input::Timeout);
-    assert_eq!(server.backlog(), before);
+    assert_eq!(server.buffered_amount(), before);
     assert_eq!(drain(&mut server).1, Some(start + secs(30.0)));
 }
 
@@ -145,8 +145,8 @@ fn a_full_backlog_gets_no_pings() {
 fn never_is_never() {
     let config = Config {
         upgrade_timeout: Duration::MAX,
-        ping_after: Duration::MAX,
-        dead_after: Duration::MAX,
+        ping_interval: Duration::MAX,
+        pong_timeout: Duration::MAX,
         close_timeout: Duration::MAX,
         ..Config::default()
     };
@@ -156,19 +156,20 @@ fn never_is_never() {
     assert!(drain(&mut server).0.is_empty());
     server.close(start, 1000, "");
     server.handle_input(start + secs(1e9), Input::Timeout);
-    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::Local)]);
 }
 
 /// A server for which 100,000 bytes wait, and what became of it when `taken` bytes were taken in
 /// each second of a minute.
 fn with_taken(taken: usize) -> Vec<(u32, Output)> {
     let start = Instant::now();
-    let mut server = open_server(start, Config { ping_after: Duration::MAX, ..Config::default() });
+    let mut server =
+        open_server(start, Config { ping_interval: Duration::MAX, ..Config::default() });
     (0..2).for_each(|_| server.send(start, Message::Binary(vec![7; 50_000].into())).unwrap());
     let mut seen = Vec::new();
     for second in 1..=60 {
         let now = start + Duration::from_secs(second.into());
-        server.excuse_silence(now);
+        server.reset_idle_timer(now);
         server.handle_input(now, Input::Timeout);
         server.advance(now, taken);
         seen.extend(drain(&mut server).0.into_iter().map(|output| (second, output)));
@@ -181,12 +182,16 @@ fn t13_who_takes_too_little_is_named_and_then_closed() {
     for taken in [0, 1, 500] {
         let slow = |second: u32| {
             let taken = (second as usize - 1) * taken;
-            Slow { taken, time: Duration::from_secs(second.into()), waiting: 100_008 - taken }
+            SlowConsumer {
+                written: taken,
+                elapsed: Duration::from_secs(second.into()),
+                buffered: 100_008 - taken,
+            }
         };
         let seen = with_taken(taken);
         let expected = [
-            (15, Output::Slow(slow(15))),
-            (30, Output::Closed(CloseReason::Slow(slow(30)))),
+            (15, Output::SlowConsumer(slow(15))),
+            (30, Output::Closed(CloseReason::SlowConsumer(slow(30)))),
             (32, Output::Finished),
         ];
         assert_eq!(seen, expected, "{taken} bytes a second");
@@ -205,16 +210,17 @@ fn who_takes_enough_is_not_slow_however_much_waits() {
 fn what_was_taken_whole_begins_anew_and_a_stop_does_not_count() {
     let start = Instant::now();
     let at = |second| start + Duration::from_secs(second);
-    let mut server = open_server(start, Config { ping_after: Duration::MAX, ..Config::default() });
+    let mut server =
+        open_server(start, Config { ping_interval: Duration::MAX, ..Config::default() });
     server.send(at(0), Message::Binary(vec![7; 50_000].into())).unwrap();
     server.advance(at(29), usize::MAX);
     server.send(at(29), Message::Binary(vec![7; 50_000].into())).unwrap();
-    server.excuse_silence(at(43));
+    server.reset_idle_timer(at(43));
     server.handle_input(at(43), Input::Timeout);
     assert_eq!(drain(&mut server), (vec![], Some(at(44))));
-    server.excuse(at(103), Duration::from_secs(60));
+    server.extend_deadlines(at(103), Duration::from_secs(60));
     server.handle_input(at(103), Input::Timeout);
     assert_eq!(drain(&mut server), (vec![], Some(at(104))));
     server.handle_input(at(119), Input::Timeout);
-    assert!(matches!(drain(&mut server).0[..], [Output::Closed(CloseReason::Slow(_))]));
+    assert!(matches!(drain(&mut server).0[..], [Output::Closed(CloseReason::SlowConsumer(_))]));
 }

@@ -65,7 +65,7 @@ fn t05_request_and_frames_in_one_segment() {
     server.handle_input(now, Input::Bytes(&bytes));
     let outputs = drain(&mut server).0;
     assert_eq!(outputs[1], Output::Message(text("first")));
-    assert_eq!(reason(&outputs), CloseReason::ByPeer { code: 1005, reason: String::new() });
+    assert_eq!(reason(&outputs), CloseReason::Remote { code: 1005, reason: String::new() });
     let answer = written(now, &mut server, usize::MAX);
     assert!(answer.ends_with(b"\r\n\r\n\x88\0"), "{answer:?}");
     assert_eq!(drain(&mut server).0, [Output::Finished]);
@@ -104,7 +104,7 @@ fn header_lists_may_have_several_lines_and_members() {
 }
 
 fn held() -> Config {
-    Config { hold_upgrade: true, ..Config::default() }
+    Config { await_decision: true, ..Config::default() }
 }
 
 /// What a server that is asked about everything makes of these bytes.
@@ -129,12 +129,12 @@ fn a_plain_request_is_shown_and_answered() {
     ];
     for (bytes, method, path) in requests {
         let (mut server, outputs) = serve_held(bytes.as_bytes());
-        let [Output::Plain(request)] = &outputs[..] else { panic!("{outputs:?}") };
+        let [Output::PlainHttp(request)] = &outputs[..] else { panic!("{outputs:?}") };
         assert_eq!((request.method(), request.path()), (method, path));
         let now = Instant::now();
-        server.admit(now, None);
-        server.refuse(now, 403, 1008, "");
-        assert_eq!(server.backlog(), 0, "it is no websocket");
+        server.accept_upgrade(now, None);
+        server.reject_upgrade(now, 403, 1008, "");
+        assert_eq!(server.buffered_amount(), 0, "it is no websocket");
         server.respond(now, 200, "fine");
         let answer = String::from_utf8(written(now, &mut server, 7)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -194,10 +194,10 @@ fn a_head_of_22_kib_of_cookies_and_one_of_100_lines_open() {
 fn a_browser_over_a_limit_can_be_told_on_the_websocket() {
     let cookies = format!("Cookie: {}\r\nOrigin: https://o", "x".repeat(100_000));
     let lines = "A: b\r\n".repeat(200) + "Origin: https://o";
-    let limit = held().head_bytes;
+    let limit = held().max_head_size;
     for (line, expected) in [
-        (cookies, BadRequest::HeadBytes { limit, cookies: 100_009 }),
-        (lines, BadRequest::HeadHeaders { limit: held().head_headers }),
+        (cookies, BadRequest::HeadTooLarge { limit, cookie_bytes: 100_009 }),
+        (lines, BadRequest::TooManyHeaders { limit: held().max_headers }),
     ] {
         let bytes = [&changed("Origin: https://o", &line)[..], &frame(0x81, b"hello")].concat();
         for step in [1, 1_000, bytes.len()] {
@@ -207,7 +207,7 @@ fn a_browser_over_a_limit_can_be_told_on_the_websocket() {
             let outputs = drain(&mut server).0;
             let [Output::Oversized(request, why)] = &outputs[..] else { panic!("{outputs:?}") };
             assert_eq!((request.header("origin"), why), (Some("https://o"), &expected));
-            server.admit(now, None);
+            server.accept_upgrade(now, None);
             server.close(now, 1008, &why.to_string());
             let answer = written(now, &mut server, usize::MAX);
             let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -229,7 +229,7 @@ fn a_browser_over_a_limit_can_be_told_on_the_websocket() {
         ),
     ] {
         let (mut server, outputs) = serve_held(&bytes);
-        let expected = CloseReason::BadRequest(BadRequest::HeadBytes { limit, cookies: 0 });
+        let expected = CloseReason::BadRequest(BadRequest::HeadTooLarge { limit, cookie_bytes: 0 });
         assert_eq!(reason(&outputs), expected);
         let answer = String::from_utf8(written(Instant::now(), &mut server, 99)).unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
@@ -244,10 +244,10 @@ fn t04_each_bad_request_is_told_what_to_change() {
         (changed("Upgrade: websocket\r\n", ""), BadRequest::Upgrade, 400),
         (changed("Upgrade: websocket", "Upgrade: h2c"), BadRequest::Upgrade, 400),
         (changed("keep-alive, Upgrade", "keep-alive"), BadRequest::Upgrade, 400),
-        (changed("Version: 13", "Version: 8"), BadRequest::Version, 426),
-        (changed("Sec-WebSocket-Version: 13\r\n", ""), BadRequest::Version, 426),
-        (changed("ZQ==", "ZQ="), BadRequest::Key, 400),
-        (changed("Sec-WebSocket-Key", "X"), BadRequest::NoKey, 400),
+        (changed("Version: 13", "Version: 8"), BadRequest::WebSocketVersion, 426),
+        (changed("Sec-WebSocket-Version: 13\r\n", ""), BadRequest::WebSocketVersion, 426),
+        (changed("ZQ==", "ZQ="), BadRequest::InvalidKey, 400),
+        (changed("Sec-WebSocket-Key", "X"), BadRequest::MissingKey, 400),
         (changed("Host: h\r\n", ""), BadRequest::Host, 400),
         (changed("Host: h\r\n", "Host: h\r\nHost: i\r\n"), BadRequest::Host, 400),
         (b"\x16\x03\x01\x02\x00\x01".to_vec(), BadRequest::Tls, 400),
@@ -269,7 +269,7 @@ fn t04_each_bad_request_is_told_what_to_change() {
         assert_eq!(why.status(), status);
         assert_eq!(
             answer.contains("Sec-WebSocket-Version: 13"),
-            status == 426 || why == BadRequest::Version
+            status == 426 || why == BadRequest::WebSocketVersion
         );
     }
 }
@@ -294,16 +294,16 @@ fn t04_what_is_not_http() {
 #[test]
 fn t03_heads_have_limits() {
     let config = Config::default();
-    let too_many = BadRequest::HeadHeaders { limit: config.head_headers };
-    let too_long = BadRequest::HeadBytes { limit: config.head_bytes, cookies: 0 };
+    let too_many = BadRequest::TooManyHeaders { limit: config.max_headers };
+    let too_long = BadRequest::HeadTooLarge { limit: config.max_head_size, cookie_bytes: 0 };
     let lines = |count| changed("Origin: https://o\r\n", &"A: b\r\n".repeat(count));
-    assert!(matches!(serve(&lines(config.head_headers - 5)).0[..], [Output::Upgraded(_)]));
-    assert_eq!(refused(&lines(config.head_headers - 4)).0, too_many);
+    assert!(matches!(serve(&lines(config.max_headers - 5)).0[..], [Output::Upgraded(_)]));
+    assert_eq!(refused(&lines(config.max_headers - 4)).0, too_many);
     assert_eq!(refused(&lines(200)).0, too_many);
 
-    let fill = config.head_bytes - request().len() + "https://o".len();
+    let fill = config.max_head_size - request().len() + "https://o".len();
     let long = |len| changed("https://o", &"x".repeat(len));
-    assert_eq!(long(fill).len(), config.head_bytes);
+    assert_eq!(long(fill).len(), config.max_head_size);
     assert!(matches!(serve(&long(fill)).0[..], [Output::Upgraded(_)]));
     assert_eq!(refused(&long(fill + 1)).0, too_long);
     assert_eq!(refused(&long(65_537)).0, too_long);
@@ -313,14 +313,14 @@ fn t03_heads_have_limits() {
 #[test]
 fn t03_an_endless_head_ends_at_the_limit() {
     let now = Instant::now();
-    let limit = Config::default().head_bytes;
-    let too_long = BadRequest::HeadBytes { limit, cookies: 0 };
+    let limit = Config::default().max_head_size;
+    let too_long = BadRequest::HeadTooLarge { limit, cookie_bytes: 0 };
     let mut server = Socket::accept(now, Config::default());
     for taken in 1.. {
         server.handle_input(now, Input::Bytes(b"x"));
         if let Output::Closed(reason) = server.poll_output() {
             assert_eq!(reason, CloseReason::BadRequest(too_long));
-            assert_eq!(taken, Config::default().head_bytes + 1);
+            assert_eq!(taken, Config::default().max_head_size + 1);
             return;
         }
     }
@@ -329,30 +329,34 @@ fn t03_an_endless_head_ends_at_the_limit() {
 #[test]
 fn a_held_upgrade_waits_for_the_verdict() {
     let now = Instant::now();
-    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    let mut server = Socket::accept(now, Config { await_decision: true, ..Config::default() });
     server.handle_input(
         now,
         Input::Bytes(&[request().as_bytes(), &frame(0x81, b"ea")[..5]].concat()),
     );
     server.handle_input(now, Input::Bytes(&frame(0x81, b"ea")[5..]));
     assert!(matches!(drain(&mut server).0[..], [Output::Upgraded(_)]));
-    assert_eq!(server.backlog(), 0);
+    assert_eq!(server.buffered_amount(), 0);
     assert!(server.send(now, text("no")).is_err());
-    server.admit(now, Some("chat"));
+    server.accept_upgrade(now, Some("chat"));
     assert_eq!(drain(&mut server).0, [Output::Message(text("ea"))]);
     let answer = String::from_utf8(written(now, &mut server, usize::MAX)).unwrap();
     assert!(
         answer.starts_with("HTTP/1.1 101 ") && answer.contains("sec-websocket-protocol: chat\r\n")
     );
-    server.refuse(now, 403, 1008, "too late");
-    assert_eq!(server.backlog(), 0);
+    server.reject_upgrade(now, 403, 1008, "too late");
+    assert_eq!(server.buffered_amount(), 0);
 }
 
 #[test]
 fn a_held_upgrade_is_refused_or_times_out() {
     type Verdict = fn(&mut Socket, Instant);
     let cases: [(Verdict, &str, CloseReason); 3] = [
-        (|s, now| s.refuse(now, 403, 1008, "you may not"), "403 Forbidden", CloseReason::ByUs),
+        (
+            |s, now| s.reject_upgrade(now, 403, 1008, "you may not"),
+            "403 Forbidden",
+            CloseReason::Local,
+        ),
         (
             |s, now| s.handle_input(now + secs(5.0), Input::Timeout),
             "503 Service Unavailable",
@@ -361,12 +365,12 @@ fn a_held_upgrade_is_refused_or_times_out() {
         (
             |s, now| s.handle_input(now, Input::Bytes(&[0; 65_537])),
             "400 Bad Request",
-            CloseReason::BadRequest(BadRequest::Early),
+            CloseReason::BadRequest(BadRequest::EarlyData),
         ),
     ];
     for (verdict, status, expected) in cases {
         let now = Instant::now();
-        let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+        let mut server = Socket::accept(now, Config { await_decision: true, ..Config::default() });
         server.handle_input(now, Input::Bytes(program_request().as_bytes()));
         verdict(&mut server, now);
         let answer = String::from_utf8(written(now, &mut server, 1)).unwrap();
@@ -392,8 +396,13 @@ fn browser_request() -> String {
 fn a_browser_is_refused_on_the_websocket() {
     type Verdict = fn(&mut Socket, Instant);
     let cases: [(Verdict, u16, &str, CloseReason); 3] = [
-        (|s, now| s.refuse(now, 403, 1008, "you may not"), 1008, "you may not", CloseReason::ByUs),
-        (|s, now| s.close(now, 1001, "going away"), 1001, "going away", CloseReason::ByUs),
+        (
+            |s, now| s.reject_upgrade(now, 403, 1008, "you may not"),
+            1008,
+            "you may not",
+            CloseReason::Local,
+        ),
+        (|s, now| s.close(now, 1001, "going away"), 1001, "going away", CloseReason::Local),
         (
             |s, now| s.handle_input(now + secs(5.0), Input::Timeout),
             1013,
@@ -403,7 +412,7 @@ fn a_browser_is_refused_on_the_websocket() {
     ];
     for (verdict, code, words, expected) in cases {
         let now = Instant::now();
-        let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+        let mut server = Socket::accept(now, Config { await_decision: true, ..Config::default() });
         server.handle_input(now, Input::Bytes(browser_request().as_bytes()));
         // Neither a message nor a violation that came early changes the words.
         server.handle_input(now, Input::Bytes(&frame(0x82, b"early")));
@@ -428,10 +437,10 @@ fn a_browser_is_refused_on_the_websocket() {
 #[test]
 fn a_close_frame_that_came_before_the_verdict_is_the_answer_to_ours() {
     let now = Instant::now();
-    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    let mut server = Socket::accept(now, Config { await_decision: true, ..Config::default() });
     let early = [browser_request().as_bytes(), &frame(0x88, &1000u16.to_be_bytes())].concat();
     server.handle_input(now, Input::Bytes(&early));
-    server.refuse(now, 403, 1008, "no");
+    server.reject_upgrade(now, 403, 1008, "no");
     written(now, &mut server, usize::MAX);
     assert!(server.is_finished());
 }
@@ -439,7 +448,7 @@ fn a_close_frame_that_came_before_the_verdict_is_the_answer_to_ours() {
 #[test]
 fn closing_a_held_upgrade_is_for_any_client_on_the_websocket() {
     let now = Instant::now();
-    let mut server = Socket::accept(now, Config { hold_upgrade: true, ..Config::default() });
+    let mut server = Socket::accept(now, Config { await_decision: true, ..Config::default() });
     server.handle_input(now, Input::Bytes(program_request().as_bytes()));
     server.close(now, 1013, "full");
     assert!(written(now, &mut server, usize::MAX).starts_with(b"HTTP/1.1 101 "));
@@ -451,7 +460,7 @@ fn closing_before_the_upgrade_is_http() {
     let mut server = Socket::accept(now, Config::default());
     server.handle_input(now, Input::Bytes(b"GET / HT"));
     server.close(now, 1013, "full, try later");
-    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::ByUs)]);
+    assert_eq!(drain(&mut server).0, [Output::Closed(CloseReason::Local)]);
     let answer = String::from_utf8(written(now, &mut server, usize::MAX)).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\nfull, try later\n"));
     assert_eq!(drain(&mut server).0, [Output::Finished]);
@@ -471,21 +480,21 @@ fn both_sides_upgrade_in_any_steps() {
 
 #[test]
 fn a_client_reports_a_refusal() {
-    let mut pair = Pair::new(Config { head_bytes: 60, ..Config::default() }, 1000);
+    let mut pair = Pair::new(Config { max_head_size: 60, ..Config::default() }, 1000);
     pair.run();
-    assert_eq!(reason(&pair.take_client()), CloseReason::BadResponse(BadResponse::HeadBytes));
-    let mut pair = Pair::new(Config { hold_upgrade: true, ..Config::default() }, 1000);
+    assert_eq!(reason(&pair.take_client()), CloseReason::BadResponse(BadResponse::HeadTooLarge));
+    let mut pair = Pair::new(Config { await_decision: true, ..Config::default() }, 1000);
     pair.run();
-    pair.server.refuse(pair.now, 403, 1008, "no");
+    pair.server.reject_upgrade(pair.now, 403, 1008, "no");
     pair.run();
-    assert_eq!(reason(&pair.take_client()), CloseReason::Refused { status: 403 });
+    assert_eq!(reason(&pair.take_client()), CloseReason::Rejected { status: 403 });
 }
 
 #[test]
 fn so_much_may_come_before_the_verdict() {
     let now = Instant::now();
     for (bytes, is_refused) in [(1000, false), (1001, true)] {
-        let config = Config { hold_upgrade: true, message_bytes: 1000, ..Config::default() };
+        let config = Config { await_decision: true, max_message_size: 1000, ..Config::default() };
         let mut server = Socket::accept(now, config);
         server.handle_input(now, Input::Bytes(request().as_bytes()));
         server.handle_input(now, Input::Bytes(&vec![0; bytes]));

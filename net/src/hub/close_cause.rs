@@ -9,7 +9,7 @@ pub(super) enum Ending {
     /// The websocket closed.
     Websocket(net_ws::CloseReason),
     /// The client signalled what it must not, or nothing.
-    Signalling(net_signal::Refusal),
+    Signalling(net_signal::Error),
     /// The WebRTC side ended.
     WebRtc(net_rtc::CloseReason),
     /// A trusted proxy does not begin as `Config::proxy_protocol` says.
@@ -127,8 +127,8 @@ impl From<net_ws::CloseReason> for Ending {
     }
 }
 
-impl From<net_signal::Refusal> for Ending {
-    fn from(refusal: net_signal::Refusal) -> Ending {
+impl From<net_signal::Error> for Ending {
+    fn from(refusal: net_signal::Error) -> Ending {
         Ending::Signalling(refusal)
     }
 }

@@ -95,19 +95,19 @@ impl Case<'_> {
         }
     }
 
-    fn signalling(&self, refusal: &net_signal::Refusal) -> Words {
+    fn signalling(&self, refusal: &net_signal::Error) -> Words {
         match refusal {
-            net_signal::Refusal::NoAnswer => {
+            net_signal::Error::AnswerTimeout => {
                 let time = seconds(self.config.answer_timeout);
                 Words::new(format!("no answer to the offer within {time}")).set(ANSWER_IT)
             }
-            net_signal::Refusal::TextTooLong { .. } => {
+            net_signal::Error::MessageTooLong { .. } => {
                 Words::new(refusal.to_string()).set("raise Config::signal_bytes")
             }
-            net_signal::Refusal::TooManyTexts { .. } => {
+            net_signal::Error::TooManyMessages { .. } => {
                 Words::new(refusal.to_string()).set("raise Config::signal_texts")
             }
-            net_signal::Refusal::TooFast { .. } => {
+            net_signal::Error::RateExceeded { .. } => {
                 Words::new(refusal.to_string()).set("raise Config::signal_texts_per_second")
             }
             other => Words::new(other.to_string()),
@@ -126,7 +126,7 @@ impl Case<'_> {
             Ws::TooLarge => {
                 Words::new("a message over the limit").set("raise Config::message_bytes")
             }
-            Ws::ByPeer { .. } | Ws::Gone | Ws::Dead => self.left(),
+            Ws::Remote { .. } | Ws::Eof | Ws::TimedOut => self.left(),
             other => Words::new(other.to_string()),
         }
     }
@@ -281,7 +281,7 @@ pub(crate) fn request(why: &BadRequest) -> Words {
             Words::new("a websocket's request without Upgrade or Connection: Upgrade")
                 .set("a proxy must pass Upgrade and Connection headers on")
         }
-        BadRequest::Version => Words::new("a websocket's request without its version, 13")
+        BadRequest::WebSocketVersion => Words::new("a websocket's request without its version, 13")
             .set("a proxy must pass the Sec-WebSocket headers on"),
         BadRequest::HttpVersion => Words::new("HTTP/1.0, which has no websockets")
             .set("a proxy must speak HTTP/1.1 (nginx: proxy_http_version 1.1)"),
@@ -295,20 +295,20 @@ pub(crate) fn request(why: &BadRequest) -> Words {
             "switch it off in the proxy (HAProxy: without send-proxy, nginx: proxy_protocol off), \
              or set Config::trusted_proxies and proxy_protocol",
         ),
-        BadRequest::NoKey => Words::new("an upgrade without Sec-WebSocket-Key").set(
+        BadRequest::MissingKey => Words::new("an upgrade without Sec-WebSocket-Key").set(
             "a proxy that takes websockets over HTTP/2 (RFC 8441) must add one, or offer its \
              clients HTTP/1.1 only",
         ),
-        BadRequest::HeadBytes { limit, cookies: 0 } => {
+        BadRequest::HeadTooLarge { limit, cookie_bytes: 0 } => {
             Words::new(format!("the head is over Config::head_bytes ({limit})"))
                 .set("raise Config::head_bytes")
         }
-        BadRequest::HeadBytes { limit, cookies } => Words::new(format!(
+        BadRequest::HeadTooLarge { limit, cookie_bytes: cookies } => Words::new(format!(
             "the head is over Config::head_bytes ({limit}), {cookies} bytes of it cookies: clear \
              the site's cookies"
         ))
         .set("or raise Config::head_bytes: cookies of a host go to all of its ports"),
-        BadRequest::HeadHeaders { limit } => {
+        BadRequest::TooManyHeaders { limit } => {
             Words::new(format!("the head has over {limit} header lines (Config::head_headers)"))
                 .set("do proxies add many? Config::head_headers can be 124 at most")
         }
@@ -477,13 +477,13 @@ mod tests {
         let evidence = Some(HandshakeProgress::new(Reached::Answer));
         let bad = said(SECOND, evidence, failed);
         assert_says(bad, Stage::Answer, "no a=fingerprint: line", "unchanged");
-        let none = said(10 * SECOND, evidence, net_signal::Refusal::NoAnswer);
+        let none = said(10 * SECOND, evidence, net_signal::Error::AnswerTimeout);
         let cause = "no answer to the offer within 10 s";
         assert_says(none, Stage::Answer, cause, "net.js does; Config::answer_timeout");
         assert!(ANSWER_IT.ends_with("Config::connecting = Connecting::COMPATIBLE"));
-        let words = net_signal::Refusal::UnexpectedOffer;
+        let words = net_signal::Error::UnexpectedOffer;
         assert_says(said(SECOND, evidence, words.clone()), Stage::Answer, &words.to_string(), "");
-        let words = net_signal::Refusal::TooManyTexts { limit: 8 };
+        let words = net_signal::Error::TooManyMessages { limit: 8 };
         let many = said(SECOND, evidence, words.clone());
         assert_says(many, Stage::Answer, &words.to_string(), "Config::signal_texts");
     }
@@ -500,7 +500,7 @@ mod tests {
                 "a proxy must pass Upgrade",
             ),
             (
-                BadRequest::Version,
+                BadRequest::WebSocketVersion,
                 "a websocket's request without its version, 13",
                 "a proxy must pass",
             ),
@@ -509,20 +509,20 @@ mod tests {
             (BadRequest::Http2, "HTTP/2 without TLS on a port for HTTP/1.1", "HTTP/1.1 to this"),
             (PROXY_1, "a PROXY protocol header, version 1, before the request", "HAProxy"),
             (PROXY_2, "a PROXY protocol header, version 2, before the request", "HAProxy"),
-            (BadRequest::NoKey, "an upgrade without Sec-WebSocket-Key", "HTTP/2"),
+            (BadRequest::MissingKey, "an upgrade without Sec-WebSocket-Key", "HTTP/2"),
             (
-                BadRequest::HeadBytes { limit: 32_768, cookies: 1_000_000 },
+                BadRequest::HeadTooLarge { limit: 32_768, cookie_bytes: 1_000_000 },
                 "the head is over Config::head_bytes (32768), 1000000 bytes of it cookies: clear \
                  the site's cookies",
                 "Config::head_bytes",
             ),
             (
-                BadRequest::HeadBytes { limit: 32_768, cookies: 0 },
+                BadRequest::HeadTooLarge { limit: 32_768, cookie_bytes: 0 },
                 "the head is over Config::head_bytes (32768)",
                 "Config::head_bytes",
             ),
             (
-                BadRequest::HeadHeaders { limit: 124 },
+                BadRequest::TooManyHeaders { limit: 124 },
                 "the head has over 124 header lines (Config::head_headers)",
                 "proxies",
             ),
@@ -579,7 +579,7 @@ mod tests {
 
     #[test]
     fn who_leaves_soon_is_asked_nothing_and_who_waited_was_stuck() {
-        let left = |age, stage| said(age, Some(HandshakeProgress::new(stage)), Ws::Gone);
+        let left = |age, stage| said(age, Some(HandshakeProgress::new(stage)), Ws::Eof);
         let soon = left(SECOND / 3, Reached::Ice);
         let cause = "the client left after 0.3 s: no check reached UDP 3000";
         assert_says(soon, Stage::Ice, cause, "");
@@ -589,7 +589,7 @@ mod tests {
         let unanswered = left(9 * SECOND, Reached::Answer);
         let cause = "the client left after 9 s: no answer to the offer";
         assert_says(unanswered, Stage::Answer, cause, "Connecting::COMPATIBLE");
-        let before = said(SECOND, None, Ws::Gone);
+        let before = said(SECOND, None, Ws::Eof);
         assert_says(before, Stage::Upgrade, "the client left before its request was whole", "");
     }
 
@@ -605,7 +605,7 @@ mod tests {
         let cause = "Config::accept panicked";
         assert_says(asked(NoVerdict::Panicked.into()), Stage::Accept, cause, "Verdict::refuse");
         let cause = "the client left after 1 s: no verdict of Config::accept";
-        assert_says(asked(Ws::Gone.into()), Stage::Accept, cause, "");
+        assert_says(asked(Ws::Eof.into()), Stage::Accept, cause, "");
         assert_says(asked(CloseReason::Shutdown.into()), Stage::Accept, "the server stopped", "");
     }
 

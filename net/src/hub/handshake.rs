@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use net_rtc::HandshakeOptions;
-use net_signal::Negotiation;
+use net_signal::Offerer;
 
 use crate::hub::ConnectionId;
 use crate::hub::limits::Place;
@@ -151,14 +151,14 @@ fn threads(config: &Config) -> usize {
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) info: PeerInfo,
-    pub(super) negotiation: Negotiation,
+    pub(super) negotiation: Offerer,
     /// Reliable messages that wait for the channel.
     pub(super) early: Vec<Bytes>,
     early_bytes: usize,
 }
 
 impl Setup {
-    pub(super) fn new(info: PeerInfo, negotiation: Negotiation) -> Setup {
+    pub(super) fn new(info: PeerInfo, negotiation: Offerer) -> Setup {
         Setup { info, negotiation, early: Vec::new(), early_bytes: 0 }
     }
 

@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn config() -> Config {
-    Config { message_bytes: 2_000, backlog_bytes: 5_000, ..Config::default() }
+    Config { max_message_size: 2_000, send_buffer: 5_000, ..Config::default() }
 }
 
 /// An open socket, as another one or a good request made it.
@@ -154,8 +154,8 @@ fn script(u: &mut Unstructured<'_>, life: &mut Life, is_server: bool) -> Result<
             0 if u.ratio(1, 4)? => life.end(),
             1 if u.ratio(1, 4)? => life.close(u.arbitrary()?, "a reason"),
             2 => life.wait(Duration::from_millis(u.int_in_range(0..=20_000)?)),
-            3 => life.socket.excuse_silence(life.now),
-            4 => life.socket.admit(life.now, Some("x")),
+            3 => life.socket.reset_idle_timer(life.now),
+            4 => life.socket.accept_upgrade(life.now, Some("x")),
             5..=7 => life.write(u.int_in_range(0..=4_000)?),
             8 => life.send(Message::Text("text".repeat(u.int_in_range(0..=600)?))),
             9 => life.send(Message::Binary(vec![7; u.int_in_range(0..=2_500)?].into())),

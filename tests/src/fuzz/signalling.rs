@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use net_signal::{Answering, Candidate, Input, Limits, Message, Negotiation, Output, answerer};
+use net_signal::{Answerer, Candidate, Input, Limits, Message, Offerer, Output, answerer};
 
 /// Between two texts; no text has this byte.
 const SEPARATOR: u8 = 0xff;
 const LIMITS: Limits = Limits {
-    text_bytes: 1_000,
-    texts: 4,
-    texts_per_second: 10,
+    max_message_size: 1_000,
+    max_messages: 4,
+    max_messages_per_sec: 10,
     answer_timeout: Duration::from_secs(10),
 };
 
@@ -35,20 +35,20 @@ fn round_trip(text: &str) {
     }
 }
 
-fn offer(now: Instant) -> Negotiation {
+fn offer(now: Instant) -> Offerer {
     let candidate = Candidate {
         candidate: "candidate:1 1 udp 1 192.0.2.1 3000 typ host".into(),
         sdp_mid: "0".into(),
         ..Candidate::default()
     };
-    Negotiation::offer(now, LIMITS, "v=0 offer".into(), vec![candidate])
+    Offerer::offer(now, LIMITS, "v=0 offer".into(), vec![candidate])
 }
 
 fn negotiate(texts: &[impl AsRef<str>], pause: Duration) {
     let mut now = Instant::now();
     let mut negotiation = offer(now);
     let (mut sent, mut answers, mut is_refused) = (0, 0, false);
-    let mut look = |negotiation: &mut Negotiation| {
+    let mut look = |negotiation: &mut Offerer| {
         loop {
             match negotiation.poll_output() {
                 Output::Timeout(at) => return at,
@@ -58,7 +58,7 @@ fn negotiate(texts: &[impl AsRef<str>], pause: Duration) {
                     answers += 1;
                     check_sdp(&sdp);
                 }
-                Output::Refused(_) => is_refused = true,
+                Output::Failed(_) => is_refused = true,
             }
             assert!(sent <= 2 && answers <= 1, "{sent} texts, {answers} answers");
         }
@@ -77,7 +77,7 @@ fn negotiate(texts: &[impl AsRef<str>], pause: Duration) {
 
 fn answer(texts: &[impl AsRef<str>], pause: Duration) {
     let mut now = Instant::now();
-    let mut answering = Answering::new(LIMITS);
+    let mut answering = Answerer::new(LIMITS);
     let (mut offers, mut sent, mut is_refused) = (0, 0, false);
     for text in texts {
         now += pause;
@@ -92,7 +92,7 @@ fn answer(texts: &[impl AsRef<str>], pause: Duration) {
                     _ = answering.answer(now, "v=0 answer".into());
                 }
                 answerer::Output::Send(_) => sent += 1,
-                answerer::Output::Refused(_) => is_refused = true,
+                answerer::Output::Failed(_) => is_refused = true,
             }
             assert!(offers <= 1 && sent <= 1, "{offers} offers, {sent} answers");
         }
@@ -100,5 +100,5 @@ fn answer(texts: &[impl AsRef<str>], pause: Duration) {
 }
 
 fn check_sdp(sdp: &str) {
-    assert!(sdp.starts_with("v=0") && !sdp.contains('\0') && sdp.len() <= LIMITS.text_bytes);
+    assert!(sdp.starts_with("v=0") && !sdp.contains('\0') && sdp.len() <= LIMITS.max_message_size);
 }

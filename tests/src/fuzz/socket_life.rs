@@ -87,10 +87,10 @@ impl Life {
     }
 
     pub(super) fn send(&mut self, message: Message) {
-        let (before, is_open) = (self.socket.backlog(), self.stage == Stage::Upgraded);
+        let (before, is_open) = (self.socket.buffered_amount(), self.stage == Stage::Upgraded);
         let sent = self.socket.send(self.now, message).is_ok();
         assert!(is_open || !sent, "sent in {:?}", self.stage);
-        assert!(sent || self.socket.backlog() == before, "what is refused changes nothing");
+        assert!(sent || self.socket.buffered_amount() == before, "what is refused changes nothing");
         self.look();
     }
 
@@ -124,17 +124,17 @@ impl Life {
             match self.socket.poll_output() {
                 Output::Timeout(_) => break,
                 Output::Upgraded(_) => self.follow(&[Stage::Fresh], Stage::Upgraded),
-                Output::Plain(_) => self.follow(&[Stage::Fresh], Stage::Plain),
+                Output::PlainHttp(_) => self.follow(&[Stage::Fresh], Stage::Plain),
                 Output::Oversized(_, why) => {
                     self.follow(&[Stage::Fresh], Stage::Upgraded);
                     assert_eq!(why.status(), 431);
                 }
                 Output::Message(message) => {
                     self.follow(&[Stage::Upgraded], Stage::Upgraded);
-                    assert!(message.len() <= self.config.message_bytes, "{}", message.len());
+                    assert!(message.len() <= self.config.max_message_size, "{}", message.len());
                     self.messages.push(message);
                 }
-                Output::Slow(_) => self.follow(&[Stage::Upgraded], Stage::Upgraded),
+                Output::SlowConsumer(_) => self.follow(&[Stage::Upgraded], Stage::Upgraded),
                 Output::Closed(reason) => {
                     self.follow(&[Stage::Fresh, Stage::Plain, Stage::Upgraded], Stage::Closed);
                     self.reason = Some(reason);
@@ -144,8 +144,12 @@ impl Life {
         }
         let least = if self.is_server { 6 } else { 2 };
         assert!(self.messages.len() <= self.taken / least, "more messages than frames");
-        let most = self.config.backlog_bytes.max(self.config.message_bytes + HEAD) + CONTROL;
-        assert!(self.socket.backlog() <= most, "{} unwritten", self.socket.backlog());
+        let most = self.config.send_buffer.max(self.config.max_message_size + HEAD) + CONTROL;
+        assert!(
+            self.socket.buffered_amount() <= most,
+            "{} unwritten",
+            self.socket.buffered_amount()
+        );
     }
 
     fn follow(&mut self, from: &[Stage], to: Stage) {

@@ -27,18 +27,18 @@ pub fn run(data: &[u8]) {
 fn live(manners: u8, bytes: &[u8], step: usize) -> Life {
     let now = Instant::now();
     let config = Config {
-        hold_upgrade: manners & HELD != 0,
-        head_bytes: 1_024,
-        message_bytes: 1_024,
-        backlog_bytes: 4_096,
+        await_decision: manners & HELD != 0,
+        max_head_size: 1_024,
+        max_message_size: 1_024,
+        send_buffer: 4_096,
         ..Config::default()
     };
     let mut life = Life::new(now, Socket::accept(now, config.clone()), config, true);
     bytes.chunks(step).for_each(|part| life.feed(part));
     if life.stage == Stage::Upgraded && manners & HELD != 0 {
         match manners & ADMITTED != 0 {
-            true => life.socket.admit(now, Some("chat")),
-            false => life.socket.refuse(now, 403, 1008, "no"),
+            true => life.socket.accept_upgrade(now, Some("chat")),
+            false => life.socket.reject_upgrade(now, 403, 1008, "no"),
         }
         life.look();
     }

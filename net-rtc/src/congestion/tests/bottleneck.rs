@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::congestion::Pace;
-use crate::congestion::ack::{Rtt, Told};
-use crate::sctp::settings::Settings;
+use crate::congestion::RateController;
+use crate::congestion::ack::{AckSummary, RttEstimator};
+use crate::sctp::settings::DataPathSettings;
 use crate::{Config, Congestion};
 
 /// Time goes on in such steps.
@@ -16,155 +16,167 @@ const STEP: Duration = Duration::from_micros(500);
 
 /// A bottleneck that all flows share. The rate is in bytes a second, the queue in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Road {
+pub(crate) struct BottleneckLink {
     pub(crate) rate: f64,
-    pub(crate) queue: f64,
+    pub(crate) queue_secs: f64,
     pub(crate) loss: f64,
     pub(crate) jitter: f64,
     /// There and back, when nothing queues.
     pub(crate) rtt: Duration,
 }
 
-impl Default for Road {
-    fn default() -> Road {
+impl Default for BottleneckLink {
+    fn default() -> BottleneckLink {
         let rtt = Duration::from_millis(40);
-        Road { rate: 125_000.0, queue: 0.1, loss: 0.0, jitter: 0.0, rtt }
+        BottleneckLink { rate: 125_000.0, queue_secs: 0.1, loss: 0.0, jitter: 0.0, rtt }
     }
 }
 
 /// One sender, and what became of what it sent.
 #[derive(Debug)]
-pub(crate) struct Flow {
-    pub(crate) pace: Pace,
-    rtt: Rtt,
+pub(crate) struct PacedFlow {
+    pub(crate) rate_controller: RateController,
+    rtt: RttEstimator,
     /// Packets that are offered, bytes of each, and seconds between two.
-    bytes: usize,
-    every: f64,
-    due: f64,
+    packet_size: usize,
+    send_interval: f64,
+    next_send: f64,
     /// When the peer tells, when the packet left, and whether it arrived.
-    words: VecDeque<(f64, f64, bool)>,
-    owed: u32,
-    pub(crate) sent: u32,
-    pub(crate) held: u32,
+    pending_acks: VecDeque<(f64, f64, bool)>,
+    unacked_packets: u32,
+    pub(crate) packets_sent: u32,
+    pub(crate) sends_deferred: u32,
     /// Bytes that arrived, and how long each packet queued, in seconds.
-    pub(crate) arrived: f64,
-    pub(crate) queued: Vec<f64>,
+    pub(crate) bytes_delivered: f64,
+    pub(crate) queue_delays: Vec<f64>,
 }
 
-impl Flow {
-    pub(crate) fn new(congestion: Congestion, per_second: f64, bytes: usize) -> Flow {
-        Flow::with(&Config { congestion, ..Config::new(Vec::new()) }, per_second, bytes)
+impl PacedFlow {
+    pub(crate) fn new(congestion: Congestion, per_second: f64, bytes: usize) -> PacedFlow {
+        PacedFlow::from_config(&Config { congestion, ..Config::new(Vec::new()) }, per_second, bytes)
     }
 
-    pub(crate) fn with(config: &Config, per_second: f64, bytes: usize) -> Flow {
-        Flow {
-            pace: Pace::new(Instant::now(), Settings::of(config)),
-            rtt: Rtt::default(),
-            bytes,
-            every: 1.0 / per_second,
-            due: 0.0,
-            words: VecDeque::new(),
-            owed: 0,
-            sent: 0,
-            held: 0,
-            arrived: 0.0,
-            queued: Vec::new(),
+    pub(crate) fn from_config(config: &Config, per_second: f64, packet_size: usize) -> PacedFlow {
+        PacedFlow {
+            rate_controller: RateController::new(
+                Instant::now(),
+                DataPathSettings::from_config(config),
+            ),
+            rtt: RttEstimator::default(),
+            packet_size,
+            send_interval: 1.0 / per_second,
+            next_send: 0.0,
+            pending_acks: VecDeque::new(),
+            unacked_packets: 0,
+            packets_sent: 0,
+            sends_deferred: 0,
+            bytes_delivered: 0.0,
+            queue_delays: Vec::new(),
         }
     }
 
     /// Forgets what was counted so far.
-    pub(crate) fn count_anew(&mut self) {
-        (self.sent, self.held, self.arrived) = (0, 0, 0.0);
-        self.queued.clear();
+    pub(crate) fn reset_counts(&mut self) {
+        (self.packets_sent, self.sends_deferred, self.bytes_delivered) = (0, 0, 0.0);
+        self.queue_delays.clear();
     }
 
     /// This share of packets queued at most so long, in seconds.
-    pub(crate) fn quantile(&self, share: f64) -> f64 {
-        let mut sorted = self.queued.clone();
+    pub(crate) fn queue_delay_quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.queue_delays.clone();
         sorted.sort_by(f64::total_cmp);
         sorted[((sorted.len() - 1) as f64 * share) as usize]
     }
 
-    fn hear(&mut self, begin: Instant, now: f64) {
-        while let Some((at, left, arrived)) = self.words.front().copied()
+    fn process_acks(&mut self, begin: Instant, now: f64) {
+        while let Some((at, left, arrived)) = self.pending_acks.front().copied()
             && at <= now
         {
-            self.words.pop_front();
-            let mut told = Told { spread: 1.0, ..Told::default() };
+            self.pending_acks.pop_front();
+            let mut told = AckSummary { burst_factor: 1.0, ..AckSummary::default() };
             if !arrived {
-                told.lose(begin + Duration::from_secs_f64(left));
+                told.add_loss(begin + Duration::from_secs_f64(left));
             }
             if arrived {
                 // Every second packet is acknowledged.
-                self.owed += 1;
-                told = Told { arrived: 1, bytes: self.bytes, ..told };
-                if self.owed == 2 {
-                    self.owed = 0;
+                self.unacked_packets += 1;
+                told = AckSummary { packets_acked: 1, bytes_acked: self.packet_size, ..told };
+                if self.unacked_packets == 2 {
+                    self.unacked_packets = 0;
                     let rtt = Duration::from_secs_f64(at - left);
-                    self.rtt.sample(rtt, true);
-                    told.rtt = Some(rtt);
+                    self.rtt.add_sample(rtt, true);
+                    told.rtt_sample = Some(rtt);
                 }
             }
-            self.pace.told(begin + Duration::from_secs_f64(now), &told, &self.rtt);
+            self.rate_controller.on_ack(begin + Duration::from_secs_f64(now), &told, &self.rtt);
         }
     }
 }
 
 /// Lets the flows send for some seconds; `others` is what else is on the road, in bytes a
 /// second.
-pub(crate) struct Drive {
-    begin: Instant,
+pub(crate) struct BottleneckSim {
+    start: Instant,
     now: f64,
     random: StdRng,
-    waiting: f64,
-    pub(crate) road: Road,
-    pub(crate) others: f64,
+    queued_bytes: f64,
+    pub(crate) link: BottleneckLink,
+    pub(crate) cross_traffic_rate: f64,
 }
 
-impl Drive {
-    pub(crate) fn new(road: Road, seed: u64) -> Drive {
+impl BottleneckSim {
+    pub(crate) fn new(link: BottleneckLink, seed: u64) -> BottleneckSim {
         let random = StdRng::seed_from_u64(seed);
-        Drive { begin: Instant::now(), now: 0.0, random, waiting: 0.0, road, others: 0.0 }
+        BottleneckSim {
+            start: Instant::now(),
+            now: 0.0,
+            random,
+            queued_bytes: 0.0,
+            link,
+            cross_traffic_rate: 0.0,
+        }
     }
 
-    pub(crate) fn run(&mut self, flows: &mut [Flow], seconds: f64) {
+    pub(crate) fn run(&mut self, flows: &mut [PacedFlow], seconds: f64) {
         let end = self.now + seconds;
         while self.now < end {
             self.now += STEP.as_secs_f64();
-            let passed = (self.road.rate - self.others) * STEP.as_secs_f64();
-            self.waiting = (self.waiting - passed).clamp(0.0, self.road.rate * self.road.queue);
+            let passed = (self.link.rate - self.cross_traffic_rate) * STEP.as_secs_f64();
+            self.queued_bytes =
+                (self.queued_bytes - passed).clamp(0.0, self.link.rate * self.link.queue_secs);
             for flow in flows.iter_mut() {
-                flow.hear(self.begin, self.now);
+                flow.process_acks(self.start, self.now);
                 self.send(flow);
             }
         }
     }
 
-    fn send(&mut self, flow: &mut Flow) {
-        let now = self.begin + Duration::from_secs_f64(self.now);
-        if self.now < flow.due {
+    fn send(&mut self, flow: &mut PacedFlow) {
+        let now = self.start + Duration::from_secs_f64(self.now);
+        if self.now < flow.next_send {
             return;
         }
-        flow.due = flow.due.max(self.now - flow.every) + flow.every;
-        if flow.pace.room(now, 0).is_err() {
-            flow.held += 1;
+        flow.next_send = flow.next_send.max(self.now - flow.send_interval) + flow.send_interval;
+        if flow.rate_controller.poll_ready(now, 0).is_err() {
+            flow.sends_deferred += 1;
             return;
         }
-        flow.sent += 1;
-        flow.pace.sent(now, flow.bytes, flow.bytes);
-        let fits = self.waiting + flow.bytes as f64 <= self.road.rate * self.road.queue;
-        let arrives = fits && !self.random.random_bool(self.road.loss);
-        let queued = self.waiting / self.road.rate;
+        flow.packets_sent += 1;
+        flow.rate_controller.on_send(now, flow.packet_size, flow.packet_size);
+        let fits =
+            self.queued_bytes + flow.packet_size as f64 <= self.link.rate * self.link.queue_secs;
+        let arrives = fits && !self.random.random_bool(self.link.loss);
+        let queued = self.queued_bytes / self.link.rate;
         if fits {
-            self.waiting += flow.bytes as f64;
+            self.queued_bytes += flow.packet_size as f64;
         }
         if arrives {
-            flow.arrived += flow.bytes as f64;
-            flow.queued.push(queued);
+            flow.bytes_delivered += flow.packet_size as f64;
+            flow.queue_delays.push(queued);
         }
-        let jitter = self.road.jitter * self.random.random::<f64>();
-        let told = self.now + queued + jitter + self.road.rtt.as_secs_f64();
-        let told = flow.words.back().map_or(told, |(last, ..)| told.max(*last));
-        flow.words.push_back((told, self.now, arrives));
+        let jitter = self.link.jitter * self.random.random::<f64>();
+        let told = self.now + queued + jitter + self.link.rtt.as_secs_f64();
+        let told = flow.pending_acks.back().map_or(told, |(last, ..)| told.max(*last));
+        flow.pending_acks.push_back((told, self.now, arrives));
     }
 }

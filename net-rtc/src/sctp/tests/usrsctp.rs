@@ -5,14 +5,14 @@
 //! whole ones behind it wait until it is, or until a FORWARD-TSN has passed it. That one throws
 //! away all pieces up to its TSN, and the message at the head, whatever of it is there.
 
-use crate::sctp::packet::Builder;
-use crate::sctp::packet::Data;
-use crate::sctp::packet::Header;
+use crate::sctp::packet::CommonHeader;
+use crate::sctp::packet::DataChunk;
+use crate::sctp::packet::PacketWriter;
 use crate::sctp::packet::Tsn;
+use crate::sctp::packet::chunk_type;
 use crate::sctp::packet::chunks;
 use crate::sctp::packet::flag;
-use crate::sctp::packet::forward_tsn;
-use crate::sctp::packet::kind;
+use crate::sctp::packet::parse_forward_tsn;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,111 +20,111 @@ use std::time::Instant;
 
 /// How long it waits for a second packet before it acknowledges the first, as libdatachannel
 /// sets it.
-const SACK_DELAY: Duration = Duration::from_millis(20);
+const DELAYED_SACK_TIME: Duration = Duration::from_millis(20);
 
 /// TSNs count from the first that the sender gives, which is 1: 0 is acknowledged before.
 #[derive(Debug)]
-pub(crate) struct Usrsctp {
-    first: Tsn,
-    cumulative: u32,
+pub(crate) struct UsrsctpReceiver {
+    initial_tsn: Tsn,
+    cumulative_tsn: u32,
     /// What came beyond it.
     received: BTreeSet<u32>,
     duplicates: Vec<u32>,
-    head: Option<Head>,
+    queue: Option<FragmentQueue>,
     delivered: Vec<u32>,
     aborted: bool,
-    sack: Owed,
+    pending_sack: PendingSack,
     /// What the HEARTBEATs held that it has not answered.
-    heartbeats: Vec<Vec<u8>>,
+    pending_heartbeats: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owed {
-    Nothing,
-    By(Instant),
-    Now,
+enum PendingSack {
+    None,
+    Delayed(Instant),
+    Immediate,
 }
 
 /// The message that is put together, and the pieces behind it.
 #[derive(Debug, Default)]
-struct Head {
-    begin: Option<Begin>,
-    pieces: BTreeMap<u32, Piece>,
+struct FragmentQueue {
+    partial: Option<PartialMessage>,
+    fragments: BTreeMap<u32, QueuedFragment>,
 }
 
 /// What is there of the first message: from its first TSN, if that was not thrown away, up to
 /// this one.
 #[derive(Clone, Copy, Debug)]
-struct Begin {
-    first: Option<u32>,
-    included: u32,
+struct PartialMessage {
+    first_tsn: Option<u32>,
+    last_tsn: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+struct QueuedFragment {
     /// The message that begins with it.
-    begins: Option<u32>,
-    ends: bool,
+    first_tsn: Option<u32>,
+    is_last_fragment: bool,
 }
 
-impl Usrsctp {
-    pub(crate) fn new(first: Tsn) -> Usrsctp {
-        Usrsctp {
-            first,
-            cumulative: 0,
+impl UsrsctpReceiver {
+    pub(crate) fn new(initial_tsn: Tsn) -> UsrsctpReceiver {
+        UsrsctpReceiver {
+            initial_tsn,
+            cumulative_tsn: 0,
             received: BTreeSet::new(),
             duplicates: Vec::new(),
-            head: None,
+            queue: None,
             delivered: Vec::new(),
             aborted: false,
-            sack: Owed::Nothing,
-            heartbeats: Vec::new(),
+            pending_sack: PendingSack::None,
+            pending_heartbeats: Vec::new(),
         }
     }
 
     /// Takes a packet; gives the first TSNs of the messages that it lets out.
-    pub(crate) fn inbound(&mut self, now: Instant, packet: &[u8]) -> Vec<Tsn> {
+    pub(crate) fn on_packet(&mut self, now: Instant, packet: &[u8]) -> Vec<Tsn> {
         let had_gap = !self.received.is_empty();
         let (mut has_data, mut asked) = (false, false);
         for chunk in chunks(packet) {
-            match chunk.kind {
-                kind::DATA => {
-                    let data = Data::parse(&chunk).expect("our own chunk");
+            match chunk.chunk_type {
+                chunk_type::DATA => {
+                    let data = DataChunk::parse(&chunk).expect("our own chunk");
                     let again = self.on_data(&data);
                     has_data = true;
                     asked |= again || data.flags & flag::IMMEDIATE != 0;
                 }
-                kind::FORWARD_TSN => {
-                    let target = forward_tsn(&chunk).expect("our own chunk");
-                    self.on_forward(target.since(self.first) as u32 + 1);
+                chunk_type::FORWARD_TSN => {
+                    let target = parse_forward_tsn(&chunk).expect("our own chunk");
+                    self.on_forward_tsn(target.since(self.initial_tsn) as u32 + 1);
                     asked = true;
                 }
-                kind::HEARTBEAT => self.heartbeats.push(chunk.value.to_vec()),
+                chunk_type::HEARTBEAT => self.pending_heartbeats.push(chunk.value.to_vec()),
                 _ => {}
             }
         }
         let at_once = asked || had_gap || !self.received.is_empty();
-        self.sack = match self.sack {
-            _ if at_once => Owed::Now,
-            Owed::Nothing if has_data => Owed::By(now + SACK_DELAY),
-            Owed::By(_) if has_data => Owed::Now,
+        self.pending_sack = match self.pending_sack {
+            _ if at_once => PendingSack::Immediate,
+            PendingSack::None if has_data => PendingSack::Delayed(now + DELAYED_SACK_TIME),
+            PendingSack::Delayed(_) if has_data => PendingSack::Immediate,
             owed => owed,
         };
         std::mem::take(&mut self.delivered)
             .into_iter()
-            .map(|tsn| self.first.plus(tsn - 1))
+            .map(|tsn| self.initial_tsn.plus(tsn - 1))
             .collect()
     }
 
     /// Its SACK, if it is time.
-    pub(crate) fn sack(&mut self, now: Instant, header: Header) -> Option<Vec<u8>> {
-        let due = match self.sack {
-            Owed::Nothing => false,
-            Owed::By(at) => at <= now,
-            Owed::Now => true,
+    pub(crate) fn poll_sack(&mut self, now: Instant, header: CommonHeader) -> Option<Vec<u8>> {
+        let due = match self.pending_sack {
+            PendingSack::None => false,
+            PendingSack::Delayed(at) => at <= now,
+            PendingSack::Immediate => true,
         };
         due.then(|| {
-            self.sack = Owed::Nothing;
+            self.pending_sack = PendingSack::None;
             let mut blocks: Vec<(u32, u32)> = Vec::new();
             for tsn in &self.received {
                 match blocks.last_mut() {
@@ -132,30 +132,31 @@ impl Usrsctp {
                     _ => blocks.push((*tsn, *tsn)),
                 }
             }
-            let offset = |tsn: u32| ((tsn - self.cumulative) as u16).to_be_bytes();
-            let mut value = self.first.plus(self.cumulative).minus(1).0.to_be_bytes().to_vec();
+            let offset = |tsn: u32| ((tsn - self.cumulative_tsn) as u16).to_be_bytes();
+            let mut value =
+                self.initial_tsn.plus(self.cumulative_tsn).minus(1).0.to_be_bytes().to_vec();
             value.extend((1u32 << 20).to_be_bytes());
             value.extend((blocks.len() as u16).to_be_bytes());
             value.extend((self.duplicates.len() as u16).to_be_bytes());
             blocks
                 .iter()
                 .for_each(|(from, to)| value.extend([offset(*from), offset(*to)].concat()));
-            let twice = self.duplicates.drain(..).map(|tsn| self.first.plus(tsn - 1));
+            let twice = self.duplicates.drain(..).map(|tsn| self.initial_tsn.plus(tsn - 1));
             value.extend(twice.flat_map(|tsn| tsn.0.to_be_bytes()));
-            let mut builder = Builder::new(header);
-            builder.chunk(kind::SACK, 0, &[&value]);
+            let mut builder = PacketWriter::new(header);
+            builder.write_chunk(chunk_type::SACK, 0, &[&value]);
             builder.finish()
         })
     }
 
     /// Its answers to HEARTBEATs, as packets.
-    pub(crate) fn heartbeat_acks(&mut self, header: Header) -> Vec<Vec<u8>> {
+    pub(crate) fn poll_heartbeat_acks(&mut self, header: CommonHeader) -> Vec<Vec<u8>> {
         let answer = |info: Vec<u8>| {
-            let mut builder = Builder::new(header);
-            builder.chunk(kind::HEARTBEAT_ACK, 0, &[&info]);
+            let mut builder = PacketWriter::new(header);
+            builder.write_chunk(chunk_type::HEARTBEAT_ACK, 0, &[&info]);
             builder.finish()
         };
-        self.heartbeats.drain(..).map(answer).collect()
+        self.pending_heartbeats.drain(..).map(answer).collect()
     }
 
     /// Whether it has ended the association, as it does for a piece that follows the cumulative
@@ -165,109 +166,116 @@ impl Usrsctp {
     }
 
     /// Takes a chunk; tells whether it came before.
-    fn on_data(&mut self, data: &Data<'_>) -> bool {
-        let tsn = data.tsn.since(self.first) as u32 + 1;
-        if tsn <= self.cumulative || !self.received.insert(tsn) {
+    fn on_data(&mut self, data: &DataChunk<'_>) -> bool {
+        let tsn = data.tsn.since(self.initial_tsn) as u32 + 1;
+        if tsn <= self.cumulative_tsn || !self.received.insert(tsn) {
             self.duplicates.push(tsn);
             return true;
         }
-        let follows = tsn == self.cumulative + 1;
-        let begins = data.begins().then_some(tsn);
-        if data.is_whole() {
+        let follows = tsn == self.cumulative_tsn + 1;
+        let begins = data.is_first_fragment().then_some(tsn);
+        if data.is_unfragmented() {
             self.delivered.push(tsn);
         } else {
-            self.aborted |= follows && self.head.is_none() && begins.is_none();
-            let head = self.head.get_or_insert_default();
-            head.inject(tsn, Piece { begins, ends: data.ends() });
+            self.aborted |= follows && self.queue.is_none() && begins.is_none();
+            let head = self.queue.get_or_insert_default();
+            head.insert(
+                tsn,
+                QueuedFragment { first_tsn: begins, is_last_fragment: data.is_last_fragment() },
+            );
             self.deliver();
         }
-        self.advance();
+        self.advance_cumulative();
         false
     }
 
-    fn on_forward(&mut self, target: u32) {
-        if target <= self.cumulative {
+    fn on_forward_tsn(&mut self, target: u32) {
+        if target <= self.cumulative_tsn {
             return;
         }
-        self.cumulative = target;
+        self.cumulative_tsn = target;
         self.received = self.received.split_off(&(target + 1));
-        if let Some(head) = &mut self.head {
-            match head.flush(target) {
+        if let Some(head) = &mut self.queue {
+            match head.discard_through(target) {
                 true => self.deliver(),
-                false => self.head = None,
+                false => self.queue = None,
             }
         }
-        self.advance();
+        self.advance_cumulative();
     }
 
-    fn advance(&mut self) {
-        while self.received.remove(&(self.cumulative + 1)) {
-            self.cumulative += 1;
+    fn advance_cumulative(&mut self) {
+        while self.received.remove(&(self.cumulative_tsn + 1)) {
+            self.cumulative_tsn += 1;
         }
     }
 
     fn deliver(&mut self) {
-        let Some(head) = &mut self.head else { return };
-        while let Some(whole) = head.next_whole() {
+        let Some(head) = &mut self.queue else { return };
+        while let Some(whole) = head.next_complete() {
             self.delivered.extend(whole);
         }
-        if head.begin.is_none() && head.pieces.is_empty() {
-            self.head = None;
+        if head.partial.is_none() && head.fragments.is_empty() {
+            self.queue = None;
         }
     }
 }
 
-impl Head {
-    fn inject(&mut self, tsn: u32, piece: Piece) {
-        let is_behind = self.pieces.first_key_value().is_some_and(|(first, _)| tsn > *first);
-        let Some(first) = piece.begins.filter(|_| !is_behind) else {
-            self.pieces.insert(tsn, piece);
+impl FragmentQueue {
+    fn insert(&mut self, tsn: u32, piece: QueuedFragment) {
+        let is_behind = self.fragments.first_key_value().is_some_and(|(first, _)| tsn > *first);
+        let Some(first) = piece.first_tsn.filter(|_| !is_behind) else {
+            self.fragments.insert(tsn, piece);
             return;
         };
-        let new = Begin { first: Some(first), included: tsn };
-        match self.begin {
-            None => self.begin = Some(new),
-            Some(begin) if tsn > begin.included => _ = self.pieces.insert(tsn, piece),
+        let new = PartialMessage { first_tsn: Some(first), last_tsn: tsn };
+        match self.partial {
+            None => self.partial = Some(new),
+            Some(begin) if tsn > begin.last_tsn => _ = self.fragments.insert(tsn, piece),
             // The two change places.
             Some(begin) => {
-                self.begin = Some(new);
-                self.pieces.insert(begin.included, Piece { begins: begin.first, ends: false });
+                self.partial = Some(new);
+                self.fragments.insert(
+                    begin.last_tsn,
+                    QueuedFragment { first_tsn: begin.first_tsn, is_last_fragment: false },
+                );
             }
         }
     }
 
     /// Puts the first message together as far as it goes; gives its first TSN, if that is there,
     /// once it is whole.
-    fn next_whole(&mut self) -> Option<Option<u32>> {
-        let begin = self.begin.as_mut()?;
+    fn next_complete(&mut self) -> Option<Option<u32>> {
+        let begin = self.partial.as_mut()?;
         loop {
-            let piece = self.pieces.remove(&(begin.included + 1))?;
-            begin.included += 1;
-            begin.first = begin.first.or(piece.begins);
-            if piece.ends {
+            let piece = self.fragments.remove(&(begin.last_tsn + 1))?;
+            begin.last_tsn += 1;
+            begin.first_tsn = begin.first_tsn.or(piece.first_tsn);
+            if piece.is_last_fragment {
                 break;
             }
         }
-        let whole = begin.first;
-        let next = self.pieces.first_entry();
+        let whole = begin.first_tsn;
+        let next = self.fragments.first_entry();
         let next =
-            next.filter(|piece| piece.get().begins.is_some()).map(|piece| piece.remove_entry());
-        self.begin = next.map(|(tsn, piece)| Begin { first: piece.begins, included: tsn });
+            next.filter(|piece| piece.get().first_tsn.is_some()).map(|piece| piece.remove_entry());
+        self.partial =
+            next.map(|(tsn, piece)| PartialMessage { first_tsn: piece.first_tsn, last_tsn: tsn });
         Some(whole)
     }
 
     /// Throws away what a FORWARD-TSN passes; tells whether anything is left.
-    fn flush(&mut self, target: u32) -> bool {
-        if self.begin.is_some_and(|begin| begin.included > target) {
+    fn discard_through(&mut self, target: u32) -> bool {
+        if self.partial.is_some_and(|begin| begin.last_tsn > target) {
             return true;
         }
-        self.pieces = self.pieces.split_off(&(target + 1));
-        let Some(first) = self.pieces.first_entry() else { return false };
-        if first.get().begins.is_some() {
+        self.fragments = self.fragments.split_off(&(target + 1));
+        let Some(first) = self.fragments.first_entry() else { return false };
+        if first.get().first_tsn.is_some() {
             let (tsn, piece) = first.remove_entry();
-            self.begin = Some(Begin { first: piece.begins, included: tsn });
-        } else if let Some(begin) = &mut self.begin {
-            *begin = Begin { first: None, included: target };
+            self.partial = Some(PartialMessage { first_tsn: piece.first_tsn, last_tsn: tsn });
+        } else if let Some(begin) = &mut self.partial {
+            *begin = PartialMessage { first_tsn: None, last_tsn: target };
         }
         true
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use log::{debug, warn};
 use net_rtc::OfferOptions;
-use net_signal::{Candidate, Negotiation};
+use net_signal::{Candidate, Offerer};
 use net_ws::BadRequest;
 
 use crate::admission::{Admission, NoVerdict, Verdict};
@@ -147,7 +147,7 @@ impl Connection {
         if let Some(unknown) = admission.protocol.take_if(|chosen| !offered(chosen)) {
             warn!("{} did not offer the subprotocol {unknown:?}", self.remote);
         }
-        self.websocket.admit(now, admission.protocol.as_deref());
+        self.websocket.accept_upgrade(now, admission.protocol.as_deref());
         core.census.progress(self.id, Awaits::Client(now));
         let info = PeerInfo::new(&asked.request, admission);
         let negotiation = self.offer(now, asked.form, core);
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// The offer that it gets.
-    fn offer(&mut self, now: Instant, form: Form, core: &mut Core) -> Negotiation {
+    fn offer(&mut self, now: Instant, form: Form, core: &mut Core) -> Offerer {
         let connecting = form.connecting(&core.config);
         let remote = self.remote.ip();
         self.offered = core.candidates(remote, self.arrived);
@@ -181,8 +181,8 @@ impl Connection {
             username_fragment: offer.ufrag.clone(),
         });
         let offer_in = match connecting.negotiated {
-            true => Negotiation::offer_negotiated,
-            false => Negotiation::offer,
+            true => Offerer::offer_negotiated,
+            false => Offerer::offer,
         };
         offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
-use net_signal::Negotiation;
+use net_signal::Offerer;
 use net_ws::{Message, Request, Socket};
 
 use crate::hub::client_addr::Header;
@@ -69,7 +69,7 @@ enum Phase {
     /// Offer and answer, then ICE, DTLS and SCTP.
     Setup(Box<Setup>),
     /// A peer. Its texts are not read any more, only their rate is bounded.
-    Open(PeerId, Box<Negotiation>),
+    Open(PeerId, Box<Offerer>),
     /// There is no room for it. The application has heard already, the client will with this code
     /// and these words once its request is whole: browsers show what a websocket is closed with,
     /// and nothing of an answer in HTTP.
@@ -133,7 +133,7 @@ impl Connection {
     pub(super) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
         self.expire_question(now, core);
         if !self.wants_read(&core.config) {
-            self.websocket.excuse_silence(now);
+            self.websocket.reset_idle_timer(now);
         }
         self.websocket.handle_input(now, net_ws::Input::Timeout);
         if let Some(negotiation) = self.negotiation() {
@@ -157,7 +157,7 @@ impl Connection {
         // Too large was refused before; closed will be heard from the websocket itself.
         if let Err(net_ws::SendError::Full(_)) = self.websocket.send(now, Message::Binary(message))
         {
-            let waiting = self.websocket.backlog();
+            let waiting = self.websocket.buffered_amount();
             let why = format!("{waiting} bytes wait (Config::backlog_bytes)");
             self.finish(now, CloseReason::SlowConsumer(why), core);
         }
@@ -177,7 +177,7 @@ impl Connection {
             return self.drain(now, core);
         }
         if let Some(status) = ending.status() {
-            self.websocket.refuse(now, status, ending.code(), &words);
+            self.websocket.reject_upgrade(now, status, ending.code(), &words);
         }
         self.websocket.close(now, ending.code(), &words);
         self.drain(now, core);
@@ -264,16 +264,16 @@ impl Connection {
 
     /// The server was away for so long, which is nobody's fault.
     pub(super) fn excuse(&mut self, now: Instant, away: Duration, core: &mut Core) {
-        self.websocket.excuse(now, away);
+        self.websocket.extend_deadlines(now, away);
         if let Some(negotiation) = self.negotiation() {
-            negotiation.excuse(away);
+            negotiation.extend_deadline(away);
         }
         self.drain(now, core);
     }
 
     /// The websocket was not read, so its silence says nothing.
     pub(super) fn excuse_unread(&mut self, now: Instant, core: &mut Core) {
-        self.websocket.excuse_silence(now);
+        self.websocket.reset_idle_timer(now);
         self.drain(now, core);
     }
 
@@ -305,7 +305,7 @@ impl Connection {
     }
 
     pub(super) fn unwritten(&self) -> usize {
-        self.websocket.backlog()
+        self.websocket.buffered_amount()
     }
 
     pub(super) fn wake(&self) -> Option<Instant> {
@@ -327,13 +327,13 @@ impl Connection {
             match self.websocket.poll_output() {
                 net_ws::Output::Timeout(wake) => return wake,
                 net_ws::Output::Upgraded(head) => self.requested(now, head, core),
-                net_ws::Output::Plain(head) => self.answer_plain(now, &head, core),
+                net_ws::Output::PlainHttp(head) => self.answer_plain(now, &head, core),
                 net_ws::Output::Oversized(head, why) => self.oversized(now, &head, why, core),
                 net_ws::Output::Message(Message::Text(text)) => self.text(now, &text, core),
                 net_ws::Output::Message(Message::Binary(message)) => {
                     self.binary(now, message, core);
                 }
-                net_ws::Output::Slow(slow) => self.warn_of_slow(now, slow, core),
+                net_ws::Output::SlowConsumer(slow) => self.warn_of_slow(now, slow, core),
                 net_ws::Output::Closed(reason) => self.finish(now, reason, core),
                 net_ws::Output::Finished => self.over = true,
             }
@@ -341,7 +341,7 @@ impl Connection {
     }
 
     /// The log is to say beforehand what it will say at the end.
-    fn warn_of_slow(&self, now: Instant, slow: net_ws::Slow, core: &mut Core) {
+    fn warn_of_slow(&self, now: Instant, slow: net_ws::SlowConsumer, core: &mut Core) {
         let Phase::Open(id, _) = self.phase else { return };
         let end = core.config.reliable_send_timeout;
         core.warn_of_slow(now, format_args!(
@@ -358,13 +358,13 @@ impl Connection {
                 net_signal::Output::Answer { sdp, negotiated } => {
                     self.answered(now, &sdp, negotiated, core);
                 }
-                net_signal::Output::Refused(refusal) => self.finish(now, refusal, core),
+                net_signal::Output::Failed(refusal) => self.finish(now, refusal, core),
             }
         }
         None
     }
 
-    fn negotiation(&mut self) -> Option<&mut Negotiation> {
+    fn negotiation(&mut self) -> Option<&mut Offerer> {
         match &mut self.phase {
             Phase::Setup(setup) => Some(&mut setup.negotiation),
             Phase::Open(_, negotiation) => Some(negotiation),
