@@ -46,7 +46,7 @@ pub struct Config {
     /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
     /// 64 KiB. They are delivered after `Open`; past the bound they are dropped. A message counts
     /// as 64 bytes at least.
-    pub preopen_bytes: usize,
+    pub max_preopen_bytes: usize,
 
     /// Messages of one peer that may wait for missing pieces, in whole messages' worth of
     /// [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest pieces
@@ -191,7 +191,7 @@ impl Config {
             unreliable_send_buffer: 128 * 1024,
             unreliable_max_age: Duration::from_millis(100),
             sctp_send_buffer: 16 * 1024,
-            preopen_bytes: 64 * 1024,
+            max_preopen_bytes: 64 * 1024,
             max_partial_messages: 2,
             handshake: HandshakeOptions::default(),
             connect_timeout: Duration::from_secs(15),
@@ -221,7 +221,7 @@ impl Config {
     /// heap of the cryptography is not in it, nor are datagrams and events that
     /// [`Endpoint::poll_output`](crate::Endpoint::poll_output) has not given out.
     pub fn max_memory_per_peer(&self) -> usize {
-        let before = self.preopen_bytes.saturating_mul(2);
+        let before = self.max_preopen_bytes.saturating_mul(2);
         let waiting =
             send_queue::max_memory(self.unreliable_send_buffer.max(self.max_message_size));
         let carried = sctp::max_memory(self);
@@ -399,7 +399,7 @@ mod tests {
             c.data_path = DataPathMode::PlainSctp;
         });
         assert!((1_500_000..2_500_000).contains(&plain), "a window of 1 MiB in 4,096 chunks");
-        assert_eq!(growth(|c| c.preopen_bytes = 10_000_000), 20_000_000 - carried());
+        assert_eq!(growth(|c| c.max_preopen_bytes = 10_000_000), 20_000_000 - carried());
     }
 
     /// What is counted of a peer that is open, and not before.

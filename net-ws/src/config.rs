@@ -15,9 +15,9 @@ pub struct Config {
     /// Bytes of an HTTP head, its empty line included. Default 32 KiB: browsers send all cookies
     /// of a host along. Until the upgrade a socket holds as much of a head, and no more. Over it:
     /// 431.
-    pub max_head_size: usize,
+    pub max_request_head_size: usize,
     /// Header lines of an HTTP head. Default and maximum 124: proxies add some. Over it: 431.
-    pub max_headers: usize,
+    pub max_request_headers: usize,
     /// Whether a server waits for [`Socket::admit`](crate::Socket::admit) or
     /// [`Socket::refuse`](crate::Socket::refuse) before it answers a good request. Default
     /// `false`: every good request is answered with 101 at once. With it plain HTTP requests are
@@ -46,7 +46,7 @@ pub struct Config {
     pub send_timeout: Duration,
     /// Least rate at which a peer must take what waits, in bits a second. Default 16,000, which
     /// is 60,000 bytes in 30 s. With 0 a single byte will do.
-    pub min_send_rate: u32,
+    pub min_send_bitrate: u32,
     /// Time without a byte received after which a ping is sent, and then again each such time.
     /// Default 15 s.
     pub ping_interval: Duration,
@@ -63,14 +63,14 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             upgrade_timeout: Duration::from_secs(5),
-            max_head_size: 32 * 1024,
-            max_headers: 124,
+            max_request_head_size: 32 * 1024,
+            max_request_headers: 124,
             await_decision: false,
             max_message_size: 64 * 1024,
             max_empty_fragments: 64,
             send_buffer: 1024 * 1024,
             send_timeout: Duration::from_secs(30),
-            min_send_rate: 16_000,
+            min_send_bitrate: 16_000,
             ping_interval: Duration::from_secs(15),
             pong_timeout: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),

@@ -50,7 +50,7 @@ pub(crate) enum SendStatus {
 impl SendTimeout {
     /// A period that begins with so many bytes waiting.
     pub(crate) fn new(now: Instant, waiting: usize, config: &Config) -> SendTimeout {
-        let least = f64::from(config.min_send_rate) / 8.0 * config.send_timeout.as_secs_f64();
+        let least = f64::from(config.min_send_bitrate) / 8.0 * config.send_timeout.as_secs_f64();
         SendTimeout {
             started: now,
             required: waiting.min(least as usize),
@@ -105,7 +105,7 @@ mod tests {
 
     /// 10 s, in which 1,000 bytes must be taken.
     fn config() -> Config {
-        Config { send_timeout: 10 * SECOND, min_send_rate: 800, ..Config::default() }
+        Config { send_timeout: 10 * SECOND, min_send_bitrate: 800, ..Config::default() }
     }
 
     /// How long a peer lasts that takes `bytes` each second of more than there is.

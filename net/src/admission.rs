@@ -34,23 +34,23 @@ use std::sync::Arc;
 /// [`Config::accept`]: crate::Config::accept
 /// [`Config::accept_threads`]: crate::Config::accept_threads
 #[derive(Clone)]
-pub struct Accept {
-    hook: Arc<dyn Fn(&Request) -> Verdict + Send + Sync>,
+pub struct AcceptHook {
+    hook: Arc<dyn Fn(&Request) -> Decision + Send + Sync>,
 }
 
 /// Whether a client may become a peer.
 #[derive(Clone, Debug)]
 #[must_use = "a verdict decides nothing until Config::accept returns it"]
-pub enum Verdict {
+pub enum Decision {
     /// It may; the offer follows.
-    Accept(Admission),
+    Accept(Accepted),
     /// It may not, and is told so in the way that it can read.
     ///
     /// Browsers show no HTTP status to a page. A browser's request, one that names an `Origin`,
     /// is therefore upgraded and closed at once with a close code and `accept: {reason}`; no offer
     /// is made. The code is 1008, or 1013 ("try again later", which `net.js` does) for status
     /// 503. Any other client is answered with the HTTP status.
-    Refuse {
+    Reject {
         /// The HTTP status, 400 to 599, for example 403; another goes out as 500.
         status: u16,
         /// Why, for the client, the log and [`Refusal::cause`](crate::Refusal::cause). A browser
@@ -61,83 +61,83 @@ pub enum Verdict {
 
 /// What a client is accepted with.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct Accepted {
     /// What the application wants to know of the peer while it lives:
     /// [`PeerInfo::value`](crate::PeerInfo::value). It may be dropped on the server's own thread,
     /// or by a call that takes events, so its `Drop` must neither wait nor panic.
-    pub value: Arc<dyn Any + Send + Sync>,
+    pub user_data: Arc<dyn Any + Send + Sync>,
     /// The subprotocol, one of [`Request::protocols`]; another is left out. A browser that
     /// offers some hangs up if none of them is chosen.
-    pub protocol: Option<String>,
+    pub subprotocol: Option<String>,
 }
 
-impl Default for Admission {
-    fn default() -> Admission {
-        Admission { value: Arc::new(()), protocol: None }
+impl Default for Accepted {
+    fn default() -> Accepted {
+        Accepted { user_data: Arc::new(()), subprotocol: None }
     }
 }
 
 /// Why there is no verdict on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoVerdict {
+pub enum HookError {
     /// Too many requests wait for theirs: [`Config::accept_queue`](crate::Config::accept_queue).
-    Busy,
+    QueueFull,
     /// None came within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
-    Late,
+    TimedOut,
     /// The application panicked.
     Panicked,
 }
 
-impl Verdict {
+impl Decision {
     /// It may; `value` is kept for [`PeerInfo::value`](crate::PeerInfo::value), `()` if there is
     /// nothing to keep.
-    pub fn accept(value: impl Any + Send + Sync) -> Verdict {
-        Verdict::Accept(Admission { value: Arc::new(value), ..Admission::default() })
+    pub fn accept(value: impl Any + Send + Sync) -> Decision {
+        Decision::Accept(Accepted { user_data: Arc::new(value), ..Accepted::default() })
     }
 
     /// It may not, with an HTTP status and the reason: [`Verdict::Refuse`]. Status 503 is for what
     /// is temporary.
-    pub fn refuse(status: u16, reason: impl Into<String>) -> Verdict {
-        Verdict::Refuse { status, reason: reason.into() }
+    pub fn reject(status: u16, reason: impl Into<String>) -> Decision {
+        Decision::Reject { status, reason: reason.into() }
     }
 
     /// The same with a subprotocol, see [`Admission::protocol`]; changes no refusal.
-    pub fn with_protocol(mut self, protocol: impl Into<String>) -> Verdict {
-        if let Verdict::Accept(admission) = &mut self {
-            admission.protocol = Some(protocol.into());
+    pub fn with_subprotocol(mut self, protocol: impl Into<String>) -> Decision {
+        if let Decision::Accept(admission) = &mut self {
+            admission.subprotocol = Some(protocol.into());
         }
         self
     }
 }
 
-impl Accept {
+impl AcceptHook {
     /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which
     /// counts from the TCP connection: a request that has no verdict by then is refused with 503
     /// (a browser is told 1013), one whose verdict is a panic with 500 (1011).
     #[must_use = "it is asked once it is in Config::accept"]
-    pub fn new(hook: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Accept {
-        Accept { hook: Arc::new(hook) }
+    pub fn new(hook: impl Fn(&Request) -> Decision + Send + Sync + 'static) -> AcceptHook {
+        AcceptHook { hook: Arc::new(hook) }
     }
 
     /// Asks it now, on this thread: for who drives a [`Hub`](crate::hub::Hub).
     ///
     /// # Errors
     /// [`NoVerdict::Panicked`] if it panics, where panics unwind.
-    pub fn ask(&self, request: &Request) -> Result<Verdict, NoVerdict> {
+    pub fn decide(&self, request: &Request) -> Result<Decision, HookError> {
         // Nothing of ours is changed by it, and what is the application's own is its own care.
-        catch_unwind(AssertUnwindSafe(|| (self.hook)(request))).map_err(|_| NoVerdict::Panicked)
+        catch_unwind(AssertUnwindSafe(|| (self.hook)(request))).map_err(|_| HookError::Panicked)
     }
 }
 
-impl PartialEq for Accept {
-    fn eq(&self, other: &Accept) -> bool {
+impl PartialEq for AcceptHook {
+    fn eq(&self, other: &AcceptHook) -> bool {
         Arc::ptr_eq(&self.hook, &other.hook)
     }
 }
 
-impl Eq for Accept {}
+impl Eq for AcceptHook {}
 
-impl fmt::Debug for Accept {
+impl fmt::Debug for AcceptHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Accept(..)")
     }
@@ -145,20 +145,20 @@ impl fmt::Debug for Accept {
 
 /// Names and values in order. Any query can be read: what is no percent-encoding stays as it is,
 /// and what is no UTF-8 becomes U+FFFD.
-pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').filter(|item| !item.is_empty()).map(|item| {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
-        (decode(name), decode(value))
+        (percent_decode(name), percent_decode(value))
     })
 }
 
 /// The first value of this name.
-pub(crate) fn value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    pairs(query).find(|(found, _)| found == name).map(|(_, value)| value)
+pub(crate) fn find_query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    parse_query(query).find(|(found, _)| found == name).map(|(_, value)| value)
 }
 
 /// Undoes percent-encoding, and `+` for a space.
-fn decode(text: &str) -> Cow<'_, str> {
+fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();
     }
@@ -167,7 +167,7 @@ fn decode(text: &str) -> Cow<'_, str> {
     while let Some((byte, after)) = rest.split_first() {
         let (decoded, after) = match (byte, after) {
             (b'+', _) => (b' ', after),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+            (b'%', [high, low, after @ ..]) => match (hex_digit(*high), hex_digit(*low)) {
                 (Some(high), Some(low)) => (high << 4 | low, after),
                 _ => (b'%', rest.split_at(1).1),
             },
@@ -182,7 +182,7 @@ fn decode(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn hex(digit: u8) -> Option<u8> {
+fn hex_digit(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
@@ -221,13 +221,13 @@ impl Request {
     /// Names and values of the query, decoded as a page's `URLSearchParams` encodes them: percent
     /// signs, and `+` for a space.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        pairs(self.query().unwrap_or_default())
+        parse_query(self.query().unwrap_or_default())
     }
 
     /// The first value of that name in the query, decoded: `a b` of `?ticket=a%20b`. Empty for a
     /// name without `=`.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
-        value(self.query()?, name)
+        find_query_value(self.query()?, name)
     }
 
     /// The value of the first header of that name, in any case; `None` also where it is not
@@ -254,7 +254,7 @@ impl Request {
 
     /// The subprotocols that the client offers, most wanted first (RFC 6455 §4.1, the second
     /// argument of a page's `new WebSocket`).
-    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.head.list("sec-websocket-protocol").filter_map(|one| std::str::from_utf8(one).ok())
     }
 
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Vec<(String, String)> {
-        pairs(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+        parse_query(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 
     fn is(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -290,11 +290,11 @@ mod tests {
         let query = "ticket=a+b&room=Z%C3%BCrich+%26+co&sum=1%2B1%3D2&flag=";
         let pairs = [("ticket", "a b"), ("room", "Zürich & co"), ("sum", "1+1=2"), ("flag", "")];
         assert_eq!(read(query), is(&pairs));
-        assert_eq!(value(query, "room").as_deref(), Some("Zürich & co"));
-        assert_eq!(value("ticket=a%20b&ticket=c", "ticket").as_deref(), Some("a b"));
-        assert_eq!(value("%74icket=1", "ticket").as_deref(), Some("1"));
-        assert_eq!(value("ticket", "ticket").as_deref(), Some(""));
-        assert_eq!(value("tickets=1", "ticket"), None);
+        assert_eq!(find_query_value(query, "room").as_deref(), Some("Zürich & co"));
+        assert_eq!(find_query_value("ticket=a%20b&ticket=c", "ticket").as_deref(), Some("a b"));
+        assert_eq!(find_query_value("%74icket=1", "ticket").as_deref(), Some("1"));
+        assert_eq!(find_query_value("ticket", "ticket").as_deref(), Some(""));
+        assert_eq!(find_query_value("tickets=1", "ticket"), None);
     }
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_not_encoded_is_not_copied() {
-        assert!(matches!(value("a=b", "a"), Some(Cow::Borrowed("b"))));
+        assert!(matches!(find_query_value("a=b", "a"), Some(Cow::Borrowed("b"))));
     }
 }
 
@@ -379,18 +379,18 @@ mod request_tests {
         let request = raw("X-Name: J\u{f6}rg\r\nSec-WebSocket-Protocol: \u{e9}, chat".as_bytes());
         assert_eq!(request.header("x-name"), Some("J\u{f6}rg"));
         assert!(request.headers().any(|header| header == ("x-name", "J\u{f6}rg")));
-        assert_eq!(request.protocols().collect::<Vec<_>>(), ["\u{e9}", "chat"]);
+        assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["\u{e9}", "chat"]);
         let latin = raw(b"X-Name: J\xf6rg\r\nSec-WebSocket-Protocol: \xe9, chat");
         assert_eq!((latin.header("x-name"), latin.values("x-name").count()), (None, 1));
-        assert_eq!(latin.protocols().collect::<Vec<_>>(), ["chat"]);
+        assert_eq!(latin.subprotocols().collect::<Vec<_>>(), ["chat"]);
     }
 
     #[test]
     fn subprotocols_come_in_order() {
         let name = "Sec-WebSocket-Protocol";
         let offered = request(&[(name, "chat, v2 ,"), (name, "v1")]);
-        assert_eq!(offered.protocols().collect::<Vec<_>>(), ["chat", "v2", "v1"]);
-        assert_eq!(request(&[]).protocols().count(), 0);
+        assert_eq!(offered.subprotocols().collect::<Vec<_>>(), ["chat", "v2", "v1"]);
+        assert_eq!(request(&[]).subprotocols().count(), 0);
     }
 
     #[test]

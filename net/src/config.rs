@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 pub use net_rtc::{Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions, Repair};
 
-use crate::Accept;
+use crate::AcceptHook;
 
 /// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
 /// with `Config { peers: 64, ..Config::default() }`.
@@ -32,13 +32,13 @@ pub struct Config {
     /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
     /// message above about 1,000 bytes takes several packets, and one lost packet loses it all:
     /// 16 KiB are the practical maximum on paths with loss.
-    pub message_bytes: usize,
+    pub max_message_size: usize,
 
     /// Reliable messages of one peer that wait to be written, in bytes. Default 16 MiB, for a
     /// world that is sent in one go. Past it `try_send` gives `Full`, and `send_reliable` closes
     /// the peer as `SlowConsumer`. One whole message is always admitted. Until it is written a
     /// message counts its bytes, and 80 more until the loop has taken it.
-    pub backlog_bytes: usize,
+    pub reliable_send_buffer: usize,
 
     /// The same for all peers together, in bytes. Default 2 GiB. Half of it is divided among
     /// [`peers`](Config::peers), and each always has its part, 1 MiB with the defaults; the other
@@ -56,28 +56,28 @@ pub struct Config {
     /// Least rate at which a peer must take the reliable messages that wait, in bits a second,
     /// over the whole of [`reliable_send_timeout`](Config::reliable_send_timeout). Default
     /// 16,000, which is 60,000 bytes in 30 s. With 0 a single byte will do.
-    pub min_reliable_send_rate: u32,
+    pub min_reliable_bitrate: u32,
 
     /// Unreliable messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it
     /// the first in line is dropped and counted. One whole message is always admitted. A message
     /// counts as 64 bytes at least.
-    pub fresh_bytes: usize,
+    pub unreliable_send_buffer: usize,
 
     /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
     /// is dropped and counted. Once messages to a peer have waited without a break for that
     /// long, more is sent than the path takes: then a message that a newer one has followed may
     /// wait a fifth of it, until there is a break and none has been dropped as too old for that
     /// long.
-    pub fresh_time: Duration,
+    pub unreliable_max_age: Duration,
 
     /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth
     /// of [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest
     /// pieces are dropped: their message is lost.
-    pub partial_messages: usize,
+    pub max_partial_messages: usize,
 
     /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
-    pub data_plane: DataPathMode,
+    pub data_path: DataPathMode,
 
     /// How the sending rate of unreliable messages is found. Default: by delay and loss.
     pub congestion: Congestion,
@@ -85,11 +85,11 @@ pub struct Config {
     /// Least that one peer may be sent of unreliable messages, whatever the path says, in bits a
     /// second of SCTP packets. Default 64,000, and never less than two packets a round trip. It
     /// is given up only when most of what is sent has been lost for 10 s.
-    pub least_rate: u32,
+    pub min_bitrate: u32,
 
     /// Most that one peer is sent of unreliable messages, in bits a second of SCTP packets.
     /// Default 4,000,000.
-    pub most_rate: u32,
+    pub max_bitrate: u32,
 
     /// Whether unreliable messages ride again in later packets, in case they were lost.
     /// Default: while loss is seen.
@@ -98,24 +98,24 @@ pub struct Config {
     /// With plain SCTP: bytes of one peer that may wait inside it, for its window or for their
     /// acknowledgement. Default 16 KiB. What waits there grows old. One whole message is always
     /// admitted.
-    pub sctp_bytes: usize,
+    pub sctp_send_buffer: usize,
 
     /// The first TSN of the server's side, for tests of its wrap-around. Default `None`: chance
     /// decides.
     #[doc(hidden)]
-    pub first_tsn: Option<u32>,
+    pub initial_tsn: Option<u32>,
 
     /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
-    pub peers: usize,
+    pub max_peers: usize,
 
     /// The same for one address: an IPv4 address, or the first 64 bits of an IPv6 one. Default
     /// 64.
-    pub peers_per_address: usize,
+    pub max_peers_per_ip: usize,
 
     /// The same for one address of this machine or of a private network, where everyone may
     /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::peers).
     /// What a trusted proxy says to be private counts as any other address.
-    pub peers_per_local: usize,
+    pub max_peers_per_private_ip: usize,
 
     /// Connections that may be on their way to open at once. Default 1,024. One address may have
     /// all of this room while no other address needs it. For one more connection the address with
@@ -124,14 +124,14 @@ pub struct Config {
     /// refused. Both are told on the websocket, with close code 1013, "try again later". As many
     /// again may be in the closing handshake, for [`close_timeout`](Config::close_timeout), or wait
     /// for their request to be told so; past that the one that was refused first is dropped.
-    pub half_open: usize,
+    pub max_handshakes: usize,
 
     /// Those of one address that do not count as its own in this, once their datagrams have come
     /// through: they never give way. Default 8.
-    pub half_open_per_address: usize,
+    pub max_protected_handshakes_per_ip: usize,
 
     /// The same for one address of this machine or of a private network. Default 32.
-    pub half_open_per_local: usize,
+    pub max_protected_handshakes_per_private_ip: usize,
 
     /// Proxies in front of the TCP port, whose `X-Forwarded-For` is believed: the right-most
     /// address in it that is not one of theirs is the client's, in
@@ -158,15 +158,15 @@ pub struct Config {
     /// close code 1008, before any offer; a client without an origin gets 403. Pages from a file
     /// or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in the
     /// list. It keeps other sites' pages away, not programs: they send what they like.
-    pub origins: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<String>>,
 
     /// Whether clients that send no `Origin`, as no browser does, are let in where
     /// [`origins`](Config::origins) is a list. Default `false`.
-    pub originless: bool,
+    pub allow_missing_origin: bool,
 
     /// Says who may become a peer, and what is to be known of him. Default `None`: everyone
     /// that the other settings let in.
-    pub accept: Option<Accept>,
+    pub accept: Option<AcceptHook>,
 
     /// Threads on which [`accept`](Config::accept) is asked, at least 1. Default 4: so many
     /// requests are thought about at once.
@@ -176,12 +176,12 @@ pub struct Config {
     /// more the last of the address that has the most of them is refused as `Limit`, with close
     /// code 1013 or, without an origin, with 503. One that leaves, or has waited too long, is not
     /// asked about any more.
-    pub accept_queue: usize,
+    pub accept_queue_len: usize,
 
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
     /// [`Connecting::COMPATIBLE`] when it asks for that.
-    pub connecting: HandshakeOptions,
+    pub handshake: HandshakeOptions,
 
     /// From the TCP connection to the end of the websocket's upgrade, the verdict of
     /// [`accept`](Config::accept) included. Default 5 s.
@@ -195,68 +195,68 @@ pub struct Config {
 
     /// Silence on UDP, in datagrams that prove to be the peer's own, after which it is `Lost`.
     /// Default 20 s.
-    pub silent_timeout: Duration,
+    pub idle_timeout: Duration,
 
     /// The same silence after which nothing unreliable is sent to the peer but four probes a
     /// second, so that its return is noticed at once. Default 10 s. What would be sent is
     /// dropped as too old.
-    pub pause_after: Duration,
+    pub probe_after: Duration,
 
     /// How often datagrams from unknown addresses are tried on peers that may have moved, in
     /// trials a second over all peers: once for peers of the same IP address, and once more for
     /// peers that have just fallen silent. One costs some microseconds. Default 1,000; 0 leaves
     /// it to the browser's connectivity checks, seconds apart, to find a peer again.
-    pub trials: u32,
+    pub max_trial_decryptions_per_sec: u32,
 
     /// STUN Binding requests without credentials (RFC 8489) that the UDP port answers for each
     /// connection between its offer and its `Open`; only to the IP address that its websocket
     /// comes from. A Firefox that hides its own addresses connects only if it finds a STUN server, and
     /// this can be one. Chromium needs none, and must not be told of it: it takes nothing else from
     /// the address of a STUN server. Default 32; 0 answers none. An answer has 32 bytes, over IPv6 44, a request at least 20.
-    pub max_stun_answers: u32,
+    pub max_stun_responses: u32,
 
     /// The same for all connections together, a second. Default 1,000.
-    pub max_stun_answers_per_second: u32,
+    pub max_stun_responses_per_sec: u32,
 
     /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
     /// are delivered after `Open`. Past the bound a client that has not answered the offer is
     /// refused as `Limit`; the websocket of one that has is not read until it is open, because
     /// the client's end of the channel opens before ours.
-    pub early_bytes: usize,
+    pub max_preopen_bytes: usize,
 
     /// The same, in messages. Default 64.
-    pub early_messages: usize,
+    pub max_preopen_messages: usize,
 
     /// Longest signalling text that is read, in bytes. Default 16 KiB. A longer one before the
     /// client's answer is refused; after it no text is read.
-    pub signal_bytes: usize,
+    pub max_signal_message_size: usize,
 
     /// Texts that a connection may send before its answer, those that look like candidates not
     /// counted. Default 8; one more is refused.
-    pub signal_texts: usize,
+    pub max_signal_messages: usize,
 
     /// Texts of any kind that a connection may send in one second, for as long as it lives.
     /// Default 50; one more ends it, as `Limit`.
-    pub signal_texts_per_second: usize,
+    pub max_signal_messages_per_sec: usize,
 
     /// Longest head of a request, in bytes. Default 32 KiB: browsers send all cookies of a host
     /// to each of its ports. Of a longer one a page is told on its websocket, others are answered
     /// 431. A connection holds about as much until its request is whole, and all that are
     /// [`half_open`](Config::half_open) together 32 MiB at most.
-    pub head_bytes: usize,
+    pub max_request_head_size: usize,
 
     /// Header lines of such a head. Default and maximum 124: browsers send about 15, and proxies
     /// add theirs. One more is refused in the same way.
-    pub head_headers: usize,
+    pub max_request_headers: usize,
 
     /// Silence on the websocket after which a ping is sent. Default 15 s.
-    pub ping_after: Duration,
+    pub ping_interval: Duration,
 
     /// Silence on the websocket after which the peer is `Lost`. Default 35 s. Linux gives up the
     /// TCP connection after the same time without an acknowledgement of what was sent, or
     /// [`reliable_send_timeout`](Config::reliable_send_timeout) if that is longer. Time in
     /// which the websocket was not read, or the server was stopped, does not count.
-    pub dead_after: Duration,
+    pub pong_timeout: Duration,
 
     /// From the beginning of a goodbye on the websocket, or from the last bytes that the peer took
     /// of what was accepted, to its end: time to write that, and to hear the answer. Default 2 s;
@@ -266,36 +266,36 @@ pub struct Config {
     /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
     /// the place of one that has been silent for 30 s, or of any but the current once what comes
     /// from there decrypts; else it is not heard.
-    pub sources: usize,
+    pub max_remote_addrs: usize,
 
     /// Work of one turn of the loop, after which what is left waits for the next, in the order
     /// in which it came. Default 4 ms. Each kind of work has a share of it, and goes on at least
     /// by one piece however short it is.
-    pub turn_time: Duration,
+    pub max_iteration_time: Duration,
 
     /// Datagrams that are taken in one turn, if there is time for so many. Default 1,024, at
     /// least 1.
-    pub turn_datagrams: u32,
+    pub max_datagrams_per_iteration: u32,
 
     /// Connections that are accepted in one turn, if there is time for so many. Default 256, at
     /// least 1.
-    pub turn_accepts: u32,
+    pub max_accepts_per_iteration: u32,
 
     /// What is read of one websocket in one turn, in bytes. Default 4 KiB, at least 1: so much
     /// of a client that sends without end goes before the others have their turn.
-    pub turn_bytes: usize,
+    pub max_read_bytes_per_iteration: usize,
 
     /// Lines of one kind that are written to the log in one second. Default 10. The rest is
     /// counted, and the number written with the next one.
-    pub log_lines: u32,
+    pub max_log_lines_per_sec: u32,
 
     /// Events that wait for the application. Default 65,536. Past it unreliable messages are
     /// dropped, the oldest first, and websockets are not read, so that their senders wait.
     /// `Open` and `Closed` are always kept.
-    pub events: usize,
+    pub event_queue_len: usize,
 
     /// The same, in bytes of messages. Default 64 MiB.
-    pub event_bytes: usize,
+    pub event_queue_bytes: usize,
 }
 
 impl Default for Config {
@@ -304,61 +304,61 @@ impl Default for Config {
             public_addrs: Vec::new(),
             max_candidates: 8,
             max_udp_sockets: 32,
-            message_bytes: 64 * 1024,
-            backlog_bytes: 16 * 1024 * 1024,
+            max_message_size: 64 * 1024,
+            reliable_send_buffer: 16 * 1024 * 1024,
             total_reliable_send_buffer: 2 * 1024 * 1024 * 1024,
             reliable_send_timeout: Duration::from_secs(30),
-            min_reliable_send_rate: 16_000,
-            fresh_bytes: 128 * 1024,
-            fresh_time: Duration::from_millis(100),
-            partial_messages: 2,
-            data_plane: DataPathMode::LowLatency,
+            min_reliable_bitrate: 16_000,
+            unreliable_send_buffer: 128 * 1024,
+            unreliable_max_age: Duration::from_millis(100),
+            max_partial_messages: 2,
+            data_path: DataPathMode::LowLatency,
             congestion: Congestion::DelayBased,
-            least_rate: 64_000,
-            most_rate: 4_000_000,
+            min_bitrate: 64_000,
+            max_bitrate: 4_000_000,
             repair: Repair::WhileLossy,
-            sctp_bytes: 16 * 1024,
-            first_tsn: None,
-            peers: 1_024,
-            peers_per_address: 64,
-            peers_per_local: usize::MAX,
-            half_open: 1_024,
-            half_open_per_address: 8,
-            half_open_per_local: 32,
+            sctp_send_buffer: 16 * 1024,
+            initial_tsn: None,
+            max_peers: 1_024,
+            max_peers_per_ip: 64,
+            max_peers_per_private_ip: usize::MAX,
+            max_handshakes: 1_024,
+            max_protected_handshakes_per_ip: 8,
+            max_protected_handshakes_per_private_ip: 32,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
-            origins: None,
-            originless: false,
+            allowed_origins: None,
+            allow_missing_origin: false,
             accept: None,
             accept_threads: 4,
-            accept_queue: 256,
-            connecting: HandshakeOptions::default(),
+            accept_queue_len: 256,
+            handshake: HandshakeOptions::default(),
             upgrade_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
-            silent_timeout: Duration::from_secs(20),
-            pause_after: Duration::from_secs(10),
-            trials: 1_000,
-            max_stun_answers: 32,
-            max_stun_answers_per_second: 1_000,
-            early_bytes: 64 * 1024,
-            early_messages: 64,
-            signal_bytes: 16 * 1024,
-            signal_texts: 8,
-            signal_texts_per_second: 50,
-            head_bytes: 32 * 1024,
-            head_headers: 124,
-            ping_after: Duration::from_secs(15),
-            dead_after: Duration::from_secs(35),
+            idle_timeout: Duration::from_secs(20),
+            probe_after: Duration::from_secs(10),
+            max_trial_decryptions_per_sec: 1_000,
+            max_stun_responses: 32,
+            max_stun_responses_per_sec: 1_000,
+            max_preopen_bytes: 64 * 1024,
+            max_preopen_messages: 64,
+            max_signal_message_size: 16 * 1024,
+            max_signal_messages: 8,
+            max_signal_messages_per_sec: 50,
+            max_request_head_size: 32 * 1024,
+            max_request_headers: 124,
+            ping_interval: Duration::from_secs(15),
+            pong_timeout: Duration::from_secs(35),
             close_timeout: Duration::from_secs(2),
-            sources: 16,
-            turn_time: Duration::from_millis(4),
-            turn_datagrams: 1_024,
-            turn_accepts: 256,
-            turn_bytes: 4 * 1024,
-            log_lines: 10,
-            events: 65_536,
-            event_bytes: 64 * 1024 * 1024,
+            max_remote_addrs: 16,
+            max_iteration_time: Duration::from_millis(4),
+            max_datagrams_per_iteration: 1_024,
+            max_accepts_per_iteration: 256,
+            max_read_bytes_per_iteration: 4 * 1024,
+            max_log_lines_per_sec: 10,
+            event_queue_len: 65_536,
+            event_queue_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -377,7 +377,7 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
 /// At most `max` of these, in their order. The first ones stay, except that what is needed goes
 /// before the public ones, these before the private ones, and that of each family at least one
 /// stays.
-pub(crate) fn at_most<T: Copy>(
+pub(crate) fn select_addrs<T: Copy>(
     max: usize,
     all: Vec<T>,
     ip: impl Fn(&T) -> IpAddr,
@@ -405,63 +405,66 @@ pub(crate) fn at_most<T: Copy>(
 }
 
 impl Config {
-    pub(crate) fn websocket(&self) -> net_ws::Config {
+    pub(crate) fn ws_config(&self) -> net_ws::Config {
         net_ws::Config {
             upgrade_timeout: self.upgrade_timeout,
-            max_head_size: self.head_bytes,
-            max_headers: self.head_headers,
+            max_request_head_size: self.max_request_head_size,
+            max_request_headers: self.max_request_headers,
             // Whether it may is decided here.
             await_decision: true,
-            max_message_size: self.message_bytes.max(self.signal_bytes),
+            max_message_size: self.max_message_size.max(self.max_signal_message_size),
             // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.
-            send_buffer: self.backlog_bytes.saturating_add(self.message_bytes).saturating_mul(2),
+            send_buffer: self
+                .reliable_send_buffer
+                .saturating_add(self.max_message_size)
+                .saturating_mul(2),
             send_timeout: self.reliable_send_timeout,
-            min_send_rate: self.min_reliable_send_rate,
-            ping_interval: self.ping_after,
-            pong_timeout: self.dead_after,
+            min_send_bitrate: self.min_reliable_bitrate,
+            ping_interval: self.ping_interval,
+            pong_timeout: self.pong_timeout,
             close_timeout: self.close_timeout,
             ..net_ws::Config::default()
         }
     }
 
-    pub(crate) fn signalling(&self) -> net_signal::Limits {
+    pub(crate) fn signal_limits(&self) -> net_signal::Limits {
         net_signal::Limits {
-            max_message_size: self.signal_bytes,
-            max_messages: self.signal_texts,
-            max_messages_per_sec: self.signal_texts_per_second,
+            max_message_size: self.max_signal_message_size,
+            max_messages: self.max_signal_messages,
+            max_messages_per_sec: self.max_signal_messages_per_sec,
             answer_timeout: self.answer_timeout,
         }
     }
 
-    pub(crate) fn webrtc(
+    pub(crate) fn rtc_config(
         &self,
         local: Vec<SocketAddr>,
         announce: Vec<SocketAddr>,
     ) -> net_rtc::Config {
         net_rtc::Config {
             announced_addrs: announce,
-            max_message_size: self.message_bytes,
-            unreliable_send_buffer: self.fresh_bytes,
-            unreliable_max_age: self.fresh_time,
-            max_partial_messages: self.partial_messages,
-            data_path: self.data_plane,
+            max_message_size: self.max_message_size,
+            unreliable_send_buffer: self.unreliable_send_buffer,
+            unreliable_max_age: self.unreliable_max_age,
+            max_partial_messages: self.max_partial_messages,
+            data_path: self.data_path,
             congestion: self.congestion,
-            min_bitrate: self.least_rate,
-            max_bitrate: self.most_rate,
+            min_bitrate: self.min_bitrate,
+            max_bitrate: self.max_bitrate,
             repair: self.repair,
-            sctp_send_buffer: self.sctp_bytes,
-            initial_tsn: self.first_tsn,
-            preopen_bytes: self.early_bytes,
-            handshake: self.connecting,
+            sctp_send_buffer: self.sctp_send_buffer,
+            initial_tsn: self.initial_tsn,
+            max_preopen_bytes: self.max_preopen_bytes,
+            handshake: self.handshake,
             connect_timeout: self.connect_timeout,
-            idle_timeout: self.silent_timeout,
-            probe_after: self.pause_after,
-            max_remote_addrs: self.sources,
-            max_trial_decryptions_per_sec: self.trials,
-            max_stun_responses: self.max_stun_answers,
-            max_stun_responses_per_sec: self.max_stun_answers_per_second,
-            max_sdp_size: self.signal_bytes,
+            idle_timeout: self.idle_timeout,
+            probe_after: self.probe_after,
+            max_remote_addrs: self.max_remote_addrs,
+            max_trial_decryptions_per_sec: self.max_trial_decryptions_per_sec,
+            max_stun_responses: self.max_stun_responses,
+            max_stun_responses_per_sec: self.max_stun_responses_per_sec,
+            max_sdp_size: self.max_signal_message_size,
             ..net_rtc::Config::new(local)
         }
     }
@@ -477,7 +480,7 @@ pub struct PublicAddr {
 }
 
 impl PublicAddr {
-    pub(crate) fn with_port(self, bound: u16) -> SocketAddr {
+    pub(crate) fn to_socket_addr(self, bound: u16) -> SocketAddr {
         SocketAddr::new(self.ip, self.port.unwrap_or(bound))
     }
 }
@@ -518,15 +521,16 @@ impl Config {
     /// since the last turn of the loop, [`fresh_bytes`](Config::fresh_bytes) at most. Events that
     /// wait for the application are bounded for all peers together
     /// ([`event_bytes`](Config::event_bytes)).
-    pub fn most_memory_per_peer(&self) -> usize {
-        let (backlog, message) = (self.backlog_bytes, self.message_bytes.max(self.signal_bytes));
+    pub fn max_memory_per_peer(&self) -> usize {
+        let (backlog, message) =
+            (self.reliable_send_buffer, self.max_message_size.max(self.max_signal_message_size));
         let websocket = backlog.saturating_add(message.saturating_mul(3));
         // Before it is open: its head as bytes or as headers, both for a moment, and what came
         // behind it.
-        let half_open = self.head_bytes.saturating_mul(2).saturating_add(message);
+        let half_open = self.max_request_head_size.saturating_mul(2).saturating_add(message);
         websocket
             .max(half_open)
-            .saturating_add(self.webrtc(Vec::new(), Vec::new()).max_memory_per_peer())
+            .saturating_add(self.rtc_config(Vec::new(), Vec::new()).max_memory_per_peer())
     }
 }
 
@@ -551,7 +555,7 @@ mod tests {
     fn no_public_one_makes_room_for_a_private_one_nor_the_last_of_a_family() {
         let cut = |max, all: &str, needed: &str| {
             let needed = ips(needed);
-            at_most(max, ips(all), |ip| *ip, |ip| needed.contains(ip))
+            select_addrs(max, ips(all), |ip| *ip, |ip| needed.contains(ip))
         };
         let all = "10.0.0.1 10.0.0.2 10.0.0.3 203.0.113.1 fd00::1 fd00::2";
         assert_eq!(cut(6, all, ""), ips(all));
@@ -570,7 +574,7 @@ mod public_addr_tests {
 
     #[test]
     fn a_public_address_has_a_port_or_takes_the_bound_one() {
-        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.with_port(3000));
+        let told = |text: &str| text.parse::<PublicAddr>().map(|addr| addr.to_socket_addr(3000));
         assert_eq!(told("203.0.113.5"), Ok("203.0.113.5:3000".parse().unwrap()));
         assert_eq!(told("203.0.113.5:4000"), Ok("203.0.113.5:4000".parse().unwrap()));
         assert_eq!(told("2001:db8::1"), Ok("[2001:db8::1]:3000".parse().unwrap()));

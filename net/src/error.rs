@@ -39,7 +39,7 @@ pub enum BindError {
     },
     /// The system gives no event queue or thread.
     #[error("the event loop cannot start: {0}")]
-    Loop(io::Error),
+    EventLoop(io::Error),
 }
 
 pub(crate) fn hint(cause: &io::Error) -> &'static str {
@@ -121,7 +121,7 @@ pub enum CloseReason {
     Limit(String),
     /// It was not let in, with the cause in words: the page's origin is not in
     /// `Config::origins`, or `Config::accept` says no.
-    Refused(String),
+    Rejected(String),
     /// `Config::accept` panicked at its request.
     AcceptPanicked,
     /// The machine of this peer panicked: a fault of the library, which hurts no other peer.
@@ -131,19 +131,19 @@ pub enum CloseReason {
 }
 
 /// The close codes that are an application's own (RFC 6455 §7.4.2).
-const APPLICATION_CODES: RangeInclusive<u16> = 4000..=4999;
+const APPLICATION_CLOSE_CODES: RangeInclusive<u16> = 4000..=4999;
 /// The longest reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
-const REASON_BYTES: usize = 123;
+const MAX_REASON_LEN: usize = 123;
 
 impl CloseReason {
     /// A closing by the application. A code that is not its own becomes 4000, and a reason that is
     /// too long is cut between characters: a peer that is to go must go all the same.
     pub(crate) fn with_code(code: u16, mut reason: String) -> CloseReason {
-        let allowed = APPLICATION_CODES.contains(&code);
+        let allowed = APPLICATION_CLOSE_CODES.contains(&code);
         if !allowed {
             warn!("close code {code} goes out as 4000; an application's own are 4000 to 4999");
         }
-        let mut end = reason.len().min(REASON_BYTES);
+        let mut end = reason.len().min(MAX_REASON_LEN);
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
@@ -152,7 +152,7 @@ impl CloseReason {
     }
 
     /// The text of the close frame.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn close_text(&self) -> String {
         match self {
             CloseReason::ClosedWithCode { reason, .. } => reason.clone(),
             other => other.to_string(),
@@ -172,7 +172,7 @@ impl CloseReason {
             CloseReason::HandshakeTimeout => "handshake timeout",
             CloseReason::WebRtcFailed(..) => "webrtc failed",
             CloseReason::Limit(_) => "limit",
-            CloseReason::Refused(_) => "refused",
+            CloseReason::Rejected(_) => "refused",
             CloseReason::AcceptPanicked => "accept panicked",
             CloseReason::PeerPanicked => "peer panicked",
             CloseReason::Shutdown => "shutdown",
@@ -180,7 +180,7 @@ impl CloseReason {
     }
 
     /// The websocket close code that tells the other side (RFC 6455 §7.4.1).
-    pub(crate) fn code(&self) -> u16 {
+    pub(crate) fn close_code(&self) -> u16 {
         match self {
             CloseReason::ClosedByPeer | CloseReason::ClosedByServer => 1000,
             CloseReason::ClosedWithCode { code, .. } => *code,
@@ -193,7 +193,7 @@ impl CloseReason {
             | CloseReason::HandshakeTimeout
             | CloseReason::WebRtcFailed(..)
             | CloseReason::Limit(_)
-            | CloseReason::Refused(_) => 1008,
+            | CloseReason::Rejected(_) => 1008,
             CloseReason::AcceptPanicked | CloseReason::PeerPanicked => 1011,
         }
     }
@@ -205,7 +205,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Protocol(cause)
             | CloseReason::SlowConsumer(cause)
             | CloseReason::Limit(cause)
-            | CloseReason::Refused(cause) => write!(f, "{}: {cause}", self.name()),
+            | CloseReason::Rejected(cause) => write!(f, "{}: {cause}", self.name()),
             CloseReason::WebRtcFailed(stage, cause) => write!(f, "{stage}: {cause}"),
             CloseReason::ClosedWithCode { code, reason } => {
                 write!(f, "closed by server with code {code}: {reason}")
@@ -269,23 +269,23 @@ impl From<net_signal::Error> for CloseReason {
 /// A connection that never became a peer. The application never saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refusal {
+pub struct ConnectFailure {
     /// The address that connected, or that a trusted proxy named.
     pub remote: SocketAddr,
     /// How far it came.
-    pub stage: Stage,
+    pub stage: HandshakeStage,
     /// Why it ended, for counting.
     pub reason: CloseReason,
     /// Why it ended, in words: what was heard and what was not.
     pub cause: String,
     /// What to look at or to set, if something can be done about it.
-    pub setting: Option<String>,
+    pub hint: Option<String>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}: {}", self.remote, self.stage, self.cause)?;
-        match &self.setting {
+        match &self.hint {
             Some(setting) => write!(f, "; {setting}"),
             None => Ok(()),
         }
@@ -295,7 +295,7 @@ impl fmt::Display for Refusal {
 /// The steps to an open connection, in order. A connection fails at the first that it does not
 /// pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum HandshakeStage {
     /// The websocket's upgrade (RFC 6455 §4).
     Upgrade,
     /// Whether it is let in: its page's origin, the limits, the word of `Config::accept`.
@@ -310,34 +310,34 @@ pub enum Stage {
     Channel,
 }
 
-impl Stage {
+impl HandshakeStage {
     /// Its name, as in logs and in what the client is told.
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Upgrade => "upgrade",
-            Stage::Accept => "accept",
-            Stage::Answer => "answer",
-            Stage::Ice => "ice",
-            Stage::Dtls => "dtls",
-            Stage::Channel => "channel",
+            HandshakeStage::Upgrade => "upgrade",
+            HandshakeStage::Accept => "accept",
+            HandshakeStage::Answer => "answer",
+            HandshakeStage::Ice => "ice",
+            HandshakeStage::Dtls => "dtls",
+            HandshakeStage::Channel => "channel",
         }
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for HandshakeStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl From<net_rtc::WebRtcStage> for Stage {
-    fn from(stage: net_rtc::WebRtcStage) -> Stage {
+impl From<net_rtc::WebRtcStage> for HandshakeStage {
+    fn from(stage: net_rtc::WebRtcStage) -> HandshakeStage {
         match stage {
-            net_rtc::WebRtcStage::Answer => Stage::Answer,
-            net_rtc::WebRtcStage::Ice => Stage::Ice,
-            net_rtc::WebRtcStage::Dtls => Stage::Dtls,
+            net_rtc::WebRtcStage::Answer => HandshakeStage::Answer,
+            net_rtc::WebRtcStage::Ice => HandshakeStage::Ice,
+            net_rtc::WebRtcStage::Dtls => HandshakeStage::Dtls,
             // What fails when the channel opens has failed there.
-            net_rtc::WebRtcStage::Channel | net_rtc::WebRtcStage::Open => Stage::Channel,
+            net_rtc::WebRtcStage::Channel | net_rtc::WebRtcStage::Open => HandshakeStage::Channel,
         }
     }
 }
@@ -348,7 +348,7 @@ mod tests {
 
     fn told(code: u16, reason: &str) -> (u16, String) {
         let reason = CloseReason::with_code(code, reason.to_owned());
-        (reason.code(), reason.text())
+        (reason.close_code(), reason.close_text())
     }
 
     #[test]

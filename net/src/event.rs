@@ -21,7 +21,7 @@ pub enum Event {
 
 impl Event {
     /// The peer that it happened to.
-    pub fn peer(&self) -> PeerId {
+    pub fn peer_id(&self) -> PeerId {
         match self {
             Event::Open(id) | Event::Closed(id) | Event::Received(id, _) => *id,
         }
@@ -95,16 +95,16 @@ pub enum Delivery {
 
 /// The same with what can be asked of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum SendMode {
     Reliable,
     Unreliable(SendOptions),
 }
 
-impl From<Delivery> for Way {
-    fn from(delivery: Delivery) -> Way {
+impl From<Delivery> for SendMode {
+    fn from(delivery: Delivery) -> SendMode {
         match delivery {
-            Delivery::Reliable => Way::Reliable,
-            Delivery::Unreliable => Way::Unreliable(SendOptions::default()),
+            Delivery::Reliable => SendMode::Reliable,
+            Delivery::Unreliable => SendMode::Unreliable(SendOptions::default()),
         }
     }
 }
@@ -190,7 +190,7 @@ impl From<Message> for Vec<u8> {
 }
 
 /// Comparison of the bytes alone, either way round.
-macro_rules! compares_with {
+macro_rules! impl_partial_eq {
     ($($other:ty $(, $size:ident)?;)*) => {$(
         impl $(<const $size: usize>)? PartialEq<$other> for Message {
             fn eq(&self, other: &$other) -> bool {
@@ -207,7 +207,7 @@ macro_rules! compares_with {
     )*};
 }
 
-compares_with! {
+impl_partial_eq! {
     [u8];
     &[u8];
     [u8; N], N;

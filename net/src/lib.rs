@@ -39,18 +39,18 @@ mod stats;
 #[cfg(all(test, feature = "models"))]
 mod tests;
 
-pub use admission::{Accept, Admission, Request, Verdict};
+pub use admission::{AcceptHook, Accepted, Decision, Request};
 pub use bytes::{self, Bytes};
 pub use config::{
     Config, Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions, PublicAddr, Repair,
 };
-pub use error::{BindError, CloseReason, Refusal, SendError, Stage, WebRtcStage};
+pub use error::{BindError, CloseReason, ConnectFailure, HandshakeStage, SendError, WebRtcStage};
 pub use event::{Delivery, Event, Message, PeerId};
 pub use ipnet::IpNet;
 pub use net_rtc::{DropStats, PathStats, SendOptions};
 pub use peer::PeerInfo;
 pub use server::{EventQueue, Server};
-pub use stats::{Refusals, Stats};
+pub use stats::{ConnectFailures, Stats};
 
 /// The README's programs compile.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::hub::{ConnectionId, Hub, Input, Output};
-use crate::queues::{Entry, Shared};
+use crate::queues::{PeerHandle, Shared};
 use crate::stats::add;
 use crate::{Config, Delivery, EventQueue, PeerId, Server};
 
@@ -21,23 +21,28 @@ pub struct Machine {
     hub: Hub,
     shared: Arc<Shared>,
     config: Config,
-    peers: HashMap<ConnectionId, (PeerId, Arc<Entry>)>,
-    stops: bool,
+    peers: HashMap<ConnectionId, (PeerId, Arc<PeerHandle>)>,
+    is_shutting_down: bool,
 }
 
 impl Machine {
     /// A server at this address, and its handles. `seed` makes it repeat itself.
     pub fn new(config: Config, local: SocketAddr, seed: u64) -> (Machine, Server, EventQueue) {
         let shared = Arc::new(Shared::new(&config, || ()));
-        let (server, queue) = (Server::odd(shared.clone(), local), EventQueue::new(shared.clone()));
+        let (server, queue) =
+            (Server::without_loop(shared.clone(), local), EventQueue::new(shared.clone()));
         let hub = Hub::new(config.clone(), vec![local], Vec::new(), Some(seed));
-        (Machine { hub, shared, config, peers: HashMap::new(), stops: false }, server, queue)
+        (
+            Machine { hub, shared, config, peers: HashMap::new(), is_shutting_down: false },
+            server,
+            queue,
+        )
     }
 
     /// As [`Hub::accept`].
     #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
-        add(&self.shared.counters.accepted, 1);
+        add(&self.shared.counters.tcp_accepted, 1);
         self.hub.accept(now, remote)
     }
 
@@ -47,14 +52,14 @@ impl Machine {
     }
 
     /// Takes one mailbox that is not empty; false if there is none. Poll after each.
-    pub fn take_post(&mut self, now: Instant) -> bool {
-        self.shared.hand_over(now, &mut self.hub)
+    pub fn dispatch_sends(&mut self, now: Instant) -> bool {
+        self.shared.dispatch_sends(now, &mut self.hub)
     }
 
     /// Begins the end once no handle is left.
-    pub fn stop(&mut self, now: Instant) {
-        self.shared.awake();
-        if self.shared.is_over() && !std::mem::replace(&mut self.stops, true) {
+    pub fn check_shutdown(&mut self, now: Instant) {
+        self.shared.clear_wake();
+        if self.shared.is_ready_to_stop() && !std::mem::replace(&mut self.is_shutting_down, true) {
             self.hub.shutdown(now);
         }
     }
@@ -65,15 +70,22 @@ impl Machine {
         loop {
             match self.hub.poll_output() {
                 Output::Open { connection, id, info } => {
-                    let gauge = self.hub.gauge(id).unwrap_or_default();
-                    let entry = Arc::new(Entry::new(&self.config, &self.shared.total, info, gauge));
+                    let gauge = self.hub.path_monitor(id).unwrap_or_default();
+                    let entry = Arc::new(PeerHandle::new(
+                        &self.config,
+                        &self.shared.send_pool,
+                        info,
+                        gauge,
+                    ));
                     self.peers.insert(connection, (id, entry.clone()));
-                    self.shared.opened(id, entry);
+                    self.shared.on_open(id, entry);
                 }
-                Output::Received { id, delivery, message } => self.received(id, delivery, message),
-                Output::Closed { id, reason } => self.shared.closed(id, reason),
-                Output::Refused(refusal) => self.shared.refused(refusal),
-                Output::Plain(_) => add(&self.shared.counters.plain, 1),
+                Output::Received { id, delivery, message } => {
+                    self.push_message(id, delivery, message)
+                }
+                Output::Closed { id, reason } => self.shared.on_closed(id, reason),
+                Output::ConnectFailed(refusal) => self.shared.on_connect_failure(refusal),
+                Output::PlainHttp(_) => add(&self.shared.counters.plain_http, 1),
                 output => {
                     if let Output::Drop(connection) = &output {
                         self.peers.remove(connection);
@@ -93,7 +105,7 @@ impl Machine {
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
         self.hub.advance(now, id, written);
         if let Some((peer, entry)) = self.peers.get(&id) {
-            entry.mailbox.set_unwritten(self.hub.unwritten(*peer));
+            entry.send_queue.set_buffered_amount(self.hub.buffered_amount(*peer));
         }
     }
 
@@ -103,8 +115,8 @@ impl Machine {
     }
 
     /// As [`Hub::unwritten`].
-    pub fn unwritten(&self, id: PeerId) -> usize {
-        self.hub.unwritten(id)
+    pub fn buffered_amount(&self, id: PeerId) -> usize {
+        self.hub.buffered_amount(id)
     }
 
     /// As [`Hub::is_empty`].
@@ -113,12 +125,12 @@ impl Machine {
     }
 
     /// The loop has ended.
-    pub fn end(self) {
-        self.shared.stopped();
+    pub fn on_loop_stopped(self) {
+        self.shared.on_loop_stopped();
     }
 
-    fn received(&self, id: PeerId, delivery: Delivery, message: Bytes) {
-        let dropped = self.shared.events.received(id, delivery, message);
+    fn push_message(&self, id: PeerId, delivery: Delivery, message: Bytes) {
+        let dropped = self.shared.events.push_message(id, delivery, message);
         add(&self.shared.counters.events_dropped, dropped);
     }
 }

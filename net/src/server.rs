@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::Way;
+use crate::event::SendMode;
 use crate::queues::Shared;
-use crate::queues::event_queue::Taken;
+use crate::queues::event_queue::Popped;
 use crate::queues::sync::Mutex;
 use crate::{
-    BindError, CloseReason, Config, Delivery, Event, PeerId, PeerInfo, Refusals, SendError,
+    BindError, CloseReason, Config, ConnectFailures, Delivery, Event, PeerId, PeerInfo, SendError,
     SendOptions, Stats, driver,
 };
 
@@ -26,27 +26,27 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use = "once the last Server is dropped, the server ends"]
 pub struct Server {
-    handle: Arc<Handle>,
+    handle: Arc<ServerHandle>,
 }
 
 #[derive(Debug)]
-struct Handle {
+struct ServerHandle {
     shared: Arc<Shared>,
-    local: SocketAddr,
+    local_addr: SocketAddr,
 }
 
-impl Drop for Handle {
+impl Drop for ServerHandle {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.shared.request_stop();
     }
 }
 
 #[cfg(any(feature = "odd", all(test, feature = "models")))]
 impl Server {
     /// A handle on a server without a loop of its own.
-    pub(crate) fn odd(shared: Arc<Shared>, local: SocketAddr) -> Server {
-        shared.set_announced(vec![local]);
-        Server { handle: Arc::new(Handle { shared, local }) }
+    pub(crate) fn without_loop(shared: Arc<Shared>, local: SocketAddr) -> Server {
+        shared.set_announced_addrs(vec![local]);
+        Server { handle: Arc::new(ServerHandle { shared, local_addr: local }) }
     }
 }
 
@@ -80,7 +80,7 @@ impl Server {
         let candidates: Vec<_> = addr.to_socket_addrs().map_err(unresolved)?.collect();
         let started = driver::start(&candidates, config)?;
         let queue = EventQueue::new(started.shared.clone());
-        let handle = Handle { shared: started.shared, local: started.local };
+        let handle = ServerHandle { shared: started.shared, local_addr: started.local_addr };
         Ok((Server { handle: Arc::new(handle) }, queue))
     }
 
@@ -91,7 +91,7 @@ impl Server {
     /// than [`Config::backlog_bytes`] would wait. Messages over [`Config::message_bytes`] are not
     /// sent. What does not fit is counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
     pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
-        self.handle.shared.send_or_close(Way::Reliable, id.into(), message.into());
+        self.handle.shared.send_or_close(SendMode::Reliable, id.into(), message.into());
     }
 
     /// Sends over the WebRTC data channel: fresh or not at all. An id that nobody has is not an
@@ -138,7 +138,7 @@ impl Server {
         message: impl Into<Bytes>,
         options: SendOptions,
     ) {
-        self.handle.shared.send_or_close(Way::Unreliable(options), id.into(), message.into());
+        self.handle.shared.send_or_close(SendMode::Unreliable(options), id.into(), message.into());
     }
 
     /// Sends a message and tells whether it was taken; if not, it comes back and nothing has
@@ -154,7 +154,7 @@ impl Server {
 
     /// [`send_reliable`](Server::send_reliable) to every open peer.
     pub fn broadcast_reliable(&self, message: impl Into<Bytes>) {
-        self.handle.shared.broadcast(Way::Reliable, &message.into());
+        self.handle.shared.broadcast(SendMode::Reliable, &message.into());
     }
 
     /// [`send_unreliable`](Server::send_unreliable) to every open peer.
@@ -169,7 +169,7 @@ impl Server {
 
     /// [`send_unreliable_with`](Server::send_unreliable_with) to every open peer.
     pub fn broadcast_unreliable_with(&self, message: impl Into<Bytes>, options: SendOptions) {
-        self.handle.shared.broadcast(Way::Unreliable(options), &message.into());
+        self.handle.shared.broadcast(SendMode::Unreliable(options), &message.into());
     }
 
     /// [`close`](Server::close) with a code and a reason, which the page finds in the event of
@@ -229,7 +229,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn peer(&self, id: impl Into<PeerId>) -> Option<PeerInfo> {
-        self.handle.shared.peer(id.into())
+        self.handle.shared.peer_info(id.into())
     }
 
     /// Counters.
@@ -240,33 +240,33 @@ impl Server {
 
     /// How much the loop holds, for tests. Waits for its answer; `None` if there is none.
     #[doc(hidden)]
-    pub fn sizes(&self) -> Option<crate::hub::Sizes> {
-        self.handle.shared.inspector.sizes(|| self.handle.shared.wake())
+    pub fn resource_usage(&self) -> Option<crate::hub::ResourceUsage> {
+        self.handle.shared.loop_monitor.resource_usage(|| self.handle.shared.wake())
     }
 
     /// From now on the loop's turns are measured, for tests, by this clock.
     #[doc(hidden)]
-    pub fn measure_turns(&self, clock: fn() -> std::time::Duration) {
-        self.handle.shared.inspector.measure_turns(clock);
+    pub fn measure_iterations(&self, clock: fn() -> std::time::Duration) {
+        self.handle.shared.loop_monitor.measure_iterations(clock);
     }
 
     /// The longest turn since this was asked last, by the clock of
     /// [`measure_turns`](Server::measure_turns).
     #[doc(hidden)]
-    pub fn take_longest_turn(&self) -> std::time::Duration {
-        self.handle.shared.inspector.take_longest_turn()
+    pub fn take_longest_iteration(&self) -> std::time::Duration {
+        self.handle.shared.loop_monitor.take_longest_iteration()
     }
 
     /// Connections that never became peers: the last 256, and how many of each kind.
     #[must_use]
-    pub fn refusals(&self) -> Refusals {
-        self.handle.shared.refusals()
+    pub fn connect_failures(&self) -> ConnectFailures {
+        self.handle.shared.connect_failures()
     }
 
     /// The bound address; its port is both the TCP and the UDP port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.handle.local
+        self.handle.local_addr
     }
 
     /// The addresses that browsers are told for WebRTC, most wanted first, as they are now: where
@@ -274,7 +274,7 @@ impl Server {
     /// those that it can use, at most [`Config::max_candidates`].
     #[must_use]
     pub fn announced_addrs(&self) -> Vec<SocketAddr> {
-        self.handle.shared.announced()
+        self.handle.shared.announced_addrs()
     }
 }
 
@@ -283,52 +283,52 @@ impl Server {
 #[derive(Debug)]
 #[must_use = "once the last EventQueue is dropped, all events are discarded"]
 pub struct EventQueue {
-    reader: Arc<Reader>,
+    reader: Arc<QueueReader>,
     /// Peers whose `Closed` was taken here, and which are known while it is handled.
-    departed: Mutex<Vec<PeerId>>,
+    closed_peers: Mutex<Vec<PeerId>>,
 }
 
 impl Clone for EventQueue {
     fn clone(&self) -> EventQueue {
-        EventQueue { reader: self.reader.clone(), departed: Mutex::default() }
+        EventQueue { reader: self.reader.clone(), closed_peers: Mutex::default() }
     }
 }
 
 impl Drop for EventQueue {
     fn drop(&mut self) {
-        self.handled();
+        self.release_closed_peers();
     }
 }
 
 #[derive(Debug)]
-struct Reader {
+struct QueueReader {
     shared: Arc<Shared>,
 }
 
-impl Drop for Reader {
+impl Drop for QueueReader {
     fn drop(&mut self) {
-        self.shared.events.abandon();
+        self.shared.events.disconnect();
         self.shared.wake();
     }
 }
 
 impl EventQueue {
     pub(crate) fn new(shared: Arc<Shared>) -> EventQueue {
-        EventQueue { reader: Arc::new(Reader { shared }), departed: Mutex::default() }
+        EventQueue { reader: Arc::new(QueueReader { shared }), closed_peers: Mutex::default() }
     }
 
     /// Takes the oldest event, if there is one.
     #[must_use = "an event that was taken does not come again"]
     pub fn pop(&self) -> Option<Event> {
-        self.handled();
-        self.take(self.reader.shared.events.pop())
+        self.release_closed_peers();
+        self.finish_pop(self.reader.shared.events.pop())
     }
 
     /// Takes every event that waits, oldest first.
     #[must_use = "events that were taken do not come again"]
     pub fn pop_all(&self) -> Vec<Event> {
-        self.handled();
-        self.take(self.reader.shared.events.pop_all())
+        self.release_closed_peers();
+        self.finish_pop(self.reader.shared.events.pop_all())
     }
 
     /// [`pop_all`](EventQueue::pop_all) after a sleep that lasts until there is an event, the
@@ -342,8 +342,8 @@ impl EventQueue {
     /// ```
     #[must_use = "wait also takes the events, and events that were taken do not come again"]
     pub fn wait(&self, timeout: Duration) -> Vec<Event> {
-        self.handled();
-        self.take(self.reader.shared.events.wait(timeout))
+        self.release_closed_peers();
+        self.finish_pop(self.reader.shared.events.wait(timeout))
     }
 
     /// Whether the server has ended and everything was taken: nothing more will come.
@@ -352,25 +352,25 @@ impl EventQueue {
     }
 
     /// What was taken before is handled.
-    fn handled(&self) {
-        let departed = self.replace_departed(Vec::new());
+    fn release_closed_peers(&self) {
+        let departed = self.replace_closed_peers(Vec::new());
         if !departed.is_empty() {
-            self.reader.shared.events.forget(&departed);
+            self.reader.shared.events.release_peer_info(&departed);
         }
     }
 
-    fn replace_departed(&self, ids: Vec<PeerId>) -> Vec<PeerId> {
-        mem::replace(&mut *self.departed.lock().unwrap_or_else(PoisonError::into_inner), ids)
+    fn replace_closed_peers(&self, ids: Vec<PeerId>) -> Vec<PeerId> {
+        mem::replace(&mut *self.closed_peers.lock().unwrap_or_else(PoisonError::into_inner), ids)
     }
 
     /// A loop that stopped reading because too much waited here must hear that there is room.
-    fn take<T>(&self, taken: Taken<T>) -> T {
-        let before = self.replace_departed(taken.departed);
+    fn finish_pop<T>(&self, taken: Popped<T>) -> T {
+        let before = self.replace_closed_peers(taken.closed_peers);
         if !before.is_empty() {
             // Another thread has taken events of this very handle meanwhile.
-            self.reader.shared.events.forget(&before);
+            self.reader.shared.events.release_peer_info(&before);
         }
-        if taken.made_room {
+        if taken.needs_wake {
             self.reader.shared.wake();
         }
         taken.events

@@ -29,10 +29,10 @@ impl Plane {
         match self {
             Plane::Ours => config,
             Plane::Stock => net::Config {
-                data_plane: net::DataPathMode::PlainSctp,
-                sctp_bytes: STOCK_SERVER,
-                fresh_bytes: ONE_MESSAGE,
-                fresh_time: FOR_EVER,
+                data_path: net::DataPathMode::PlainSctp,
+                sctp_send_buffer: STOCK_SERVER,
+                unreliable_send_buffer: ONE_MESSAGE,
+                unreliable_max_age: FOR_EVER,
                 ..config
             },
         }

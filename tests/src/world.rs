@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use net::hub::{
-    ConnectionId, Hub, Input as HubInput, NoVerdict, Output as HubOutput, Question, Sizes, Transmit,
+    AcceptRequest, ConnectionId, HookError, Hub, Input as HubInput, Output as HubOutput,
+    ResourceUsage, Transmit,
 };
-use net::{Accept, CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
+use net::{AcceptHook, CloseReason, Config, ConnectFailure, Decision, Delivery, PeerId, PeerInfo};
 use net_rtc::TimerQueue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -46,7 +47,7 @@ pub enum Seen {
     /// `Event::Closed`, and why.
     Closed(PeerId, CloseReason),
     /// A refusal.
-    Refused(Refusal),
+    Refused(ConnectFailure),
     /// A connection from there asked for no websocket.
     Plain(SocketAddr),
 }
@@ -67,7 +68,7 @@ pub enum Heard {
 enum Parcel {
     Up(usize, Vec<u8>),
     UpEnd(usize),
-    Verdict(ConnectionId, Result<Verdict, NoVerdict>),
+    Verdict(ConnectionId, Result<Decision, HookError>),
     Down(usize, Vec<u8>),
     DownEnd(usize),
     DatagramUp {
@@ -97,7 +98,7 @@ pub struct World {
     /// How long the application thinks about who may become a peer.
     pub thinks: Duration,
     server: Server,
-    accept: Option<Accept>,
+    accept: Option<AcceptHook>,
     /// Connections that came to the server, whatever became of them.
     accepted: u64,
     connections: BTreeMap<PeerId, ConnectionId>,
@@ -316,8 +317,8 @@ impl World {
     }
 
     /// How much the server holds.
-    pub fn sizes(&self) -> Sizes {
-        self.server.hub().sizes()
+    pub fn sizes(&self) -> ResourceUsage {
+        self.server.hub().resource_usage()
     }
 
     /// When the server wants to be woken.
@@ -337,7 +338,7 @@ impl World {
 
     /// Bytes that a peer's websocket has still to write.
     pub fn unwritten(&self, id: PeerId) -> usize {
-        self.server.hub().unwritten(id)
+        self.server.hub().buffered_amount(id)
     }
 
     /// Wakes the server for nothing.
@@ -431,7 +432,7 @@ impl World {
             Parcel::Up(line, bytes) => self.up(line, Unread::Bytes(bytes)),
             Parcel::UpEnd(line) => self.up(line, Unread::End),
             Parcel::Verdict(id, verdict) => {
-                self.server.call(|hub| hub.handle_input(now, HubInput::Verdict(id, &verdict)));
+                self.server.call(|hub| hub.handle_input(now, HubInput::Decision(id, &verdict)));
             }
             Parcel::Down(line, bytes) => self.down(line, Input::Bytes(&bytes)),
             Parcel::DownEnd(line) => self.down(line, Input::End),
@@ -471,9 +472,9 @@ impl World {
                     self.seen.push(Seen::Received(id, delivery, message));
                 }
                 HubOutput::Closed { id, reason } => self.seen.push(Seen::Closed(id, reason)),
-                HubOutput::Refused(refusal) => self.seen.push(Seen::Refused(refusal)),
-                HubOutput::Plain(remote) => self.seen.push(Seen::Plain(remote)),
-                HubOutput::Ask(question) => self.ask(&question),
+                HubOutput::ConnectFailed(refusal) => self.seen.push(Seen::Refused(refusal)),
+                HubOutput::PlainHttp(remote) => self.seen.push(Seen::Plain(remote)),
+                HubOutput::AcceptRequest(question) => self.ask(&question),
                 HubOutput::Write(id) => match self.line_of(id) {
                     Some(line) => self.write_down(line),
                     None => self.write_to_raider(id),
@@ -495,9 +496,9 @@ impl World {
         }
     }
 
-    fn ask(&mut self, question: &Question) {
+    fn ask(&mut self, question: &AcceptRequest) {
         let accept = self.accept.as_ref().expect("only who wants to be asked is");
-        let verdict = accept.ask(&question.request);
+        let verdict = accept.decide(&question.request);
         self.post(self.now + self.thinks, Parcel::Verdict(question.connection, verdict));
     }
 

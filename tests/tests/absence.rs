@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use net::hub::{Hub, Input, Output};
-use net::{CloseReason, Config, Delivery, PeerId, Stage};
+use net::{CloseReason, Config, Delivery, HandshakeStage, PeerId};
 use net_tests::agent::Manners;
 use net_tests::link::Direction;
 use net_tests::world::{Heard, Seen, World};
@@ -135,12 +135,12 @@ fn t69_deadlines_move_by_the_time_of_the_stop() {
     let refused = loop {
         hub.handle_input(now, Input::Timeout);
         let (seen, wake) = drain(&mut hub);
-        if let Some(Output::Refused(refusal)) = seen.first() {
+        if let Some(Output::ConnectFailed(refusal)) = seen.first() {
             break refusal.clone();
         }
         now = wake.unwrap();
     };
-    assert_eq!((refused.stage, now - woken), (Stage::Answer, 10 * SECOND), "{refused}");
+    assert_eq!((refused.stage, now - woken), (HandshakeStage::Answer, 10 * SECOND), "{refused}");
 }
 
 /// What there is to do beside writing, and when to come again.
@@ -159,12 +159,12 @@ fn drain(hub: &mut Hub) -> (Vec<Output>, Option<Instant>) {
 /// bytes are under way for fifty seconds. That takes nobody's life.
 #[test]
 fn t63_a_websocket_that_is_not_read_is_not_silent() {
-    let config = Config { silent_timeout: 1_000 * SECOND, ..Config::default() };
+    let config = Config { idle_timeout: 1_000 * SECOND, ..Config::default() };
     let mut world = open(config, 1);
     let id = PeerId::from(0);
     world.link(0, Direction::Up).conditions.delay = 50 * SECOND;
     for _ in 0..45 {
-        world.serve(|hub, now| hub.excuse_unread(now));
+        world.serve(|hub, now| hub.reset_idle_timers(now));
         world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, "down".into()));
         world.run(SECOND);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use net::hub::{ConnectionId, Hub, Input, Output};
 use net::{
-    Accept, CloseReason, Config, Delivery, Event, EventQueue, Message, PeerId, Refusal, Request,
-    Server, Stage, Verdict,
+    AcceptHook, CloseReason, Config, ConnectFailure, Decision, Delivery, Event, EventQueue,
+    HandshakeStage, Message, PeerId, Request, Server,
 };
 use net_tests::agent::Manners;
 use net_tests::client::{Client, News};
@@ -20,8 +20,8 @@ use net_tests::world::{Heard, Seen, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn asking(hook: impl Fn(&Request) -> Verdict + Send + Sync + 'static) -> Config {
-    Config { accept: Some(Accept::new(hook)), ..Config::default() }
+fn asking(hook: impl Fn(&Request) -> Decision + Send + Sync + 'static) -> Config {
+    Config { accept: Some(AcceptHook::new(hook)), ..Config::default() }
 }
 
 /// A world with this hook and one client, which asks for this.
@@ -32,10 +32,10 @@ fn world(config: Config, path: &str, headers: &[(&str, &str)]) -> World {
     world
 }
 
-fn refusal(world: &mut World) -> Refusal {
+fn refusal(world: &mut World) -> ConnectFailure {
     let seen = world.take_seen();
     let [Seen::Refused(refusal)] = &seen[..] else { panic!("one refusal, not {seen:?}") };
-    assert_eq!(refusal.stage, Stage::Accept);
+    assert_eq!(refusal.stage, HandshakeStage::Accept);
     refusal.clone()
 }
 
@@ -50,8 +50,8 @@ fn it_sees_the_whole_request_and_its_value_stays_with_the_peer() {
         assert_eq!((request.path(), request.query()), ("/room/7", Some("a=1")));
         assert_eq!(request.origin(), Some("https://game.example"));
         assert_eq!(request.header("x-more"), Some("x"));
-        assert_eq!(request.protocols().collect::<Vec<_>>(), ["chat", "v2"]);
-        Verdict::accept(request.cookie("ticket").unwrap().to_owned()).with_protocol("v2")
+        assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat", "v2"]);
+        Decision::accept(request.cookie("ticket").unwrap().to_owned()).with_subprotocol("v2")
     });
     let headers = [
         ("Origin", "https://game.example"),
@@ -63,33 +63,33 @@ fn it_sees_the_whole_request_and_its_value_stays_with_the_peer() {
     world.run(5 * SECOND);
     assert_eq!(world.heard(0), [Heard::Open]);
     let info = &world.infos[&PeerId::from(0)];
-    assert_eq!(info.value::<String>(), Some(Arc::new("77".to_owned())));
-    assert_eq!(info.value::<u32>(), None);
-    assert_eq!((info.path.as_str(), info.query.as_deref()), ("/room/7", Some("a=1")));
-    assert_eq!(info.protocol.as_deref(), Some("v2"));
+    assert_eq!(info.user_data::<String>(), Some(Arc::new("77".to_owned())));
+    assert_eq!(info.user_data::<u32>(), None);
+    assert_eq!((info.uri_path.as_str(), info.query.as_deref()), ("/room/7", Some("a=1")));
+    assert_eq!(info.subprotocol.as_deref(), Some("v2"));
 }
 
 #[test]
 fn a_subprotocol_that_was_not_offered_is_left_out() {
     for (offered, expected) in [(None, None), (Some("v2"), None), (Some("chat"), Some("chat"))] {
         let headers: Vec<_> = offered.map(|o| ("Sec-WebSocket-Protocol", o)).into_iter().collect();
-        let accept = asking(|_| Verdict::accept(()).with_protocol("chat"));
+        let accept = asking(|_| Decision::accept(()).with_subprotocol("chat"));
         let mut world = world(accept, "/", &headers);
         world.run(3 * SECOND);
         assert_eq!(world.heard(0), [Heard::Open]);
-        assert_eq!(world.infos[&PeerId::from(0)].protocol.as_deref(), expected);
+        assert_eq!(world.infos[&PeerId::from(0)].subprotocol.as_deref(), expected);
     }
 }
 
 #[test]
 fn who_is_refused_is_answered_so_and_never_seen() {
     for status in [401, 403, 429, 503] {
-        let config = asking(move |_| Verdict::refuse(status, "no ticket"));
+        let config = asking(move |_| Decision::reject(status, "no ticket"));
         let mut world = world(config, "/", &[]);
         world.run(SECOND);
         assert_eq!(world.heard(0), [answered(status)]);
         let refusal = refusal(&mut world);
-        assert_eq!(refusal.reason, CloseReason::Refused("no ticket".into()));
+        assert_eq!(refusal.reason, CloseReason::Rejected("no ticket".into()));
         assert_eq!(refusal.cause, "no ticket");
         assert!(world.is_empty());
     }
@@ -98,7 +98,7 @@ fn who_is_refused_is_answered_so_and_never_seen() {
 const PAGE: (&str, &str) = ("Origin", "https://game.example");
 
 /// What a page of a browser hears that is refused, and nothing else: no offer is made.
-fn page_hears(config: Config, think: Duration) -> (Vec<Heard>, Refusal) {
+fn page_hears(config: Config, think: Duration) -> (Vec<Heard>, ConnectFailure) {
     // Chromium fails the handshake of a page that offers subprotocols if none is chosen.
     let mut world = world(config, "/", &[PAGE, ("Sec-WebSocket-Protocol", "chat, v2")]);
     world.thinks = think;
@@ -111,27 +111,28 @@ fn page_hears(config: Config, think: Duration) -> (Vec<Heard>, Refusal) {
 fn a_page_is_told_on_the_websocket_why_it_is_refused() {
     let closed = |code, words: &str| vec![Heard::Closed(code, format!("accept: {words}"))];
     for (status, code) in [(401, 1008), (403, 1008), (429, 1008), (500, 1008), (503, 1013)] {
-        let config = asking(move |_| Verdict::refuse(status, "please log in"));
+        let config = asking(move |_| Decision::reject(status, "please log in"));
         let (heard, refusal) = page_hears(config, Duration::ZERO);
         assert_eq!(heard, closed(code, "please log in"), "{status}");
-        assert_eq!(refusal.reason, CloseReason::Refused("please log in".into()));
+        assert_eq!(refusal.reason, CloseReason::Rejected("please log in".into()));
     }
     let (heard, _) = page_hears(asking(|_| panic!("as the test wants it")), Duration::ZERO);
     assert_eq!(heard, closed(1011, "Config::accept panicked"));
-    let config = Config { upgrade_timeout: 3 * SECOND, ..asking(|_| Verdict::accept(())) };
+    let config = Config { upgrade_timeout: 3 * SECOND, ..asking(|_| Decision::accept(())) };
     let (heard, refusal) = page_hears(config, 4 * SECOND);
     assert_eq!(heard, closed(1013, "no verdict of Config::accept within 3 s"));
     assert_eq!(refusal.reason, CloseReason::HandshakeTimeout);
     let origins = Some(vec!["https://other.example".into()]);
-    let (heard, _) = page_hears(Config { origins, ..Config::default() }, Duration::ZERO);
+    let (heard, _) =
+        page_hears(Config { allowed_origins: origins, ..Config::default() }, Duration::ZERO);
     assert_eq!(heard, closed(1008, "the origin https://game.example is not allowed"));
-    let (heard, _) = page_hears(Config { peers: 0, ..Config::default() }, Duration::ZERO);
+    let (heard, _) = page_hears(Config { max_peers: 0, ..Config::default() }, Duration::ZERO);
     assert_eq!(heard, closed(1008, "the server is full: 0 peers"));
 }
 
 #[test]
 fn a_reason_that_is_too_long_is_cut() {
-    let config = asking(|_| Verdict::refuse(403, "é".repeat(200)));
+    let config = asking(|_| Decision::reject(403, "é".repeat(200)));
     let (heard, refusal) = page_hears(config, Duration::ZERO);
     assert_eq!(heard, [Heard::Closed(1008, format!("accept: {}", "é".repeat(57)))]);
     assert_eq!(refusal.cause, "é".repeat(200));
@@ -140,7 +141,7 @@ fn a_reason_that_is_too_long_is_cut() {
 #[test]
 fn the_origin_is_looked_at_first() {
     let config = asking(|_| panic!("nobody is to be asked"));
-    let config = Config { origins: Some(vec!["https://game.example".into()]), ..config };
+    let config = Config { allowed_origins: Some(vec!["https://game.example".into()]), ..config };
     let mut world = world(config, "/", &[("Origin", "https://evil.example")]);
     world.run(SECOND);
     let words = "accept: the origin https://evil.example is not allowed";
@@ -150,7 +151,7 @@ fn the_origin_is_looked_at_first() {
 #[test]
 fn a_late_verdict_is_none() {
     // A client has its own patience, of 5 s.
-    let config = Config { upgrade_timeout: 3 * SECOND, ..asking(|_| Verdict::accept(())) };
+    let config = Config { upgrade_timeout: 3 * SECOND, ..asking(|_| Decision::accept(())) };
     let mut world = world(config, "/", &[]);
     world.thinks = 4 * SECOND;
     world.run(4 * SECOND);
@@ -164,7 +165,7 @@ fn a_late_verdict_is_none() {
 
 #[test]
 fn a_slow_verdict_takes_none_of_the_time_to_answer() {
-    let config = asking(|_| Verdict::accept(()));
+    let config = asking(|_| Decision::accept(()));
     let mut world = world(Config { answer_timeout: SECOND, ..config }, "/", &[]);
     world.thinks = 4 * SECOND;
     world.run(4 * SECOND);
@@ -177,7 +178,7 @@ fn a_slow_verdict_takes_none_of_the_time_to_answer() {
 fn a_panic_refuses_that_one_only() {
     let config = asking(|request| match request.path() {
         "/bad" => panic!("as the test wants it"),
-        _ => Verdict::accept(()),
+        _ => Decision::accept(()),
     });
     let mut world = world(config, "/bad", &[]);
     world.join(Manners::Good);
@@ -193,7 +194,7 @@ fn a_panic_refuses_that_one_only() {
 fn nobody_is_asked_about_who_has_left() {
     let now = Instant::now();
     let local = vec![([192, 0, 2, 1], 3000).into()];
-    let config = Config { accept_threads: 1, ..asking(|_| Verdict::accept(())) };
+    let config = Config { accept_threads: 1, ..asking(|_| Decision::accept(())) };
     let mut hub = Hub::new(config, local, Vec::new(), Some(1));
     let knock = |hub: &mut Hub| {
         let id = hub.accept(now, ([198, 51, 100, 7], 1).into()).unwrap();
@@ -208,8 +209,8 @@ fn nobody_is_asked_about_who_has_left() {
     }
     assert_eq!(asked(&mut hub), [], "the thread still thinks");
     for _ in 0..2 {
-        hub.handle_input(now, Input::Verdict(first, &Ok(Verdict::accept(()))));
-        hub.handle_input(now, Input::Verdict(second, &Ok(Verdict::accept(()))));
+        hub.handle_input(now, Input::Decision(first, &Ok(Decision::accept(()))));
+        hub.handle_input(now, Input::Decision(second, &Ok(Decision::accept(()))));
     }
     assert_eq!(asked(&mut hub), [third]);
     hub.handle_input(now, Input::End(third));
@@ -221,7 +222,7 @@ fn asked(hub: &mut Hub) -> Vec<ConnectionId> {
     let mut asked = Vec::new();
     loop {
         match hub.poll_output() {
-            Output::Ask(question) => asked.push(question.connection),
+            Output::AcceptRequest(question) => asked.push(question.connection),
             Output::Timeout(_) => return asked,
             _ => {}
         }
@@ -231,7 +232,7 @@ fn asked(hub: &mut Hub) -> Vec<ConnectionId> {
 /// One address may fill the line, and another one's turn comes next.
 #[test]
 fn an_address_that_asks_much_waits_for_itself() {
-    let mut world = World::new(1, asking(|_| Verdict::accept(())));
+    let mut world = World::new(1, asking(|_| Decision::accept(())));
     world.thinks = SECOND / 5;
     for client in 0..300 {
         let (from, page) = (([203, 0, 113, 7], client), [("Origin", "https://game.example")]);
@@ -251,8 +252,8 @@ fn an_address_that_asks_much_waits_for_itself() {
 
 #[test]
 fn room_that_was_taken_meanwhile_is_taken() {
-    let config = asking(|_| Verdict::accept(()));
-    let mut world = World::new(1, Config { peers: 1, ..config });
+    let config = asking(|_| Decision::accept(()));
+    let mut world = World::new(1, Config { max_peers: 1, ..config });
     world.thinks = 3 * SECOND;
     let slow = world.join(Manners::Good);
     world.run(SECOND);
@@ -297,14 +298,14 @@ fn thoughtful(config: Config) -> (Server, EventQueue, Receiver<String>, Sender<(
     let (asked, begun) = channel();
     let (go_on, wait) = channel();
     let channels = Mutex::new((asked, wait));
-    let accept = Accept::new(move |request| {
+    let accept = AcceptHook::new(move |request| {
         if request.path() == "/slow" {
             let (asked, wait) = &*channels.lock().unwrap();
             asked.send(request.path().to_owned()).unwrap();
             // The end of the test is as good.
             _ = wait.recv();
         }
-        Verdict::accept(request.path().to_owned())
+        Decision::accept(request.path().to_owned())
     });
     let config = Config { accept: Some(accept), ..config };
     let (server, queue) = Server::bind("127.0.0.1:0", config).unwrap();
@@ -315,7 +316,7 @@ const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols";
 
 #[test]
 fn while_it_thinks_the_others_go_on_and_too_many_questions_are_answered_503() {
-    let config = Config { accept_threads: 1, accept_queue: 1, ..Config::default() };
+    let config = Config { accept_threads: 1, accept_queue_len: 1, ..Config::default() };
     let (server, queue, begun, go_on) = thoughtful(config);
     let mut client = Client::connect(server.local_addr()).unwrap();
     assert_eq!(queue.wait(10 * SECOND), [Event::Open(PeerId::from(0))]);
@@ -331,7 +332,7 @@ fn while_it_thinks_the_others_go_on_and_too_many_questions_are_answered_503() {
     );
 
     let mut in_line = ask(&server, "next");
-    let refused = || server.refusals().recent.pop_back();
+    let refused = || server.connect_failures().recent.pop_back();
     // Whoever comes when the line is full is turned away; the first may be the one in line.
     let mut too_many = ask(&server, "more");
     let mut lines = [&mut in_line, &mut too_many];
@@ -355,12 +356,12 @@ fn whoever_left_the_line_is_not_asked_about() {
     let (asked, begun) = channel();
     let (go_on, wait) = channel::<()>();
     let channels = Mutex::new((asked, wait));
-    let accept = Accept::new(move |request| {
+    let accept = AcceptHook::new(move |request| {
         let (asked, wait) = &*channels.lock().unwrap();
         asked.send(request.path().to_owned()).unwrap();
         // The end of the test is as good.
         _ = wait.recv();
-        Verdict::accept(())
+        Decision::accept(())
     });
     let config = Config { accept: Some(accept), accept_threads: 1, ..Config::default() };
     let (server, _queue) = Server::bind("127.0.0.1:0", config).unwrap();
@@ -368,7 +369,7 @@ fn whoever_left_the_line_is_not_asked_about() {
     assert_eq!(begun.recv_timeout(10 * SECOND).unwrap(), "/first");
     drop(ask(&server, "leaves"));
     let end = Instant::now() + 10 * SECOND;
-    while server.stats().refused == 0 {
+    while server.stats().connect_failures == 0 {
         assert!(Instant::now() < end, "nobody left");
         std::thread::yield_now();
     }
@@ -382,22 +383,22 @@ fn whoever_left_the_line_is_not_asked_about() {
 fn the_value_is_there_while_the_peer_lives() {
     let alive = Arc::new(Mutex::new(Weak::<u32>::new()));
     let kept = alive.clone();
-    let accept = Accept::new(move |_| {
+    let accept = AcceptHook::new(move |_| {
         let value = Arc::new(7_u32);
         *kept.lock().unwrap() = Arc::downgrade(&value);
-        Verdict::Accept(net::Admission { value, protocol: None })
+        Decision::Accept(net::Accepted { user_data: value, subprotocol: None })
     });
     let config = Config { accept: Some(accept), ..Config::default() };
     let (server, queue) = Server::bind("127.0.0.1:0", config).unwrap();
     let client = Client::connect(server.local_addr()).unwrap();
     assert_eq!(queue.wait(10 * SECOND), [Event::Open(PeerId::from(0))]);
     let peer = server.peer(0).unwrap();
-    assert_eq!(peer.value::<u32>().as_deref(), Some(&7));
-    assert_eq!(server.peer(0).unwrap().value::<u32>(), peer.value::<u32>());
+    assert_eq!(peer.user_data::<u32>().as_deref(), Some(&7));
+    assert_eq!(server.peer(0).unwrap().user_data::<u32>(), peer.user_data::<u32>());
     drop((peer, client));
     assert_eq!(queue.wait(10 * SECOND), [Event::Closed(PeerId::from(0))]);
     let left = server.peer(0).expect("it is known while its end is handled");
-    assert_eq!(left.value::<u32>().as_deref(), Some(&7));
+    assert_eq!(left.user_data::<u32>().as_deref(), Some(&7));
     drop(left);
     assert_eq!(queue.pop_all(), []);
     assert!(server.peer(0).is_none());
@@ -426,9 +427,9 @@ fn the_server_ends_while_the_application_thinks() {
 
 #[test]
 fn settings_with_a_hook_can_be_compared() {
-    let config = asking(|_| Verdict::accept(()));
+    let config = asking(|_| Decision::accept(()));
     assert_eq!(config, config.clone());
-    assert_ne!(config, asking(|_| Verdict::accept(())));
+    assert_ne!(config, asking(|_| Decision::accept(())));
     assert_ne!(config, Config::default());
     assert!(format!("{config:?}").contains("Accept(..)"));
 }

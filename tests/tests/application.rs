@@ -86,7 +86,7 @@ fn t13_who_never_reads_is_closed_as_slow_and_gets_a_prefix() {
     assert_eq!(seen, [Event::Closed(id(0))]);
     let reason = server.close_reason(0).unwrap();
     assert!(matches!(reason, CloseReason::SlowConsumer(_)), "{reason}");
-    assert!(server.stats().full > 0);
+    assert!(server.stats().send_full > 0);
     let mut received = Vec::new();
     loop {
         match slow.next(SOON) {
@@ -104,7 +104,8 @@ fn t13_who_never_reads_is_closed_as_slow_and_gets_a_prefix() {
 /// Four of them, for as long as it takes until every websocket is full up to its client.
 #[test]
 fn t63_an_application_that_takes_no_events_loses_only_old_unreliable_messages() {
-    let config = Config { events: 1_000, event_bytes: 1024 * 1024, ..Config::default() };
+    let config =
+        Config { event_queue_len: 1_000, event_queue_bytes: 1024 * 1024, ..Config::default() };
     let (server, queue, mut clients) = open(config, 4);
     let mut sent = [0; 4];
     let mut blocked = [false; 4];
@@ -128,7 +129,7 @@ fn t63_an_application_that_takes_no_events_loses_only_old_unreliable_messages() 
     let most = 1_000 + 64;
     assert!(waiting.len() <= most, "{} wait", waiting.len());
     let mut lives = BTreeMap::<PeerId, Vec<Event>>::new();
-    waiting.into_iter().for_each(|event| lives.entry(event.peer()).or_default().push(event));
+    waiting.into_iter().for_each(|event| lives.entry(event.peer_id()).or_default().push(event));
     // Everything that was accepted comes, of all who are still there.
     let reliable = |events: &[Event]| {
         let messages = events.iter().filter_map(|event| match event {
@@ -141,7 +142,7 @@ fn t63_an_application_that_takes_no_events_loses_only_old_unreliable_messages() 
         assert!(Instant::now() < end, "it goes on");
         clients.iter_mut().for_each(|client| _ = client.next(Duration::ZERO));
         for event in queue.wait(MOMENT) {
-            lives.entry(event.peer()).or_default().push(event);
+            lives.entry(event.peer_id()).or_default().push(event);
         }
     }
     for peer in 1..4 {
@@ -177,7 +178,7 @@ fn t64_a_thread_that_panics_with_handles_takes_only_itself() {
         clients.iter_mut().for_each(|client| _ = client.next(MOMENT));
         events.extend(queue.pop_all());
     }
-    events.sort_by_key(Event::peer);
+    events.sort_by_key(Event::peer_id);
     assert_eq!(events, [Event::Closed(id(0)), Event::Closed(id(1))]);
 }
 
@@ -195,7 +196,7 @@ fn t65_the_handles_go_with_many_peers_open() {
         events.extend(queue.pop_all());
         assert!(began.elapsed() < SOON, "the server does not end");
     }
-    events.sort_by_key(Event::peer);
+    events.sort_by_key(Event::peer_id);
     let expected: Vec<_> = (0..PEERS as u64).map(|number| Event::Closed(id(number))).collect();
     assert_eq!(events, expected);
     assert_eq!(queue.clone().pop(), None);
@@ -259,7 +260,7 @@ fn t66_sixteen_threads_may_send_anything_to_anyone() {
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let stats = server.stats();
-    assert_eq!(stats.no_such_peer - before.no_such_peer, THREADS * ROUNDS * 6);
-    assert_eq!(stats.too_large - before.too_large, THREADS * ROUNDS);
+    assert_eq!(stats.send_no_such_peer - before.send_no_such_peer, THREADS * ROUNDS * 6);
+    assert_eq!(stats.send_too_large - before.send_too_large, THREADS * ROUNDS);
     assert_alive(&server, &queue, &mut clients[1], id(1));
 }

@@ -8,7 +8,7 @@ mod besieged;
 use std::time::Duration;
 
 use besieged::{Outcome, Siege};
-use net::{Config, Stage};
+use net::{Config, HandshakeStage};
 use net_tests::attack::{Kind, Traffic};
 use net_tests::numbers::tell;
 
@@ -20,7 +20,7 @@ fn besiege(kind: Kind) -> Outcome {
 }
 
 #[track_caller]
-fn assert_refused(kind: Kind, stage: Stage, reason: &str) {
+fn assert_refused(kind: Kind, stage: HandshakeStage, reason: &str) {
     besiege(kind).assert_refused(stage, reason);
 }
 
@@ -36,18 +36,18 @@ fn t01_who_stays_silent_has_five_seconds() {
 
 #[test]
 fn t02_who_is_slow_has_no_longer() {
-    assert_refused(Kind::SlowUpgrade, Stage::Upgrade, "handshake timeout");
+    assert_refused(Kind::SlowUpgrade, HandshakeStage::Upgrade, "handshake timeout");
 }
 
 #[test]
 fn t03_a_header_without_end() {
-    assert_refused(Kind::EndlessHeader, Stage::Upgrade, "limit");
+    assert_refused(Kind::EndlessHeader, HandshakeStage::Upgrade, "limit");
 }
 
 #[test]
 fn t03_hundreds_of_headers() {
     let outcome = besiege(Kind::ManyHeaders);
-    outcome.assert_refused(Stage::Upgrade, "limit");
+    outcome.assert_refused(HandshakeStage::Upgrade, "limit");
     outcome.assert_causes(&["the head has over 124 header lines"]);
     // Four at a time, and none of them gets in and stays.
     assert!(outcome.refusals.len() > 4 * 15, "{}", outcome.refusals.len());
@@ -56,26 +56,26 @@ fn t03_hundreds_of_headers() {
 #[test]
 fn t04_what_is_no_request() {
     let outcome = besiege(Kind::Malformed);
-    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Upgrade));
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == HandshakeStage::Upgrade));
     outcome.assert_causes(&["a TLS hello", "the method must be GET", "HTTP/1.0", "there must be"]);
 }
 
 #[test]
 fn t05_a_message_with_the_request() {
     let outcome = Siege::new(Kind::Eager, Config::default()).last(12 * SECOND);
-    outcome.assert_refused(Stage::Answer, "handshake timeout");
+    outcome.assert_refused(HandshakeStage::Answer, "handshake timeout");
 }
 
 #[test]
 fn t07_t08_frames_that_announce_what_nobody_has() {
-    assert_refused(Kind::HugeFrames, Stage::Answer, "too large");
+    assert_refused(Kind::HugeFrames, HandshakeStage::Answer, "too large");
     assert_closed(Kind::PeerHugeFrame, "too large");
 }
 
 #[test]
 fn t09_messages_in_pieces_without_end() {
     let outcome = besiege(Kind::EndlessFragments);
-    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Answer));
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == HandshakeStage::Answer));
     // Pieces of one byte make no long message in the time that there is for an answer.
     let names = ["too large", "protocol", "handshake timeout"];
     assert!(outcome.refusals.iter().all(|refusal| names.contains(&refusal.reason.name())));
@@ -86,14 +86,14 @@ fn t09_messages_in_pieces_without_end() {
 
 #[test]
 fn t10_frames_that_are_forbidden() {
-    assert_refused(Kind::ForbiddenFrames, Stage::Answer, "protocol");
+    assert_refused(Kind::ForbiddenFrames, HandshakeStage::Answer, "protocol");
     assert_closed(Kind::PeerForbiddenFrames, "protocol");
 }
 
 #[test]
 fn t11_pings_from_who_never_reads() {
     let outcome = Siege::new(Kind::PingFlood, Config::default()).last(12 * SECOND);
-    outcome.assert_refused(Stage::Answer, "handshake timeout");
+    outcome.assert_refused(HandshakeStage::Answer, "handshake timeout");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn t12_messages_as_fast_as_they_go() {
 
 #[test]
 fn t13_who_never_reads_is_closed_at_the_backlog() {
-    let config = Config { backlog_bytes: 1024 * 1024, ..Config::default() };
+    let config = Config { reliable_send_buffer: 1024 * 1024, ..Config::default() };
     let mut siege = Siege::new(Kind::NeverReads, config);
     siege.reliable = 20_000;
     siege.last(10 * SECOND).assert_closed("slow consumer");
@@ -126,13 +126,13 @@ fn t13_who_never_reads_is_closed_in_time() {
 
 #[test]
 fn t14_half_a_connection() {
-    assert_refused(Kind::HalfClose, Stage::Upgrade, "lost");
+    assert_refused(Kind::HalfClose, HandshakeStage::Upgrade, "lost");
 }
 
 #[test]
 fn t15_connections_that_are_torn_down() {
     let outcome = besiege(Kind::Reset);
-    let stages = [Stage::Upgrade, Stage::Answer];
+    let stages = [HandshakeStage::Upgrade, HandshakeStage::Answer];
     assert!(outcome.refusals.iter().all(|refusal| stages.contains(&refusal.stage)));
     assert!(outcome.refusals.iter().all(|refusal| refusal.reason.name() == "lost"));
 }
@@ -141,7 +141,7 @@ fn t15_connections_that_are_torn_down() {
 #[test]
 fn t18_who_does_not_answer_our_close_is_dropped_in_two_seconds() {
     let outcome = besiege(Kind::DeafToClose);
-    outcome.assert_refused(Stage::Answer, "protocol");
+    outcome.assert_refused(HandshakeStage::Answer, "protocol");
     assert!(outcome.refusals.len() >= 8 * 4, "{}", outcome.refusals.len());
 }
 
@@ -149,18 +149,18 @@ fn t18_who_does_not_answer_our_close_is_dropped_in_two_seconds() {
 /// give way to one another, and the honest, who come all the time, open. What is held is bounded.
 #[track_caller]
 fn assert_gives_way(kind: Kind) {
-    let config = Config { half_open: 128, ..Config::default() };
+    let config = Config { max_handshakes: 128, ..Config::default() };
     let mut siege = Siege::new(kind, config.clone());
     for _ in 0..8 {
         siege.welcome();
         (0..10).for_each(|_| siege.tick());
         let sizes = siege.world.sizes();
-        assert!(sizes.waiting <= config.half_open, "{sizes:?}");
-        assert!(sizes.connections <= 2 * config.half_open + sizes.peers, "{sizes:?}");
+        assert!(sizes.handshakes <= config.max_handshakes, "{sizes:?}");
+        assert!(sizes.connections <= 2 * config.max_handshakes + sizes.peers, "{sizes:?}");
     }
     let outcome = siege.last(10 * SECOND);
     assert!(outcome.refusals.len() > 1_000, "{}", outcome.refusals.len());
-    outcome.assert_refused(Stage::Accept, "limit");
+    outcome.assert_refused(HandshakeStage::Accept, "limit");
 }
 
 #[test]
@@ -175,19 +175,19 @@ fn t19_a_thousand_from_sixty_four_addresses() {
 
 #[test]
 fn t23_texts_that_cannot_be_read() {
-    assert_refused(Kind::GarbageTexts, Stage::Answer, "webrtc failed");
+    assert_refused(Kind::GarbageTexts, HandshakeStage::Answer, "webrtc failed");
 }
 
 #[test]
 fn t24_texts_as_fast_as_they_go() {
-    assert_refused(Kind::TextFlood, Stage::Answer, "limit");
+    assert_refused(Kind::TextFlood, HandshakeStage::Answer, "limit");
     assert_closed(Kind::PeerTexts, "limit");
 }
 
 #[test]
 fn t25_session_descriptions_that_are_none() {
     let outcome = besiege(Kind::GarbageSdp);
-    outcome.assert_refused(Stage::Answer, "webrtc failed");
+    outcome.assert_refused(HandshakeStage::Answer, "webrtc failed");
     outcome.assert_causes(&["0 media sections", "2 media", "300 media", "no m=application"]);
 }
 
@@ -195,7 +195,7 @@ fn t25_session_descriptions_that_are_none() {
 #[test]
 fn t26_candidates_without_end() {
     let outcome = Siege::new(Kind::Candidates, Config::default()).last(16 * SECOND);
-    outcome.assert_refused(Stage::Ice, "webrtc failed");
+    outcome.assert_refused(HandshakeStage::Ice, "webrtc failed");
 }
 
 #[test]
@@ -203,9 +203,9 @@ fn t27_what_is_not_its_turn() {
     let outcome = besiege(Kind::OutOfTurn);
     assert_eq!(outcome.opened, 0);
     // An answer that nothing follows; what comes behind it is not read.
-    let named = |refusal: &net::Refusal| match refusal.stage {
-        Stage::Answer => refusal.cause.starts_with("unexpected offer"),
-        stage => stage == Stage::Ice,
+    let named = |refusal: &net::ConnectFailure| match refusal.stage {
+        HandshakeStage::Answer => refusal.cause.starts_with("unexpected offer"),
+        stage => stage == HandshakeStage::Ice,
     };
     assert!(outcome.refusals.iter().all(named), "{:?}", outcome.refusals);
     outcome.assert_causes(&["unexpected offer"]);
@@ -216,7 +216,7 @@ fn t28_answers_that_lack_something() {
     let outcome = Siege::new(Kind::BadAnswers, Config::default()).last(16 * SECOND);
     assert_eq!(outcome.opened, 0);
     for refusal in &outcome.refusals {
-        let expected = matches!(refusal.stage, Stage::Answer | Stage::Ice);
+        let expected = matches!(refusal.stage, HandshakeStage::Answer | HandshakeStage::Ice);
         assert!(expected && refusal.reason.name() == "webrtc failed", "{refusal:?}");
     }
     for cause in
@@ -230,13 +230,13 @@ fn t28_answers_that_lack_something() {
 #[test]
 fn t30_who_never_answers_has_ten_seconds() {
     let outcome = Siege::new(Kind::NeverAnswers, Config::default()).last(12 * SECOND);
-    outcome.assert_refused(Stage::Answer, "handshake timeout");
+    outcome.assert_refused(HandshakeStage::Answer, "handshake timeout");
 }
 
 #[test]
 fn t31_who_sends_no_datagram_has_fifteen_seconds() {
     let outcome = Siege::new(Kind::NoUdp, Config::default()).last(16 * SECOND);
-    outcome.assert_refused(Stage::Ice, "webrtc failed");
+    outcome.assert_refused(HandshakeStage::Ice, "webrtc failed");
 }
 
 /// The first has the address, the second cannot be told from it.
@@ -325,7 +325,7 @@ fn t41_one_record_and_silence() {
     let outcome = Siege::new(Kind::OneRecord, Config::default()).last(16 * SECOND);
     assert_eq!(outcome.opened, 0);
     assert!(outcome.refusals.len() >= 8, "{}", outcome.refusals.len());
-    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Dtls));
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == HandshakeStage::Dtls));
     // And answers to three checks at most.
     let bound = 3 * 1_024 + 3 * 120;
     for (address, Traffic { heard, .. }) in &outcome.tally.traffic {
@@ -337,7 +337,7 @@ fn t41_one_record_and_silence() {
 fn t44_a_handshake_that_never_becomes_whole() {
     let outcome = Siege::new(Kind::HalfHandshake, Config::default()).last(16 * SECOND);
     assert_eq!(outcome.opened, 0);
-    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == Stage::Dtls));
+    assert!(outcome.refusals.iter().all(|refusal| refusal.stage == HandshakeStage::Dtls));
 }
 
 #[test]

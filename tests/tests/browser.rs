@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use net::{
-    Accept, CloseReason, Config, DtlsRole, HandshakeOptions, Request, Stage as Step, Verdict,
+    AcceptHook, CloseReason, Config, Decision, DtlsRole, HandshakeOptions, HandshakeStage as Step,
+    Request,
 };
 use net_tests::browser::Life::{Ended, Opened};
 use net_tests::browser::{Kind, Stage, closed_port};
@@ -208,7 +209,8 @@ fn the_page_opens_the_channel_itself(kind: Kind) {
 
 fn a_server_that_opens_the_channel_is_waited_for(kind: Kind) {
     let connecting = HandshakeOptions { negotiated: false, ..HandshakeOptions::default() };
-    let mut stage = Stage::with(kind, "connect.html", Config { connecting, ..Config::default() });
+    let mut stage =
+        Stage::with(kind, "connect.html", Config { handshake: connecting, ..Config::default() });
     let report = stage.report();
     assert_eq!(report["channel"]["negotiated"], false, "{report:#}");
     assert_eq!(report["channel"]["maxRetransmits"], 0, "{report:#}");
@@ -224,7 +226,7 @@ fn a_failed_handshake_is_tried_again_in_the_compatible_form(kind: Kind) {
 fn a_stuck_handshake_leaves_time_for_the_compatible_form(kind: Kind) {
     let connecting =
         HandshakeOptions { dtls_role: DtlsRole::ActPass, ..HandshakeOptions::default() };
-    let config = Config { connecting, ..Config::default() };
+    let config = Config { handshake: connecting, ..Config::default() };
     let report = Stage::with(kind, "connect.html?spoil=setup&timeout=6000", config).report();
     assert_second_form(&report);
     let began = |attempt: usize| report["attempts"][attempt]["began"].as_f64().unwrap_or(0.0);
@@ -248,7 +250,7 @@ fn a_certificate_that_is_not_ecdsa_is_refused_in_words(kind: Kind) {
         let [began, ended] = [&attempt["began"], &attempt["ended"]["at"]].map(Value::as_f64);
         assert!(ended.zip(began).is_some_and(|(end, begin)| end - begin < 5_000.0), "{report:#}");
     }
-    let setting = stage.refusal().setting.unwrap_or_default();
+    let setting = stage.refusal().hint.unwrap_or_default();
     assert!(setting.contains("ECDSA") && !setting.contains("COMPATIBLE"), "{setting}");
 }
 
@@ -267,7 +269,7 @@ fn assert_second_form(report: &Value) {
 }
 
 fn a_full_server_says_so(kind: Kind) {
-    let mut stage = Stage::with(kind, "connect.html", Config { peers: 0, ..Config::default() });
+    let mut stage = Stage::with(kind, "connect.html", Config { max_peers: 0, ..Config::default() });
     let report = stage.report();
     assert_eq!((&report["stage"], &report["code"]), (&"accept".into(), &1008.into()), "{report:#}");
     assert_eq!(report["reason"], "the server is full: 0 peers", "{report:#}");
@@ -276,12 +278,13 @@ fn a_full_server_says_so(kind: Kind) {
 fn a_page_that_is_refused_is_told_why(kind: Kind) {
     let origins = Some(vec!["https://game.example".to_owned()]);
     for page in ["connect.html", "connect.html?protocol=chat&protocol=v2"] {
-        let hook = |_: &Request| Verdict::refuse(401, "please log in");
-        let accept = Config { accept: Some(Accept::new(hook)), ..Config::default() };
+        let hook = |_: &Request| Decision::reject(401, "please log in");
+        let accept = Config { accept: Some(AcceptHook::new(hook)), ..Config::default() };
         let (report, attempts) = refused(kind, page, accept);
         assert_eq!((report.as_str(), attempts), ("accept 1008 please log in", 1), "{page}");
     }
-    let (report, _) = refused(kind, "connect.html", Config { origins, ..Config::default() });
+    let (report, _) =
+        refused(kind, "connect.html", Config { allowed_origins: origins, ..Config::default() });
     assert!(report.starts_with("accept 1008 the origin http://127.0.0.1:"), "{report}");
 }
 
@@ -299,10 +302,10 @@ fn refused(kind: Kind, page: &str, config: Config) -> (String, usize) {
 fn a_refusal_that_is_temporary_is_tried_again(kind: Kind) {
     let saving = AtomicBool::new(true);
     let hook = move |_: &Request| match saving.swap(false, Ordering::Relaxed) {
-        true => Verdict::refuse(503, "the room is being saved"),
-        false => Verdict::accept(()),
+        true => Decision::reject(503, "the room is being saved"),
+        false => Decision::accept(()),
     };
-    let accept = Config { accept: Some(Accept::new(hook)), ..Config::default() };
+    let accept = Config { accept: Some(AcceptHook::new(hook)), ..Config::default() };
     let report = Stage::with(kind, "connect.html", accept).report();
     assert_eq!(report["echoed"], true, "{report:#}");
     let ended = &report["attempts"][0]["ended"];
@@ -337,7 +340,7 @@ fn where_no_udp_arrives_both_sides_say_so(kind: Kind) {
     assert_eq!(refusal.stage, Step::Ice, "{refusal}");
     assert!(refusal.cause.starts_with("the client left after "), "{refusal}");
     assert!(refusal.cause.contains("no check reached UDP"), "{refusal}");
-    let setting = refusal.setting.unwrap_or_default();
+    let setting = refusal.hint.unwrap_or_default();
     assert!(setting.contains("is the TCP port forwarded, as by WSL2"), "{setting}");
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use net::{Config, Refusal, Stage};
+use net::{Config, ConnectFailure, HandshakeStage};
 use net_tests::attack::Spoof;
 use net_tests::browser::{Answerer, Browser, Kind, Site};
 use net_tests::numbers::tell;
@@ -32,7 +32,7 @@ enum Until {
 #[derive(Debug)]
 struct Outcome {
     report: Value,
-    refusals: Vec<Refusal>,
+    refusals: Vec<ConnectFailure>,
     tally: Tally,
 }
 
@@ -87,7 +87,10 @@ fn broken(kind: Kind, spoof: Spoof, until: Until) -> Outcome {
             assert_eq!(first["ended"]["code"], 1013, "{outcome:#?}");
             let words = first["ended"]["reason"].as_str().unwrap_or_default();
             assert!(words.starts_with("dtls: "), "{outcome:#?}");
-            assert_eq!(outcome.refusals.first().map(|first| first.stage), Some(Stage::Dtls));
+            assert_eq!(
+                outcome.refusals.first().map(|first| first.stage),
+                Some(HandshakeStage::Dtls)
+            );
             return outcome;
         }
     }

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use net::{Accept, Config, Verdict};
+use net::{AcceptHook, Config, Decision};
 use net_tests::agent::Manners;
 use net_tests::link::Conditions;
 use net_tests::plane::Plane;
@@ -42,7 +42,7 @@ fn world(seed: u64, config: Config) -> World {
 }
 
 fn thoughtful() -> Config {
-    Config { accept: Some(Accept::new(|_| Verdict::accept(()))), ..Config::default() }
+    Config { accept: Some(AcceptHook::new(|_| Decision::accept(()))), ..Config::default() }
 }
 
 /// A client at 198.51.100.1.

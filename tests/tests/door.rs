@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use net::hub::{ConnectionId, Hub, Input, Output};
-use net::{CloseReason, Config, Event, PeerId, Refusal, Server, Stage};
+use net::{CloseReason, Config, ConnectFailure, Event, HandshakeStage, PeerId, Server};
 use net_tests::agent::Manners;
 use net_tests::client::Client;
 use net_tests::plane::Plane;
@@ -37,12 +37,12 @@ impl Door {
     }
 
     /// What was answered, and what the server told.
-    fn heard(&mut self, id: ConnectionId) -> (Vec<u8>, Vec<Refusal>) {
+    fn heard(&mut self, id: ConnectionId) -> (Vec<u8>, Vec<ConnectFailure>) {
         let (mut answer, mut refusals) = (Vec::new(), Vec::new());
         loop {
             match self.hub.poll_output() {
                 Output::Timeout(_) => break,
-                Output::Refused(refusal) => refusals.push(refusal),
+                Output::ConnectFailed(refusal) => refusals.push(refusal),
                 _ => {}
             }
             while !self.hub.outgoing(id).is_empty() {
@@ -56,7 +56,7 @@ impl Door {
 
     /// The answer's status line to one request; for one that is upgraded only to be closed, the
     /// close frame's code and words.
-    fn ask(&mut self, headers: &str) -> (String, Vec<Refusal>) {
+    fn ask(&mut self, headers: &str) -> (String, Vec<ConnectFailure>) {
         let id = self.knock("198.51.100.7:5000", headers);
         let (answer, refusals) = self.heard(id);
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
@@ -88,7 +88,7 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
 
 fn listed() -> Config {
     let origins = ["https://game.example", "http://localhost:8080/"];
-    Config { origins: Some(origins.map(String::from).to_vec()), ..Config::default() }
+    Config { allowed_origins: Some(origins.map(String::from).to_vec()), ..Config::default() }
 }
 
 /// The status of the answer to raw bytes, after which the connection ends.
@@ -123,13 +123,16 @@ fn t04_what_is_no_good_request_is_told_what_would_be() {
         let names_version = answer.contains("\r\nSec-WebSocket-Version: 13\r\n");
         assert_eq!(names_version, *status == "426 ", "{answer}");
     }
-    let stages = server.refusals().stages;
-    assert_eq!(stages.into_iter().collect::<Vec<_>>(), [(Stage::Upgrade, cases.len() as u64)]);
+    let stages = server.connect_failures().by_stage;
+    assert_eq!(
+        stages.into_iter().collect::<Vec<_>>(),
+        [(HandshakeStage::Upgrade, cases.len() as u64)]
+    );
 }
 
 impl Door {
     /// A connection that sends these bytes as they are, and what came of it.
-    fn raw(&mut self, bytes: &[u8], ends: bool) -> (String, Vec<Refusal>) {
+    fn raw(&mut self, bytes: &[u8], ends: bool) -> (String, Vec<ConnectFailure>) {
         let id = self.hub.accept(self.now, ([198, 51, 100, 7], 1).into()).expect("room");
         self.hub.handle_input(self.now, Input::Bytes(id, bytes));
         if ends {
@@ -172,13 +175,13 @@ fn probes_of_a_balancer_push_no_refusal_out() {
         }
     }
     let end = Instant::now() + 5 * SECOND;
-    while server.stats().plain < 300 {
+    while server.stats().plain_http < 300 {
         assert!(Instant::now() < end, "{:?}", server.stats());
         std::thread::sleep(SECOND / 100);
     }
-    let (stats, refusals) = (server.stats(), server.refusals());
-    assert_eq!((stats.accepted, stats.refused, stats.plain), (301, 1, 300));
-    assert_eq!((refusals.recent.len(), refusals.stages.len()), (1, 1));
+    let (stats, refusals) = (server.stats(), server.connect_failures());
+    assert_eq!((stats.tcp_accepted, stats.connect_failures, stats.plain_http), (301, 1, 300));
+    assert_eq!((refusals.recent.len(), refusals.by_stage.len()), (1, 1));
 }
 
 /// A browser opens connections in reserve, and says nothing on them.
@@ -199,7 +202,7 @@ fn a_connection_that_stays_silent_is_no_refusal() {
 #[test]
 fn who_finds_no_room_does_not_hold_up_the_end() {
     for reads in [true, false] {
-        let mut door = Door::new(Config { half_open: 1, ..Config::default() });
+        let mut door = Door::new(Config { max_handshakes: 1, ..Config::default() });
         let [first, second] =
             [7, 8].map(|last| door.hub.accept(door.now, ([198, 51, 100, last], 1).into()).unwrap());
         assert_eq!(door.heard(first).1.len(), 1, "one has no room");
@@ -230,8 +233,8 @@ fn t03_a_page_with_too_many_cookies_is_told_so() {
         site's cookies";
     let (told, refusals) = door.ask(&page);
     assert_eq!(told, format!("1008 upgrade: {cause}"));
-    assert_eq!((refusals[0].stage, refusals[0].cause.as_str()), (Stage::Upgrade, cause));
-    assert!(refusals[0].setting.as_deref().is_some_and(|set| set.contains("Config::head_bytes")));
+    assert_eq!((refusals[0].stage, refusals[0].cause.as_str()), (HandshakeStage::Upgrade, cause));
+    assert!(refusals[0].hint.as_deref().is_some_and(|set| set.contains("Config::head_bytes")));
     // A program reads the status.
     let (told, refusals) = door.ask(&cookies(50_000));
     assert_eq!(told, "HTTP/1.1 431 Request Header Fields Too Large");
@@ -242,7 +245,7 @@ fn t03_a_page_with_too_many_cookies_is_told_so() {
 }
 
 /// What the PROXY protocol says in front of a request.
-fn behind(door: &mut Door, remote: &str, header: &str) -> (String, Vec<Refusal>) {
+fn behind(door: &mut Door, remote: &str, header: &str) -> (String, Vec<ConnectFailure>) {
     let id = door.hub.accept(door.now, remote.parse().unwrap()).expect("room");
     for byte in format!("{header}{}", request("")).as_bytes() {
         door.hub.handle_input(door.now, Input::Bytes(id, &[*byte]));
@@ -259,7 +262,7 @@ fn the_proxy_protocol_is_taken_of_a_trusted_proxy_that_is_to_speak_it() {
     let (status, refusals) = behind(&mut Door::new(proxied()), "10.0.0.1:1", header);
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
     assert!(refusals[0].cause.starts_with("a PROXY protocol header, version 1"), "{}", refusals[0]);
-    assert!(refusals[0].setting.as_deref().is_some_and(|set| set.contains("proxy_protocol")));
+    assert!(refusals[0].hint.as_deref().is_some_and(|set| set.contains("proxy_protocol")));
     // Asked for: it counts, from the proxy, and only there.
     let config = || Config { proxy_protocol: true, ..proxied() };
     let mut door = Door::new(config());
@@ -268,7 +271,7 @@ fn the_proxy_protocol_is_taken_of_a_trusted_proxy_that_is_to_speak_it() {
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
     let (_, refusals) = behind(&mut door, "10.0.0.1:3", "");
     assert_eq!(refusals[0].cause, "no PROXY protocol header from a trusted proxy");
-    let mut listed = Door::new(Config { origins: Some(Vec::new()), ..config() });
+    let mut listed = Door::new(Config { allowed_origins: Some(Vec::new()), ..config() });
     let (_, refusals) = behind(&mut listed, "10.0.0.1:1", header);
     assert_eq!(refusals[0].remote, "203.0.113.9:5000".parse().unwrap());
     // The proxy's own probe, which ends behind its header.
@@ -326,8 +329,8 @@ fn t06_an_origin_is_in_the_list_or_refused() {
         // Of two origins in one header too much is said for one close frame.
         let told = format!("1008 accept: {}", refusal.cause);
         assert!(status.starts_with("1008 accept: ") && told.starts_with(&status), "{status}");
-        assert_eq!(refusal.stage, Stage::Accept, "{origin}");
-        assert!(matches!(refusal.reason, CloseReason::Refused(_)), "{refusal:?}");
+        assert_eq!(refusal.stage, HandshakeStage::Accept, "{origin}");
+        assert!(matches!(refusal.reason, CloseReason::Rejected(_)), "{refusal:?}");
         assert!(refusal.cause.contains("origin"), "{refusal}");
     }
     door.now += Config::default().close_timeout;
@@ -337,7 +340,7 @@ fn t06_an_origin_is_in_the_list_or_refused() {
 
 #[test]
 fn t06_several_origins_are_none() {
-    let mut door = Door::new(Config { originless: true, ..listed() });
+    let mut door = Door::new(Config { allow_missing_origin: true, ..listed() });
     let twice = "Origin: https://game.example\r\n".repeat(2);
     assert_eq!(door.ask(&twice).0, "1008 accept: several Origin headers");
 }
@@ -346,7 +349,7 @@ fn t06_several_origins_are_none() {
 fn t06_who_names_no_origin_is_let_in_where_that_is_said() {
     let (status, refusals) = Door::new(listed()).ask("");
     assert_eq!((status.as_str(), refusals[0].cause.as_str()), (FORBIDDEN, "no Origin header"));
-    let mut door = Door::new(Config { originless: true, ..listed() });
+    let mut door = Door::new(Config { allow_missing_origin: true, ..listed() });
     assert_eq!(door.ask(""), (SWITCHING.into(), vec![]));
     assert_eq!(door.ask("Origin: null\r\n").0, "1008 accept: the origin null is not allowed");
 }
@@ -415,7 +418,12 @@ fn through_a_trusted_proxy_it_opens_as_soon_as_directly() {
 
 /// How many of so many silent clients from there are on their way, and of which kind the
 /// refusals are.
-fn crowd(config: Config, remote: &str, headers: &str, clients: usize) -> (usize, Vec<Refusal>) {
+fn crowd(
+    config: Config,
+    remote: &str,
+    headers: &str,
+    clients: usize,
+) -> (usize, Vec<ConnectFailure>) {
     let mut door = Door::new(config);
     let (mut refusals, mut alive) = (Vec::new(), 0_usize);
     for _ in 0..clients {
@@ -424,7 +432,7 @@ fn crowd(config: Config, remote: &str, headers: &str, clients: usize) -> (usize,
         alive += 1;
     }
     alive -= refusals.len();
-    assert!(refusals.iter().all(|refusal| refusal.stage == Stage::Accept), "{refusals:?}");
+    assert!(refusals.iter().all(|refusal| refusal.stage == HandshakeStage::Accept), "{refusals:?}");
     (alive, refusals)
 }
 
@@ -432,7 +440,7 @@ fn crowd(config: Config, remote: &str, headers: &str, clients: usize) -> (usize,
 fn t19_two_thousand_from_one_address_keep_nobody_else_out() {
     let (alive, refusals) = crowd(Config::default(), "198.51.100.7:1", "", 2_000);
     assert_eq!((alive, refusals.len()), (1_024, 976));
-    let mut world = World::new(1, Config { half_open: 16, ..Config::default() });
+    let mut world = World::new(1, Config { max_handshakes: 16, ..Config::default() });
     for client in 0..2_000 {
         let attacker = ([203, 0, 113, 5], client);
         world.join_through(attacker.into(), "/", &[], Manners::Silent, Plane::Stock);
@@ -453,7 +461,7 @@ fn an_address_is_an_ipv4_one_or_64_bits_of_ipv6() {
     for (first, second) in
         [("[2001:db8::1]:1", "[2001:db8::2]:1"), ("198.51.100.8:1", "[::ffff:198.51.100.8]:1")]
     {
-        let mut door = Door::new(Config { half_open: 2, ..Config::default() });
+        let mut door = Door::new(Config { max_handshakes: 2, ..Config::default() });
         for remote in [first, second] {
             let id = door.knock(remote, "");
             assert_eq!(door.heard(id).1, []);
@@ -470,7 +478,7 @@ fn an_address_is_an_ipv4_one_or_64_bits_of_ipv6() {
 /// Each connection through a proxy counts where its request says.
 #[test]
 fn of_a_proxys_clients_the_one_that_has_most_gives_way() {
-    let mut door = Door::new(Config { half_open: 16, ..proxied() });
+    let mut door = Door::new(Config { max_handshakes: 16, ..proxied() });
     let mut knock = |client: &str| {
         let id = door.knock("10.0.0.1:1", &format!("X-Forwarded-For: {client}\r\n"));
         door.heard(id).1
@@ -490,7 +498,7 @@ fn of_a_proxys_clients_the_one_that_has_most_gives_way() {
 
 #[test]
 fn an_address_has_so_many_peers() {
-    let mut world = World::new(1, Config { peers_per_address: 2, ..Config::default() });
+    let mut world = World::new(1, Config { max_peers_per_ip: 2, ..Config::default() });
     let clients: Vec<_> = (0..3).map(|_| world.join(Manners::Good)).collect();
     world.run(3 * SECOND);
     let late = world.join(Manners::Good);
@@ -521,14 +529,14 @@ fn t19_two_thousand_connects_to_a_real_server() {
     let client = Client::connect(server.local_addr()).unwrap();
     assert_eq!(queue.wait(SECOND), [Event::Open(PeerId::from(0))]);
     let stats = server.stats();
-    let ended = stats.refused + stats.plain;
-    assert!(stats.accepted == 2_001 && ended >= 2_000 - 1_024, "{stats:?}");
+    let ended = stats.connect_failures + stats.plain_http;
+    assert!(stats.tcp_accepted == 2_001 && ended >= 2_000 - 1_024, "{stats:?}");
     drop(client);
 }
 
 #[test]
 fn t19_refused_connections_that_stay_are_bounded_and_keep_nobody_out() {
-    let mut door = Door::new(Config { half_open: 2, ..listed() });
+    let mut door = Door::new(Config { max_handshakes: 2, ..listed() });
     let mut dropped = 0;
     // They neither take the words nor hang up.
     for client in 0..100 {
@@ -540,7 +548,7 @@ fn t19_refused_connections_that_stay_are_bounded_and_keep_nobody_out() {
                 _ => {}
             }
         }
-        assert!(door.hub.sizes().connections <= 4, "{:?}", door.hub.sizes());
+        assert!(door.hub.resource_usage().connections <= 4, "{:?}", door.hub.resource_usage());
     }
     assert_eq!(dropped, 96);
     // An honest one comes in beside them.
@@ -550,16 +558,16 @@ fn t19_refused_connections_that_stay_are_bounded_and_keep_nobody_out() {
     door.now += Config::default().close_timeout;
     door.hub.handle_input(door.now, Input::Timeout);
     while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
-    let sizes = door.hub.sizes();
-    assert_eq!((sizes.connections, sizes.waiting, sizes.outputs), (1, 1, 0), "{sizes:?}");
+    let sizes = door.hub.resource_usage();
+    assert_eq!((sizes.connections, sizes.handshakes, sizes.queued_outputs), (1, 1, 0), "{sizes:?}");
 }
 
 #[test]
 fn t19_those_that_give_way_and_stay_are_bounded() {
-    let mut door = Door::new(Config { half_open: 2, ..Config::default() });
+    let mut door = Door::new(Config { max_handshakes: 2, ..Config::default() });
     for client in 1..=100 {
         door.knock(&format!("203.0.113.{client}:1"), "");
         while !matches!(door.hub.poll_output(), Output::Timeout(_)) {}
-        assert!(door.hub.sizes().connections <= 4, "{:?}", door.hub.sizes());
+        assert!(door.hub.resource_usage().connections <= 4, "{:?}", door.hub.resource_usage());
     }
 }

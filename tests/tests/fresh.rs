@@ -118,7 +118,7 @@ fn twice_what_the_network_carries_does_not_queue() {
     let conditions = Conditions { delay: NEAR, rate, ..Conditions::default() };
     let cell = Cell::new(Load::steady(250, 1_000), NEAR, 0.0, Direction::Down);
     let report = measure(Cell { conditions, ..cell });
-    let longest = conditions.slowest() + net::Config::default().fresh_time;
+    let longest = conditions.slowest() + net::Config::default().unreliable_max_age;
     assert!(report.max <= longest + Duration::from_millis(5), "{report}");
     assert!(report.silence < Duration::from_millis(200), "{report}");
     assert!(report.delivered_share() > 0.4, "{report}");

@@ -38,7 +38,7 @@ fn drain(hub: &mut Hub, now: Instant) -> usize {
     loop {
         match hub.poll_output() {
             Output::Timeout(_) => return refused,
-            Output::Refused(_) => refused += 1,
+            Output::ConnectFailed(_) => refused += 1,
             Output::Write(id) => {
                 while !hub.outgoing(id).is_empty() {
                     hub.advance(now, id, hub.outgoing(id).len());
@@ -65,7 +65,7 @@ fn t72_ten_lines_a_second_of_a_kind_and_the_rest_is_counted() {
         let mut once = |hub: &mut Hub, now: Instant| {
             let id = hub.accept(now, ([198, 51, 100, 1], 5_000).into()).unwrap();
             match panics {
-                true => hub.provoke_panic(now, id, false),
+                true => hub.inject_panic(now, id, false),
                 false => hub.handle_input(now, Input::Bytes(id, BAD)),
             }
             refused += drain(hub, now);

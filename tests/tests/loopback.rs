@@ -44,7 +44,7 @@ impl Served {
         let end = Instant::now() + SOON;
         while Instant::now() < end {
             client.next(Duration::from_millis(20));
-            if let Some(refusal) = self.server.refusals().recent.back() {
+            if let Some(refusal) = self.server.connect_failures().recent.back() {
                 return refusal.reason.clone();
             }
         }
@@ -119,7 +119,7 @@ fn the_newest_of_a_key_replaces_what_has_not_left() {
             arrived += 1;
         }
     }
-    let dropped = served.server.peer(0).unwrap().link.dropped;
+    let dropped = served.server.peer(0).unwrap().path_stats.dropped;
     assert!(dropped.superseded > 0, "{arrived} arrived, {dropped:?}");
     assert_eq!(arrived + dropped.total(), u64::from(MANY));
     // The loop counts at the end of its turn.
@@ -134,7 +134,7 @@ fn the_path_to_a_peer_is_shown() {
     let mut served = served();
     let mut client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
-    let before = served.server.peer(0).unwrap().link;
+    let before = served.server.peer(0).unwrap().path_stats;
     assert_eq!((before.rtt, before.send_rate), (None, 0), "nothing has been sent");
     let end = Instant::now() + SOON;
     // Each message is answered, and the answer is followed by the next.
@@ -144,7 +144,7 @@ fn the_path_to_a_peer_is_shown() {
         client.send_unreliable(message.clone());
         let event = wait_while(&mut client, &mut served);
         assert_eq!(event, received(Delivery::Unreliable, message));
-        let link = served.server.peer(0).unwrap().link;
+        let link = served.server.peer(0).unwrap().path_stats;
         if link.rtt.is_some() && link.allowed_rate > 0 && link.send_rate > 0 {
             break link;
         }
@@ -153,8 +153,8 @@ fn the_path_to_a_peer_is_shown() {
     let (rtt, least) = (link.rtt.unwrap(), link.min_rtt.unwrap());
     assert!(least <= rtt && rtt < Duration::from_secs(1), "{link:?}");
     let config = Config::default();
-    assert!(link.allowed_rate >= config.least_rate.into(), "{link:?}");
-    assert!(link.allowed_rate <= config.most_rate.into(), "{link:?}");
+    assert!(link.allowed_rate >= config.min_bitrate.into(), "{link:?}");
+    assert!(link.allowed_rate <= config.max_bitrate.into(), "{link:?}");
     assert!((0.0..=1.0).contains(&link.loss), "{link:?}");
     assert_eq!(link.dropped, Default::default());
 }
@@ -182,8 +182,8 @@ fn too_large_is_told_on_both_sides() {
         let refused = served.server.try_send(delivery, 0, message.clone());
         assert_eq!(refused, Err(SendError::TooLarge(message.clone())));
     }
-    assert_eq!(served.server.stats().too_large, 2);
-    let mut small = Served::new(Config { message_bytes: 1_000, ..Config::default() });
+    assert_eq!(served.server.stats().send_too_large, 2);
+    let mut small = Served::new(Config { max_message_size: 1_000, ..Config::default() });
     let mut too_big = small.connect();
     assert_eq!(small.next(), Event::Open(id(0)));
     too_big.send_reliable(vec![0; 20_000]);
@@ -222,7 +222,7 @@ fn messages_before_open_are_delivered_after_it() {
 
 #[test]
 fn too_many_messages_before_open_are_refused() {
-    let served = Served::new(Config { early_messages: 2, ..Config::default() });
+    let served = Served::new(Config { max_preopen_messages: 2, ..Config::default() });
     let mut client = Client::begin(served.server.local_addr(), Manners::Silent).unwrap();
     while !client.send_reliable("1") {
         assert_eq!(client.next(Duration::from_millis(1)), None);
@@ -235,7 +235,7 @@ fn too_many_messages_before_open_are_refused() {
 
 #[test]
 fn a_burst_while_the_channel_opens_waits_and_loses_nothing() {
-    let config = Config { early_messages: 2, ..Config::default() };
+    let config = Config { max_preopen_messages: 2, ..Config::default() };
     let mut served = Served::new(config);
     let mut client = Client::begin(served.server.local_addr(), Manners::Good).unwrap();
     // The client's end opens first: what it sends then may come before ours is open.
@@ -303,7 +303,7 @@ fn whose_datagrams_never_arrive_is_refused_and_never_seen() {
     assert_eq!((code, words.contains("ice")), (1008, true), "{words}");
     assert!(matches!(served.refusal(&mut client), CloseReason::WebRtcFailed(..)));
     assert_eq!(served.queue.pop(), None);
-    assert_eq!(served.server.stats().refused, 1);
+    assert_eq!(served.server.stats().connect_failures, 1);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn the_last_handle_ends_everything() {
         events.extend(served.queue.wait(Duration::from_millis(1)));
         assert!(began.elapsed() < Duration::from_secs(2), "the server does not end");
     }
-    events.sort_by_key(Event::peer);
+    events.sort_by_key(Event::peer_id);
     assert_eq!(events, [Event::Closed(id(0)), Event::Closed(id(1))]);
     TcpListener::bind(address).expect("the port is free");
     assert_eq!(served.queue.wait(Duration::MAX), []);
@@ -353,7 +353,7 @@ fn without_a_queue_connections_go_on() {
     let Served { server, queue, .. } = served();
     drop(queue);
     let mut client = Client::connect(server.local_addr()).unwrap();
-    while server.stats().peers == 0 {
+    while server.stats().open_peers == 0 {
         client.next(Duration::from_millis(1));
     }
     server.broadcast_unreliable("to all");
@@ -362,7 +362,7 @@ fn without_a_queue_connections_go_on() {
 
 #[test]
 fn a_slow_reader_is_told_full_and_then_closed() {
-    let mut served = Served::new(Config { backlog_bytes: 100_000, ..Config::default() });
+    let mut served = Served::new(Config { reliable_send_buffer: 100_000, ..Config::default() });
     let mut client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
     let message = Bytes::from(vec![7; 60_000]);
@@ -378,7 +378,7 @@ fn a_slow_reader_is_told_full_and_then_closed() {
     for _ in 0..accepted {
         assert_eq!(client.recv(SOON), Some((Delivery::Reliable, message.clone())));
     }
-    while served.server.stats().full < 2 {
+    while served.server.stats().send_full < 2 {
         served.server.send_reliable(0, message.clone());
     }
     assert_eq!(served.next(), Event::Closed(id(0)));
@@ -429,7 +429,7 @@ fn look_ups_know_a_peer_while_it_lives_and_while_its_end_is_handled() {
     let client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
     let info = served.server.peer(0).unwrap();
-    assert_eq!((info.path.as_str(), info.query), ("/", None));
+    assert_eq!((info.uri_path.as_str(), info.query), ("/", None));
     drop(client);
     assert_eq!(served.next(), Event::Closed(id(0)));
     assert_eq!(served.server.peer(0).unwrap().remote, info.remote);
@@ -446,7 +446,7 @@ fn look_ups_know_a_peer_while_it_lives_and_while_its_end_is_handled() {
 /// What its peer has read makes room again, though nothing else happens meanwhile.
 #[test]
 fn who_was_told_full_may_send_again_when_the_peer_has_read() {
-    let mut served = Served::new(Config { backlog_bytes: 100_000, ..Config::default() });
+    let mut served = Served::new(Config { reliable_send_buffer: 100_000, ..Config::default() });
     let mut client = served.connect();
     assert_eq!(served.next(), Event::Open(id(0)));
     let message = Bytes::from(vec![7; 60_000]);

@@ -112,8 +112,8 @@ fn a_hostile_peer_has_a_bound() {
     let _alone = alone();
     let empty = empty();
     // Less than by default, so that all of it can be filled.
-    let config = Config { backlog_bytes: 1024 * KIB, ..Config::default() };
-    let most = config.most_memory_per_peer();
+    let config = Config { reliable_send_buffer: 1024 * KIB, ..Config::default() };
+    let most = config.max_memory_per_peer();
     let mut world = open(config, Plane::Ours);
     // Sixteen addresses, each of which has made a check.
     for _ in 0..15 {
@@ -153,14 +153,18 @@ fn a_hostile_peer_has_a_bound() {
             hub.send_unreliable(now, id(0), vec![7; 1].into(), options);
         }
         parts.push(HEAP.allocated());
-        assert!(hub.unwritten(id(0)) > 1_000_000, "it is still a peer: {}", hub.unwritten(id(0)));
+        assert!(
+            hub.buffered_amount(id(0)) > 1_000_000,
+            "it is still a peer: {}",
+            hub.buffered_amount(id(0))
+        );
         let parts: Vec<_> = parts.windows(2).map(|two| two[1] - two[0]).collect();
         println!("backlog, half a message, fresh: {parts:?}");
         weigh(hub)
     });
     println!("a hostile peer: {} bytes", all - empty);
     let by_default = Config::default();
-    let beside = by_default.most_memory_per_peer() - by_default.backlog_bytes;
+    let beside = by_default.max_memory_per_peer() - by_default.reliable_send_buffer;
     assert_eq!(beside, most - 1024 * KIB);
     println!("the bound: {most} bytes");
     assert!(all - empty <= most && most <= 2_355 * KIB, "2.3 MiB");
@@ -171,7 +175,7 @@ fn a_hostile_peer_has_a_bound() {
 fn what_waits_behind_a_gap_has_a_bound() {
     let _alone = alone();
     let weigh = |messages: usize, size: usize| {
-        let config = Config { data_plane: DataPathMode::PlainSctp, ..Config::default() };
+        let config = Config { data_path: DataPathMode::PlainSctp, ..Config::default() };
         let mut world = open(config, Plane::Ours);
         lose(&mut world, Direction::Down, 1.0);
         lose(&mut world, Direction::Up, 1.0);

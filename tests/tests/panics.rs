@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use net::hub::ConnectionId;
-use net::{Accept, CloseReason, Config, Event, PeerId, Server, Stage, Verdict};
+use net::{AcceptHook, CloseReason, Config, Decision, Event, HandshakeStage, PeerId, Server};
 use net_tests::agent::Manners;
 use net_tests::client::Client;
 use net_tests::world::{Heard, Seen, World};
@@ -30,7 +30,7 @@ fn three() -> World {
 
 fn provoke(world: &mut World, connection: u64, after_its_end: bool) {
     let connection = ConnectionId(connection);
-    world.serve(|hub, now| hub.provoke_panic(now, connection, after_its_end));
+    world.serve(|hub, now| hub.inject_panic(now, connection, after_its_end));
 }
 
 #[track_caller]
@@ -68,7 +68,11 @@ fn t68_who_was_told_of_the_end_before_the_panic_is_not_told_again() {
 /// At every step of the way it is one refusal, and its place is free again.
 #[test]
 fn t68_a_panic_on_the_way_is_a_refusal_and_leaves_nothing() {
-    let config = Config { half_open: 1, half_open_per_local: 1, ..Config::default() };
+    let config = Config {
+        max_handshakes: 1,
+        max_protected_handshakes_per_private_ip: 1,
+        ..Config::default()
+    };
     let mut stages = Vec::new();
     for steps in 0..30 {
         let mut world = World::new(steps, config.clone());
@@ -92,13 +96,13 @@ fn t68_a_panic_on_the_way_is_a_refusal_and_leaves_nothing() {
         assert_eq!(world.take_seen(), [Seen::Open(id(0))]);
     }
     stages.dedup();
-    assert_eq!(stages, [Stage::Upgrade, Stage::Answer]);
+    assert_eq!(stages, [HandshakeStage::Upgrade, HandshakeStage::Answer]);
 }
 
 /// The address has its room again.
 #[test]
 fn t68_nothing_of_a_peer_that_panicked_counts_any_more() {
-    let config = Config { peers: 1, ..Config::default() };
+    let config = Config { max_peers: 1, ..Config::default() };
     let mut world = World::new(68, config);
     for number in 0..5 {
         world.join(Manners::Good);
@@ -122,9 +126,9 @@ impl Drop for Mine {
 
 #[test]
 fn t68_a_panic_in_the_loop_itself_ends_the_server_and_every_life() {
-    let accept = Accept::new(|request| match request.path() {
-        "/mine" => Verdict::accept(Mine),
-        _ => Verdict::accept(()),
+    let accept = AcceptHook::new(|request| match request.path() {
+        "/mine" => Decision::accept(Mine),
+        _ => Decision::accept(()),
     });
     let config = Config { accept: Some(accept), ..Config::default() };
     let (server, queue) = Server::bind("127.0.0.1:0", config).unwrap();

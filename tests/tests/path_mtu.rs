@@ -113,7 +113,7 @@ fn the_state_of_the_path_does_not_tell_of_it() {
             world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, vec![7; 516].into()));
             world.serve(|hub, now| hub.send(now, id, Delivery::Unreliable, vec![7; 480].into()));
             world.run(SECOND / 60);
-            let path = world.serve(|hub, _| hub.gauge(id)).expect("it is open").snapshot();
+            let path = world.serve(|hub, _| hub.path_monitor(id)).expect("it is open").snapshot();
             assert!(path.loss < 0.02, "{path:?} at {tick}");
             assert!(path.allowed_rate >= before.unwrap_or(path.allowed_rate), "{path:?} at {tick}");
             before = Some(path.allowed_rate);

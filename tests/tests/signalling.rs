@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use net::hub::{Hub, Input, Output};
-use net::{CloseReason, Config, PeerId, Refusal, Stage};
+use net::{CloseReason, Config, ConnectFailure, HandshakeStage, PeerId};
 use net_tests::agent::Manners;
 use net_tests::world::{Heard, Seen, World};
 
@@ -20,7 +20,7 @@ const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
     a=setup:passive\r\na=sctp-port:5000\r\n";
 
 /// What becomes of a client that says this, and no more.
-fn refusal(texts: &[&str]) -> Refusal {
+fn refusal(texts: &[&str]) -> ConnectFailure {
     let mut world = World::new(1, Config::default());
     world.join(Manners::Silent);
     world.run(SECOND);
@@ -48,7 +48,7 @@ const LATE: [&str; 9] = [
 #[test]
 fn t27_a_second_answer_changes_nothing() {
     let refusal = refusal(&[ANSWER, ANSWER]);
-    assert_eq!(refusal.stage, Stage::Ice, "{refusal}");
+    assert_eq!(refusal.stage, HandshakeStage::Ice, "{refusal}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_candidate_may_hold_anything_before_and_after_the_answer() {
 #[test]
 fn t27_an_offer_from_the_client() {
     let refusal = refusal(&[r#"{"type":"offer","sdp":"v=0"}"#]);
-    assert_eq!(refusal.stage, Stage::Answer, "{refusal}");
+    assert_eq!(refusal.stage, HandshakeStage::Answer, "{refusal}");
     assert!(refusal.cause.starts_with("unexpected offer"), "{refusal}");
 }
 
@@ -142,7 +142,7 @@ fn t27_an_answer_before_the_offer() {
         loop {
             match hub.poll_output() {
                 Output::Timeout(_) => break,
-                Output::Refused(refusal) => refused.push(refusal.stage),
+                Output::ConnectFailed(refusal) => refused.push(refusal.stage),
                 Output::Write(id) => {
                     let written = hub.outgoing(id).len();
                     hub.advance(now, id, written);
@@ -151,12 +151,12 @@ fn t27_an_answer_before_the_offer() {
                 Output::Open { .. } | Output::Received { .. } | Output::Closed { .. } => {
                     panic!("the application sees nothing")
                 }
-                Output::Ask(_) | Output::Drop(_) | Output::Plain(_) => {}
+                Output::AcceptRequest(_) | Output::Drop(_) | Output::PlainHttp(_) => {}
             }
         }
     }
     // As good as one after it: but of no use without the offer's password.
-    assert_eq!(refused, [Stage::Ice]);
+    assert_eq!(refused, [HandshakeStage::Ice]);
     assert!(hub.is_empty());
 }
 
@@ -170,7 +170,7 @@ fn t28_answers_that_lack_something() {
         ("m=application", "m=audio", "no m=application line"),
     ] {
         let refusal = refusal(&[&ANSWER.replace(from, to)]);
-        assert_eq!((refusal.stage, refusal.cause.as_str()), (Stage::Answer, cause));
+        assert_eq!((refusal.stage, refusal.cause.as_str()), (HandshakeStage::Answer, cause));
         assert!(matches!(refusal.reason, CloseReason::WebRtcFailed(..)), "{refusal:?}");
     }
 }
@@ -186,7 +186,7 @@ fn t28_a_wrong_mid_and_any_setup_lead_as_far_as_any_answer() {
         ("a=setup:passive\r\n", ""),
     ] {
         let refusal = refusal(&[&ANSWER.replace(from, to)]);
-        assert_eq!(refusal.stage, Stage::Ice, "{refusal}");
+        assert_eq!(refusal.stage, HandshakeStage::Ice, "{refusal}");
     }
 }
 

@@ -68,7 +68,7 @@ fn a_world_sent_in_one_go_arrives_whole() {
         let client = thread::spawn(move || explore(address, world));
         welcome(&server, &queue, world, 1);
         client.join().unwrap();
-        assert_eq!(server.stats().full, 0, "{world:?}");
+        assert_eq!(server.stats().send_full, 0, "{world:?}");
     }
 }
 

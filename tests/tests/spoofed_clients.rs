@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use net::{Config, Stage};
+use net::{Config, HandshakeStage};
 use net_tests::agent::Manners;
 use net_tests::attack::Spoof;
 use net_tests::plane::Plane;
@@ -30,7 +30,7 @@ fn assert_told(world: &mut World, heard: &Heard) {
     let Heard::Closed(1013, words) = heard else { panic!("{heard:?}") };
     assert!(words.starts_with("dtls: "), "{words}");
     let [Seen::Refused(refusal)] = &world.take_seen()[..] else { panic!("one refusal") };
-    assert_eq!(refusal.stage, Stage::Dtls, "{refusal}");
+    assert_eq!(refusal.stage, HandshakeStage::Dtls, "{refusal}");
 }
 
 /// What breaks one form does not break the other, so whoever is told tries that, and is open while

@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{CloseReason, Config, Event, EventQueue, PeerId, Server, Stage};
+use net::{CloseReason, Config, Event, EventQueue, HandshakeStage, PeerId, Server};
 use net_tests::agent::Manners;
 use net_tests::client::{Client, News};
 use socket2::SockRef;
@@ -79,8 +79,8 @@ fn t01_who_connects_and_stays_silent_is_hung_up_on() {
     let (server, _queue) = served(config);
     let mut silent = TcpStream::connect(server.local_addr()).unwrap();
     assert_eq!(read_to_the_end(&mut silent), b"");
-    eventually("it is counted", || server.stats().plain == 1);
-    assert_eq!(server.refusals().recent.len(), 0);
+    eventually("it is counted", || server.stats().plain_http == 1);
+    assert_eq!(server.connect_failures().recent.len(), 0);
 }
 
 #[test]
@@ -131,14 +131,15 @@ fn t14_half_a_close_before_the_end_of_the_upgrade() {
         let answer = read_to_the_end(&mut tcp);
         assert!(answer.is_empty() || length == REQUEST.len());
     }
-    eventually("two are refused", || server.stats().refused == 2);
-    assert_eq!(server.stats().plain, 1, "it has said nothing");
+    eventually("two are refused", || server.stats().connect_failures == 2);
+    assert_eq!(server.stats().plain_http, 1, "it has said nothing");
     assert_eq!(queue.pop_all(), []);
 }
 
 #[test]
 fn t15_resets_right_after_accept_and_in_the_upgrade() {
-    let (server, queue) = served(Config { half_open_per_local: 1_000, ..Config::default() });
+    let (server, queue) =
+        served(Config { max_protected_handshakes_per_private_ip: 1_000, ..Config::default() });
     for number in 0..200 {
         let mut tcp = TcpStream::connect(server.local_addr()).unwrap();
         if number % 2 == 0 {
@@ -146,12 +147,17 @@ fn t15_resets_right_after_accept_and_in_the_upgrade() {
         }
         reset(tcp);
     }
-    eventually("each ends once", || server.stats().refused + server.stats().plain == 200);
-    assert_eq!(server.stats().accepted, 200);
+    eventually("each ends once", || {
+        server.stats().connect_failures + server.stats().plain_http == 200
+    });
+    assert_eq!(server.stats().tcp_accepted, 200);
     // Those that have said nothing are none, and a reset may overtake what was said.
-    let refusals = server.refusals();
-    assert_eq!(refusals.stages.get(&Stage::Upgrade), Some(&server.stats().refused));
-    assert!(server.stats().plain >= 100);
+    let refusals = server.connect_failures();
+    assert_eq!(
+        refusals.by_stage.get(&HandshakeStage::Upgrade),
+        Some(&server.stats().connect_failures)
+    );
+    assert!(server.stats().plain_http >= 100);
     // Nobody else is harmed, and nobody was seen.
     drop(peer(server.local_addr()));
     assert_eq!(events(&queue, 2), life(0));
@@ -176,7 +182,7 @@ fn t15_a_reset_in_the_middle_of_a_frame() {
 
 #[test]
 fn t18_who_never_answers_our_close_is_hung_up_on() {
-    let (server, queue) = served(Config { backlog_bytes: 64 << 20, ..Config::default() });
+    let (server, queue) = served(Config { reliable_send_buffer: 64 << 20, ..Config::default() });
     // One reads nothing and has far more coming than the kernel takes, one has nothing.
     let mut peers = [peer(server.local_addr()), peer(server.local_addr())];
     for _ in 0..500 {

@@ -45,7 +45,7 @@ impl ConnectingState {
 impl State {
     pub(crate) fn connecting(now: Instant, config: &Config, ours: Option<ChannelId>) -> State {
         let (deadline, early) =
-            (now + config.connect_timeout, PreOpenBuffer::new(config.preopen_bytes));
+            (now + config.connect_timeout, PreOpenBuffer::new(config.max_preopen_bytes));
         State::Connecting(ConnectingState {
             stage: WebRtcStage::Ice,
             deadline,

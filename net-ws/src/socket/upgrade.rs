@@ -62,14 +62,14 @@ impl Socket {
 
     pub(super) fn read_request(&mut self, now: Instant, bytes: &[u8]) {
         let State::ServerHandshake { head, .. } = &mut self.state else { return };
-        let progress = head.extend(bytes, self.config.max_head_size);
+        let progress = head.extend(bytes, self.config.max_request_head_size);
         if let Some(foreign) = response::detect_foreign_protocol(head.bytes()) {
             return self.reject_bad_request(now, foreign);
         }
         match progress {
             HeadProgress::Partial => {}
             HeadProgress::TooLong(rest) => {
-                let limit = self.config.max_head_size;
+                let limit = self.config.max_request_head_size;
                 self.start_oversized(
                     now,
                     BadRequest::HeadTooLarge { limit, cookie_bytes: 0 },
@@ -77,7 +77,7 @@ impl Socket {
                 );
             }
             HeadProgress::Complete(tail) => {
-                let parsed = request::parse(head.bytes(), self.config.max_headers);
+                let parsed = request::parse(head.bytes(), self.config.max_request_headers);
                 self.on_request(now, parsed, tail);
             }
         }
@@ -135,7 +135,7 @@ impl Socket {
     /// Reads on in a request that is over a limit, up to its end or to a limit of that.
     pub(super) fn read_oversized(&mut self, now: Instant, bytes: &[u8]) {
         let State::OversizedRequest { head, .. } = &mut self.state else { return };
-        let limit = self.config.max_head_size;
+        let limit = self.config.max_request_head_size;
         match head.extend(bytes, limit, limit.saturating_mul(OVERSIZED_HEAD_FACTOR)) {
             HeadProgress::Partial => {}
             HeadProgress::TooLong(_) => self.reject_oversized(now),
@@ -146,7 +146,7 @@ impl Socket {
     /// A request over a limit is whole. If it is a websocket's, the application decides how to tell it.
     fn on_oversized(&mut self, now: Instant, tail: &[u8]) {
         let State::OversizedRequest { head, why, .. } = &self.state else { return };
-        match request::parse(head.bytes(), self.config.max_headers) {
+        match request::parse(head.bytes(), self.config.max_request_headers) {
             Ok(ParsedRequest::Upgrade(request, response)) if self.config.await_decision => {
                 let why = with_cookies(why, head);
                 self.outputs.push_back(Output::Oversized(request.clone(), why));
@@ -175,11 +175,11 @@ impl Socket {
 
     pub(super) fn read_response(&mut self, now: Instant, bytes: &[u8]) {
         let State::ClientHandshake { head, request: asked, .. } = &mut self.state else { return };
-        let checked = match head.extend(bytes, self.config.max_head_size) {
+        let checked = match head.extend(bytes, self.config.max_request_head_size) {
             HeadProgress::Partial => return,
             HeadProgress::TooLong(_) => Err(CloseReason::BadResponse(BadResponse::HeadTooLarge)),
             HeadProgress::Complete(tail) => {
-                response::check_response(head.bytes(), self.config.max_headers, asked)
+                response::check_response(head.bytes(), self.config.max_request_headers, asked)
                     .map(|()| (asked.request.clone(), tail))
             }
         };

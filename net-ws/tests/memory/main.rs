@@ -113,7 +113,7 @@ fn t03_a_half_request_holds_its_longest_head_and_no_more() {
                 let parts = bytes.chunks(piece);
                 cost(|| parts.for_each(|part| server.handle_input(now, Input::Bytes(part)))).1
             };
-            let (within, over) = head.split_at(config.max_head_size);
+            let (within, over) = head.split_at(config.max_request_head_size);
             let (within, over) = (feed(within), feed(over));
             assert!(within.most < 50 * 1024 && within.held <= 32 * 1024, "{piece}: {within:?}");
             assert!(over.most < 12 * 1024 && over.held < 0, "{piece}: {over:?}");

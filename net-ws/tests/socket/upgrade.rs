@@ -194,10 +194,10 @@ fn a_head_of_22_kib_of_cookies_and_one_of_100_lines_open() {
 fn a_browser_over_a_limit_can_be_told_on_the_websocket() {
     let cookies = format!("Cookie: {}\r\nOrigin: https://o", "x".repeat(100_000));
     let lines = "A: b\r\n".repeat(200) + "Origin: https://o";
-    let limit = held().max_head_size;
+    let limit = held().max_request_head_size;
     for (line, expected) in [
         (cookies, BadRequest::HeadTooLarge { limit, cookie_bytes: 100_009 }),
-        (lines, BadRequest::TooManyHeaders { limit: held().max_headers }),
+        (lines, BadRequest::TooManyHeaders { limit: held().max_request_headers }),
     ] {
         let bytes = [&changed("Origin: https://o", &line)[..], &frame(0x81, b"hello")].concat();
         for step in [1, 1_000, bytes.len()] {
@@ -294,16 +294,17 @@ fn t04_what_is_not_http() {
 #[test]
 fn t03_heads_have_limits() {
     let config = Config::default();
-    let too_many = BadRequest::TooManyHeaders { limit: config.max_headers };
-    let too_long = BadRequest::HeadTooLarge { limit: config.max_head_size, cookie_bytes: 0 };
+    let too_many = BadRequest::TooManyHeaders { limit: config.max_request_headers };
+    let too_long =
+        BadRequest::HeadTooLarge { limit: config.max_request_head_size, cookie_bytes: 0 };
     let lines = |count| changed("Origin: https://o\r\n", &"A: b\r\n".repeat(count));
-    assert!(matches!(serve(&lines(config.max_headers - 5)).0[..], [Output::Upgraded(_)]));
-    assert_eq!(refused(&lines(config.max_headers - 4)).0, too_many);
+    assert!(matches!(serve(&lines(config.max_request_headers - 5)).0[..], [Output::Upgraded(_)]));
+    assert_eq!(refused(&lines(config.max_request_headers - 4)).0, too_many);
     assert_eq!(refused(&lines(200)).0, too_many);
 
-    let fill = config.max_head_size - request().len() + "https://o".len();
+    let fill = config.max_request_head_size - request().len() + "https://o".len();
     let long = |len| changed("https://o", &"x".repeat(len));
-    assert_eq!(long(fill).len(), config.max_head_size);
+    assert_eq!(long(fill).len(), config.max_request_head_size);
     assert!(matches!(serve(&long(fill)).0[..], [Output::Upgraded(_)]));
     assert_eq!(refused(&long(fill + 1)).0, too_long);
     assert_eq!(refused(&long(65_537)).0, too_long);
@@ -313,14 +314,14 @@ fn t03_heads_have_limits() {
 #[test]
 fn t03_an_endless_head_ends_at_the_limit() {
     let now = Instant::now();
-    let limit = Config::default().max_head_size;
+    let limit = Config::default().max_request_head_size;
     let too_long = BadRequest::HeadTooLarge { limit, cookie_bytes: 0 };
     let mut server = Socket::accept(now, Config::default());
     for taken in 1.. {
         server.handle_input(now, Input::Bytes(b"x"));
         if let Output::Closed(reason) = server.poll_output() {
             assert_eq!(reason, CloseReason::BadRequest(too_long));
-            assert_eq!(taken, Config::default().max_head_size + 1);
+            assert_eq!(taken, Config::default().max_request_head_size + 1);
             return;
         }
     }
@@ -480,7 +481,7 @@ fn both_sides_upgrade_in_any_steps() {
 
 #[test]
 fn a_client_reports_a_refusal() {
-    let mut pair = Pair::new(Config { max_head_size: 60, ..Config::default() }, 1000);
+    let mut pair = Pair::new(Config { max_request_head_size: 60, ..Config::default() }, 1000);
     pair.run();
     assert_eq!(reason(&pair.take_client()), CloseReason::BadResponse(BadResponse::HeadTooLarge));
     let mut pair = Pair::new(Config { await_decision: true, ..Config::default() }, 1000);

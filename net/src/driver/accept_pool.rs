@@ -6,59 +6,64 @@ use std::{io, thread};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::SegQueue;
 
-use crate::hub::{ConnectionId, NoVerdict, Question};
+use crate::hub::{AcceptRequest, ConnectionId, HookError};
 use crate::queues::Shared;
-use crate::{Accept, Config, Verdict};
+use crate::{AcceptHook, Config, Decision};
 
 /// Asks the application, away from the loop. The threads end when this is dropped; one that
 /// waits for the application ends when that is done, and nobody waits for it.
 #[derive(Debug)]
-pub(super) struct Clerks {
-    questions: Sender<Question>,
+pub(super) struct AcceptPool {
+    requests: Sender<AcceptRequest>,
     /// At most one for each question that was asked: the loop takes them in each turn.
-    verdicts: Arc<Verdicts>,
+    decisions: Arc<DecisionQueue>,
 }
 
-type Verdicts = SegQueue<(ConnectionId, Result<Verdict, NoVerdict>)>;
+type DecisionQueue = SegQueue<(ConnectionId, Result<Decision, HookError>)>;
 
-impl Clerks {
+impl AcceptPool {
     /// Starts the threads, if the application wants to be asked.
-    pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> io::Result<Option<Clerks>> {
+    pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> io::Result<Option<AcceptPool>> {
         let Some(accept) = &config.accept else { return Ok(None) };
         let threads = config.accept_threads.max(1);
         // The hub asks about so many at a time.
         let (questions, receiver) = bounded(threads);
-        let verdicts = Arc::new(Verdicts::new());
+        let verdicts = Arc::new(DecisionQueue::new());
         for number in 0..threads {
             let (accept, receiver) = (accept.clone(), receiver.clone());
             let (verdicts, shared) = (verdicts.clone(), shared.clone());
             thread::Builder::new()
                 .name(format!("net accept {number}"))
-                .spawn(move || work(&accept, &receiver, &verdicts, &shared))?;
+                .spawn(move || run_worker(&accept, &receiver, &verdicts, &shared))?;
         }
-        Ok(Some(Clerks { questions, verdicts }))
+        Ok(Some(AcceptPool { requests: questions, decisions: verdicts }))
     }
 
     /// Asks; the verdict comes by [`Clerks::next`], after a wake-up.
-    pub(super) fn ask(&self, question: Question) -> Result<(), NoVerdict> {
-        self.questions.try_send(question).map_err(|_| NoVerdict::Busy)
+    pub(super) fn submit(&self, question: AcceptRequest) -> Result<(), HookError> {
+        self.requests.try_send(question).map_err(|_| HookError::QueueFull)
     }
 
     /// Whether a verdict has come.
-    pub(super) fn has_verdicts(&self) -> bool {
-        !self.verdicts.is_empty()
+    pub(super) fn has_decisions(&self) -> bool {
+        !self.decisions.is_empty()
     }
 
     /// A verdict that has come.
-    pub(super) fn next(&self) -> Option<(ConnectionId, Result<Verdict, NoVerdict>)> {
-        self.verdicts.pop()
+    pub(super) fn pop_decision(&self) -> Option<(ConnectionId, Result<Decision, HookError>)> {
+        self.decisions.pop()
     }
 }
 
 /// What each thread does.
-fn work(accept: &Accept, questions: &Receiver<Question>, verdicts: &Verdicts, shared: &Shared) {
+fn run_worker(
+    accept: &AcceptHook,
+    questions: &Receiver<AcceptRequest>,
+    verdicts: &DecisionQueue,
+    shared: &Shared,
+) {
     for question in questions {
-        verdicts.push((question.connection, accept.ask(&question.request)));
+        verdicts.push((question.connection, accept.decide(&question.request)));
         shared.wake();
     }
 }
@@ -70,11 +75,11 @@ mod tests {
     #[test]
     fn a_verdict_is_there_until_it_is_taken() {
         let (questions, _receiver) = bounded(1);
-        let clerks = Clerks { questions, verdicts: Arc::default() };
-        assert!(!clerks.has_verdicts(), "the loop would not rest");
-        clerks.verdicts.push((ConnectionId(7), Err(NoVerdict::Busy)));
-        assert!(clerks.has_verdicts());
-        assert_eq!(clerks.next().map(|(id, _)| id), Some(ConnectionId(7)));
-        assert!(!clerks.has_verdicts() && clerks.next().is_none());
+        let clerks = AcceptPool { requests: questions, decisions: Arc::default() };
+        assert!(!clerks.has_decisions(), "the loop would not rest");
+        clerks.decisions.push((ConnectionId(7), Err(HookError::QueueFull)));
+        assert!(clerks.has_decisions());
+        assert_eq!(clerks.pop_decision().map(|(id, _)| id), Some(ConnectionId(7)));
+        assert!(!clerks.has_decisions() && clerks.pop_decision().is_none());
     }
 }

@@ -13,11 +13,11 @@ use crate::queues::Shared;
 
 /// How often they are looked at. That takes some 0.3 ms where there are few, 9 ms where there are
 /// 1,000 (measured on a busy machine).
-const PERIOD: Duration = Duration::from_secs(1);
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How interfaces of containers, virtual machines and clusters begin: hardly any browser is behind
 /// them.
-const BRIDGES: [&str; 28] = [
+const VIRTUAL_PREFIXES: [&str; 28] = [
     "docker",
     "br-",
     "veth",
@@ -50,31 +50,31 @@ const BRIDGES: [&str; 28] = [
 
 /// An address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct InterfaceAddr {
     pub(crate) ip: IpAddr,
     pub(crate) is_up: bool,
     /// Whether its interface is one of a container, a virtual machine or a cluster.
-    pub(crate) is_bridge: bool,
+    pub(crate) is_virtual: bool,
 }
 
-impl Found {
-    fn of(interface: &Interface) -> Found {
-        Found {
+impl InterfaceAddr {
+    fn new(interface: &Interface) -> InterfaceAddr {
+        InterfaceAddr {
             ip: interface.ip(),
             is_up: interface.is_oper_up(),
-            is_bridge: is_bridge(&interface.name),
+            is_virtual: is_virtual_interface(&interface.name),
         }
     }
 }
 
-fn is_bridge(name: &str) -> bool {
+fn is_virtual_interface(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    BRIDGES.iter().any(|prefix| name.starts_with(prefix))
+    VIRTUAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The addresses of this machine now; none if the system does not tell.
-pub(crate) fn scan() -> Vec<Found> {
-    list().unwrap_or_else(|error| {
+pub(crate) fn scan_interfaces() -> Vec<InterfaceAddr> {
+    list_interfaces().unwrap_or_else(|error| {
         log::warn!(
             "the network interfaces cannot be listed: {error}; an address is told to browsers once \
              a websocket has come in on it"
@@ -83,29 +83,32 @@ pub(crate) fn scan() -> Vec<Found> {
     })
 }
 
-fn list() -> io::Result<Vec<Found>> {
-    Ok(if_addrs::get_if_addrs()?.iter().map(Found::of).collect())
+fn list_interfaces() -> io::Result<Vec<InterfaceAddr>> {
+    Ok(if_addrs::get_if_addrs()?.iter().map(InterfaceAddr::new).collect())
 }
 
 /// Looks at the interfaces on a thread of its own, because the system may take some milliseconds
 /// where there are thousands. The thread ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(super) struct InterfaceWatcher {
     /// The newest that was not taken.
-    changed: Arc<ArrayQueue<Vec<Found>>>,
+    changed: Arc<ArrayQueue<Vec<InterfaceAddr>>>,
     _stop: Sender<()>,
 }
 
-impl Watcher {
+impl InterfaceWatcher {
     /// Tells whatever is not as it was `before`, after a wake-up.
-    pub(super) fn start(before: Vec<Found>, shared: &Arc<Shared>) -> io::Result<Watcher> {
+    pub(super) fn start(
+        before: Vec<InterfaceAddr>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<InterfaceWatcher> {
         let (stop, stopped) = bounded(0);
         let changed = Arc::new(ArrayQueue::new(1));
         let (told, shared) = (changed.clone(), shared.clone());
         thread::Builder::new()
             .name("net interfaces".into())
-            .spawn(move || watch(before, &stopped, &told, &shared))?;
-        Ok(Watcher { changed, _stop: stop })
+            .spawn(move || watch_interfaces(before, &stopped, &told, &shared))?;
+        Ok(InterfaceWatcher { changed, _stop: stop })
     }
 
     /// Whether something has changed.
@@ -114,19 +117,19 @@ impl Watcher {
     }
 
     /// The addresses, if they have changed.
-    pub(super) fn take(&self) -> Option<Vec<Found>> {
+    pub(super) fn take_change(&self) -> Option<Vec<InterfaceAddr>> {
         self.changed.pop()
     }
 }
 
-fn watch(
-    mut before: Vec<Found>,
+fn watch_interfaces(
+    mut before: Vec<InterfaceAddr>,
     stopped: &Receiver<()>,
-    told: &ArrayQueue<Vec<Found>>,
+    told: &ArrayQueue<Vec<InterfaceAddr>>,
     shared: &Shared,
 ) {
-    while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-        if let Ok(found) = list()
+    while stopped.recv_timeout(SCAN_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        if let Ok(found) = list_interfaces()
             && found != before
         {
             before.clone_from(&found);
@@ -143,17 +146,17 @@ mod tests {
     #[test]
     fn interfaces_of_containers_and_clusters_are_known_by_their_names() {
         for name in ["docker0", "br-1a2b", "kube-ipvs0", "cni0", "vEthernet (WSL)", "cilium_host"] {
-            assert!(is_bridge(name), "{name}");
+            assert!(is_virtual_interface(name), "{name}");
         }
         for name in ["eth0", "enp3s0", "wlan0", "br0", "vmbr0", "tailscale0", "wg0", "bond0", "lo"]
         {
-            assert!(!is_bridge(name), "{name}");
+            assert!(!is_virtual_interface(name), "{name}");
         }
     }
 
     #[test]
     fn this_machine_has_loopback_and_it_is_up() {
-        let loopback = list().unwrap().into_iter().find(|found| found.ip.is_loopback());
-        assert!(loopback.is_some_and(|found| found.is_up && !found.is_bridge));
+        let loopback = list_interfaces().unwrap().into_iter().find(|found| found.ip.is_loopback());
+        assert!(loopback.is_some_and(|found| found.is_up && !found.is_virtual));
     }
 }

@@ -8,36 +8,36 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::config::at_most;
-use crate::driver::interfaces::Found;
+use crate::config::select_addrs;
+use crate::driver::interfaces::InterfaceAddr;
 use crate::error::hint;
 
 /// After how long it is tried again to bind what could not be bound.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const BIND_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What the address to listen on stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum ListenScope {
     /// This one.
-    One(IpAddr),
+    Single(IpAddr),
     /// This one of loopback, and beside it one that is not, for Firefox on this machine.
     Loopback(IpAddr),
     /// Every address of this machine.
     All { with_ipv6: bool },
 }
 
-impl Scope {
-    pub(crate) fn of(ip: IpAddr) -> Scope {
+impl ListenScope {
+    pub(crate) fn new(ip: IpAddr) -> ListenScope {
         match ip {
-            _ if ip.is_unspecified() => Scope::All { with_ipv6: ip.is_ipv6() },
-            _ if ip.is_loopback() => Scope::Loopback(ip),
-            _ => Scope::One(ip),
+            _ if ip.is_unspecified() => ListenScope::All { with_ipv6: ip.is_ipv6() },
+            _ if ip.is_loopback() => ListenScope::Loopback(ip),
+            _ => ListenScope::Single(ip),
         }
     }
 
     /// Whether it changes as the addresses of this machine do.
     pub(crate) fn follows_interfaces(self) -> bool {
-        !matches!(self, Scope::One(_))
+        !matches!(self, ListenScope::Single(_))
     }
 }
 
@@ -49,33 +49,33 @@ impl Scope {
 /// [`failed`]: AddressSet::failed
 #[derive(Debug)]
 pub(crate) struct AddressSet {
-    scope: Scope,
+    scope: ListenScope,
     port: u16,
-    max: usize,
+    max_sockets: usize,
     /// What is announced before all others: sockets elsewhere lead here.
-    public: Vec<SocketAddr>,
-    found: Vec<Found>,
-    arrived: Vec<Arrived>,
+    public_addrs: Vec<SocketAddr>,
+    interface_addrs: Vec<InterfaceAddr>,
+    observed: Vec<ObservedAddr>,
     /// Those that are wanted, most wanted first.
-    places: Vec<Place>,
-    closing: Vec<SocketAddr>,
-    told: Reachable,
+    slots: Vec<BindSlot>,
+    to_close: Vec<SocketAddr>,
+    last_reported: ReachableAddrs,
     /// Whether something happened since that was told.
-    is_stale: bool,
+    is_dirty: bool,
 }
 
 /// A websocket came in on this address, so it is one of this machine.
 #[derive(Clone, Copy, Debug)]
-struct Arrived {
+struct ObservedAddr {
     ip: IpAddr,
     /// Whether it was on the list of interfaces once: then it is gone when it is not any more.
     is_listed: bool,
 }
 
 #[derive(Debug)]
-struct Place {
+struct BindSlot {
     ip: IpAddr,
-    state: State,
+    state: BindState,
 }
 
 /// ```text
@@ -83,107 +83,118 @@ struct Place {
 ///     '--failed--> Failed --bound--> Bound
 /// ```
 #[derive(Debug)]
-enum State {
-    Wanted,
+enum BindState {
+    Pending,
     Bound(SocketAddr),
-    Failed { cause: io::ErrorKind, again: Instant },
+    Failed { cause: io::ErrorKind, retry_at: Instant },
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum BindStep {
     Close(SocketAddr),
     Bind(SocketAddr),
 }
 
 /// Where datagrams arrive, and what browsers are told, each most wanted first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reachable {
-    pub(crate) local: Vec<SocketAddr>,
-    pub(crate) announced: Vec<SocketAddr>,
+pub(crate) struct ReachableAddrs {
+    pub(crate) local_addrs: Vec<SocketAddr>,
+    pub(crate) announced_addrs: Vec<SocketAddr>,
 }
 
 impl AddressSet {
     /// Addresses with this port number, at most `max` of them, behind `public` ones.
-    pub(crate) fn new(scope: Scope, port: u16, max: usize, public: Vec<SocketAddr>) -> AddressSet {
+    pub(crate) fn new(
+        scope: ListenScope,
+        port: u16,
+        max: usize,
+        public: Vec<SocketAddr>,
+    ) -> AddressSet {
         let mut set = AddressSet {
             scope,
             port,
-            max: max.max(1),
-            public,
-            found: Vec::new(),
-            arrived: Vec::new(),
-            places: Vec::new(),
-            closing: Vec::new(),
-            told: Reachable::default(),
-            is_stale: true,
+            max_sockets: max.max(1),
+            public_addrs: public,
+            interface_addrs: Vec::new(),
+            observed: Vec::new(),
+            slots: Vec::new(),
+            to_close: Vec::new(),
+            last_reported: ReachableAddrs::default(),
+            is_dirty: true,
         };
-        set.settle();
+        set.update_slots();
         set
     }
 
     /// These are the addresses of this machine now.
-    pub(crate) fn set_found(&mut self, found: Vec<Found>) {
-        self.found = found;
-        self.is_stale = true;
-        let found = &self.found;
-        self.arrived.retain_mut(|arrived| {
+    pub(crate) fn set_interface_addrs(&mut self, found: Vec<InterfaceAddr>) {
+        self.interface_addrs = found;
+        self.is_dirty = true;
+        let found = &self.interface_addrs;
+        self.observed.retain_mut(|arrived| {
             let is_listed = found.iter().any(|found| found.ip == arrived.ip);
             let was_listed = std::mem::replace(&mut arrived.is_listed, is_listed);
             is_listed || !was_listed
         });
-        self.settle();
+        self.update_slots();
     }
 
     /// A websocket came in on this address, whatever the list of interfaces says. If it could not
     /// be bound, it is tried again now.
-    pub(crate) fn note_arrival(&mut self, now: Instant, ip: IpAddr) {
-        let mut places = self.places.iter_mut();
-        if let Some(Place { state: State::Failed { again, .. }, .. }) =
+    pub(crate) fn on_local_ip(&mut self, now: Instant, ip: IpAddr) {
+        let mut places = self.slots.iter_mut();
+        if let Some(BindSlot { state: BindState::Failed { retry_at: again, .. }, .. }) =
             places.find(|place| place.ip == ip)
         {
             *again = now;
         }
-        let is_known = self.arrived.iter().any(|arrived| arrived.ip == ip);
-        let Scope::All { .. } = self.scope else { return };
-        if !is_known && is_usable(ip) && self.arrived.len() < self.max {
-            let is_listed = self.found.iter().any(|found| found.ip == ip);
-            self.arrived.push(Arrived { ip, is_listed });
-            self.settle();
+        let is_known = self.observed.iter().any(|arrived| arrived.ip == ip);
+        let ListenScope::All { .. } = self.scope else { return };
+        if !is_known && is_usable(ip) && self.observed.len() < self.max_sockets {
+            let is_listed = self.interface_addrs.iter().any(|found| found.ip == ip);
+            self.observed.push(ObservedAddr { ip, is_listed });
+            self.update_slots();
         }
     }
 
     /// What to do next, if anything now.
-    pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step> {
-        if let Some(local) = self.closing.pop() {
-            self.is_stale = true;
-            return Some(Step::Close(local));
+    pub(crate) fn next_step(&mut self, now: Instant) -> Option<BindStep> {
+        if let Some(local) = self.to_close.pop() {
+            self.is_dirty = true;
+            return Some(BindStep::Close(local));
         }
-        let due = |place: &&Place| place.state.is_due(now);
-        self.places.iter().find(due).map(|place| Step::Bind((place.ip, self.port).into()))
+        let due = |place: &&BindSlot| place.state.is_due(now);
+        self.slots.iter().find(due).map(|place| BindStep::Bind((place.ip, self.port).into()))
     }
 
     /// When there is something to do at the latest.
-    pub(crate) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let wakes = self.places.iter().filter_map(|place| place.state.wake(now));
-        wakes.chain((!self.closing.is_empty()).then_some(now)).min()
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        let wakes = self.slots.iter().filter_map(|place| place.state.next_attempt(now));
+        wakes.chain((!self.to_close.is_empty()).then_some(now)).min()
     }
 
     /// An address has its socket; gives words for the log where it was named as left out before.
-    pub(crate) fn bound(&mut self, ip: IpAddr, local: SocketAddr) -> Option<String> {
-        let place = self.places.iter_mut().find(|place| place.ip == ip)?;
-        let before = std::mem::replace(&mut place.state, State::Bound(local));
-        self.is_stale = true;
-        matches!(before, State::Failed { .. }).then(|| format!("UDP {local} is bound now"))
+    pub(crate) fn on_bound(&mut self, ip: IpAddr, local: SocketAddr) -> Option<String> {
+        let place = self.slots.iter_mut().find(|place| place.ip == ip)?;
+        let before = std::mem::replace(&mut place.state, BindState::Bound(local));
+        self.is_dirty = true;
+        matches!(before, BindState::Failed { .. }).then(|| format!("UDP {local} is bound now"))
     }
 
     /// An address cannot be bound; gives words for the log, once for each cause.
-    pub(crate) fn failed(&mut self, now: Instant, ip: IpAddr, error: &io::Error) -> Option<String> {
+    pub(crate) fn on_bind_failed(
+        &mut self,
+        now: Instant,
+        ip: IpAddr,
+        error: &io::Error,
+    ) -> Option<String> {
         let address = SocketAddr::from((ip, self.port));
-        let place = self.places.iter_mut().find(|place| place.ip == ip)?;
-        let (cause, again) = (error.kind(), now + TRY_AGAIN);
-        let before = std::mem::replace(&mut place.state, State::Failed { cause, again });
-        let is_known = matches!(before, State::Failed { cause, .. } if cause == error.kind());
+        let place = self.slots.iter_mut().find(|place| place.ip == ip)?;
+        let (cause, again) = (error.kind(), now + BIND_RETRY_DELAY);
+        let before =
+            std::mem::replace(&mut place.state, BindState::Failed { cause, retry_at: again });
+        let is_known = matches!(before, BindState::Failed { cause, .. } if cause == error.kind());
         (!is_known).then(|| {
             format!(
                 "UDP {address} is left out: {error}{}. Browsers are not told of it; it is tried \
@@ -195,55 +206,58 @@ impl AddressSet {
 
     /// Whether no browser could connect for a reason that does not pass by itself: of the address
     /// to listen on, or of all that are not loopback, the UDP port is not to be had.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        let cannot = |place: &&Place| match place.state {
-            State::Failed { cause, .. } => cause != io::ErrorKind::AddrNotAvailable,
-            State::Wanted | State::Bound(_) => false,
+    pub(crate) fn is_unusable(&self) -> bool {
+        let cannot = |place: &&BindSlot| match place.state {
+            BindState::Failed { cause, .. } => cause != io::ErrorKind::AddrNotAvailable,
+            BindState::Pending | BindState::Bound(_) => false,
         };
-        let others: Vec<_> = self.places.iter().filter(|place| !place.ip.is_loopback()).collect();
+        let others: Vec<_> = self.slots.iter().filter(|place| !place.ip.is_loopback()).collect();
         match self.scope {
-            Scope::All { .. } if !others.is_empty() => others.iter().all(cannot),
-            _ => self.places.first().is_some_and(|first| cannot(&first)),
+            ListenScope::All { .. } if !others.is_empty() => others.iter().all(cannot),
+            _ => self.slots.first().is_some_and(|first| cannot(&first)),
         }
     }
 
     /// Whether a socket is missing that could be had with another port number.
-    pub(crate) fn lacks_port(&self) -> bool {
-        self.places.iter().any(|place| match place.state {
-            State::Failed { cause, .. } => cause == io::ErrorKind::AddrInUse,
-            State::Wanted | State::Bound(_) => false,
+    pub(crate) fn has_port_conflict(&self) -> bool {
+        self.slots.iter().any(|place| match place.state {
+            BindState::Failed { cause, .. } => cause == io::ErrorKind::AddrInUse,
+            BindState::Pending | BindState::Bound(_) => false,
         })
     }
 
     /// The addresses, if they have changed since this was asked last.
-    pub(crate) fn take_change(&mut self) -> Option<Reachable> {
-        if !std::mem::take(&mut self.is_stale) {
+    pub(crate) fn take_change(&mut self) -> Option<ReachableAddrs> {
+        if !std::mem::take(&mut self.is_dirty) {
             return None;
         }
-        let reachable = Reachable { local: self.local(), announced: self.announced() };
-        let has_changed = reachable != self.told;
-        self.told.clone_from(&reachable);
+        let reachable = ReachableAddrs {
+            local_addrs: self.local_addrs(),
+            announced_addrs: self.announced_addrs(),
+        };
+        let has_changed = reachable != self.last_reported;
+        self.last_reported.clone_from(&reachable);
         has_changed.then_some(reachable)
     }
 
     /// Every address of this machine, as far as it is known.
-    pub(crate) fn of_this_machine(&self) -> impl Iterator<Item = IpAddr> {
-        self.found.iter().map(|found| found.ip)
+    pub(crate) fn own_ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.interface_addrs.iter().map(|found| found.ip)
     }
 
-    fn local(&self) -> Vec<SocketAddr> {
-        self.places.iter().filter_map(|place| place.state.local()).collect()
+    fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.slots.iter().filter_map(|place| place.state.local_addr()).collect()
     }
 
     /// After the public addresses, what is bound on interfaces that are up. An address that only
     /// a websocket has shown is for its own client.
-    fn announced(&self) -> Vec<SocketAddr> {
-        let is_up = |place: &&Place| match self.scope {
-            Scope::One(ip) | Scope::Loopback(ip) if ip == place.ip => true,
-            _ => self.found.iter().any(|found| found.ip == place.ip && found.is_up),
+    fn announced_addrs(&self) -> Vec<SocketAddr> {
+        let is_up = |place: &&BindSlot| match self.scope {
+            ListenScope::Single(ip) | ListenScope::Loopback(ip) if ip == place.ip => true,
+            _ => self.interface_addrs.iter().any(|found| found.ip == place.ip && found.is_up),
         };
-        let mut announced = self.public.clone();
-        for local in self.places.iter().filter(is_up).filter_map(|place| place.state.local()) {
+        let mut announced = self.public_addrs.clone();
+        for local in self.slots.iter().filter(is_up).filter_map(|place| place.state.local_addr()) {
             if !announced.contains(&local) {
                 announced.push(local);
             }
@@ -252,54 +266,57 @@ impl AddressSet {
     }
 
     /// Finds out which addresses are wanted now.
-    fn settle(&mut self) {
-        let wanted = self.wanted();
-        let mut before = std::mem::take(&mut self.places);
+    fn update_slots(&mut self) {
+        let wanted = self.wanted_ips();
+        let mut before = std::mem::take(&mut self.slots);
         for ip in wanted {
             let known = before.iter().position(|place| place.ip == ip);
-            let new = Place { ip, state: State::Wanted };
-            self.places.push(known.map_or(new, |known| before.swap_remove(known)));
+            let new = BindSlot { ip, state: BindState::Pending };
+            self.slots.push(known.map_or(new, |known| before.swap_remove(known)));
         }
-        self.closing.extend(before.iter().filter_map(|place| place.state.local()));
+        self.to_close.extend(before.iter().filter_map(|place| place.state.local_addr()));
     }
 
-    fn wanted(&self) -> Vec<IpAddr> {
+    fn wanted_ips(&self) -> Vec<IpAddr> {
         match self.scope {
-            Scope::One(ip) => vec![ip],
-            Scope::Loopback(ip) => [ip].into_iter().chain(self.beside_loopback()).collect(),
-            Scope::All { with_ipv6 } => {
-                let mut all = self.ranked(with_ipv6);
-                let arrived = self.arrived.iter().map(|arrived| arrived.ip);
+            ListenScope::Single(ip) => vec![ip],
+            ListenScope::Loopback(ip) => {
+                [ip].into_iter().chain(self.loopback_companion()).collect()
+            }
+            ListenScope::All { with_ipv6 } => {
+                let mut all = self.ranked_ips(with_ipv6);
+                let arrived = self.observed.iter().map(|arrived| arrived.ip);
                 let unlisted: Vec<_> = arrived.filter(|ip| !all.contains(ip)).collect();
                 all.extend(unlisted);
-                let has_arrived = |ip: &IpAddr| self.arrived.iter().any(|other| other.ip == *ip);
-                at_most(self.max, all, |ip| *ip, has_arrived)
+                let has_arrived = |ip: &IpAddr| self.observed.iter().any(|other| other.ip == *ip);
+                select_addrs(self.max_sockets, all, |ip| *ip, has_arrived)
             }
         }
     }
 
     /// The one that is there already, or the best.
-    fn beside_loopback(&self) -> Option<IpAddr> {
-        let others: Vec<_> = self.ranked(true).into_iter().filter(|ip| !ip.is_loopback()).collect();
-        let known = self.places.iter().map(|place| place.ip).find(|ip| others.contains(ip));
+    fn loopback_companion(&self) -> Option<IpAddr> {
+        let others: Vec<_> =
+            self.ranked_ips(true).into_iter().filter(|ip| !ip.is_loopback()).collect();
+        let known = self.slots.iter().map(|place| place.ip).find(|ip| others.contains(ip));
         known.or_else(|| others.first().copied())
     }
 
     /// Addresses of interfaces that are up, or that have a socket since then: the likelier to be
     /// of use first.
-    fn ranked(&self, with_ipv6: bool) -> Vec<IpAddr> {
-        let has_place = |ip: IpAddr| self.places.iter().any(|place| place.ip == ip);
-        let keeps_socket = |ip| matches!(self.scope, Scope::All { .. }) && has_place(ip);
-        let is_wanted = |found: &&Found| {
+    fn ranked_ips(&self, with_ipv6: bool) -> Vec<IpAddr> {
+        let has_place = |ip: IpAddr| self.slots.iter().any(|place| place.ip == ip);
+        let keeps_socket = |ip| matches!(self.scope, ListenScope::All { .. }) && has_place(ip);
+        let is_wanted = |found: &&InterfaceAddr| {
             is_usable(found.ip)
                 && (with_ipv6 || found.ip.is_ipv4())
                 && (found.is_up || keeps_socket(found.ip))
         };
-        let mut usable: Vec<_> = self.found.iter().filter(is_wanted).collect();
+        let mut usable: Vec<_> = self.interface_addrs.iter().filter(is_wanted).collect();
         // Stable, so that the system's order decides between equals.
         usable.sort_by_key(|found| {
             let is_link_local = matches!(found.ip, IpAddr::V4(ip) if ip.is_link_local());
-            (found.ip.is_loopback(), is_link_local, found.is_bridge, found.ip.is_ipv6())
+            (found.ip.is_loopback(), is_link_local, found.is_virtual, found.ip.is_ipv6())
         });
         let mut ips: Vec<IpAddr> = Vec::new();
         for found in usable {
@@ -311,24 +328,24 @@ impl AddressSet {
     }
 }
 
-impl State {
-    fn local(&self) -> Option<SocketAddr> {
+impl BindState {
+    fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            State::Bound(local) => Some(*local),
-            State::Wanted | State::Failed { .. } => None,
+            BindState::Bound(local) => Some(*local),
+            BindState::Pending | BindState::Failed { .. } => None,
         }
     }
 
-    fn wake(&self, now: Instant) -> Option<Instant> {
+    fn next_attempt(&self, now: Instant) -> Option<Instant> {
         match self {
-            State::Wanted => Some(now),
-            State::Failed { again, .. } => Some(*again),
-            State::Bound(_) => None,
+            BindState::Pending => Some(now),
+            BindState::Failed { retry_at: again, .. } => Some(*again),
+            BindState::Bound(_) => None,
         }
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        self.wake(now).is_some_and(|at| at <= now)
+        self.next_attempt(now).is_some_and(|at| at <= now)
     }
 }
 

@@ -8,49 +8,49 @@ use std::time::{Duration, Instant};
 use mio::event::Source;
 use mio::net::UdpSocket;
 
-use crate::driver::bind::{Admits, Udp};
+use crate::driver::bind::{SourceFilter, UdpBinding};
 use crate::hub::Transmit;
 use crate::stats::{Counters, add};
 
 /// No datagram that is meant for us is longer.
-const DATAGRAM: usize = 2_048;
+const RECV_BUFFER_SIZE: usize = 2_048;
 /// How many errors in a row a socket may give before it is left alone for a while. One error
 /// tells of one datagram that could not be delivered, and says nothing about the socket.
-const ERRORS: u32 = 64;
+const MAX_CONSECUTIVE_ERRORS: u32 = 64;
 /// How long it is left alone then.
-const REST: Duration = Duration::from_millis(10);
+const ERROR_BACKOFF: Duration = Duration::from_millis(10);
 
 /// What is asked of a socket, so that tests can be one.
 pub(super) trait DatagramSocket {
     fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize>;
     /// Datagrams that the system has dropped for want of room, as far as it tells.
-    fn overflowed(&self) -> u64;
+    fn overflow_count(&self) -> u64;
 }
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Datagrams<S> {
-    sockets: Vec<Port<S>>,
+pub(super) struct UdpSockets<S> {
+    sockets: Vec<BoundSocket<S>>,
     /// Whose turn it is.
-    next: usize,
-    buffer: Vec<u8>,
+    next_index: usize,
+    recv_buffer: Vec<u8>,
     /// The addresses of this machine, for [`Admits::ThisMachine`].
-    own: HashSet<IpAddr>,
+    own_addrs: HashSet<IpAddr>,
 }
 
 /// One socket and what is known of it.
 #[derive(Debug)]
-struct Port<S> {
+struct BoundSocket<S> {
     /// What mio calls it.
-    number: usize,
+    slot: usize,
     socket: S,
-    local: SocketAddr,
-    admits: Admits,
-    ready: Ready,
-    errors: u32,
+    local_addr: SocketAddr,
+    source_filter: SourceFilter,
+    readiness: Readiness,
+    consecutive_errors: u32,
     /// What was counted of the overflow.
-    overflowed: u64,
+    reported_overflow: u64,
 }
 
 /// A datagram that has come.
@@ -63,78 +63,91 @@ pub(super) struct Datagram<'a> {
 
 /// What came of reading.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Received<'a> {
+pub(super) enum Recv<'a> {
     Datagram(Datagram<'a>),
     /// Nothing for us; there may be more.
-    Nothing,
+    Ignored,
     /// No socket has anything now.
-    Empty,
+    WouldBlock,
 }
 
-impl<S: DatagramSocket> Datagrams<S> {
-    pub(super) fn new() -> Datagrams<S> {
-        Datagrams { sockets: Vec::new(), next: 0, buffer: vec![0; DATAGRAM], own: HashSet::new() }
+impl<S: DatagramSocket> UdpSockets<S> {
+    pub(super) fn new() -> UdpSockets<S> {
+        UdpSockets {
+            sockets: Vec::new(),
+            next_index: 0,
+            recv_buffer: vec![0; RECV_BUFFER_SIZE],
+            own_addrs: HashSet::new(),
+        }
     }
 
     /// The least number that no socket has.
-    pub(super) fn free_number(&self) -> usize {
-        let is_free = |number: &usize| self.sockets.iter().all(|port| port.number != *number);
+    pub(super) fn free_slot(&self) -> usize {
+        let is_free = |number: &usize| self.sockets.iter().all(|port| port.slot != *number);
         (0..).find(is_free).expect("there are fewer sockets than numbers")
     }
 
     /// Takes one more socket, which mio calls by this number.
-    pub(super) fn insert(&mut self, number: usize, udp: Udp<S>) {
-        let Udp { socket, local, admits } = udp;
-        let (ready, errors, overflowed) = (Ready::Yes, 0, 0);
-        self.sockets.push(Port { number, socket, local, admits, ready, errors, overflowed });
+    pub(super) fn insert(&mut self, number: usize, udp: UdpBinding<S>) {
+        let UdpBinding { socket, local_addr: local, source_filter: admits } = udp;
+        let (ready, errors, overflowed) = (Readiness::Ready, 0, 0);
+        self.sockets.push(BoundSocket {
+            slot: number,
+            socket,
+            local_addr: local,
+            source_filter: admits,
+            readiness: ready,
+            consecutive_errors: errors,
+            reported_overflow: overflowed,
+        });
     }
 
     /// Gives the socket at this address away.
     pub(super) fn remove(&mut self, local: SocketAddr) -> Option<S> {
-        let index = self.sockets.iter().position(|port| port.local == local)?;
+        let index = self.sockets.iter().position(|port| port.local_addr == local)?;
         Some(self.sockets.remove(index).socket)
     }
 
     /// These are the addresses of this machine now.
-    pub(super) fn set_own(&mut self, own: impl Iterator<Item = IpAddr>) {
-        self.own = own.collect();
+    pub(super) fn set_own_addrs(&mut self, own: impl Iterator<Item = IpAddr>) {
+        self.own_addrs = own.collect();
     }
 
     /// Notes that mio says something can be read.
-    pub(super) fn readable(&mut self, number: usize) {
+    pub(super) fn on_readable(&mut self, number: usize) {
         let mut sockets = self.sockets.iter_mut();
-        if let Some(port) = sockets.find(|port| port.number == number) {
-            port.ready = Ready::Yes;
+        if let Some(port) = sockets.find(|port| port.slot == number) {
+            port.readiness = Readiness::Ready;
         }
     }
 
     /// When there is something to read, as far as is known.
-    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        self.sockets.iter().filter_map(|port| port.ready.next_wake(now)).min()
+    pub(super) fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        self.sockets.iter().filter_map(|port| port.readiness.next_timeout(now)).min()
     }
 
     /// Reads a datagram of the socket whose turn it is.
-    pub(super) fn receive(&mut self, now: Instant, counters: &Counters) -> Received<'_> {
-        let Some(index) = self.turn(now) else { return Received::Empty };
-        self.next = index + 1;
+    pub(super) fn recv(&mut self, now: Instant, counters: &Counters) -> Recv<'_> {
+        let Some(index) = self.next_ready(now) else { return Recv::WouldBlock };
+        self.next_index = index + 1;
         let port = &mut self.sockets[index];
-        match port.socket.receive(now, &mut self.buffer) {
+        match port.socket.receive(now, &mut self.recv_buffer) {
             Ok((length, source)) => {
                 add(&counters.datagrams_received, 1);
-                (port.ready, port.errors) = (Ready::Yes, 0);
-                let (destination, contents) = (port.local, &self.buffer[..length]);
-                let is_admitted = match port.admits {
-                    Admits::Everyone => true,
-                    Admits::ThisMachine => self.own.contains(&source.ip().to_canonical()),
+                (port.readiness, port.consecutive_errors) = (Readiness::Ready, 0);
+                let (destination, contents) = (port.local_addr, &self.recv_buffer[..length]);
+                let is_admitted = match port.source_filter {
+                    SourceFilter::Any => true,
+                    SourceFilter::OwnAddrs => self.own_addrs.contains(&source.ip().to_canonical()),
                 };
                 match is_admitted {
-                    true => Received::Datagram(Datagram { source, destination, contents }),
-                    false => Received::Nothing,
+                    true => Recv::Datagram(Datagram { source, destination, contents }),
+                    false => Recv::Ignored,
                 }
             }
             Err(error) => {
-                port.failed(now, &error);
-                Received::Nothing
+                port.on_recv_error(now, &error);
+                Recv::Ignored
             }
         }
     }
@@ -142,17 +155,17 @@ impl<S: DatagramSocket> Datagrams<S> {
     /// Sends a datagram from where it is to come from. One that the system does not take is
     /// lost, as it may be on the way.
     pub(super) fn send(&self, transmit: &Transmit, counters: &Counters) {
-        let port = self.sockets.iter().find(|port| port.local == transmit.source);
+        let port = self.sockets.iter().find(|port| port.local_addr == transmit.source);
         let Some(port) = port else {
             log::trace!("{} has no socket any more", transmit.source);
-            add(&counters.datagrams_unsent, 1);
+            add(&counters.datagrams_send_failed, 1);
             return;
         };
         match port.socket.send(&transmit.contents, transmit.destination) {
             Ok(_) => add(&counters.datagrams_sent, 1),
             Err(error) => {
                 log::trace!("sending to {}: {error}", transmit.destination);
-                add(&counters.datagrams_unsent, 1);
+                add(&counters.datagrams_send_failed, 1);
             }
         }
     }
@@ -160,30 +173,33 @@ impl<S: DatagramSocket> Datagrams<S> {
     /// Counts what the system has dropped since the last time.
     pub(super) fn count_overflow(&mut self, counters: &Counters) {
         for port in &mut self.sockets {
-            let overflowed = port.socket.overflowed();
-            add(&counters.datagrams_overflowed, overflowed - port.overflowed);
-            port.overflowed = overflowed;
+            let overflowed = port.socket.overflow_count();
+            add(&counters.datagrams_recv_dropped, overflowed - port.reported_overflow);
+            port.reported_overflow = overflowed;
         }
     }
 
     /// The next socket in the round that may have something.
-    fn turn(&self, now: Instant) -> Option<usize> {
+    fn next_ready(&self, now: Instant) -> Option<usize> {
         let count = self.sockets.len();
-        let mut round = (0..count).map(|ahead| (self.next + ahead) % count);
-        round.find(|index| self.sockets[*index].ready.is_now(now))
+        let mut round = (0..count).map(|ahead| (self.next_index + ahead) % count);
+        round.find(|index| self.sockets[*index].readiness.is_ready(now))
     }
 }
 
-impl<S> Port<S> {
-    fn failed(&mut self, now: Instant, error: &io::Error) {
+impl<S> BoundSocket<S> {
+    fn on_recv_error(&mut self, now: Instant, error: &io::Error) {
         match error.kind() {
-            io::ErrorKind::WouldBlock => (self.ready, self.errors) = (Ready::No, 0),
+            io::ErrorKind::WouldBlock => {
+                (self.readiness, self.consecutive_errors) = (Readiness::NotReady, 0)
+            }
             io::ErrorKind::Interrupted => {}
             _ => {
-                log::debug!("receiving at {}: {error}", self.local);
-                self.errors += 1;
-                if self.errors >= ERRORS {
-                    (self.ready, self.errors) = (Ready::At(now + REST), 0);
+                log::debug!("receiving at {}: {error}", self.local_addr);
+                self.consecutive_errors += 1;
+                if self.consecutive_errors >= MAX_CONSECUTIVE_ERRORS {
+                    (self.readiness, self.consecutive_errors) =
+                        (Readiness::RetryAt(now + ERROR_BACKOFF), 0);
                 }
             }
         }
@@ -191,61 +207,61 @@ impl<S> Port<S> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ready {
-    Yes,
-    No,
+pub(super) enum Readiness {
+    Ready,
+    NotReady,
     /// The system failed, and will not say when it works again: it is tried then.
-    At(Instant),
+    RetryAt(Instant),
 }
 
-impl Ready {
+impl Readiness {
     /// When there may be something.
-    pub(super) fn next_wake(self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_timeout(self, now: Instant) -> Option<Instant> {
         match self {
-            Ready::Yes => Some(now),
-            Ready::No => None,
-            Ready::At(at) => Some(at),
+            Readiness::Ready => Some(now),
+            Readiness::NotReady => None,
+            Readiness::RetryAt(at) => Some(at),
         }
     }
 
     /// Whether there may be something now.
-    pub(super) fn is_now(self, now: Instant) -> bool {
-        self.next_wake(now).is_some_and(|at| at <= now)
+    pub(super) fn is_ready(self, now: Instant) -> bool {
+        self.next_timeout(now).is_some_and(|at| at <= now)
     }
 }
 
 #[cfg(target_os = "linux")]
-use crate::driver::udp_sockets::linux::Overflow;
+use crate::driver::udp_sockets::linux::RxOverflow;
 
 /// See the [module's page](self).
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub(crate) struct OverflowUdpSocket {
     udp: UdpSocket,
     #[cfg(target_os = "linux")]
-    overflow: Overflow,
+    overflow: RxOverflow,
 }
 
-impl Socket {
+impl OverflowUdpSocket {
     /// One that is bound and does not block.
-    pub(super) fn new(udp: std::net::UdpSocket) -> Socket {
-        Socket {
+    pub(super) fn new(udp: std::net::UdpSocket) -> OverflowUdpSocket {
+        OverflowUdpSocket {
             #[cfg(target_os = "linux")]
-            overflow: Overflow::of(&udp),
+            overflow: RxOverflow::enable(&udp),
             udp: UdpSocket::from_std(udp),
         }
     }
 
     /// For mio.
-    pub(super) fn source(&mut self) -> &mut impl Source {
+    pub(super) fn mio_source(&mut self) -> &mut impl Source {
         &mut self.udp
     }
 }
 
-impl DatagramSocket for Socket {
+impl DatagramSocket for OverflowUdpSocket {
     #[cfg(target_os = "linux")]
     fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match self.overflow.is_due(now) {
-            true => self.overflow.receive(now, &self.udp, buffer),
+            true => self.overflow.recv_from(now, &self.udp, buffer),
             false => self.udp.recv_from(buffer),
         }
     }
@@ -260,7 +276,7 @@ impl DatagramSocket for Socket {
     }
 
     #[cfg(target_os = "linux")]
-    fn overflowed(&self) -> u64 {
+    fn overflow_count(&self) -> u64 {
         self.overflow.dropped
     }
 
@@ -284,37 +300,37 @@ mod linux {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 
     /// How often it is looked at.
-    const PERIOD: Duration = Duration::from_secs(1);
+    const OVERFLOW_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
     /// The system's count of what it dropped, which rides on datagrams (`SO_RXQ_OVFL`). It is
     /// looked at now and then, because a plain read is cheaper.
     #[derive(Debug)]
-    pub(super) struct Overflow {
-        due: Option<Instant>,
+    pub(super) struct RxOverflow {
+        next_check: Option<Instant>,
         /// The system's count goes round at 2^32; this does not.
         pub(super) dropped: u64,
     }
 
-    impl Overflow {
-        pub(super) fn of(udp: &std::net::UdpSocket) -> Overflow {
+    impl RxOverflow {
+        pub(super) fn enable(udp: &std::net::UdpSocket) -> RxOverflow {
             if let Err(error) = setsockopt(udp, RxqOvfl, &1) {
                 log::debug!("SO_RXQ_OVFL: {error}");
             }
-            Overflow { due: None, dropped: 0 }
+            RxOverflow { next_check: None, dropped: 0 }
         }
 
         pub(super) fn is_due(&self, now: Instant) -> bool {
-            self.due.is_none_or(|due| due <= now)
+            self.next_check.is_none_or(|due| due <= now)
         }
 
-        pub(super) fn receive(
+        pub(super) fn recv_from(
             &mut self,
             now: Instant,
             udp: &UdpSocket,
             buffer: &mut [u8],
         ) -> io::Result<(usize, SocketAddr)> {
-            let (length, source, count) = udp.try_io(|| read(udp, buffer))?;
-            self.due = Some(now + PERIOD);
+            let (length, source, count) = udp.try_io(|| recv_with_overflow(udp, buffer))?;
+            self.next_check = Some(now + OVERFLOW_CHECK_INTERVAL);
             if let Some(count) = count {
                 self.dropped += u64::from(count.wrapping_sub(self.dropped as u32));
             }
@@ -322,7 +338,7 @@ mod linux {
         }
     }
 
-    fn read(
+    fn recv_with_overflow(
         udp: &UdpSocket,
         buffer: &mut [u8],
     ) -> io::Result<(usize, Option<SocketAddr>, Option<u32>)> {
@@ -334,10 +350,10 @@ mod linux {
             ControlMessageOwned::RxqOvfl(count) => Some(count),
             _ => None,
         });
-        Ok((message.bytes, message.address.as_ref().and_then(address), count))
+        Ok((message.bytes, message.address.as_ref().and_then(to_socket_addr), count))
     }
 
-    fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    fn to_socket_addr(storage: &SockaddrStorage) -> Option<SocketAddr> {
         let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
         v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
     }
@@ -356,7 +372,7 @@ mod tests {
         udp.set_nonblocking(true).unwrap();
         let to = udp.local_addr().unwrap();
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut socket = Socket::new(udp);
+        let mut socket = OverflowUdpSocket::new(udp);
         let mut buffer = [0; 2_048];
         let mut now = Instant::now();
         let mut sent = 0;
@@ -376,7 +392,7 @@ mod tests {
         other.send_to(&[7; 1_000], to).unwrap();
         socket.receive(now, &mut buffer).unwrap();
         assert!(sent > 0, "nothing was dropped");
-        assert_eq!(socket.overflowed(), sent);
+        assert_eq!(socket.overflow_count(), sent);
     }
 }
 
@@ -410,7 +426,7 @@ mod socket_tests {
             self.sends.borrow_mut().pop_front().unwrap_or(Ok(contents.len()))
         }
 
-        fn overflowed(&self) -> u64 {
+        fn overflow_count(&self) -> u64 {
             self.overflowed
         }
     }
@@ -419,12 +435,15 @@ mod socket_tests {
         ([192, 0, 2, last], 3000).into()
     }
 
-    fn datagrams(scripts: Vec<Script>) -> Datagrams<Script> {
-        let mut datagrams = Datagrams::new();
+    fn datagrams(scripts: Vec<Script>) -> UdpSockets<Script> {
+        let mut datagrams = UdpSockets::new();
         for socket in scripts {
-            let number = datagrams.free_number();
+            let number = datagrams.free_slot();
             let local = address(number as u8);
-            datagrams.insert(number, Udp { socket, local, admits: Admits::Everyone });
+            datagrams.insert(
+                number,
+                UdpBinding { socket, local_addr: local, source_filter: SourceFilter::Any },
+            );
         }
         datagrams
     }
@@ -433,14 +452,14 @@ mod socket_tests {
         Script { receives: contents.iter().map(|text| Ok(*text)).collect(), ..Script::default() }
     }
 
-    fn all(datagrams: &mut Datagrams<Script>, now: Instant) -> Vec<(u8, String)> {
+    fn all(datagrams: &mut UdpSockets<Script>, now: Instant) -> Vec<(u8, String)> {
         let counters = Counters::default();
         let mut heard = Vec::new();
         loop {
-            match datagrams.receive(now, &counters) {
-                Received::Empty => return heard,
-                Received::Nothing => {}
-                Received::Datagram(datagram) => {
+            match datagrams.recv(now, &counters) {
+                Recv::WouldBlock => return heard,
+                Recv::Ignored => {}
+                Recv::Datagram(datagram) => {
                     let SocketAddr::V4(local) = datagram.destination else { unreachable!() };
                     let text = String::from_utf8_lossy(datagram.contents).into_owned();
                     heard.push((local.ip().octets()[3], text));
@@ -455,9 +474,9 @@ mod socket_tests {
         let expected = [(0, "a"), (1, "d"), (0, "b"), (0, "c")];
         let now = Instant::now();
         assert_eq!(all(&mut datagrams, now), expected.map(|(at, text)| (at, text.to_owned())));
-        assert_eq!(datagrams.next_wake(now), None);
-        datagrams.readable(1);
-        assert_eq!(datagrams.next_wake(now), Some(now));
+        assert_eq!(datagrams.next_timeout(now), None);
+        datagrams.on_readable(1);
+        assert_eq!(datagrams.next_timeout(now), Some(now));
     }
 
     #[test]
@@ -479,7 +498,7 @@ mod socket_tests {
             };
             datagrams.send(&transmit, &counters);
         }
-        let counts = [&counters.datagrams_unsent, &counters.datagrams_sent];
+        let counts = [&counters.datagrams_send_failed, &counters.datagrams_sent];
         assert_eq!(counts.map(|count| count.load(Relaxed)), [7, 1]);
         assert_eq!(all(&mut datagrams, now), [(0, "still".to_owned())]);
     }
@@ -494,16 +513,16 @@ mod socket_tests {
         socket.receives.extend((0..1_000).map(|_| refused()));
         socket.receives.push_back(Ok("c"));
         let mut datagrams = datagrams(vec![socket]);
-        let heard = |datagrams: &mut Datagrams<Script>, now| {
+        let heard = |datagrams: &mut UdpSockets<Script>, now| {
             all(datagrams, now).into_iter().map(|(_, text)| text).collect::<Vec<_>>()
         };
         assert_eq!(heard(&mut datagrams, now), ["a", "b"]);
         let asked = datagrams.sockets[0].socket.asked;
-        assert!(asked < 5 + 2 * ERRORS, "it is left alone: {asked}");
-        assert_eq!(datagrams.next_wake(now), Some(now + REST));
+        assert!(asked < 5 + 2 * MAX_CONSECUTIVE_ERRORS, "it is left alone: {asked}");
+        assert_eq!(datagrams.next_timeout(now), Some(now + ERROR_BACKOFF));
         let mut later = now;
         let found = (0..100).find_map(|_| {
-            later += REST;
+            later += ERROR_BACKOFF;
             heard(&mut datagrams, later).pop()
         });
         assert_eq!(found.as_deref(), Some("c"), "nothing is lost for it");
@@ -514,7 +533,7 @@ mod socket_tests {
         let now = Instant::now();
         let mut socket = hears(&[]);
         let interrupted = || Err(io::ErrorKind::Interrupted.into());
-        socket.receives.extend((0..3 * ERRORS).map(|_| interrupted()));
+        socket.receives.extend((0..3 * MAX_CONSECUTIVE_ERRORS).map(|_| interrupted()));
         socket.receives.push_back(Ok("still"));
         assert_eq!(all(&mut datagrams(vec![socket]), now), [(0, "still".to_owned())]);
     }
@@ -523,7 +542,7 @@ mod socket_tests {
     fn t62_what_overflows_is_counted_once() {
         let mut datagrams = datagrams(vec![hears(&[]), hears(&[])]);
         let counters = Counters::default();
-        let counted = || counters.datagrams_overflowed.load(Relaxed);
+        let counted = || counters.datagrams_recv_dropped.load(Relaxed);
         datagrams.count_overflow(&counters);
         assert_eq!(counted(), 0);
         datagrams.sockets[0].socket.overflowed = 3;
@@ -541,28 +560,35 @@ mod socket_tests {
         datagrams.count_overflow(&counters);
         assert!(datagrams.remove(address(1)).is_some());
         assert!(datagrams.remove(address(1)).is_none());
-        assert_eq!(datagrams.free_number(), 1);
-        datagrams.readable(1);
+        assert_eq!(datagrams.free_slot(), 1);
+        datagrams.on_readable(1);
         assert_eq!(all(&mut datagrams, Instant::now()), [(0, "a".into()), (2, "c".into())]);
         datagrams.count_overflow(&counters);
         let transmit =
             Transmit { source: address(1), destination: address(9), contents: b"gone".to_vec() };
         datagrams.send(&transmit, &counters);
-        let counts = [&counters.datagrams_overflowed, &counters.datagrams_unsent];
+        let counts = [&counters.datagrams_recv_dropped, &counters.datagrams_send_failed];
         assert_eq!(counts.map(|count| count.load(Relaxed)), [5, 1]);
     }
 
     #[test]
     fn beside_loopback_only_this_machine_is_heard_as_it_is_now() {
-        let mut datagrams = Datagrams::new();
-        let admits = Admits::ThisMachine;
-        datagrams.insert(0, Udp { socket: hears(&["a", "b", "c"]), local: address(0), admits });
+        let mut datagrams = UdpSockets::new();
+        let admits = SourceFilter::OwnAddrs;
+        datagrams.insert(
+            0,
+            UdpBinding {
+                socket: hears(&["a", "b", "c"]),
+                local_addr: address(0),
+                source_filter: admits,
+            },
+        );
         let (now, counters) = (Instant::now(), Counters::default());
-        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
-        datagrams.set_own([address(9).ip()].into_iter());
-        assert!(matches!(datagrams.receive(now, &counters), Received::Datagram(_)));
-        datagrams.set_own([address(8).ip()].into_iter());
-        assert_eq!(datagrams.receive(now, &counters), Received::Nothing);
+        assert_eq!(datagrams.recv(now, &counters), Recv::Ignored);
+        datagrams.set_own_addrs([address(9).ip()].into_iter());
+        assert!(matches!(datagrams.recv(now, &counters), Recv::Datagram(_)));
+        datagrams.set_own_addrs([address(8).ip()].into_iter());
+        assert_eq!(datagrams.recv(now, &counters), Recv::Ignored);
     }
 
     /// Linux's numbers; elsewhere they are other errors, which is as good.

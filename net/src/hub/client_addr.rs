@@ -7,29 +7,33 @@ use net_ws::Request;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
+pub(super) enum ClientAddr {
     /// Whoever connected.
     Direct(SocketAddr),
     /// Whom a trusted proxy names, with port 0 if it names none.
     Forwarded(SocketAddr),
 }
 
-impl Client {
+impl ClientAddr {
     /// Who asks with a request that came from `peer`.
     ///
     /// Each proxy appends the address that it was asked from, so the list is true from its right
     /// end up to the first address that is not a trusted proxy's: that one is the client's. What
     /// stands left of it is the client's own invention, and what is no address ends the list.
-    pub(super) fn of(peer: SocketAddr, request: &Request, trusted: &[IpNet]) -> Client {
+    pub(super) fn from_request(
+        peer: SocketAddr,
+        request: &Request,
+        trusted: &[IpNet],
+    ) -> ClientAddr {
         if !is_trusted(trusted, peer.ip()) {
-            return Client::Direct(peer);
+            return ClientAddr::Direct(peer);
         }
         let values: Vec<_> = request.values("x-forwarded-for").collect();
         let entries = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
-        let mut client = Client::Direct(peer);
+        let mut client = ClientAddr::Direct(peer);
         for entry in entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty()) {
-            let Some(named) = address(entry) else { break };
-            client = Client::Forwarded(named);
+            let Some(named) = parse_forwarded_entry(entry) else { break };
+            client = ClientAddr::Forwarded(named);
             if !is_trusted(trusted, named.ip()) {
                 break;
             }
@@ -37,9 +41,9 @@ impl Client {
         client
     }
 
-    pub(super) fn address(self) -> SocketAddr {
+    pub(super) fn addr(self) -> SocketAddr {
         match self {
-            Client::Direct(address) | Client::Forwarded(address) => address,
+            ClientAddr::Direct(address) | ClientAddr::Forwarded(address) => address,
         }
     }
 }
@@ -51,7 +55,7 @@ pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
 }
 
 /// An entry: an address, some proxies add the port.
-fn address(entry: &[u8]) -> Option<SocketAddr> {
+fn parse_forwarded_entry(entry: &[u8]) -> Option<SocketAddr> {
     let entry = std::str::from_utf8(entry).ok()?;
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
     let named = match bare.parse::<IpAddr>() {
@@ -62,26 +66,26 @@ fn address(entry: &[u8]) -> Option<SocketAddr> {
 }
 
 /// How version 2 begins (§2.2).
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes before the addresses of version 2.
-const FIXED: usize = 16;
+const V2_HEADER_LEN: usize = 16;
 /// The longest header of version 1, its line end included (§2.1).
-const LONGEST_LINE: usize = 107;
+const V1_MAX_LEN: usize = 107;
 /// The addresses of version 2 that matter: two of IPv6 and two ports. The rest is skipped.
-const ADDRESSES: usize = 36;
+const V2_MAX_ADDRS_LEN: usize = 36;
 
 /// A header that is arriving.
 #[derive(Debug, Default)]
-pub(super) struct Header {
+pub(super) struct ProxyHeaderParser {
     /// What matters of it, at most 107 bytes.
-    bytes: Vec<u8>,
+    buffer: Vec<u8>,
     /// Bytes of it that came, kept or not.
-    came: usize,
+    received: usize,
 }
 
 /// What more bytes did to a header.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress<'a> {
+pub(super) enum ProxyHeaderProgress<'a> {
     /// The end is not here yet.
     Partial,
     /// It is whole; these bytes follow it. It names the client, unless the proxy speaks for
@@ -91,83 +95,91 @@ pub(super) enum Progress<'a> {
     Invalid,
 }
 
-impl Header {
+impl ProxyHeaderParser {
     /// Takes `input` up to the end of the header.
-    pub(super) fn extend<'a>(&mut self, input: &'a [u8]) -> Progress<'a> {
+    pub(super) fn parse<'a>(&mut self, input: &'a [u8]) -> ProxyHeaderProgress<'a> {
         for (at, byte) in input.iter().enumerate() {
-            self.came += 1;
-            if self.bytes.len() < FIXED + ADDRESSES || !self.bytes.starts_with(SIGNATURE) {
-                self.bytes.push(*byte);
+            self.received += 1;
+            if self.buffer.len() < V2_HEADER_LEN + V2_MAX_ADDRS_LEN
+                || !self.buffer.starts_with(V2_SIGNATURE)
+            {
+                self.buffer.push(*byte);
             }
-            match self.end() {
-                End::Open => {}
-                End::At(client) => return Progress::Complete(client, &input[at + 1..]),
-                End::Never => return Progress::Invalid,
+            match self.check() {
+                HeaderEnd::Incomplete => {}
+                HeaderEnd::Complete(client) => {
+                    return ProxyHeaderProgress::Complete(client, &input[at + 1..]);
+                }
+                HeaderEnd::Invalid => return ProxyHeaderProgress::Invalid,
             }
         }
-        Progress::Partial
+        ProxyHeaderProgress::Partial
     }
 
-    fn end(&self) -> End {
-        let bytes = &self.bytes[..];
+    fn check(&self) -> HeaderEnd {
+        let bytes = &self.buffer[..];
         let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, begin)| byte == begin);
-        if begins(SIGNATURE) {
-            self.end_of_binary()
-        } else if !begins(b"PROXY ") || bytes.len() > LONGEST_LINE {
-            End::Never
+        if begins(V2_SIGNATURE) {
+            self.check_v2()
+        } else if !begins(b"PROXY ") || bytes.len() > V1_MAX_LEN {
+            HeaderEnd::Invalid
         } else {
-            bytes.strip_suffix(b"\r\n").map_or(End::Open, end_of_text)
+            bytes.strip_suffix(b"\r\n").map_or(HeaderEnd::Incomplete, parse_v1)
         }
     }
 
-    fn end_of_binary(&self) -> End {
-        let [fixed @ .., high, low] = &self.bytes[..self.bytes.len().min(FIXED)] else {
-            return End::Open;
+    fn check_v2(&self) -> HeaderEnd {
+        let [fixed @ .., high, low] = &self.buffer[..self.buffer.len().min(V2_HEADER_LEN)] else {
+            return HeaderEnd::Incomplete;
         };
-        if fixed.len() + 2 < FIXED {
-            return End::Open;
+        if fixed.len() + 2 < V2_HEADER_LEN {
+            return HeaderEnd::Incomplete;
         }
         let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let addresses = &self.bytes[FIXED..];
+        let addresses = &self.buffer[V2_HEADER_LEN..];
         match (fixed[12], fixed[13] >> 4) {
-            (0x20 | 0x21, _) if self.came < FIXED + length => End::Open,
-            (0x21, 1) => ipv4(addresses).map_or(End::Never, |client| End::At(Some(client))),
-            (0x21, 2) => ipv6(addresses).map_or(End::Never, |client| End::At(Some(client))),
-            (0x20 | 0x21, _) => End::At(None),
-            _ => End::Never,
+            (0x20 | 0x21, _) if self.received < V2_HEADER_LEN + length => HeaderEnd::Incomplete,
+            (0x21, 1) => v2_ipv4_source(addresses)
+                .map_or(HeaderEnd::Invalid, |client| HeaderEnd::Complete(Some(client))),
+            (0x21, 2) => v2_ipv6_source(addresses)
+                .map_or(HeaderEnd::Invalid, |client| HeaderEnd::Complete(Some(client))),
+            (0x20 | 0x21, _) => HeaderEnd::Complete(None),
+            _ => HeaderEnd::Invalid,
         }
     }
 }
 
-enum End {
-    Open,
-    At(Option<SocketAddr>),
-    Never,
+enum HeaderEnd {
+    Incomplete,
+    Complete(Option<SocketAddr>),
+    Invalid,
 }
 
 /// A line of version 1, without its end: `PROXY TCP4 198.51.100.7 203.0.113.1 5000 3000`.
-fn end_of_text(line: &[u8]) -> End {
+fn parse_v1(line: &[u8]) -> HeaderEnd {
     let words = std::str::from_utf8(line).unwrap_or_default();
     match words.split(' ').collect::<Vec<_>>()[..] {
-        ["PROXY", "UNKNOWN", ..] => End::At(None),
+        ["PROXY", "UNKNOWN", ..] => HeaderEnd::Complete(None),
         ["PROXY", "TCP4" | "TCP6", source, _, port, _] => {
             match (source.parse::<IpAddr>(), port.parse()) {
-                (Ok(ip), Ok(port)) => End::At(Some(SocketAddr::new(ip.to_canonical(), port))),
-                _ => End::Never,
+                (Ok(ip), Ok(port)) => {
+                    HeaderEnd::Complete(Some(SocketAddr::new(ip.to_canonical(), port)))
+                }
+                _ => HeaderEnd::Invalid,
             }
         }
-        _ => End::Never,
+        _ => HeaderEnd::Invalid,
     }
 }
 
 /// Source address, destination address, source port, destination port.
-fn ipv4(addresses: &[u8]) -> Option<SocketAddr> {
+fn v2_ipv4_source(addresses: &[u8]) -> Option<SocketAddr> {
     let (ip, rest) = addresses.split_first_chunk::<4>()?;
     let port = rest.get(4..)?.first_chunk::<2>()?;
     Some(SocketAddr::new(Ipv4Addr::from(*ip).into(), u16::from_be_bytes(*port)))
 }
 
-fn ipv6(addresses: &[u8]) -> Option<SocketAddr> {
+fn v2_ipv6_source(addresses: &[u8]) -> Option<SocketAddr> {
     let (ip, rest) = addresses.split_first_chunk::<16>()?;
     let port = rest.get(16..)?.first_chunk::<2>()?;
     Some(SocketAddr::new(
@@ -196,17 +208,17 @@ mod tests {
     }
 
     /// Who asks, where 10.0.0.0/8 and `::1` are trusted.
-    fn client(peer: &str, values: &[&str]) -> Client {
+    fn client(peer: &str, values: &[&str]) -> ClientAddr {
         let trusted = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
-        Client::of(peer.parse().unwrap(), &request(values), &trusted)
+        ClientAddr::from_request(peer.parse().unwrap(), &request(values), &trusted)
     }
 
-    fn direct(address: &str) -> Client {
-        Client::Direct(address.parse().unwrap())
+    fn direct(address: &str) -> ClientAddr {
+        ClientAddr::Direct(address.parse().unwrap())
     }
 
-    fn forwarded(address: &str) -> Client {
-        Client::Forwarded(address.parse().unwrap())
+    fn forwarded(address: &str) -> ClientAddr {
+        ClientAddr::Forwarded(address.parse().unwrap())
     }
 
     #[test]
@@ -280,18 +292,18 @@ mod proxy_protocol_tests {
     #[track_caller]
     fn read(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, ()> {
         let results = [1, 5, bytes.len()].map(|step| {
-            let mut header = Header::default();
+            let mut header = ProxyHeaderParser::default();
             let mut left = bytes.len();
             for part in bytes.chunks(step) {
                 left -= part.len();
-                match header.extend(part) {
-                    Progress::Partial => {}
-                    Progress::Complete(client, rest) => {
+                match header.parse(part) {
+                    ProxyHeaderProgress::Partial => {}
+                    ProxyHeaderProgress::Complete(client, rest) => {
                         return Ok(Some((client, left + rest.len())));
                     }
-                    Progress::Invalid => return Err(()),
+                    ProxyHeaderProgress::Invalid => return Err(()),
                 }
-                assert!(header.bytes.len() <= LONGEST_LINE);
+                assert!(header.buffer.len() <= V1_MAX_LEN);
             }
             Ok(None)
         });
@@ -301,7 +313,7 @@ mod proxy_protocol_tests {
 
     fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
-        [SIGNATURE, &[command, family], &length, rest, b"GET"].concat()
+        [V2_SIGNATURE, &[command, family], &length, rest, b"GET"].concat()
     }
 
     fn named(address: &str) -> Result<Option<(Option<SocketAddr>, usize)>, ()> {

@@ -1,11 +1,11 @@
 //! What ended a connection, as the part that noticed says it.
 
-use crate::admission::NoVerdict;
+use crate::admission::HookError;
 use crate::hub::origin::BadOrigin;
 use crate::{CloseReason, Config};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum CloseCause {
     /// The websocket closed.
     Websocket(net_ws::CloseReason),
     /// The client signalled what it must not, or nothing.
@@ -15,98 +15,100 @@ pub(super) enum Ending {
     /// A trusted proxy does not begin as `Config::proxy_protocol` says.
     ProxyHeader,
     /// There is no room.
-    Full(Full),
+    Limit(LimitHit),
     /// Its page may not.
     Origin(BadOrigin),
     /// The application says no.
-    Unwanted { status: u16, reason: String },
+    Rejected { status: u16, reason: String },
     /// The application does not say.
-    NoVerdict(NoVerdict),
+    HookError(HookError),
     /// The application, or the hub itself.
     Other(CloseReason),
 }
 
 /// Which bound was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum LimitHit {
     /// That of peers.
-    Peers(Scope),
+    Peers(LimitScope),
     /// That of connections on their way, and none of them can give way.
-    HalfOpen(Scope),
+    Handshakes(LimitScope),
     /// The same, and this is the one that gives way.
-    GaveWay(Scope),
+    Evicted(LimitScope),
     /// `Config::early_bytes` or `Config::early_messages`.
-    Early,
+    PreOpen,
 }
 
 /// Of whom a bound counts the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum LimitScope {
     All,
     /// Those of one address.
-    Address,
+    Ip,
     /// Those of one address of this machine or of a private network.
-    LocalAddress,
+    PrivateIp,
 }
 
-impl Scope {
-    pub(super) fn peers(self, config: &Config) -> usize {
+impl LimitScope {
+    pub(super) fn max_peers(self, config: &Config) -> usize {
         match self {
-            Scope::All => config.peers,
-            Scope::Address => config.peers_per_address,
-            Scope::LocalAddress => config.peers_per_local,
+            LimitScope::All => config.max_peers,
+            LimitScope::Ip => config.max_peers_per_ip,
+            LimitScope::PrivateIp => config.max_peers_per_private_ip,
         }
     }
 }
 
-impl Ending {
-    pub(super) fn reason(&self) -> CloseReason {
+impl CloseCause {
+    pub(super) fn close_reason(&self) -> CloseReason {
         match self.clone() {
-            Ending::Websocket(reason) => reason.into(),
-            Ending::Signalling(refusal) => refusal.into(),
-            Ending::WebRtc(reason) => reason.into(),
-            Ending::ProxyHeader => CloseReason::Protocol("no PROXY protocol header".into()),
-            Ending::Full(full) => CloseReason::Limit(full.name().into()),
-            Ending::Origin(origin) => CloseReason::Refused(origin.name().into()),
-            Ending::Unwanted { reason, .. } => CloseReason::Refused(reason),
-            Ending::NoVerdict(NoVerdict::Busy) => CloseReason::Limit("open questions".into()),
-            Ending::NoVerdict(NoVerdict::Late) => CloseReason::HandshakeTimeout,
-            Ending::NoVerdict(NoVerdict::Panicked) => CloseReason::AcceptPanicked,
-            Ending::Other(reason) => reason,
+            CloseCause::Websocket(reason) => reason.into(),
+            CloseCause::Signalling(refusal) => refusal.into(),
+            CloseCause::WebRtc(reason) => reason.into(),
+            CloseCause::ProxyHeader => CloseReason::Protocol("no PROXY protocol header".into()),
+            CloseCause::Limit(full) => CloseReason::Limit(full.name().into()),
+            CloseCause::Origin(origin) => CloseReason::Rejected(origin.name().into()),
+            CloseCause::Rejected { reason, .. } => CloseReason::Rejected(reason),
+            CloseCause::HookError(HookError::QueueFull) => {
+                CloseReason::Limit("open questions".into())
+            }
+            CloseCause::HookError(HookError::TimedOut) => CloseReason::HandshakeTimeout,
+            CloseCause::HookError(HookError::Panicked) => CloseReason::AcceptPanicked,
+            CloseCause::Other(reason) => reason,
         }
     }
 
     /// The websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
-    pub(super) fn code(&self) -> u16 {
+    pub(super) fn close_code(&self) -> u16 {
         match self {
-            Ending::Full(Full::HalfOpen(_) | Full::GaveWay(_))
-            | Ending::NoVerdict(NoVerdict::Busy | NoVerdict::Late)
-            | Ending::Unwanted { status: 503, .. } => 1013,
-            other => other.reason().code(),
+            CloseCause::Limit(LimitHit::Handshakes(_) | LimitHit::Evicted(_))
+            | CloseCause::HookError(HookError::QueueFull | HookError::TimedOut)
+            | CloseCause::Rejected { status: 503, .. } => 1013,
+            other => other.close_reason().close_code(),
         }
     }
 
     /// The HTTP status for a client that is no browser and whose request waits for an answer. If
     /// there is none, it is told on the websocket like a browser.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(super) fn http_status(&self) -> Option<u16> {
         match self {
-            Ending::Websocket(net_ws::CloseReason::BadRequest(why)) => Some(why.status()),
-            Ending::Origin(_) => Some(403),
-            Ending::Unwanted { status, .. } => Some(*status),
-            Ending::NoVerdict(NoVerdict::Panicked) => Some(500),
-            Ending::NoVerdict(NoVerdict::Busy | NoVerdict::Late)
-            | Ending::Other(CloseReason::Shutdown) => Some(503),
+            CloseCause::Websocket(net_ws::CloseReason::BadRequest(why)) => Some(why.status()),
+            CloseCause::Origin(_) => Some(403),
+            CloseCause::Rejected { status, .. } => Some(*status),
+            CloseCause::HookError(HookError::Panicked) => Some(500),
+            CloseCause::HookError(HookError::QueueFull | HookError::TimedOut)
+            | CloseCause::Other(CloseReason::Shutdown) => Some(503),
             _ => None,
         }
     }
 }
 
-impl Full {
+impl LimitHit {
     fn name(self) -> &'static str {
         match self {
-            Full::Peers(_) => "peers",
-            Full::HalfOpen(_) | Full::GaveWay(_) => "half-open connections",
-            Full::Early => "messages before the answer",
+            LimitHit::Peers(_) => "peers",
+            LimitHit::Handshakes(_) | LimitHit::Evicted(_) => "half-open connections",
+            LimitHit::PreOpen => "messages before the answer",
         }
     }
 }
@@ -114,51 +116,51 @@ impl Full {
 impl BadOrigin {
     fn name(&self) -> &'static str {
         match self {
-            BadOrigin::Absent => "no origin",
-            BadOrigin::Several => "several origins",
-            BadOrigin::Foreign(_) => "origin",
+            BadOrigin::Missing => "no origin",
+            BadOrigin::Multiple => "several origins",
+            BadOrigin::NotAllowed(_) => "origin",
         }
     }
 }
 
-impl From<net_ws::CloseReason> for Ending {
-    fn from(reason: net_ws::CloseReason) -> Ending {
-        Ending::Websocket(reason)
+impl From<net_ws::CloseReason> for CloseCause {
+    fn from(reason: net_ws::CloseReason) -> CloseCause {
+        CloseCause::Websocket(reason)
     }
 }
 
-impl From<net_signal::Error> for Ending {
-    fn from(refusal: net_signal::Error) -> Ending {
-        Ending::Signalling(refusal)
+impl From<net_signal::Error> for CloseCause {
+    fn from(refusal: net_signal::Error) -> CloseCause {
+        CloseCause::Signalling(refusal)
     }
 }
 
-impl From<net_rtc::CloseReason> for Ending {
-    fn from(reason: net_rtc::CloseReason) -> Ending {
-        Ending::WebRtc(reason)
+impl From<net_rtc::CloseReason> for CloseCause {
+    fn from(reason: net_rtc::CloseReason) -> CloseCause {
+        CloseCause::WebRtc(reason)
     }
 }
 
-impl From<Full> for Ending {
-    fn from(full: Full) -> Ending {
-        Ending::Full(full)
+impl From<LimitHit> for CloseCause {
+    fn from(full: LimitHit) -> CloseCause {
+        CloseCause::Limit(full)
     }
 }
 
-impl From<NoVerdict> for Ending {
-    fn from(none: NoVerdict) -> Ending {
-        Ending::NoVerdict(none)
+impl From<HookError> for CloseCause {
+    fn from(none: HookError) -> CloseCause {
+        CloseCause::HookError(none)
     }
 }
 
-impl From<BadOrigin> for Ending {
-    fn from(origin: BadOrigin) -> Ending {
-        Ending::Origin(origin)
+impl From<BadOrigin> for CloseCause {
+    fn from(origin: BadOrigin) -> CloseCause {
+        CloseCause::Origin(origin)
     }
 }
 
-impl From<CloseReason> for Ending {
-    fn from(reason: CloseReason) -> Ending {
-        Ending::Other(reason)
+impl From<CloseReason> for CloseCause {
+    fn from(reason: CloseReason) -> CloseCause {
+        CloseCause::Other(reason)
     }
 }

@@ -7,125 +7,133 @@ use std::time::{Duration, Instant};
 
 use net_rtc::{Endpoint, HandshakeProgress};
 
-use crate::admission::NoVerdict;
+use crate::admission::HookError;
 use crate::hub::client_addr::is_trusted;
-use crate::hub::close_cause::{Ending, Full, Scope};
-use crate::hub::diagnostics::{Came, Case};
-use crate::hub::handshake::Questions;
-use crate::hub::limits::{Awaits, Census, GivesWay, Place};
-use crate::hub::origin::Origins;
-use crate::hub::reachability::Reach;
+use crate::hub::close_cause::{CloseCause, LimitHit, LimitScope};
+use crate::hub::diagnostics::{ConnectProgress, FailureContext};
+use crate::hub::handshake::AcceptQueue;
+use crate::hub::limits::{Awaiting, ClientKey, ConnLimits, Evicted};
+use crate::hub::origin::OriginPolicy;
+use crate::hub::reachability::UdpAddrs;
 use crate::hub::{ConnectionId, Output};
-use crate::{CloseReason, Config, PeerId, Refusal, Stage};
+use crate::{CloseReason, Config, ConnectFailure, HandshakeStage, PeerId};
 
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Context {
     pub(super) config: Config,
     pub(super) endpoint: Endpoint<ConnectionId>,
-    pub(super) open: HashMap<PeerId, ConnectionId>,
+    pub(super) peers: HashMap<PeerId, ConnectionId>,
     pub(super) outputs: VecDeque<Output>,
-    pub(super) origins: Origins,
-    pub(super) census: Census,
-    pub(super) questions: Questions,
+    pub(super) origin_policy: OriginPolicy,
+    pub(super) conn_limits: ConnLimits,
+    pub(super) accept_queue: AcceptQueue,
     /// Connections that end once the present call is done, because of others.
-    pub(super) to_end: Vec<(ConnectionId, Ending)>,
+    pub(super) pending_closes: Vec<(ConnectionId, CloseCause)>,
     /// Refused connections that are not over: their words are on the way, or wait for a request.
     /// Ids count up, so the first is the oldest.
     pub(super) lingering: BTreeSet<ConnectionId>,
-    next_peer: u64,
-    reach: Reach,
-    lines: Lines,
+    next_peer_id: u64,
+    udp_addrs: UdpAddrs,
+    failure_log: LogLimiter,
     /// The same of peers that are slow.
-    slow: Lines,
+    slow_consumer_log: LogLimiter,
     /// The same of faults of ours.
-    pub(super) faults: Lines,
+    pub(super) panic_log: LogLimiter,
 }
 
-impl Core {
+impl Context {
     pub(super) fn new(
         config: Config,
         local: Vec<SocketAddr>,
         announced: Vec<SocketAddr>,
         seed: Option<u64>,
-    ) -> Core {
-        let reach = Reach::new(local.clone(), announced.clone());
-        let webrtc = net_rtc::Config { seed, ..config.webrtc(local, announced) };
-        Core {
+    ) -> Context {
+        let udp_addrs = UdpAddrs::new(local.clone(), announced.clone());
+        let webrtc = net_rtc::Config { seed, ..config.rtc_config(local, announced) };
+        Context {
             endpoint: Endpoint::new(webrtc),
-            origins: Origins::new(&config),
-            lines: Lines::new(config.log_lines),
-            slow: Lines::new(config.log_lines),
-            faults: Lines::new(config.log_lines),
-            census: Census::new(config.clone()),
+            origin_policy: OriginPolicy::new(&config),
+            failure_log: LogLimiter::new(config.max_log_lines_per_sec),
+            slow_consumer_log: LogLimiter::new(config.max_log_lines_per_sec),
+            panic_log: LogLimiter::new(config.max_log_lines_per_sec),
+            conn_limits: ConnLimits::new(config.clone()),
             config,
-            questions: Questions::default(),
-            to_end: Vec::new(),
+            accept_queue: AcceptQueue::default(),
+            pending_closes: Vec::new(),
             lingering: BTreeSet::new(),
-            open: HashMap::new(),
+            peers: HashMap::new(),
             outputs: VecDeque::new(),
-            next_peer: 0,
-            reach,
+            next_peer_id: 0,
+            udp_addrs,
         }
     }
 
     /// Where datagrams arrive, and what browsers are told, has changed.
     pub(super) fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
-        self.reach = Reach::new(local.clone(), announced.clone());
+        self.udp_addrs = UdpAddrs::new(local.clone(), announced.clone());
         self.endpoint.set_addresses(local, announced);
     }
 
     /// The addresses to offer a client there, whose websocket came in on `arrived`.
     pub(super) fn candidates(&self, client: IpAddr, arrived: Option<IpAddr>) -> Vec<SocketAddr> {
-        self.reach.candidates(client, arrived, self.config.max_candidates)
+        self.udp_addrs.candidates(client, arrived, self.config.max_candidates)
     }
 
     /// Gives a connection from there the next id, unless there are too many peers.
-    pub(super) fn admit(&mut self, connection: ConnectionId, place: Place) -> Result<PeerId, Full> {
-        self.room_for_peer(place)?;
-        let id = PeerId::from(self.next_peer);
-        self.next_peer += 1;
-        self.open.insert(id, connection);
-        self.census.open(connection, place);
+    pub(super) fn open_peer(
+        &mut self,
+        connection: ConnectionId,
+        place: ClientKey,
+    ) -> Result<PeerId, LimitHit> {
+        self.check_peer_limit(place)?;
+        let id = PeerId::from(self.next_peer_id);
+        self.next_peer_id += 1;
+        self.peers.insert(id, connection);
+        self.conn_limits.on_open(connection, place);
         Ok(id)
     }
 
     /// Whether there may be one more peer, from there.
-    pub(super) fn room_for_peer(&self, place: Place) -> Result<(), Full> {
-        if self.open.len() >= self.config.peers {
-            return Err(Full::Peers(Scope::All));
+    pub(super) fn check_peer_limit(&self, place: ClientKey) -> Result<(), LimitHit> {
+        if self.peers.len() >= self.config.max_peers {
+            return Err(LimitHit::Peers(LimitScope::All));
         }
-        self.census.has_room_for_peer(place)
+        self.conn_limits.check_peer_limit(place)
     }
 
     /// Makes room for a connection from there.
-    pub(super) fn make_room(&mut self, now: Instant, place: Place) -> Result<(), Full> {
-        let is_proven = |id| is_proven(&self.endpoint, id);
-        let gives_way = self.census.room(now, place, is_proven)?;
-        self.give_way(gives_way);
+    pub(super) fn reserve_handshake(
+        &mut self,
+        now: Instant,
+        place: ClientKey,
+    ) -> Result<(), LimitHit> {
+        let is_proven = |id| is_validated(&self.endpoint, id);
+        let gives_way = self.conn_limits.check_handshake_limit(now, place, is_proven)?;
+        self.evict(gives_way);
         Ok(())
     }
 
     /// Has a connection give way that is late with its next step, if there is one.
-    pub(super) fn end_late(&mut self, now: Instant) {
-        let is_proven = |id| is_proven(&self.endpoint, id);
-        let gives_way = self.census.late(now, is_proven);
-        self.give_way(gives_way);
+    pub(super) fn evict_stalled(&mut self, now: Instant) {
+        let is_proven = |id| is_validated(&self.endpoint, id);
+        let gives_way = self.conn_limits.next_stalled(now, is_proven);
+        self.evict(gives_way);
     }
 
-    fn give_way(&mut self, gives_way: Option<GivesWay>) {
-        let end = |GivesWay { id, scope }| (id, Full::GaveWay(scope).into());
-        self.to_end.extend(gives_way.map(end));
+    fn evict(&mut self, gives_way: Option<Evicted>) {
+        let end = |Evicted { id, scope }| (id, LimitHit::Evicted(scope).into());
+        self.pending_closes.extend(gives_way.map(end));
     }
 
     /// A request waits for the application's verdict; another may wait in vain because of it.
-    pub(super) fn wait_for_verdict(&mut self, id: ConnectionId, place: Place) {
-        self.census.progress(id, Awaits::Verdict);
-        let turned_away = self.questions.push(&self.config, id, place);
-        self.to_end.extend(turned_away.map(|id| (id, NoVerdict::Busy.into())));
+    pub(super) fn queue_accept_request(&mut self, id: ConnectionId, place: ClientKey) {
+        self.conn_limits.set_awaiting(id, Awaiting::Decision);
+        let turned_away = self.accept_queue.push(&self.config, id, place);
+        self.pending_closes.extend(turned_away.map(|id| (id, HookError::QueueFull.into())));
     }
 
     /// Whether connections from there may be somebody else's.
-    pub(super) fn is_proxy(&self, remote: SocketAddr) -> bool {
+    pub(super) fn is_trusted_proxy(&self, remote: SocketAddr) -> bool {
         is_trusted(&self.config.trusted_proxies, remote.ip())
     }
 
@@ -135,44 +143,52 @@ impl Core {
     }
 
     /// Tells that a connection will not become a peer, and why.
-    pub(super) fn refuse(
+    pub(super) fn report_failure(
         &mut self,
         now: Instant,
         remote: SocketAddr,
         age: Duration,
-        came: Came,
-        ending: &Ending,
+        came: ConnectProgress,
+        ending: &CloseCause,
     ) {
-        let refusal = self.diagnose(now, remote, &[], age, came, ending);
-        self.outputs.push_back(Output::Refused(refusal));
+        let refusal = self.explain_failure(now, remote, &[], age, came, ending);
+        self.outputs.push_back(Output::ConnectFailed(refusal));
     }
 
     /// Why a connection will not become a peer. `offered` is what it was told of addresses, `age`
     /// the time since it connected, `came` how far it has come since. Goes to the log, too.
-    pub(super) fn diagnose(
+    pub(super) fn explain_failure(
         &mut self,
         now: Instant,
         remote: SocketAddr,
         offered: &[SocketAddr],
         age: Duration,
-        came: Came,
-        ending: &Ending,
-    ) -> Refusal {
+        came: ConnectProgress,
+        ending: &CloseCause,
+    ) -> ConnectFailure {
         let ip = remote.ip();
-        let (config, reach) = (&self.config, &self.reach);
-        let case = Case { config, reach, remote: ip, offered, age, came };
-        let (stage, words) = (case.stage(ending), case.words(ending));
-        let (cause, setting) = (words.cause, words.setting);
-        let refusal = Refusal { remote, stage, reason: ending.reason(), cause, setting };
-        if let Some(unwritten) = self.lines.admit(now) {
-            log(&refusal, came.evidence(), unwritten);
+        let (config, reach) = (&self.config, &self.udp_addrs);
+        let case = FailureContext {
+            config,
+            udp_addrs: reach,
+            remote: ip,
+            offered_addrs: offered,
+            age,
+            progress: came,
+        };
+        let (stage, words) = (case.stage(ending), case.explain(ending));
+        let (cause, setting) = (words.cause, words.hint);
+        let refusal =
+            ConnectFailure { remote, stage, reason: ending.close_reason(), cause, hint: setting };
+        if let Some(unwritten) = self.failure_log.allow(now) {
+            log_failure(&refusal, came.handshake_progress(), unwritten);
         }
         refusal
     }
 
     /// Writes a line about a peer that is slow, unless there were too many.
-    pub(super) fn warn_of_slow(&mut self, now: Instant, line: fmt::Arguments<'_>) {
-        match self.slow.admit(now) {
+    pub(super) fn warn_slow_consumer(&mut self, now: Instant, line: fmt::Arguments<'_>) {
+        match self.slow_consumer_log.allow(now) {
             None => {}
             Some(0) => log::warn!("{line}"),
             Some(unwritten) => log::warn!("{line} ({unwritten} such lines were left out)"),
@@ -181,15 +197,19 @@ impl Core {
 }
 
 /// Whether authenticated datagrams of a connection have come.
-fn is_proven(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
+fn is_validated(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
     endpoint.handshake_progress(&id).is_some_and(|evidence| evidence.stun_checks > 0)
 }
 
 /// One line with everything. What keeps honest clients out is a warning.
-fn log(refusal: &Refusal, evidence: Option<HandshakeProgress>, unwritten: u64) {
+fn log_failure(refusal: &ConnectFailure, evidence: Option<HandshakeProgress>, unwritten: u64) {
     let level = match refusal.stage {
         _ if refusal.reason == CloseReason::AcceptPanicked => log::Level::Error,
-        Stage::Ice | Stage::Dtls | Stage::Channel if refusal.setting.is_some() => log::Level::Warn,
+        HandshakeStage::Ice | HandshakeStage::Dtls | HandshakeStage::Channel
+            if refusal.hint.is_some() =>
+        {
+            log::Level::Warn
+        }
         _ => log::Level::Info,
     };
     if unwritten > 0 {
@@ -211,31 +231,31 @@ fn log(refusal: &Refusal, evidence: Option<HandshakeProgress>, unwritten: u64) {
 
 /// Bounds the lines of one kind.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LogLimiter {
     /// In a second.
-    most: u32,
+    max_per_sec: u32,
     /// When the second began, and how many lines it has seen.
-    second: Option<(Instant, u32)>,
-    unwritten: u64,
+    window: Option<(Instant, u32)>,
+    suppressed: u64,
 }
 
-impl Lines {
-    pub(super) fn new(most: u32) -> Lines {
-        Lines { most, second: None, unwritten: 0 }
+impl LogLimiter {
+    pub(super) fn new(max_per_sec: u32) -> LogLimiter {
+        LogLimiter { max_per_sec, window: None, suppressed: 0 }
     }
 
     /// Whether a line may be written now, and if so how many were not since the last one.
-    pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
-        let (began, lines) = match self.second {
+    pub(super) fn allow(&mut self, now: Instant) -> Option<u64> {
+        let (began, lines) = match self.window {
             Some((began, lines)) if now < began + Duration::from_secs(1) => (began, lines),
             _ => (now, 0),
         };
-        self.second = Some((began, (lines + 1).min(self.most)));
-        if lines >= self.most {
-            self.unwritten += 1;
+        self.window = Some((began, (lines + 1).min(self.max_per_sec)));
+        if lines >= self.max_per_sec {
+            self.suppressed += 1;
             return None;
         }
-        Some(std::mem::take(&mut self.unwritten))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -245,10 +265,10 @@ mod tests {
 
     #[test]
     fn ten_a_second_and_the_rest_is_counted() {
-        let mut lines = Lines::new(10);
+        let mut lines = LogLimiter::new(10);
         let now = Instant::now();
-        let admitted = |lines: &mut Lines, at: Duration| {
-            (0..100).filter_map(|_| lines.admit(now + at)).collect::<Vec<_>>()
+        let admitted = |lines: &mut LogLimiter, at: Duration| {
+            (0..100).filter_map(|_| lines.allow(now + at)).collect::<Vec<_>>()
         };
         assert_eq!(admitted(&mut lines, Duration::ZERO), [0; 10]);
         assert_eq!(admitted(&mut lines, Duration::from_millis(999)), [0; 0]);

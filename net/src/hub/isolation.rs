@@ -6,82 +6,86 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use crate::hub::connection::Connection;
-use crate::hub::context::Core;
+use crate::hub::context::Context;
 use crate::hub::{ConnectionId, Hub, Output};
 
 impl Hub {
     /// The way to change a connection. Those that have to end because of it do so afterwards, and
     /// those whose turn has come are asked about.
-    pub(super) fn with(
+    pub(super) fn with_connection(
         &mut self,
         id: ConnectionId,
-        change: impl FnOnce(&mut Connection, &mut Core),
+        change: impl FnOnce(&mut Connection, &mut Context),
     ) {
-        self.with_one(id, change);
-        self.end_others();
+        self.update_connection(id, change);
+        self.process_pending();
     }
 
-    pub(super) fn end_others(&mut self) {
-        let Some(now) = self.now else { return };
-        while let Some((id, ending)) = self.core.to_end.pop() {
-            self.with_one(id, |connection, core| connection.finish(now, ending, core));
+    pub(super) fn process_pending(&mut self) {
+        let Some(now) = self.last_call else { return };
+        while let Some((id, ending)) = self.context.pending_closes.pop() {
+            self.update_connection(id, |connection, core| connection.close(now, ending, core));
         }
-        while let Some(id) = self.core.questions.next(&self.core.config) {
-            self.with_one(id, Connection::ask);
+        while let Some(id) = self.context.accept_queue.pop_next(&self.context.config) {
+            self.update_connection(id, Connection::emit_accept_request);
         }
     }
 
     /// Changes one: what it has to write, when it wants to be woken and whether it is over is
     /// looked at afterwards.
-    fn with_one(&mut self, id: ConnectionId, change: impl FnOnce(&mut Connection, &mut Core)) {
+    fn update_connection(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut Connection, &mut Context),
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (before, core) = (connection.wake(), &mut self.core);
+        let (before, core) = (connection.next_timeout(), &mut self.context);
         // What may be left half done is the connection, which is not used again; what it shares
         // with others it changes last and whole, see `Connection::end`.
         let changed = AssertUnwindSafe(|| change(connection, core));
         if let Err(cause) = panic::catch_unwind(changed) {
-            return self.give_up(id, before, &*cause);
+            return self.drop_panicked(id, before, &*cause);
         }
-        let after = connection.wake();
-        self.deadlines.reschedule(id, before, after);
+        let after = connection.next_timeout();
+        self.timers.reschedule(id, before, after);
         if !connection.outgoing().is_empty() {
-            self.core.outputs.push_back(Output::Write(id));
+            self.context.outputs.push_back(Output::Write(id));
         }
-        if connection.is_over() {
-            self.deadlines.reschedule(id, after, None);
+        if connection.is_finished() {
+            self.timers.reschedule(id, after, None);
             self.connections.remove(&id);
-            self.core.lingering.remove(&id);
-            self.core.outputs.push_back(Output::Drop(id));
+            self.context.lingering.remove(&id);
+            self.context.outputs.push_back(Output::Drop(id));
         }
     }
 
     /// Does something that concerns no connection in particular, or nobody knows which.
-    pub(super) fn guard(&mut self, now: Instant, act: impl FnOnce(&mut Core)) {
-        let core = &mut self.core;
+    pub(super) fn catch_panic(&mut self, now: Instant, act: impl FnOnce(&mut Context)) {
+        let core = &mut self.context;
         if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| act(core))) {
-            self.report(now, "a datagram", &*cause);
+            self.log_panic(now, "a datagram", &*cause);
         }
     }
 
     /// Ends a connection that has panicked.
-    fn give_up(&mut self, id: ConnectionId, wake: Option<Instant>, cause: &(dyn Any + Send)) {
-        let now = self.now.expect("nothing happens before the first call");
+    fn drop_panicked(&mut self, id: ConnectionId, wake: Option<Instant>, cause: &(dyn Any + Send)) {
+        let now = self.last_call.expect("nothing happens before the first call");
         let Some(mut connection) = self.connections.remove(&id) else { return };
-        self.deadlines.reschedule(id, wake, None);
-        connection.give_up(&mut self.core);
-        self.core.lingering.remove(&id);
-        self.core.outputs.push_back(Output::Drop(id));
-        self.report(now, &format!("connection {}", id.0), cause);
-        self.guard(now, |core| {
+        self.timers.reschedule(id, wake, None);
+        connection.on_panic(&mut self.context);
+        self.context.lingering.remove(&id);
+        self.context.outputs.push_back(Output::Drop(id));
+        self.log_panic(now, &format!("connection {}", id.0), cause);
+        self.catch_panic(now, |core| {
             core.endpoint.close(now, &id);
             drop(connection);
         });
     }
 
-    fn report(&mut self, now: Instant, what: &str, cause: &(dyn Any + Send)) {
+    fn log_panic(&mut self, now: Instant, what: &str, cause: &(dyn Any + Send)) {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         let cause = text.or_else(|| cause.downcast_ref().copied()).unwrap_or("a value");
-        if let Some(unwritten) = self.core.faults.admit(now) {
+        if let Some(unwritten) = self.context.panic_log.allow(now) {
             log::error!("{what} made us panic, which ends it and nobody else: {cause}");
             if unwritten > 0 {
                 log::error!("and {unwritten} others before it");
@@ -92,80 +96,82 @@ impl Hub {
     /// Has a connection panic, at once or when the application has just heard of its end: for
     /// tests outside of this crate.
     #[cfg(feature = "odd")]
-    pub fn provoke_panic(&mut self, now: Instant, id: ConnectionId, after_its_end: bool) {
-        self.arrive(now);
-        self.with(id, |connection, core| {
+    pub fn inject_panic(&mut self, now: Instant, id: ConnectionId, after_its_end: bool) {
+        self.advance_clock(now);
+        self.with_connection(id, |connection, core| {
             if after_its_end {
-                connection.finish(now, crate::CloseReason::ClosedByServer, core);
+                connection.close(now, crate::CloseReason::ClosedByServer, core);
             }
             panic!("as a test wants it");
         });
     }
 
     /// Notes the time. If the server was away, nobody is blamed for the silence.
-    pub(super) fn arrive(&mut self, now: Instant) {
-        let away = self.absence.end(now, self.now);
-        self.now = Some(now);
+    pub(super) fn advance_clock(&mut self, now: Instant) {
+        let away = self.suspend_detector.observe(now, self.last_call);
+        self.last_call = Some(now);
         if let Some(away) = away {
             log::warn!(
                 "the server was stopped for {away:?}: every connection has that much longer"
             );
-            self.with_all(|connection, core| connection.excuse(now, away, core));
-            self.guard(now, |core| core.endpoint.extend_deadlines(now, away));
+            self.for_each_connection(|connection, core| {
+                connection.extend_deadlines(now, away, core)
+            });
+            self.catch_panic(now, |core| core.endpoint.extend_deadlines(now, away));
         }
     }
 
     /// Says that websockets are not read at present, so that nobody is `Lost` for being silent
     /// there. To be called before [`Input::Timeout`](crate::hub::Input::Timeout) as long as that is so.
-    pub fn excuse_unread(&mut self, now: Instant) {
-        self.arrive(now);
-        if self.absence.excuses_unread(now) {
-            self.with_all(|connection, core| connection.excuse_unread(now, core));
+    pub fn reset_idle_timers(&mut self, now: Instant) {
+        self.advance_clock(now);
+        if self.suspend_detector.poll_idle_reset(now) {
+            self.for_each_connection(|connection, core| connection.reset_idle_timer(now, core));
         }
     }
 
-    fn with_all(&mut self, mut change: impl FnMut(&mut Connection, &mut Core)) {
+    fn for_each_connection(&mut self, mut change: impl FnMut(&mut Connection, &mut Context)) {
         let mut all: Vec<_> = self.connections.keys().copied().collect();
         all.sort_unstable();
         for id in all {
-            self.with(id, &mut change);
+            self.with_connection(id, &mut change);
         }
     }
 }
 
 /// Who does not come for so long, and comes so much later than he was asked for, was away. A
 /// quiet server does not come for long, but it comes in time.
-const AWAY: Duration = Duration::from_secs(5);
-const LATE: Duration = Duration::from_secs(1);
+const MIN_SUSPEND: Duration = Duration::from_secs(5);
+const MIN_LATENESS: Duration = Duration::from_secs(1);
 /// How often connections are excused that are not read.
-const PERIOD: Duration = Duration::from_secs(1);
+const IDLE_RESET_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When the hub is to be called, and when it was.
 #[derive(Debug, Default)]
-pub(super) struct Absence {
-    expected: Option<Instant>,
-    excused: Option<Instant>,
+pub(super) struct SuspendDetector {
+    expected_call: Option<Instant>,
+    last_idle_reset: Option<Instant>,
 }
 
-impl Absence {
+impl SuspendDetector {
     /// A call is expected at this time at the latest.
-    pub(super) fn expect(&mut self, at: Option<Instant>) {
-        self.expected = at;
+    pub(super) fn expect_call(&mut self, at: Option<Instant>) {
+        self.expected_call = at;
     }
 
     /// A call has come, after the one at `last`. Gives for how long there was none, if that was
     /// far too long.
-    pub(super) fn end(&mut self, now: Instant, last: Option<Instant>) -> Option<Duration> {
-        let expected = self.expected.take()?;
+    pub(super) fn observe(&mut self, now: Instant, last: Option<Instant>) -> Option<Duration> {
+        let expected = self.expected_call.take()?;
         let away = now.saturating_duration_since(last?);
         let late = now.saturating_duration_since(expected);
-        (away > AWAY && late > LATE).then_some(away)
+        (away > MIN_SUSPEND && late > MIN_LATENESS).then_some(away)
     }
 
     /// Whether it is time to excuse whoever is not read.
-    pub(super) fn excuses_unread(&mut self, now: Instant) -> bool {
-        let due = self.excused.is_none_or(|excused| now >= excused + PERIOD);
-        self.excused = if due { Some(now) } else { self.excused };
+    pub(super) fn poll_idle_reset(&mut self, now: Instant) -> bool {
+        let due = self.last_idle_reset.is_none_or(|excused| now >= excused + IDLE_RESET_INTERVAL);
+        self.last_idle_reset = if due { Some(now) } else { self.last_idle_reset };
         due
     }
 }
@@ -179,10 +185,10 @@ mod tests {
     #[test]
     fn t69_only_who_comes_much_later_than_expected_was_away() {
         let now = Instant::now();
-        let mut absence = Absence::default();
+        let mut absence = SuspendDetector::default();
         let mut away = |expected: Option<u32>, came: u32| {
-            absence.expect(expected.map(|after| now + SECOND * after));
-            absence.end(now + SECOND * came, Some(now))
+            absence.expect_call(expected.map(|after| now + SECOND * after));
+            absence.observe(now + SECOND * came, Some(now))
         };
         assert_eq!(away(None, 3_600), None, "nobody was there to wait for");
         assert_eq!(away(Some(60), 60), None, "a quiet minute");
@@ -196,8 +202,8 @@ mod tests {
     #[test]
     fn who_is_not_read_is_excused_once_a_second() {
         let now = Instant::now();
-        let mut absence = Absence::default();
-        let mut excuses = |quarters| absence.excuses_unread(now + SECOND / 4 * quarters);
+        let mut absence = SuspendDetector::default();
+        let mut excuses = |quarters| absence.poll_idle_reset(now + SECOND / 4 * quarters);
         let expected = [true, false, false, false, true, false, false, false, true];
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8].map(&mut excuses), expected);
     }
@@ -205,9 +211,9 @@ mod tests {
     #[test]
     fn t69_an_absence_is_noticed_once() {
         let now = Instant::now();
-        let mut absence = Absence::default();
-        absence.expect(Some(now));
-        assert!(absence.end(now + 60 * SECOND, Some(now)).is_some());
-        assert_eq!(absence.end(now + 60 * SECOND, Some(now)), None);
+        let mut absence = SuspendDetector::default();
+        absence.expect_call(Some(now));
+        assert!(absence.observe(now + 60 * SECOND, Some(now)).is_some());
+        assert_eq!(absence.observe(now + 60 * SECOND, Some(now)), None);
     }
 }

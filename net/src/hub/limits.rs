@@ -8,57 +8,59 @@ use std::time::{Duration, Instant};
 use crate::Config;
 use crate::config::is_private;
 use crate::hub::ConnectionId;
-use crate::hub::client_addr::Client;
-use crate::hub::close_cause::{Full, Scope};
+use crate::hub::client_addr::ClientAddr;
+use crate::hub::close_cause::{LimitHit, LimitScope};
 
 /// How long a client may take for one step, before it gives way to others of its own address:
 /// some round trips of most paths, and the time of a browser that is busy.
-const STEP: Duration = Duration::from_millis(500);
+const STALLED_AFTER: Duration = Duration::from_millis(500);
 
 /// What counts as one address: of IPv6 the first 64 bits, which one customer has alone
 /// (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct ClientKey {
     ip: IpAddr,
-    kind: Kind,
+    kind: IpKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum IpKind {
     Public,
     /// On this machine or in a private network, and not just said to be by a proxy.
-    Local,
+    Private,
     /// A trusted proxy's, until the request says for which client it speaks.
     Proxy,
 }
 
-impl Place {
-    pub(super) fn of(client: Client) -> Place {
-        let ip = client.address().ip();
+impl ClientKey {
+    pub(super) fn from_client(client: ClientAddr) -> ClientKey {
+        let ip = client.addr().ip();
         match client {
-            Client::Direct(_) if is_private(ip.to_canonical()) => Place::new(ip, Kind::Local),
-            _ => Place::new(ip, Kind::Public),
+            ClientAddr::Direct(_) if is_private(ip.to_canonical()) => {
+                ClientKey::new(ip, IpKind::Private)
+            }
+            _ => ClientKey::new(ip, IpKind::Public),
         }
     }
 
     /// Where the connections of a trusted proxy are counted until their requests are whole.
-    pub(super) fn proxy(address: SocketAddr) -> Place {
-        Place::new(address.ip(), Kind::Proxy)
+    pub(super) fn from_proxy(address: SocketAddr) -> ClientKey {
+        ClientKey::new(address.ip(), IpKind::Proxy)
     }
 
-    fn new(ip: IpAddr, kind: Kind) -> Place {
+    fn new(ip: IpAddr, kind: IpKind) -> ClientKey {
         let ip = match ip.to_canonical() {
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
             ip => ip,
         };
-        Place { ip, kind }
+        ClientKey { ip, kind }
     }
 
-    fn scope(self) -> Scope {
+    fn limit_scope(self) -> LimitScope {
         match self.kind {
-            Kind::Public => Scope::Address,
-            Kind::Local => Scope::LocalAddress,
-            Kind::Proxy => Scope::All,
+            IpKind::Public => LimitScope::Ip,
+            IpKind::Private => LimitScope::PrivateIp,
+            IpKind::Proxy => LimitScope::All,
         }
     }
 }
@@ -66,18 +68,18 @@ impl Place {
 /// What a connection on its way to open waits for, in the order in which those of one address
 /// give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Awaits {
+pub(super) enum Awaiting {
     /// The client's next step, since then.
     Client(Instant),
     /// The application's verdict, for which the client can do nothing.
-    Verdict,
+    Decision,
     /// The channel: authenticated datagrams have come.
     Channel,
 }
 
-impl Awaits {
-    fn is_late(self, now: Instant) -> bool {
-        matches!(self, Awaits::Client(since) if now.saturating_duration_since(since) >= STEP)
+impl Awaiting {
+    fn is_stalled(self, now: Instant) -> bool {
+        matches!(self, Awaiting::Client(since) if now.saturating_duration_since(since) >= STALLED_AFTER)
     }
 }
 
@@ -87,64 +89,65 @@ impl Awaits {
 /// address with the greatest excess makes room, where the excess is what an address has on its
 /// way but for a share of those whose datagrams have come through.
 #[derive(Debug)]
-pub(super) struct Census {
+pub(super) struct ConnLimits {
     config: Config,
-    waiting: HashMap<ConnectionId, (Place, Awaits)>,
-    places: HashMap<Place, Household>,
+    handshakes: HashMap<ConnectionId, (ClientKey, Awaiting)>,
+    clients: HashMap<ClientKey, PerClient>,
     /// The addresses with an excess.
-    ranks: BTreeMap<Rank, Place>,
+    eviction_order: BTreeMap<EvictionRank, ClientKey>,
 }
 
 /// An address's excess, then what would give way there: of two that are equal the one that has
 /// waited longer comes last.
-type Rank = (usize, Reverse<(Awaits, ConnectionId)>);
+type EvictionRank = (usize, Reverse<(Awaiting, ConnectionId)>);
 
 #[derive(Debug, Default)]
-struct Household {
-    waiting: BTreeSet<(Awaits, ConnectionId)>,
+struct PerClient {
+    handshakes: BTreeSet<(Awaiting, ConnectionId)>,
     /// Those of them that await the channel only.
-    proven: usize,
+    validated: usize,
     peers: usize,
-    rank: Option<Rank>,
+    eviction_rank: Option<EvictionRank>,
 }
 
-impl Household {
-    fn insert(&mut self, awaits: Awaits, id: ConnectionId) {
-        self.waiting.insert((awaits, id));
-        self.proven += usize::from(awaits == Awaits::Channel);
+impl PerClient {
+    fn insert(&mut self, awaits: Awaiting, id: ConnectionId) {
+        self.handshakes.insert((awaits, id));
+        self.validated += usize::from(awaits == Awaiting::Channel);
     }
 
-    fn remove(&mut self, awaits: Awaits, id: ConnectionId) {
-        self.waiting.remove(&(awaits, id));
-        self.proven -= usize::from(awaits == Awaits::Channel);
+    fn remove(&mut self, awaits: Awaiting, id: ConnectionId) {
+        self.handshakes.remove(&(awaits, id));
+        self.validated -= usize::from(awaits == Awaiting::Channel);
     }
 
     fn excess(&self, share: usize) -> usize {
-        self.waiting.len() - self.proven.min(share)
+        self.handshakes.len() - self.validated.min(share)
     }
 
-    fn rank(&self, share: usize) -> Option<Rank> {
+    fn eviction_rank(&self, share: usize) -> Option<EvictionRank> {
         let excess = self.excess(share);
-        let first = self.waiting.first().filter(|_| excess > 0)?;
+        let first = self.handshakes.first().filter(|_| excess > 0)?;
         Some((excess, Reverse(*first)))
     }
 
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.peers == 0
+        self.handshakes.is_empty() && self.peers == 0
     }
 }
 
 /// A connection that ends, so that a newer one finds room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GivesWay {
+pub(super) struct Evicted {
     pub(super) id: ConnectionId,
-    pub(super) scope: Scope,
+    pub(super) scope: LimitScope,
 }
 
-impl Census {
-    pub(super) fn new(config: Config) -> Census {
-        let (waiting, places, ranks) = (HashMap::new(), HashMap::new(), BTreeMap::new());
-        Census { config, waiting, places, ranks }
+impl ConnLimits {
+    pub(super) fn new(config: Config) -> ConnLimits {
+        let (handshakes, clients, eviction_order) =
+            (HashMap::new(), HashMap::new(), BTreeMap::new());
+        ConnLimits { config, handshakes, clients, eviction_order }
     }
 
     /// Whether a connection may come from there; if another has to give way for it, which.
@@ -152,150 +155,152 @@ impl Census {
     /// An address with a greater excess gives way in any case. If there is none, a connection
     /// does that has not taken its next step in time; else those that are on their way go on, and
     /// the newcomer has to come again.
-    pub(super) fn room(
+    pub(super) fn check_handshake_limit(
         &mut self,
         now: Instant,
-        place: Place,
+        place: ClientKey,
         is_proven: impl Fn(ConnectionId) -> bool,
-    ) -> Result<Option<GivesWay>, Full> {
-        if self.waiting.len() < self.config.half_open {
+    ) -> Result<Option<Evicted>, LimitHit> {
+        if self.handshakes.len() < self.config.max_handshakes {
             return Ok(None);
         }
         let own = self.excess(place) + 1;
-        match self.first(is_proven) {
-            Some((excess, awaits, gives_way)) if excess > own || awaits.is_late(now) => {
+        match self.next_eviction(is_proven) {
+            Some((excess, awaits, gives_way)) if excess > own || awaits.is_stalled(now) => {
                 Ok(Some(gives_way))
             }
-            _ => Err(Full::HalfOpen(self.scope(place))),
+            _ => Err(LimitHit::Handshakes(self.limit_scope(place))),
         }
     }
 
     /// The one that gives way first, if it has not taken its next step in time.
-    pub(super) fn late(
+    pub(super) fn next_stalled(
         &mut self,
         now: Instant,
         is_proven: impl Fn(ConnectionId) -> bool,
-    ) -> Option<GivesWay> {
-        let (_, awaits, gives_way) = self.first(is_proven)?;
-        awaits.is_late(now).then_some(gives_way)
+    ) -> Option<Evicted> {
+        let (_, awaits, gives_way) = self.next_eviction(is_proven)?;
+        awaits.is_stalled(now).then_some(gives_way)
     }
 
     /// What gives way first: it, what it waits for, and the excess of its address. Authenticated
     /// datagrams are seen only here, once for each connection.
-    fn first(
+    fn next_eviction(
         &mut self,
         is_proven: impl Fn(ConnectionId) -> bool,
-    ) -> Option<(usize, Awaits, GivesWay)> {
+    ) -> Option<(usize, Awaiting, Evicted)> {
         loop {
-            let (rank, place) = self.ranks.last_key_value()?;
+            let (rank, place) = self.eviction_order.last_key_value()?;
             let (excess, Reverse((awaits, id))) = *rank;
-            if awaits == Awaits::Channel || !is_proven(id) {
-                return Some((excess, awaits, GivesWay { id, scope: self.scope(*place) }));
+            if awaits == Awaiting::Channel || !is_proven(id) {
+                return Some((excess, awaits, Evicted { id, scope: self.limit_scope(*place) }));
             }
-            self.progress(id, Awaits::Channel);
+            self.set_awaiting(id, Awaiting::Channel);
         }
     }
 
     /// Of whom the connections are too many: those of this address, if it has more than its
     /// share, or those of all.
-    fn scope(&self, place: Place) -> Scope {
-        let waiting = self.places.get(&place).map_or(0, |household| household.waiting.len());
-        if waiting > self.share(place) { place.scope() } else { Scope::All }
+    fn limit_scope(&self, place: ClientKey) -> LimitScope {
+        let waiting = self.clients.get(&place).map_or(0, |household| household.handshakes.len());
+        if waiting > self.protected_share(place) { place.limit_scope() } else { LimitScope::All }
     }
 
-    fn excess(&self, place: Place) -> usize {
-        self.places.get(&place).map_or(0, |household| household.excess(self.share(place)))
+    fn excess(&self, place: ClientKey) -> usize {
+        self.clients
+            .get(&place)
+            .map_or(0, |household| household.excess(self.protected_share(place)))
     }
 
-    fn share(&self, place: Place) -> usize {
+    fn protected_share(&self, place: ClientKey) -> usize {
         match place.kind {
-            Kind::Public => self.config.half_open_per_address,
-            Kind::Local => self.config.half_open_per_local,
-            Kind::Proxy => 0,
+            IpKind::Public => self.config.max_protected_handshakes_per_ip,
+            IpKind::Private => self.config.max_protected_handshakes_per_private_ip,
+            IpKind::Proxy => 0,
         }
     }
 
     /// Whether an address may have one more peer.
-    pub(super) fn has_room_for_peer(&self, place: Place) -> Result<(), Full> {
-        let peers = self.places.get(&place).map_or(0, |household| household.peers);
-        match peers < place.scope().peers(&self.config) {
+    pub(super) fn check_peer_limit(&self, place: ClientKey) -> Result<(), LimitHit> {
+        let peers = self.clients.get(&place).map_or(0, |household| household.peers);
+        match peers < place.limit_scope().max_peers(&self.config) {
             true => Ok(()),
-            false => Err(Full::Peers(place.scope())),
+            false => Err(LimitHit::Peers(place.limit_scope())),
         }
     }
 
     /// Connections on their way to open.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    pub(super) fn handshake_count(&self) -> usize {
+        self.handshakes.len()
     }
 
     /// Addresses that have a connection.
-    pub(super) fn addresses(&self) -> usize {
-        self.places.len()
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.len()
     }
 
     /// A connection came.
-    pub(super) fn arrive(&mut self, now: Instant, id: ConnectionId, place: Place) {
-        self.set(id, Some((place, Awaits::Client(now))));
+    pub(super) fn begin(&mut self, now: Instant, id: ConnectionId, place: ClientKey) {
+        self.set_handshake(id, Some((place, Awaiting::Client(now))));
     }
 
     /// The address of a connection is another than that of its proxy.
-    pub(super) fn settle(&mut self, id: ConnectionId, place: Place) {
-        if let Some((_, awaits)) = self.waiting.get(&id).copied() {
-            self.set(id, Some((place, awaits)));
+    pub(super) fn assign(&mut self, id: ConnectionId, place: ClientKey) {
+        if let Some((_, awaits)) = self.handshakes.get(&id).copied() {
+            self.set_handshake(id, Some((place, awaits)));
         }
     }
 
     /// A connection on its way to open has come further.
-    pub(super) fn progress(&mut self, id: ConnectionId, awaits: Awaits) {
-        if let Some((place, _)) = self.waiting.get(&id).copied() {
-            self.set(id, Some((place, awaits)));
+    pub(super) fn set_awaiting(&mut self, id: ConnectionId, awaits: Awaiting) {
+        if let Some((place, _)) = self.handshakes.get(&id).copied() {
+            self.set_handshake(id, Some((place, awaits)));
         }
     }
 
     /// A connection became a peer.
-    pub(super) fn open(&mut self, id: ConnectionId, place: Place) {
-        self.set(id, None);
-        self.change(place, |household| household.peers += 1);
+    pub(super) fn on_open(&mut self, id: ConnectionId, place: ClientKey) {
+        self.set_handshake(id, None);
+        self.update_client(place, |household| household.peers += 1);
     }
 
     /// A connection will not become a peer.
-    pub(super) fn refuse(&mut self, id: ConnectionId) {
-        self.set(id, None);
+    pub(super) fn on_failed(&mut self, id: ConnectionId) {
+        self.set_handshake(id, None);
     }
 
     /// A peer is no more.
-    pub(super) fn close(&mut self, place: Place) {
-        self.change(place, |household| household.peers -= 1);
+    pub(super) fn on_close(&mut self, place: ClientKey) {
+        self.update_client(place, |household| household.peers -= 1);
     }
 
-    fn set(&mut self, id: ConnectionId, to: Option<(Place, Awaits)>) {
+    fn set_handshake(&mut self, id: ConnectionId, to: Option<(ClientKey, Awaiting)>) {
         let from = match to {
-            Some(to) => self.waiting.insert(id, to),
-            None => self.waiting.remove(&id),
+            Some(to) => self.handshakes.insert(id, to),
+            None => self.handshakes.remove(&id),
         };
         if let Some((place, awaits)) = from {
-            self.change(place, |household| household.remove(awaits, id));
+            self.update_client(place, |household| household.remove(awaits, id));
         }
         if let Some((place, awaits)) = to {
-            self.change(place, |household| household.insert(awaits, id));
+            self.update_client(place, |household| household.insert(awaits, id));
         }
     }
 
-    fn change(&mut self, place: Place, change: impl FnOnce(&mut Household)) {
-        let share = self.share(place);
-        let household = self.places.entry(place).or_default();
+    fn update_client(&mut self, place: ClientKey, change: impl FnOnce(&mut PerClient)) {
+        let share = self.protected_share(place);
+        let household = self.clients.entry(place).or_default();
         change(household);
-        let (before, after) = (household.rank, household.rank(share));
-        household.rank = after;
+        let (before, after) = (household.eviction_rank, household.eviction_rank(share));
+        household.eviction_rank = after;
         if household.is_empty() {
-            self.places.remove(&place);
+            self.clients.remove(&place);
         }
         if let Some(before) = before {
-            self.ranks.remove(&before);
+            self.eviction_order.remove(&before);
         }
         if let Some(after) = after {
-            self.ranks.insert(after, place);
+            self.eviction_order.insert(after, place);
         }
     }
 }
@@ -306,24 +311,33 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn place(text: &str) -> Place {
-        Place::of(Client::Direct((text.parse::<IpAddr>().unwrap(), 1).into()))
+    fn place(text: &str) -> ClientKey {
+        ClientKey::from_client(ClientAddr::Direct((text.parse::<IpAddr>().unwrap(), 1).into()))
     }
 
-    fn census(half_open: usize) -> Census {
-        Census::new(Config { half_open, half_open_per_address: 2, ..Config::default() })
+    fn census(half_open: usize) -> ConnLimits {
+        ConnLimits::new(Config {
+            max_handshakes: half_open,
+            max_protected_handshakes_per_ip: 2,
+            ..Config::default()
+        })
     }
 
     /// So many come from there, a millisecond after each other.
-    fn fill(census: &mut Census, now: &mut Instant, ids: std::ops::Range<u64>, here: Place) {
+    fn fill(
+        census: &mut ConnLimits,
+        now: &mut Instant,
+        ids: std::ops::Range<u64>,
+        here: ClientKey,
+    ) {
         for id in ids {
-            census.arrive(*now, ConnectionId(id), here);
+            census.begin(*now, ConnectionId(id), here);
             *now += MILLISECOND;
         }
     }
 
-    fn gives_way(id: u64, scope: Scope) -> Result<Option<GivesWay>, Full> {
-        Ok(Some(GivesWay { id: ConnectionId(id), scope }))
+    fn gives_way(id: u64, scope: LimitScope) -> Result<Option<Evicted>, LimitHit> {
+        Ok(Some(Evicted { id: ConnectionId(id), scope }))
     }
 
     fn nobody(_: ConnectionId) -> bool {
@@ -340,49 +354,60 @@ mod tests {
 
     #[test]
     fn nothing_is_local_behind_a_proxy() {
-        let forwarded = Client::Forwarded(([127, 0, 0, 1], 0).into());
-        assert_eq!(place("127.0.0.1").scope(), Scope::LocalAddress);
-        assert_eq!(place("fd00::1").scope(), Scope::LocalAddress);
-        assert_eq!(place("198.51.100.7").scope(), Scope::Address);
-        assert_eq!(Place::of(forwarded).scope(), Scope::Address);
-        assert_ne!(Place::of(forwarded), Place::proxy(([127, 0, 0, 1], 1).into()));
+        let forwarded = ClientAddr::Forwarded(([127, 0, 0, 1], 0).into());
+        assert_eq!(place("127.0.0.1").limit_scope(), LimitScope::PrivateIp);
+        assert_eq!(place("fd00::1").limit_scope(), LimitScope::PrivateIp);
+        assert_eq!(place("198.51.100.7").limit_scope(), LimitScope::Ip);
+        assert_eq!(ClientKey::from_client(forwarded).limit_scope(), LimitScope::Ip);
+        assert_ne!(
+            ClientKey::from_client(forwarded),
+            ClientKey::from_proxy(([127, 0, 0, 1], 1).into())
+        );
     }
 
     #[test]
     fn one_address_may_have_all_the_room_and_gives_it_to_any_other() {
         let (mut census, mut now, crowd) = (census(4), Instant::now(), place("198.51.100.7"));
         for id in 0..4 {
-            assert_eq!(census.room(now, crowd, nobody), Ok(None));
+            assert_eq!(census.check_handshake_limit(now, crowd, nobody), Ok(None));
             fill(&mut census, &mut now, id..id + 1, crowd);
         }
         let other = place("198.51.100.8");
-        assert_eq!(census.room(now, other, nobody), gives_way(0, Scope::Address));
-        census.refuse(ConnectionId(0));
+        assert_eq!(census.check_handshake_limit(now, other, nobody), gives_way(0, LimitScope::Ip));
+        census.on_failed(ConnectionId(0));
         fill(&mut census, &mut now, 4..5, other);
-        assert_eq!(census.room(now, other, nobody), gives_way(1, Scope::Address));
-        census.refuse(ConnectionId(1));
+        assert_eq!(census.check_handshake_limit(now, other, nobody), gives_way(1, LimitScope::Ip));
+        census.on_failed(ConnectionId(1));
         fill(&mut census, &mut now, 5..6, other);
-        let full = Err(Full::HalfOpen(Scope::All));
-        assert_eq!(census.room(now, other, nobody), full, "both have as much");
+        let full = Err(LimitHit::Handshakes(LimitScope::All));
+        assert_eq!(census.check_handshake_limit(now, other, nobody), full, "both have as much");
     }
 
     #[test]
     fn of_equals_only_a_connection_that_is_late_gives_way() {
         let (mut census, mut now, here) = (census(3), Instant::now(), place("198.51.100.7"));
         fill(&mut census, &mut now, 0..3, here);
-        let full = Err(Full::HalfOpen(Scope::Address));
-        assert_eq!(census.room(now, here, nobody), full);
-        now += STEP;
-        assert_eq!(census.room(now, here, nobody), gives_way(0, Scope::Address));
-        census.progress(ConnectionId(0), Awaits::Client(now));
-        assert_eq!(census.room(now, here, nobody), gives_way(1, Scope::Address));
-        census.progress(ConnectionId(1), Awaits::Verdict);
-        census.progress(ConnectionId(2), Awaits::Verdict);
-        assert_eq!(census.room(now, here, nobody), full, "and one that has just moved does not");
-        census.refuse(ConnectionId(0));
+        let full = Err(LimitHit::Handshakes(LimitScope::Ip));
+        assert_eq!(census.check_handshake_limit(now, here, nobody), full);
+        now += STALLED_AFTER;
+        assert_eq!(census.check_handshake_limit(now, here, nobody), gives_way(0, LimitScope::Ip));
+        census.set_awaiting(ConnectionId(0), Awaiting::Client(now));
+        assert_eq!(census.check_handshake_limit(now, here, nobody), gives_way(1, LimitScope::Ip));
+        census.set_awaiting(ConnectionId(1), Awaiting::Decision);
+        census.set_awaiting(ConnectionId(2), Awaiting::Decision);
+        assert_eq!(
+            census.check_handshake_limit(now, here, nobody),
+            full,
+            "and one that has just moved does not"
+        );
+        census.on_failed(ConnectionId(0));
         fill(&mut census, &mut now, 3..4, here);
-        census.progress(ConnectionId(3), Awaits::Verdict);
-        assert_eq!(census.room(now + 60 * STEP, here, nobody), full, "the application is slow");
+        census.set_awaiting(ConnectionId(3), Awaiting::Decision);
+        assert_eq!(
+            census.check_handshake_limit(now + 60 * STALLED_AFTER, here, nobody),
+            full,
+            "the application is slow"
+        );
     }
 
     #[test]
@@ -392,39 +417,45 @@ mod tests {
         let other = place("198.51.100.8");
         // Two of four are beyond the share, and of those the one without datagrams goes first.
         let proven = |id: ConnectionId| id.0 != 2;
-        assert_eq!(census.room(now, other, proven), gives_way(2, Scope::Address));
-        assert_eq!(census.room(now, other, |_| true), gives_way(0, Scope::Address));
-        census.refuse(ConnectionId(0));
-        census.refuse(ConnectionId(1));
+        assert_eq!(census.check_handshake_limit(now, other, proven), gives_way(2, LimitScope::Ip));
+        assert_eq!(
+            census.check_handshake_limit(now, other, |_| true),
+            gives_way(0, LimitScope::Ip)
+        );
+        census.on_failed(ConnectionId(0));
+        census.on_failed(ConnectionId(1));
         fill(&mut census, &mut now, 4..6, other);
-        now += STEP;
-        let full = Err(Full::HalfOpen(Scope::All));
-        assert_eq!(census.room(now, place("198.51.100.9"), |_| true), full);
+        now += STALLED_AFTER;
+        let full = Err(LimitHit::Handshakes(LimitScope::All));
+        assert_eq!(census.check_handshake_limit(now, place("198.51.100.9"), |_| true), full);
     }
 
     #[test]
     fn connections_through_a_proxy_count_where_their_requests_say() {
         let (mut census, mut now) = (census(3), Instant::now());
-        let proxy = Place::proxy(([10, 0, 0, 1], 1).into());
+        let proxy = ClientKey::from_proxy(([10, 0, 0, 1], 1).into());
         fill(&mut census, &mut now, 0..3, proxy);
-        assert_eq!(census.room(now, proxy, nobody), Err(Full::HalfOpen(Scope::All)));
+        assert_eq!(
+            census.check_handshake_limit(now, proxy, nobody),
+            Err(LimitHit::Handshakes(LimitScope::All))
+        );
         let client = place("198.51.100.7");
         for id in 0..3 {
-            census.settle(ConnectionId(id), client);
+            census.assign(ConnectionId(id), client);
         }
-        assert_eq!((census.waiting(), census.addresses()), (3, 1));
-        assert_eq!(census.room(now, proxy, nobody), gives_way(0, Scope::Address));
+        assert_eq!((census.handshake_count(), census.client_count()), (3, 1));
+        assert_eq!(census.check_handshake_limit(now, proxy, nobody), gives_way(0, LimitScope::Ip));
     }
 
     #[test]
     fn what_has_not_moved_in_time_is_found() {
         let (mut census, mut now, here) = (census(9), Instant::now(), place("198.51.100.7"));
-        assert_eq!(census.late(now, nobody), None);
+        assert_eq!(census.next_stalled(now, nobody), None);
         fill(&mut census, &mut now, 0..2, here);
-        assert_eq!(census.late(now, nobody), None);
-        let first = gives_way(0, Scope::All).unwrap();
-        assert_eq!(census.late(now + STEP, nobody), first);
-        assert_eq!(census.late(now + STEP, |_| true), None);
+        assert_eq!(census.next_stalled(now, nobody), None);
+        let first = gives_way(0, LimitScope::All).unwrap();
+        assert_eq!(census.next_stalled(now + STALLED_AFTER, nobody), first);
+        assert_eq!(census.next_stalled(now + STALLED_AFTER, |_| true), None);
     }
 
     #[test]
@@ -432,19 +463,19 @@ mod tests {
         let (id, here, now) = (ConnectionId(0), place("198.51.100.7"), Instant::now());
         let mut census = census(3);
         for open in [true, false] {
-            census.arrive(now, id, here);
-            census.progress(id, Awaits::Channel);
-            assert_eq!((census.waiting(), census.addresses()), (1, 1));
+            census.begin(now, id, here);
+            census.set_awaiting(id, Awaiting::Channel);
+            assert_eq!((census.handshake_count(), census.client_count()), (1, 1));
             match open {
                 true => {
-                    census.open(id, here);
-                    assert_eq!(census.places[&here].peers, 1);
-                    census.close(here);
+                    census.on_open(id, here);
+                    assert_eq!(census.clients[&here].peers, 1);
+                    census.on_close(here);
                 }
-                false => census.refuse(id),
+                false => census.on_failed(id),
             }
-            assert_eq!((census.waiting(), census.addresses()), (0, 0));
-            assert!(census.ranks.is_empty());
+            assert_eq!((census.handshake_count(), census.client_count()), (0, 0));
+            assert!(census.eviction_order.is_empty());
         }
     }
 }

@@ -25,16 +25,16 @@ use bytes::Bytes;
 pub use net_rtc::Transmit;
 use net_rtc::{DropStats, PathMonitor, SendOptions, TimerQueue};
 
-pub use crate::admission::NoVerdict;
-use crate::hub::client_addr::Client;
-use crate::hub::close_cause::{Full, Scope};
+pub use crate::admission::HookError;
+use crate::hub::client_addr::ClientAddr;
+use crate::hub::close_cause::{LimitHit, LimitScope};
 use crate::hub::connection::Connection;
-use crate::hub::context::Core;
-use crate::hub::diagnostics::Came;
-pub use crate::hub::handshake::Question;
-use crate::hub::isolation::Absence;
-use crate::hub::limits::Place;
-use crate::{CloseReason, Config, Delivery, PeerId, PeerInfo, Refusal, Verdict};
+use crate::hub::context::Context;
+use crate::hub::diagnostics::ConnectProgress;
+pub use crate::hub::handshake::AcceptRequest;
+use crate::hub::isolation::SuspendDetector;
+use crate::hub::limits::ClientKey;
+use crate::{CloseReason, Config, ConnectFailure, Decision, Delivery, PeerId, PeerInfo};
 
 /// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +58,7 @@ pub enum Input<'a> {
     },
     /// The application's answer to [`Output::Ask`] about this connection. If it is gone, the next
     /// one is asked about.
-    Verdict(ConnectionId, &'a Result<Verdict, NoVerdict>),
+    Decision(ConnectionId, &'a Result<Decision, HookError>),
     /// The time of the last [`Output::Timeout`] has come. Some of what is due is done, 32
     /// connections or so: if there is more, the next `Timeout` asks for the present.
     Timeout,
@@ -96,12 +96,12 @@ pub enum Output {
     /// if the connection is gone by then. Without one the connection ends after
     /// [`Config::upgrade_timeout`]. No more than [`Config::accept_threads`] are to be answered at
     /// any time; the others wait for their turn.
-    Ask(Question),
+    AcceptRequest(AcceptRequest),
     /// A connection will not become a peer.
-    Refused(Refusal),
+    ConnectFailed(ConnectFailure),
     /// A connection from there asked for no websocket: a plain HTTP request, which was answered,
     /// or it ended before its first byte. It is neither a peer nor a refusal.
-    Plain(SocketAddr),
+    PlainHttp(SocketAddr),
     /// Send this datagram.
     Transmit(Transmit),
     /// [`Hub::outgoing`] has bytes for this connection.
@@ -113,22 +113,22 @@ pub enum Output {
 }
 
 /// Connections that are looked at in one call, where all are to be: so that no call takes long.
-const BATCH: usize = 32;
+const MAX_CONNECTIONS_PER_CALL: usize = 32;
 
 /// See the [module's page](self). A panic in what is done for one connection, a fault of ours,
 /// ends that connection, as [`CloseReason::PeerPanicked`], and no other.
 #[derive(Debug)]
 pub struct Hub {
-    core: Core,
+    context: Context,
     connections: HashMap<ConnectionId, Connection>,
     next_connection: u64,
-    deadlines: TimerQueue<ConnectionId>,
-    endpoint_wake: Option<Instant>,
+    timers: TimerQueue<ConnectionId>,
+    endpoint_timeout: Option<Instant>,
     /// The time of the last call that knew it, for what follows from that call.
-    now: Option<Instant>,
-    absence: Absence,
+    last_call: Option<Instant>,
+    suspend_detector: SuspendDetector,
     /// Who is to be told that the server ends, and was not yet.
-    leaving: Vec<ConnectionId>,
+    shutdown_pending: Vec<ConnectionId>,
 }
 
 impl Hub {
@@ -141,14 +141,14 @@ impl Hub {
         seed: Option<u64>,
     ) -> Hub {
         Hub {
-            core: Core::new(config, local, announced, seed),
+            context: Context::new(config, local, announced, seed),
             connections: HashMap::new(),
             next_connection: 0,
-            deadlines: TimerQueue::new(),
-            endpoint_wake: None,
-            now: None,
-            absence: Absence::default(),
-            leaving: Vec::new(),
+            timers: TimerQueue::new(),
+            endpoint_timeout: None,
+            last_call: None,
+            suspend_detector: SuspendDetector::default(),
+            shutdown_pending: Vec::new(),
         }
     }
 
@@ -168,62 +168,75 @@ impl Hub {
         remote: SocketAddr,
         local: Option<IpAddr>,
     ) -> Option<ConnectionId> {
-        self.arrive(now);
-        if self.is_crowded() && !self.drop_lingering() {
-            let full = Full::HalfOpen(Scope::All).into();
-            self.core.refuse(now, remote, Duration::ZERO, Came::Connected, &full);
+        self.advance_clock(now);
+        if self.is_over_capacity() && !self.drop_oldest_lingering() {
+            let full = LimitHit::Handshakes(LimitScope::All).into();
+            self.context.report_failure(
+                now,
+                remote,
+                Duration::ZERO,
+                ConnectProgress::Connected,
+                &full,
+            );
             return None;
         }
-        let place = match self.core.is_proxy(remote) {
-            true => Place::proxy(remote),
-            false => Place::of(Client::Direct(remote)),
+        let place = match self.context.is_trusted_proxy(remote) {
+            true => ClientKey::from_proxy(remote),
+            false => ClientKey::from_client(ClientAddr::Direct(remote)),
         };
-        let room = self.core.make_room(now, place);
+        let room = self.context.reserve_handshake(now, place);
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let connection = Connection::new(now, id, remote, place, &mut self.core).at(local);
+        let connection =
+            Connection::new(now, id, remote, place, &mut self.context).with_local_ip(local);
         self.connections.insert(id, connection);
-        self.with(id, |connection, core| match room {
+        self.with_connection(id, |connection, core| match room {
             Ok(()) => connection.handle_timeout(now, core),
-            Err(full) => connection.finish(now, full, core),
+            Err(full) => connection.close(now, full, core),
         });
         Some(id)
     }
 
     /// Frees what one connection holds, as for a new one: one that was refused is hung up on, or
     /// one on its way to open that is late with its next step. False if there is none.
-    pub fn free_one(&mut self, now: Instant) -> bool {
-        self.arrive(now);
-        if self.core.lingering.is_empty() {
-            self.core.end_late(now);
-            self.end_others();
+    pub fn evict_one(&mut self, now: Instant) -> bool {
+        self.advance_clock(now);
+        if self.context.lingering.is_empty() {
+            self.context.evict_stalled(now);
+            self.process_pending();
         }
-        self.drop_lingering()
+        self.drop_oldest_lingering()
     }
 
     /// From now on datagrams are received at `local`, and browsers are told of `announced`, as in
     /// [`new`](Hub::new). Peers at an address that is gone end when they have been silent for long
     /// enough.
     pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
-        self.core.set_addresses(local, announced);
+        self.context.set_addresses(local, announced);
     }
 
     /// Feeds what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        self.arrive(now);
+        self.advance_clock(now);
         match input {
             Input::Bytes(id, bytes) => {
-                self.with(id, |connection, core| connection.handle_bytes(now, bytes, core));
+                self.with_connection(id, |connection, core| {
+                    connection.handle_bytes(now, bytes, core)
+                });
             }
-            Input::End(id) => self.with(id, |connection, core| connection.handle_end(now, core)),
+            Input::End(id) => {
+                self.with_connection(id, |connection, core| connection.handle_end(now, core))
+            }
             Input::Timeout => self.handle_timeout(now),
-            Input::Verdict(id, verdict) => {
-                self.core.questions.answered(id);
-                self.with(id, |connection, core| connection.on_verdict(now, verdict, core));
+            Input::Decision(id, verdict) => {
+                self.context.accept_queue.on_decision(id);
+                self.with_connection(id, |connection, core| {
+                    connection.on_decision(now, verdict, core)
+                });
             }
             Input::Datagram { source, destination, contents } => {
                 let datagram = net_rtc::Input::Datagram { source, destination, contents };
-                self.guard(now, |core| core.endpoint.handle_input(now, datagram));
+                self.catch_panic(now, |core| core.endpoint.handle_input(now, datagram));
             }
         }
     }
@@ -231,10 +244,10 @@ impl Hub {
     /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer
     /// whose websocket takes no more is closed as `SlowConsumer`.
     pub fn send(&mut self, now: Instant, id: PeerId, delivery: Delivery, message: Bytes) {
-        self.arrive(now);
-        let Some(connection) = self.core.open.get(&id).copied() else { return };
+        self.advance_clock(now);
+        let Some(connection) = self.context.peers.get(&id).copied() else { return };
         match delivery {
-            Delivery::Reliable => self.with(connection, |connection, core| {
+            Delivery::Reliable => self.with_connection(connection, |connection, core| {
                 connection.send(now, message, core);
             }),
             Delivery::Unreliable => {
@@ -252,29 +265,31 @@ impl Hub {
         message: Bytes,
         options: SendOptions,
     ) {
-        self.arrive(now);
-        if let Some(connection) = self.core.open.get(&id) {
+        self.advance_clock(now);
+        if let Some(connection) = self.context.peers.get(&id) {
             // The endpoint refuses only what is not open or too large: see the promise above.
-            _ = self.core.endpoint.send_with(now, connection, message, options);
+            _ = self.context.endpoint.send_with(now, connection, message, options);
         }
     }
 
     /// Ends a peer, after the reliable messages that were sent before.
     pub fn close(&mut self, now: Instant, id: PeerId, reason: CloseReason) {
-        self.arrive(now);
-        if let Some(connection) = self.core.open.get(&id).copied() {
-            self.with(connection, |connection, core| connection.finish(now, reason, core));
+        self.advance_clock(now);
+        if let Some(connection) = self.context.peers.get(&id).copied() {
+            self.with_connection(connection, |connection, core| {
+                connection.close(now, reason, core)
+            });
         }
     }
 
     /// Ends every connection, some now and the others at the next timeouts. The hub is empty once
     /// all have said goodbye, or given up.
     pub fn shutdown(&mut self, now: Instant) {
-        self.arrive(now);
-        self.leaving = self.connections.keys().copied().collect();
+        self.advance_clock(now);
+        self.shutdown_pending = self.connections.keys().copied().collect();
         // Whoever came first goes first, from the end: a table's order changes from run to run.
-        self.leaving.sort_unstable_by(|a, b| b.cmp(a));
-        self.leave(now);
+        self.shutdown_pending.sort_unstable_by(|a, b| b.cmp(a));
+        self.shutdown_batch(now);
     }
 
     /// Bytes to write to a connection now.
@@ -290,37 +305,40 @@ impl Hub {
 
     /// The first `written` of a connection's unsent bytes are written.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
-        self.arrive(now);
-        self.with(id, |connection, core| connection.advance(now, written, core));
+        self.advance_clock(now);
+        self.with_connection(id, |connection, core| connection.advance(now, written, core));
     }
 
     /// Whether bytes of a connection may be read now. If not, the next chance is its `Open`.
     pub fn wants_read(&self, id: ConnectionId) -> bool {
-        self.connections.get(&id).is_none_or(|connection| connection.wants_read(&self.core.config))
+        self.connections
+            .get(&id)
+            .is_none_or(|connection| connection.wants_read(&self.context.config))
     }
 
     /// Bytes that a peer's websocket has still to write.
-    pub fn unwritten(&self, id: PeerId) -> usize {
-        let connection = self.core.open.get(&id).and_then(|id| self.connections.get(id));
-        connection.map_or(0, Connection::unwritten)
+    pub fn buffered_amount(&self, id: PeerId) -> usize {
+        let connection = self.context.peers.get(&id).and_then(|id| self.connections.get(id));
+        connection.map_or(0, Connection::buffered_amount)
     }
 
     /// The next thing to do or to tell.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         loop {
-            if let Some(output) = self.core.outputs.pop_front() {
+            if let Some(output) = self.context.outputs.pop_front() {
                 return output;
             }
-            match self.core.endpoint.poll_output() {
+            match self.context.endpoint.poll_output() {
                 net_rtc::Output::Timeout(wake) => {
-                    self.endpoint_wake = wake;
-                    let wake = self.next_wake();
-                    self.absence.expect(wake.max(self.now.filter(|_| wake.is_some())));
+                    self.endpoint_timeout = wake;
+                    let wake = self.next_timeout();
+                    self.suspend_detector
+                        .expect_call(wake.max(self.last_call.filter(|_| wake.is_some())));
                     return Output::Timeout(wake);
                 }
                 net_rtc::Output::Transmit(transmit) => return Output::Transmit(transmit),
-                net_rtc::Output::Event(id, event) => self.on_channel(id, event),
+                net_rtc::Output::Event(id, event) => self.on_rtc_event(id, event),
             }
         }
     }
@@ -331,68 +349,72 @@ impl Hub {
     }
 
     /// How much is held now.
-    pub fn sizes(&self) -> Sizes {
-        Sizes {
+    pub fn resource_usage(&self) -> ResourceUsage {
+        ResourceUsage {
             connections: self.connections.len(),
-            waiting: self.core.census.waiting(),
-            peers: self.core.open.len(),
-            addresses: self.core.census.addresses(),
-            deadlines: self.deadlines.len(),
-            outputs: self.core.outputs.len() + self.core.to_end.len() + self.core.lingering.len(),
-            endpoint: self.core.endpoint.resource_usage(),
+            handshakes: self.context.conn_limits.handshake_count(),
+            peers: self.context.peers.len(),
+            client_ips: self.context.conn_limits.client_count(),
+            timers: self.timers.len(),
+            queued_outputs: self.context.outputs.len()
+                + self.context.pending_closes.len()
+                + self.context.lingering.len(),
+            endpoint: self.context.endpoint.resource_usage(),
         }
     }
 
     /// Unreliable messages that were dropped before they were sent, to all peers.
     pub fn unreliable_dropped(&self) -> DropStats {
-        self.core.endpoint.stats().dropped
+        self.context.endpoint.stats().dropped
     }
 
     /// Shows how the path to an open peer is, to any thread; `None` if nobody has this id.
-    pub fn gauge(&self, id: PeerId) -> Option<PathMonitor> {
-        self.core.endpoint.path_monitor(self.core.open.get(&id)?)
+    pub fn path_monitor(&self, id: PeerId) -> Option<PathMonitor> {
+        self.context.endpoint.path_monitor(self.context.peers.get(&id)?)
     }
 
-    fn next_wake(&self) -> Option<Instant> {
-        let leaving = self.now.filter(|_| !self.leaving.is_empty());
-        [self.endpoint_wake, self.deadlines.next_deadline(), leaving].into_iter().flatten().min()
+    fn next_timeout(&self) -> Option<Instant> {
+        let leaving = self.last_call.filter(|_| !self.shutdown_pending.is_empty());
+        [self.endpoint_timeout, self.timers.next_deadline(), leaving].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.leave(now);
-        for id in self.deadlines.take_due(now, BATCH) {
-            self.with(id, |connection, core| connection.handle_timeout(now, core));
+        self.shutdown_batch(now);
+        for id in self.timers.take_due(now, MAX_CONNECTIONS_PER_CALL) {
+            self.with_connection(id, |connection, core| connection.handle_timeout(now, core));
         }
-        if self.endpoint_wake.is_some_and(|wake| wake <= now) {
-            self.core.endpoint.handle_input(now, net_rtc::Input::Timeout);
+        if self.endpoint_timeout.is_some_and(|wake| wake <= now) {
+            self.context.endpoint.handle_input(now, net_rtc::Input::Timeout);
         }
     }
 
     /// Tells some of those that are to hear that the server ends.
-    fn leave(&mut self, now: Instant) {
-        let told = self.leaving.len().saturating_sub(BATCH);
-        for id in self.leaving.split_off(told) {
-            self.with(id, |connection, core| connection.finish(now, CloseReason::Shutdown, core));
+    fn shutdown_batch(&mut self, now: Instant) {
+        let told = self.shutdown_pending.len().saturating_sub(MAX_CONNECTIONS_PER_CALL);
+        for id in self.shutdown_pending.split_off(told) {
+            self.with_connection(id, |connection, core| {
+                connection.close(now, CloseReason::Shutdown, core)
+            });
         }
     }
 
-    fn on_channel(&mut self, id: ConnectionId, event: net_rtc::Event) {
-        let now = self.now.expect("nothing happens before the first call");
-        self.with(id, |connection, core| connection.on_channel(now, event, core));
+    fn on_rtc_event(&mut self, id: ConnectionId, event: net_rtc::Event) {
+        let now = self.last_call.expect("nothing happens before the first call");
+        self.with_connection(id, |connection, core| connection.on_rtc_event(now, event, core));
     }
 
     /// Whether there are as many connections as may be that are no peers. Those that are saying
     /// goodbye count on their own.
-    fn is_crowded(&self) -> bool {
-        let not_open = self.connections.len() - self.core.open.len();
-        not_open >= self.core.config.half_open.saturating_mul(2)
+    fn is_over_capacity(&self) -> bool {
+        let not_open = self.connections.len() - self.context.peers.len();
+        not_open >= self.context.config.max_handshakes.saturating_mul(2)
     }
 
     /// Drops the connection that was refused first, whether it has heard of that or not, so that
     /// clients which do not hang up keep no other out. False if there is none.
-    fn drop_lingering(&mut self) -> bool {
-        let Some(first) = self.core.lingering.first().copied() else { return false };
-        self.with(first, |connection, _| connection.drop_lingering());
+    fn drop_oldest_lingering(&mut self) -> bool {
+        let Some(first) = self.context.lingering.first().copied() else { return false };
+        self.with_connection(first, |connection, _| connection.abort());
         true
     }
 }
@@ -400,19 +422,19 @@ impl Hub {
 /// How many entries the tables and queues of a [`Hub`](Hub) have. Once its connections
 /// are gone and [`poll_output`](crate::hub::Hub::poll_output) has given everything, all are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
+pub struct ResourceUsage {
     /// TCP connections.
     pub connections: usize,
     /// Those on their way to open.
-    pub waiting: usize,
+    pub handshakes: usize,
     /// Those that are open.
     pub peers: usize,
     /// Addresses of which there is a connection.
-    pub addresses: usize,
+    pub client_ips: usize,
     /// Connections that want to be woken.
-    pub deadlines: usize,
+    pub timers: usize,
     /// What waits to be polled.
-    pub outputs: usize,
+    pub queued_outputs: usize,
     /// The WebRTC side.
     pub endpoint: net_rtc::EndpointUsage,
 }

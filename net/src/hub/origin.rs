@@ -7,16 +7,16 @@ use net_ws::Request;
 use crate::Config;
 
 /// Bytes of a foreign origin that are told and kept.
-const SHOWN: usize = 64;
+const MAX_SHOWN_LEN: usize = 64;
 
 /// Who may, by the page that its request comes from.
 #[derive(Debug)]
-pub(super) enum Origins {
-    Everyone,
-    Listed {
-        list: HashSet<String>,
+pub(super) enum OriginPolicy {
+    Any,
+    List {
+        allowed: HashSet<String>,
         /// Whether who names no origin may, too.
-        originless: bool,
+        allow_missing: bool,
     },
 }
 
@@ -24,35 +24,37 @@ pub(super) enum Origins {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadOrigin {
     /// It names none.
-    Absent,
+    Missing,
     /// It names several.
-    Several,
+    Multiple,
     /// It is not in the list; so it begins.
-    Foreign(String),
+    NotAllowed(String),
 }
 
-impl Origins {
-    pub(super) fn new(config: &Config) -> Origins {
-        match &config.origins {
-            None => Origins::Everyone,
-            Some(list) => Origins::Listed {
-                list: list.iter().map(|origin| as_sent(origin)).collect(),
-                originless: config.originless,
+impl OriginPolicy {
+    pub(super) fn new(config: &Config) -> OriginPolicy {
+        match &config.allowed_origins {
+            None => OriginPolicy::Any,
+            Some(list) => OriginPolicy::List {
+                allowed: list.iter().map(|origin| normalize(origin)).collect(),
+                allow_missing: config.allow_missing_origin,
             },
         }
     }
 
     pub(super) fn check(&self, request: &Request) -> Result<(), BadOrigin> {
-        let Origins::Listed { list, originless } = self else { return Ok(()) };
+        let OriginPolicy::List { allowed: list, allow_missing: originless } = self else {
+            return Ok(());
+        };
         let mut headers = request.values("origin");
         let (first, more) = (headers.next(), headers.next().is_some());
         match first {
-            _ if more => Err(BadOrigin::Several),
+            _ if more => Err(BadOrigin::Multiple),
             None if *originless => Ok(()),
-            None => Err(BadOrigin::Absent),
+            None => Err(BadOrigin::Missing),
             Some(origin) => match std::str::from_utf8(origin) {
                 Ok(origin) if list.contains(origin) => Ok(()),
-                _ => Err(BadOrigin::Foreign(shown(origin))),
+                _ => Err(BadOrigin::NotAllowed(printable_prefix(origin))),
             },
         }
     }
@@ -60,7 +62,7 @@ impl Origins {
 
 /// An entry of the list as browsers send it (RFC 6454 §6.2): lower case, without the slash of a
 /// URL and without the port that its scheme implies.
-fn as_sent(origin: &str) -> String {
+fn normalize(origin: &str) -> String {
     let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
     let implied = match origin.split_once("://") {
         Some(("http", _)) => ":80",
@@ -70,9 +72,9 @@ fn as_sent(origin: &str) -> String {
     origin.strip_suffix(implied).map(str::to_owned).unwrap_or(origin)
 }
 
-fn shown(origin: &[u8]) -> String {
+fn printable_prefix(origin: &[u8]) -> String {
     let visible = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
-    origin.iter().take(SHOWN).map(visible).collect()
+    origin.iter().take(MAX_SHOWN_LEN).map(visible).collect()
 }
 
 #[cfg(test)]
@@ -91,13 +93,13 @@ mod tests {
             ("http://[::1]:8080", "http://[::1]:8080"),
             ("null", "null"),
         ] {
-            assert_eq!(as_sent(written), sent);
+            assert_eq!(normalize(written), sent);
         }
     }
 
     #[test]
     fn what_is_shown_is_short_and_visible() {
-        assert_eq!(shown(b"https://e\xff\n\x00"), "https://e???");
-        assert_eq!(shown(&[b'x'; 8_000]).len(), SHOWN);
+        assert_eq!(printable_prefix(b"https://e\xff\n\x00"), "https://e???");
+        assert_eq!(printable_prefix(&[b'x'; 8_000]).len(), MAX_SHOWN_LEN);
     }
 }

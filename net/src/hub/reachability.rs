@@ -3,27 +3,27 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::Config;
-use crate::config::{at_most, is_private};
+use crate::config::{is_private, select_addrs};
 
 /// The addresses of the UDP side, as they are now.
 #[derive(Clone, Debug)]
-pub(super) struct Reach {
+pub(super) struct UdpAddrs {
     /// Where the sockets are bound.
-    local: Vec<SocketAddr>,
+    local_addrs: Vec<SocketAddr>,
     /// What browsers are told, as far as each can use it.
-    announced: Vec<SocketAddr>,
+    announced_addrs: Vec<SocketAddr>,
 }
 
-impl Reach {
+impl UdpAddrs {
     /// Nothing announced means that the bound addresses are.
-    pub(super) fn new(local: Vec<SocketAddr>, announced: Vec<SocketAddr>) -> Reach {
-        let announced = if announced.is_empty() { local.clone() } else { announced };
-        Reach { local, announced }
+    pub(super) fn new(local_addrs: Vec<SocketAddr>, announced: Vec<SocketAddr>) -> UdpAddrs {
+        let announced_addrs = if announced.is_empty() { local_addrs.clone() } else { announced };
+        UdpAddrs { local_addrs, announced_addrs }
     }
 
     /// The number of the UDP port.
     pub(super) fn port(&self) -> u16 {
-        self.local.first().map_or(0, SocketAddr::port)
+        self.local_addrs.first().map_or(0, SocketAddr::port)
     }
 
     /// The addresses to offer a client at `client` whose websocket came in on `arrived`, if it
@@ -34,51 +34,53 @@ impl Reach {
         arrived: Option<IpAddr>,
         max: usize,
     ) -> Vec<SocketAddr> {
-        let beside = |ip: IpAddr| self.local.iter().find(|local| local.ip() == ip).copied();
-        Seen { client, arrived: arrived.and_then(beside) }.candidates(&self.announced, max)
+        let beside = |ip: IpAddr| self.local_addrs.iter().find(|local| local.ip() == ip).copied();
+        CandidateSelector { client_ip: client, local_addr: arrived.and_then(beside) }
+            .select(&self.announced_addrs, max)
     }
 
     /// Why no check of a client came that was offered these addresses, and what to do.
-    pub(super) fn unreached(
+    pub(super) fn explain_unreachable(
         &self,
         remote: IpAddr,
         offered: &[SocketAddr],
         config: &Config,
-    ) -> Words {
+    ) -> Explanation {
         let all = |is: fn(IpAddr) -> bool| offered.iter().all(|told| is(told.ip()));
-        let (port, told) = (self.port(), self.told(offered));
-        if self.is_this_machine(remote) {
+        let (port, told) = (self.port(), self.describe_offered(offered));
+        if self.is_own_addr(remote) {
             let cause = "which does not follow a TCP port that is forwarded";
             let cause = format!("no check reached UDP {port}, {cause}");
-            return Words::new(cause).set(self.way_in_behind_a_forwarded_port(&told));
+            return Explanation::new(cause).with_hint(self.forwarded_port_hint(&told));
         }
         if all(is_loopback) {
             let cause = format!("only {told} was announced and the client is not on this machine");
-            return Words::new(cause).set(match config.public_addrs.is_empty() {
+            return Explanation::new(cause).with_hint(match config.public_addrs.is_empty() {
                 true => "bind 0.0.0.0 in place of 127.0.0.1",
                 false => "set Config::public_addrs to the addresses that clients see",
             });
         }
         if all(is_private) && !is_private(remote) {
             let cause = format!("only {told} was announced, which clients outside cannot reach");
-            return Words::new(cause).set(format!(
+            return Explanation::new(cause).with_hint(format!(
                 "set Config::public_addrs to the server's public address, and open UDP {port}"
             ));
         }
-        Words::new(format!("no check reached UDP {port}")).set(self.way_in(&told, offered, config))
+        Explanation::new(format!("no check reached UDP {port}"))
+            .with_hint(self.firewall_hint(&told, offered, config))
     }
 
     /// Whether a connection from there may be one that something on this machine passes on.
-    fn is_this_machine(&self, remote: IpAddr) -> bool {
-        remote.is_loopback() || self.local.iter().any(|local| local.ip() == remote)
+    fn is_own_addr(&self, remote: IpAddr) -> bool {
+        remote.is_loopback() || self.local_addrs.iter().any(|local| local.ip() == remote)
     }
 
     /// A program on this machine passes TCP on, and UDP does not come along.
-    fn way_in_behind_a_forwarded_port(&self, told: &str) -> String {
+    fn forwarded_port_hint(&self, told: &str) -> String {
         let port = self.port();
         let forwarded = "the websocket came from the server's own machine: is the TCP port \
                          forwarded, as by WSL2, ssh -L, Docker or a proxy?";
-        match self.local.first() {
+        match self.local_addrs.first() {
             Some(local) if local.ip().is_loopback() => format!(
                 "{forwarded} Then bind 0.0.0.0 in place of {}, so that UDP {port} is reached from \
                  outside. On this machine a network must be up",
@@ -92,9 +94,9 @@ impl Reach {
     }
 
     /// What has to be open for a check to come in.
-    fn way_in(&self, told: &str, offered: &[SocketAddr], config: &Config) -> String {
+    fn firewall_hint(&self, told: &str, offered: &[SocketAddr], config: &Config) -> String {
         let port = self.port();
-        if self.local.first().is_some_and(|local| local.ip().is_loopback()) {
+        if self.local_addrs.first().is_some_and(|local| local.ip().is_loopback()) {
             return "is the client behind a proxy? Then bind 0.0.0.0 in place of 127.0.0.1, for \
                     UDP does not pass the proxy"
                 .into();
@@ -112,7 +114,7 @@ impl Reach {
         }
     }
 
-    fn told(&self, offered: &[SocketAddr]) -> String {
+    fn describe_offered(&self, offered: &[SocketAddr]) -> String {
         match offered {
             [] => "no address".into(),
             [one] if one.port() == self.port() => one.ip().to_string(),
@@ -128,37 +130,37 @@ fn is_loopback(ip: IpAddr) -> bool {
 
 /// Where a client was seen, as far as that tells which addresses it can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct CandidateSelector {
     /// The client's own address.
-    pub(super) client: IpAddr,
+    pub(super) client_ip: IpAddr,
     /// The UDP address beside the one that its websocket came in on, if it came by itself.
-    pub(super) arrived: Option<SocketAddr>,
+    pub(super) local_addr: Option<SocketAddr>,
 }
 
-impl Seen {
+impl CandidateSelector {
     /// The addresses of its offer, most wanted first: the one that it came in on, which it can
     /// reach, then those that are announced in their order. At most `max`.
     ///
     /// A client from a public address is told of private ones only if there are no others: they
     /// are of no use to it, and a browser may ask its user for a permission because of them.
     /// Loopback is for this machine, and the last resort.
-    pub(super) fn candidates(self, announced: &[SocketAddr], max: usize) -> Vec<SocketAddr> {
+    pub(super) fn select(self, announced: &[SocketAddr], max: usize) -> Vec<SocketAddr> {
         let mut told = announced.to_vec();
-        if let Some(arrived) = self.arrived.filter(|arrived| !is_of_link(arrived.ip())) {
-            self.add(&mut told, arrived);
+        if let Some(arrived) = self.local_addr.filter(|arrived| !is_ipv6_link_local(arrived.ip())) {
+            self.add_local_addr(&mut told, arrived);
         }
         let has_public = told.iter().any(|addr| !is_private(addr.ip()));
-        if has_public && !is_private(self.client) {
+        if has_public && !is_private(self.client_ip) {
             told.retain(|addr| !is_private(addr.ip()));
         }
         let has_others = told.iter().any(|addr| !addr.ip().is_loopback());
-        told.retain(|addr| !has_others || !addr.ip().is_loopback() || self.came_in_on(addr));
-        at_most(max.max(1), told, |addr| addr.ip(), |addr| self.needs(addr))
+        told.retain(|addr| !has_others || !addr.ip().is_loopback() || self.is_local_addr(addr));
+        select_addrs(max.max(1), told, |addr| addr.ip(), |addr| self.is_required(addr))
     }
 
     /// What a client came in on goes first. From this machine it may have come through a proxy,
     /// and then loopback is of no use to it.
-    fn add(self, told: &mut Vec<SocketAddr>, arrived: SocketAddr) {
+    fn add_local_addr(self, told: &mut Vec<SocketAddr>, arrived: SocketAddr) {
         if arrived.ip().is_loopback() {
             if !told.contains(&arrived) {
                 told.push(arrived);
@@ -169,34 +171,34 @@ impl Seen {
         }
     }
 
-    fn came_in_on(self, addr: &SocketAddr) -> bool {
-        self.arrived == Some(*addr)
+    fn is_local_addr(self, addr: &SocketAddr) -> bool {
+        self.local_addr == Some(*addr)
     }
 
-    fn needs(self, addr: &SocketAddr) -> bool {
-        self.came_in_on(addr) && !addr.ip().is_loopback()
+    fn is_required(self, addr: &SocketAddr) -> bool {
+        self.is_local_addr(addr) && !addr.ip().is_loopback()
     }
 }
 
 /// IPv6 addresses of one link need its interface beside them, which a candidate cannot name.
-fn is_of_link(ip: IpAddr) -> bool {
+fn is_ipv6_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The cause, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct Explanation {
     pub(super) cause: String,
-    pub(super) setting: Option<String>,
+    pub(super) hint: Option<String>,
 }
 
-impl Words {
-    pub(super) fn new(cause: impl Into<String>) -> Words {
-        Words { cause: cause.into(), setting: None }
+impl Explanation {
+    pub(super) fn new(cause: impl Into<String>) -> Explanation {
+        Explanation { cause: cause.into(), hint: None }
     }
 
-    pub(super) fn set(self, setting: impl Into<String>) -> Words {
-        Words { setting: Some(setting.into()), ..self }
+    pub(super) fn with_hint(self, setting: impl Into<String>) -> Explanation {
+        Explanation { hint: Some(setting.into()), ..self }
     }
 }
 
@@ -211,10 +213,11 @@ mod tests {
         };
         let public_addrs = public.into_iter().map(|addr| addr.parse().unwrap()).collect();
         let config = Config { public_addrs, ..Config::default() };
-        let reach = Reach::new(list(local), list(announced));
+        let reach = UdpAddrs::new(list(local), list(announced));
         let remote = remote.parse().unwrap();
         let offered = reach.candidates(remote, None, config.max_candidates);
-        let Words { cause, setting } = reach.unreached(remote, &offered, &config);
+        let Explanation { cause, hint: setting } =
+            reach.explain_unreachable(remote, &offered, &config);
         (cause, setting.expect("something can be done"))
     }
 
@@ -302,8 +305,8 @@ mod candidates_tests {
     #[track_caller]
     fn assert_told(client: &str, arrived: &str, announced: &str, max: usize, expected: &str) {
         let arrived = list(arrived).first().copied();
-        let seen = Seen { client: client.parse().unwrap(), arrived };
-        assert_eq!(seen.candidates(&list(announced), max), list(expected));
+        let seen = CandidateSelector { client_ip: client.parse().unwrap(), local_addr: arrived };
+        assert_eq!(seen.select(&list(announced), max), list(expected));
     }
 
     const LAN: &str = "192.168.1.5";

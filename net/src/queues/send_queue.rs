@@ -11,119 +11,121 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use net_rtc::{DropStats, KeyedQueue, SendOptions};
 
-use crate::event::Way;
+use crate::event::SendMode;
 use crate::queues::sync::{Mutex, MutexGuard};
 use crate::{CloseReason, Config};
 
 /// What a reliable message costs beside its bytes: its place in a line that has just grown to
 /// twice its length, and what the allocator adds.
-const MESSAGE: usize = 2 * size_of::<Bytes>() + 16;
+const MESSAGE_OVERHEAD: usize = 2 * size_of::<Bytes>() + 16;
 /// Most messages of each kind that the loop takes at a time, before the other peers have their
 /// turn.
-const PART: usize = 64;
+const MAX_BATCH_MESSAGES: usize = 64;
 
 /// The meeting point of the application's threads and the loop, one for each peer. Both ways
 /// of sending are bounded here: reliable pushes back, unreliable drops the first in line, and
 /// the newest of a key takes the place of the older one.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
-    inner: Mutex<Contents>,
-    total: Arc<Total>,
-    backlog_bytes: usize,
-    fresh_bytes: usize,
+pub(crate) struct PeerSendQueue {
+    inner: Mutex<SendQueueInner>,
+    pool: Arc<SendBufferPool>,
+    reliable_send_buffer: usize,
+    unreliable_send_buffer: usize,
 }
 
 /// What waits in a mailbox.
 #[derive(Debug)]
-struct Contents {
+struct SendQueueInner {
     reliable: VecDeque<Bytes>,
-    fresh: KeyedQueue<(Bytes, SendOptions)>,
+    unreliable: KeyedQueue<(Bytes, SendOptions)>,
     close: Option<CloseReason>,
     reliable_cost: usize,
     /// Bytes that the loop took and the peer's websocket has not written yet.
-    unwritten: usize,
+    buffered_amount: usize,
     /// Whether the loop knows that there is something here.
-    announced: bool,
+    is_pending: bool,
 }
 
 /// What came of a posting.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Posted {
+pub(crate) struct Queued {
     /// The loop must be told that this mailbox is not empty any more.
-    pub(crate) announce: bool,
+    pub(crate) needs_wake: bool,
     /// Unreliable messages that gave way.
     pub(crate) dropped: DropStats,
 }
 
 /// What the loop takes at a time.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct SendBatch {
     pub(crate) reliable: Vec<Bytes>,
-    pub(crate) fresh: Vec<(Bytes, SendOptions)>,
+    pub(crate) unreliable: Vec<(Bytes, SendOptions)>,
     /// Behind all messages.
     pub(crate) close: Option<CloseReason>,
 }
 
 /// What a mailbox still has after a part was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
-    Nothing,
+pub(crate) enum Remaining {
+    Empty,
     /// It is for the loop to come again: nobody will announce it.
-    Something,
+    More,
 }
 
 /// Why a message was not taken; it comes back.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unposted {
+pub(crate) enum PushError {
     /// Too much of its kind waits.
     Full(Bytes),
     /// The peer is being closed, and nothing comes behind that.
     Closing(Bytes),
 }
 
-fn cost(message: &Bytes) -> usize {
-    message.len() + MESSAGE
+fn message_cost(message: &Bytes) -> usize {
+    message.len() + MESSAGE_OVERHEAD
 }
 
-impl Mailbox {
-    pub(crate) fn new(config: &Config, total: Arc<Total>) -> Mailbox {
-        Mailbox {
-            inner: Mutex::new(Contents::new(config.fresh_bytes, 0)),
-            total,
-            backlog_bytes: config.backlog_bytes,
-            fresh_bytes: config.fresh_bytes,
+impl PeerSendQueue {
+    pub(crate) fn new(config: &Config, pool: Arc<SendBufferPool>) -> PeerSendQueue {
+        PeerSendQueue {
+            inner: Mutex::new(SendQueueInner::new(config.unreliable_send_buffer, 0)),
+            pool,
+            reliable_send_buffer: config.reliable_send_buffer,
+            unreliable_send_buffer: config.unreliable_send_buffer,
         }
     }
 
     /// Posts a message, or gives it back.
-    pub(crate) fn post(&self, way: Way, message: Bytes) -> Result<Posted, Unposted> {
+    pub(crate) fn push(&self, way: SendMode, message: Bytes) -> Result<Queued, PushError> {
         let mut contents = self.lock();
         let dropped = match way {
-            _ if contents.close.is_some() => return Err(Unposted::Closing(message)),
-            Way::Reliable if !self.reserve(contents.waiting(), cost(&message)) => {
-                return Err(Unposted::Full(message));
+            _ if contents.close.is_some() => return Err(PushError::Closing(message)),
+            SendMode::Reliable
+                if !self.try_reserve(contents.reliable_buffered(), message_cost(&message)) =>
+            {
+                return Err(PushError::Full(message));
             }
-            Way::Reliable => contents.push_reliable(message),
-            Way::Unreliable(options) => contents.push_fresh(message, options),
+            SendMode::Reliable => contents.push_reliable(message),
+            SendMode::Unreliable(options) => contents.push_unreliable(message, options),
         };
-        Ok(Posted { announce: contents.announce(), dropped })
+        Ok(Queued { needs_wake: contents.mark_pending(), dropped })
     }
 
     /// Asks for the end. The first reason counts.
-    pub(crate) fn close(&self, reason: CloseReason) -> Posted {
+    pub(crate) fn close(&self, reason: CloseReason) -> Queued {
         let mut contents = self.lock();
         contents.close.get_or_insert(reason);
-        Posted { announce: contents.announce(), dropped: DropStats::default() }
+        Queued { needs_wake: contents.mark_pending(), dropped: DropStats::default() }
     }
 
     /// Why a message of so many bytes does not fit, and what to set.
-    pub(crate) fn why_full(&self, bytes: usize) -> String {
-        let waiting = self.lock().waiting();
-        if waiting + bytes + MESSAGE > self.backlog_bytes {
-            let most = self.backlog_bytes;
+    pub(crate) fn full_reason(&self, bytes: usize) -> String {
+        let waiting = self.lock().reliable_buffered();
+        if waiting + bytes + MESSAGE_OVERHEAD > self.reliable_send_buffer {
+            let most = self.reliable_send_buffer;
             return format!("{waiting} bytes wait, of {most} at most (Config::backlog_bytes)");
         }
-        let shared = self.total.shared();
+        let shared = self.pool.shared_used();
         format!(
             "{waiting} bytes wait, and {shared} beyond the parts of all peers (Config::total_reliable_send_buffer)"
         )
@@ -132,92 +134,92 @@ impl Mailbox {
     /// Hands a part to the loop, which says how much of it, and of those before, the websocket
     /// has not written. Under one lock, so that no sender sees the messages gone before they are
     /// counted there.
-    pub(crate) fn take_part(&self, take: impl FnOnce(Part) -> usize) -> Left {
+    pub(crate) fn drain_batch(&self, take: impl FnOnce(SendBatch) -> usize) -> Remaining {
         let mut contents = self.lock();
-        let before = contents.waiting();
-        let part = contents.part();
-        contents.unwritten = take(part);
-        self.total.change(before, contents.waiting());
+        let before = contents.reliable_buffered();
+        let part = contents.next_batch();
+        contents.buffered_amount = take(part);
+        self.pool.adjust(before, contents.reliable_buffered());
         if !contents.is_empty() {
-            return Left::Something;
+            return Remaining::More;
         }
-        *contents = Contents::new(self.fresh_bytes, contents.unwritten);
-        Left::Nothing
+        *contents = SendQueueInner::new(self.unreliable_send_buffer, contents.buffered_amount);
+        Remaining::Empty
     }
 
     /// Notes how much the websocket has still to write.
-    pub(crate) fn set_unwritten(&self, bytes: usize) {
+    pub(crate) fn set_buffered_amount(&self, bytes: usize) {
         let mut contents = self.lock();
-        self.total.change(contents.unwritten, bytes);
-        contents.unwritten = bytes;
+        self.pool.adjust(contents.buffered_amount, bytes);
+        contents.buffered_amount = bytes;
     }
 
     /// Takes room for a message that costs so much; one whole message always finds it.
-    fn reserve(&self, waiting: usize, cost: usize) -> bool {
+    fn try_reserve(&self, waiting: usize, cost: usize) -> bool {
         if waiting == 0 {
-            self.total.change(0, cost);
+            self.pool.adjust(0, cost);
             return true;
         }
-        waiting + cost <= self.backlog_bytes && self.total.reserve(waiting, cost)
+        waiting + cost <= self.reliable_send_buffer && self.pool.try_reserve(waiting, cost)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Contents> {
+    fn lock(&self) -> MutexGuard<'_, SendQueueInner> {
         // Every change is complete before anything in here could panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for PeerSendQueue {
     fn drop(&mut self) {
-        let waiting = self.lock().waiting();
-        self.total.change(waiting, 0);
+        let waiting = self.lock().reliable_buffered();
+        self.pool.adjust(waiting, 0);
     }
 }
 
-impl Contents {
-    fn new(fresh_bytes: usize, unwritten: usize) -> Contents {
-        Contents {
+impl SendQueueInner {
+    fn new(fresh_bytes: usize, buffered_amount: usize) -> SendQueueInner {
+        SendQueueInner {
             reliable: VecDeque::new(),
-            fresh: KeyedQueue::new(fresh_bytes),
+            unreliable: KeyedQueue::new(fresh_bytes),
             close: None,
             reliable_cost: 0,
-            unwritten,
-            announced: false,
+            buffered_amount,
+            is_pending: false,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.reliable.is_empty() && self.fresh.is_empty() && self.close.is_none()
+        self.reliable.is_empty() && self.unreliable.is_empty() && self.close.is_none()
     }
 
     /// The first of what waits; the end, once nothing else does.
-    fn part(&mut self) -> Part {
-        let most = self.reliable.len().min(PART);
+    fn next_batch(&mut self) -> SendBatch {
+        let most = self.reliable.len().min(MAX_BATCH_MESSAGES);
         let reliable: Vec<_> = self.reliable.drain(..most).collect();
-        self.reliable_cost -= reliable.iter().map(cost).sum::<usize>();
-        let fresh = std::iter::from_fn(|| self.fresh.pop()).take(PART).collect();
-        let last = self.reliable.is_empty() && self.fresh.is_empty();
+        self.reliable_cost -= reliable.iter().map(message_cost).sum::<usize>();
+        let fresh = std::iter::from_fn(|| self.unreliable.pop()).take(MAX_BATCH_MESSAGES).collect();
+        let last = self.reliable.is_empty() && self.unreliable.is_empty();
         let close = if last { self.close.take() } else { None };
-        Part { reliable, fresh, close }
+        SendBatch { reliable, unreliable: fresh, close }
     }
 
     /// Reliable messages that are not written.
-    fn waiting(&self) -> usize {
-        self.reliable_cost + self.unwritten
+    fn reliable_buffered(&self) -> usize {
+        self.reliable_cost + self.buffered_amount
     }
 
     fn push_reliable(&mut self, message: Bytes) -> DropStats {
-        self.reliable_cost += cost(&message);
+        self.reliable_cost += message_cost(&message);
         self.reliable.push_back(message);
         DropStats::default()
     }
 
-    fn push_fresh(&mut self, message: Bytes, options: SendOptions) -> DropStats {
-        self.fresh.push(options.key, message.len(), (message, options))
+    fn push_unreliable(&mut self, message: Bytes, options: SendOptions) -> DropStats {
+        self.unreliable.push(options.key, message.len(), (message, options))
     }
 
-    fn announce(&mut self) -> bool {
-        !std::mem::replace(&mut self.announced, true)
+    fn mark_pending(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_pending, true)
     }
 }
 
@@ -225,45 +227,49 @@ impl Contents {
 /// peers as there may be, so that each has its own part whatever the others do; the other half is
 /// for those that need more, whoever comes first.
 #[derive(Debug)]
-pub(crate) struct Total {
+pub(crate) struct SendBufferPool {
     /// Of each peer, in bytes.
-    own: usize,
-    most_shared: usize,
+    reserved_per_peer: usize,
+    max_shared: usize,
     /// What waits beyond the own parts.
-    shared: AtomicUsize,
+    shared_used: AtomicUsize,
 }
 
-impl Total {
-    pub(crate) fn new(config: &Config) -> Arc<Total> {
+impl SendBufferPool {
+    pub(crate) fn new(config: &Config) -> Arc<SendBufferPool> {
         let half = config.total_reliable_send_buffer / 2;
-        let own = half / config.peers.max(1);
-        Arc::new(Total { own, most_shared: half, shared: AtomicUsize::new(0) })
+        let own = half / config.max_peers.max(1);
+        Arc::new(SendBufferPool {
+            reserved_per_peer: own,
+            max_shared: half,
+            shared_used: AtomicUsize::new(0),
+        })
     }
 
     /// Takes so many bytes more for a peer for which `waiting` do, if there is room for them.
-    pub(crate) fn reserve(&self, waiting: usize, more: usize) -> bool {
-        let more = self.beyond(waiting + more) - self.beyond(waiting);
-        let reserve = |shared: usize| (shared + more <= self.most_shared).then_some(shared + more);
-        more == 0 || self.shared.fetch_update(Relaxed, Relaxed, reserve).is_ok()
+    pub(crate) fn try_reserve(&self, waiting: usize, more: usize) -> bool {
+        let more = self.over_reserved(waiting + more) - self.over_reserved(waiting);
+        let reserve = |shared: usize| (shared + more <= self.max_shared).then_some(shared + more);
+        more == 0 || self.shared_used.fetch_update(Relaxed, Relaxed, reserve).is_ok()
     }
 
     /// What waits for a peer was so much, and is so much now.
-    pub(crate) fn change(&self, before: usize, after: usize) {
-        let (before, after) = (self.beyond(before), self.beyond(after));
+    pub(crate) fn adjust(&self, before: usize, after: usize) {
+        let (before, after) = (self.over_reserved(before), self.over_reserved(after));
         if before != after {
             // Wraps around where it falls, which is right.
-            self.shared.fetch_add(after.wrapping_sub(before), Relaxed);
+            self.shared_used.fetch_add(after.wrapping_sub(before), Relaxed);
         }
     }
 
     /// Bytes that wait for all peers, beyond the part that each has.
-    pub(crate) fn shared(&self) -> usize {
-        self.shared.load(Relaxed)
+    pub(crate) fn shared_used(&self) -> usize {
+        self.shared_used.load(Relaxed)
     }
 
     /// What of a peer's is not in its own part.
-    fn beyond(&self, waiting: usize) -> usize {
-        waiting.saturating_sub(self.own)
+    fn over_reserved(&self, waiting: usize) -> usize {
+        waiting.saturating_sub(self.reserved_per_peer)
     }
 }
 
@@ -272,15 +278,19 @@ mod total_tests {
     use super::*;
 
     /// For ten peers, each of which has 5,000 bytes, and another 50,000 for all.
-    fn total() -> Arc<Total> {
+    fn total() -> Arc<SendBufferPool> {
         let (peers, total_reliable_send_buffer) = (10, 100_000);
-        Total::new(&Config { peers, total_reliable_send_buffer, ..Config::default() })
+        SendBufferPool::new(&Config {
+            max_peers: peers,
+            total_reliable_send_buffer,
+            ..Config::default()
+        })
     }
 
     #[test]
     fn those_that_hoard_leave_each_its_own_part() {
         let total = total();
-        let fill = || (0..).take_while(|tens| total.reserve(tens * 10, 10)).count() * 10;
+        let fill = || (0..).take_while(|tens| total.try_reserve(tens * 10, 10)).count() * 10;
         let taken: Vec<_> = (0..10).map(|_| fill()).collect();
         assert_eq!((taken[0], &taken[1..]), (55_000, &[5_000; 9][..]));
     }
@@ -288,13 +298,13 @@ mod total_tests {
     #[test]
     fn what_is_given_back_is_free() {
         let total = total();
-        assert!(total.reserve(0, 55_000) && !total.reserve(55_000, 1));
-        assert!(total.reserve(0, 5_000) && !total.reserve(5_000, 1));
-        total.change(55_000, 20_000);
-        assert_eq!(total.shared(), 15_000);
-        assert!(total.reserve(5_000, 35_000) && !total.reserve(40_000, 1));
-        total.change(20_000, 0);
-        total.change(40_000, 0);
-        assert_eq!(total.shared(), 0);
+        assert!(total.try_reserve(0, 55_000) && !total.try_reserve(55_000, 1));
+        assert!(total.try_reserve(0, 5_000) && !total.try_reserve(5_000, 1));
+        total.adjust(55_000, 20_000);
+        assert_eq!(total.shared_used(), 15_000);
+        assert!(total.try_reserve(5_000, 35_000) && !total.try_reserve(40_000, 1));
+        total.adjust(20_000, 0);
+        total.adjust(40_000, 0);
+        assert_eq!(total.shared_used(), 0);
     }
 }

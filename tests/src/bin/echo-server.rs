@@ -23,17 +23,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut config, mut world) = (Config::default(), (0, 0));
     for (name, value) in arguments(&words[1..])? {
         match name {
-            "--connecting" => config.connecting = parse_connecting(value)?,
+            "--connecting" => config.handshake = parse_connecting(value)?,
             "--public" => config.public_addrs.push(value.parse()?),
             "--world" => {
                 let (count, size) = value.split_once('x').ok_or("--world COUNTxSIZE")?;
                 world = (count.parse()?, size.parse()?);
             }
             "--patience" => {
-                config.silent_timeout = Duration::from_secs(value.parse()?);
-                config.dead_after = config.silent_timeout;
-                config.ping_after = config.silent_timeout / 2;
-                config.pause_after = config.silent_timeout / 2;
+                config.idle_timeout = Duration::from_secs(value.parse()?);
+                config.pong_timeout = config.idle_timeout;
+                config.ping_interval = config.idle_timeout / 2;
+                config.probe_after = config.idle_timeout / 2;
             }
             _ => return Err(format!("no option {name}").into()),
         }

@@ -69,7 +69,7 @@ impl Options {
                 "--plane" => *config = parse_plane(value)?.server(),
                 "--congestion" => config.congestion = parse_congestion(value)?,
                 "--repair" => config.repair = parse_repair(value)?,
-                "--first-tsn" => config.first_tsn = Some(value.parse()?),
+                "--first-tsn" => config.initial_tsn = Some(value.parse()?),
                 "--down" => options.down = Some(parse_load(value)?),
                 "--seconds" => options.time = Duration::from_secs(value.parse()?),
                 "--downloads" => options.downloads = Some(value.to_owned()),

@@ -75,7 +75,7 @@ impl Desk {
 
     fn received(&mut self, id: PeerId, message: &[u8]) {
         self.expect(id, self.peers.get(&id).is_some_and(|tally| !tally.over), "not open");
-        let unsent = self.server.peer(id).map_or(0, |peer| peer.link.dropped.total());
+        let unsent = self.server.peer(id).map_or(0, |peer| peer.path_stats.dropped.total());
         let tally = self.peers.entry(id).or_default();
         tally.received += 1;
         let text = str::from_utf8(message).unwrap_or_default();

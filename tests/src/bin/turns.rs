@@ -19,9 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
     let peers = env::args().nth(1).map_or(Ok(1_024), |word| word.parse())?;
     let config = Config {
-        peers,
-        half_open: peers,
-        half_open_per_local: peers,
+        max_peers: peers,
+        max_handshakes: peers,
+        max_protected_handshakes_per_private_ip: peers,
         upgrade_timeout: Duration::from_secs(60),
         answer_timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(60),
@@ -62,11 +62,13 @@ impl Stage {
         }
         let mut open = 0;
         while open < peers {
-            let refused = self.server.stats().refused;
+            let refused = self.server.stats().connect_failures;
             if refused > 0 {
-                return Err(
-                    format!("{refused} refused: {:?}", self.server.refusals().totals).into()
-                );
+                return Err(format!(
+                    "{refused} refused: {:?}",
+                    self.server.connect_failures().by_reason
+                )
+                .into());
             }
             for client in &mut self.clients {
                 open += usize::from(client.next(Duration::ZERO) == Some(News::Open));
@@ -134,7 +136,7 @@ impl Stage {
             waiting.len(),
             closed.len()
         );
-        let is_bounded = waiting.len() <= Config::default().events + 64;
+        let is_bounded = waiting.len() <= Config::default().event_queue_len + 64;
         match is_bounded && closed == [&Event::Closed(0.into())] {
             true => Ok(words),
             false => Err(words.into()),
@@ -158,7 +160,7 @@ impl Stage {
     fn told(&self, what: &str) {
         let stats = self.server.stats();
         let at = self.began.elapsed().as_secs_f32();
-        println!("{at:6.1} s: {what}: {:?}, {} peers", stats.longest_turn, stats.peers);
+        println!("{at:6.1} s: {what}: {:?}, {} peers", stats.longest_iteration, stats.open_peers);
     }
 
     fn end(self) {

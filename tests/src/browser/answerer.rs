@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use net::{CloseReason, Config, Event, EventQueue, PeerId, Refusal, Server};
+use net::{CloseReason, Config, ConnectFailure, Event, EventQueue, PeerId, Server};
 
 /// Time for the server to see a connection begin or end.
 const SOON: Duration = Duration::from_secs(5);
@@ -74,8 +74,8 @@ impl Answerer {
     }
 
     /// The connections that never became peers, oldest first.
-    pub fn refusals(&self) -> Vec<Refusal> {
-        self.server.refusals().recent.into()
+    pub fn refusals(&self) -> Vec<ConnectFailure> {
+        self.server.connect_failures().recent.into()
     }
 
     /// The next `count` openings and endings, or as many as come within 5 s.

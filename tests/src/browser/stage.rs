@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use net::{Config, Refusal};
+use net::{Config, ConnectFailure};
 use serde_json::Value;
 
 use super::{Answerer, Browser, Kind, Site};
@@ -52,7 +52,7 @@ impl Stage {
     ///
     /// # Panics
     /// When there is none within 5 s.
-    pub fn refusal(&self) -> Refusal {
+    pub fn refusal(&self) -> ConnectFailure {
         let end = Instant::now() + Duration::from_secs(5);
         while Instant::now() < end {
             if let Some(last) = self.answerer.refusals().pop() {

@@ -27,16 +27,16 @@ pub(super) fn server() -> SocketAddr {
 
 fn config() -> Config {
     Config {
-        message_bytes: MESSAGE,
-        backlog_bytes: BACKLOG,
-        fresh_bytes: BACKLOG,
-        signal_bytes: 4_000,
-        early_bytes: 4_000,
-        early_messages: 8,
-        peers: 3,
-        half_open: 3,
-        events: EVENTS,
-        event_bytes: 50_000,
+        max_message_size: MESSAGE,
+        reliable_send_buffer: BACKLOG,
+        unreliable_send_buffer: BACKLOG,
+        max_signal_message_size: 4_000,
+        max_preopen_bytes: 4_000,
+        max_preopen_messages: 8,
+        max_peers: 3,
+        max_handshakes: 3,
+        event_queue_len: EVENTS,
+        event_queue_bytes: 50_000,
         ..Config::default()
     }
 }
@@ -136,10 +136,10 @@ impl Rig {
 
     /// What the loop does in each turn, but for reading and writing.
     pub(super) fn turn(&mut self) {
-        while self.machine.take_post(self.now) {
+        while self.machine.dispatch_sends(self.now) {
             self.drain();
         }
-        self.machine.stop(self.now);
+        self.machine.check_shutdown(self.now);
         self.input(Input::Timeout);
     }
 
@@ -328,7 +328,7 @@ impl Rig {
     /// Bounds that hold at any time.
     pub(super) fn check_bounds(&self) {
         for (id, _) in self.lives.iter().filter(|(_, life)| **life == Life::Open) {
-            let unwritten = self.machine.unwritten(*id);
+            let unwritten = self.machine.buffered_amount(*id);
             assert!(unwritten <= 2 * (BACKLOG + MESSAGE) + 512, "{unwritten} unwritten bytes");
         }
     }
@@ -344,13 +344,16 @@ impl Rig {
         }
         self.take_events();
         assert!(self.machine.is_empty(), "connections that stay");
-        self.machine.end();
+        self.machine.on_loop_stopped();
         let Some(queue) = queue else { return };
         assert!(queue.is_finished() && queue.pop().is_none());
         assert!(self.lives.values().all(|life| *life == Life::Closed), "{:?}", self.lives);
         if let Some(stats) = stats {
-            assert!(stats.opened <= stats.accepted && stats.refused <= stats.accepted);
-            assert!(self.lives.len() as u64 >= stats.opened);
+            assert!(
+                stats.peers_opened <= stats.tcp_accepted
+                    && stats.connect_failures <= stats.tcp_accepted
+            );
+            assert!(self.lives.len() as u64 >= stats.peers_opened);
         }
     }
 }

@@ -140,11 +140,11 @@ impl Play {
         let Some(server) = &self.rig.server else { return Ok(()) };
         let stats = server.stats();
         assert_eq!(stats, server.clone().stats());
-        assert!(stats.peers <= stats.opened && stats.opened <= stats.accepted);
+        assert!(stats.open_peers <= stats.peers_opened && stats.peers_opened <= stats.tcp_accepted);
         if server.peer(id).is_some() {
             assert_eq!(server.close_reason(id), None, "it lives");
         }
-        _ = server.refusals();
+        _ = server.connect_failures();
         Ok(())
     }
 

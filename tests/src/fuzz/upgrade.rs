@@ -28,7 +28,7 @@ fn live(manners: u8, bytes: &[u8], step: usize) -> Life {
     let now = Instant::now();
     let config = Config {
         await_decision: manners & HELD != 0,
-        max_head_size: 1_024,
+        max_request_head_size: 1_024,
         max_message_size: 1_024,
         send_buffer: 4_096,
         ..Config::default()

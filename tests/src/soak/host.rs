@@ -31,7 +31,7 @@ pub(super) const UNRELIABLE: u8 = b'u';
 /// The address cannot be bound.
 pub fn serve(address: &str, config: Config) -> io::Result<()> {
     let (server, queue) = Server::bind(address, config).map_err(io::Error::other)?;
-    server.measure_turns(|| ThreadTime::now().as_duration());
+    server.measure_iterations(|| ThreadTime::now().as_duration());
     println!("listening {}", server.local_addr());
     let asked = questions();
     let mut reasons = BTreeMap::new();

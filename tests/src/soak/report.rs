@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use net::Server;
-use net::hub::Sizes;
+use net::hub::ResourceUsage;
 use serde_json::{Value, json};
 
 /// Bytes of a page; the same on every machine that this was written for.
@@ -42,18 +42,18 @@ impl Report {
     /// Of this process, whose server has these counters.
     pub(super) fn of(server: &Server, reasons: &BTreeMap<String, u64>) -> Report {
         let stats = server.stats();
-        let longest_turn = server.take_longest_turn();
+        let longest_turn = server.take_longest_iteration();
         // The loop's answer comes after what it has closed in the same turn.
-        let entries = server.sizes().map_or(u64::MAX, entries);
+        let entries = server.resource_usage().map_or(u64::MAX, entries);
         Report {
             resident_kib: resident_kib(),
             descriptors: fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64),
             cpu: cpu(),
-            peers: stats.peers,
-            accepted: stats.accepted,
-            opened: stats.opened,
-            refused: stats.refused,
-            plain: stats.plain,
+            peers: stats.open_peers,
+            accepted: stats.tcp_accepted,
+            opened: stats.peers_opened,
+            refused: stats.connect_failures,
+            plain: stats.plain_http,
             entries,
             longest_turn: Duration::from_micros(longest_turn.as_micros() as u64),
             reasons: reasons.clone(),
@@ -124,8 +124,16 @@ impl Report {
     }
 }
 
-fn entries(sizes: Sizes) -> u64 {
-    let Sizes { connections, waiting, peers, addresses, deadlines, outputs, endpoint } = sizes;
+fn entries(sizes: ResourceUsage) -> u64 {
+    let ResourceUsage {
+        connections,
+        handshakes: waiting,
+        peers,
+        client_ips: addresses,
+        timers: deadlines,
+        queued_outputs: outputs,
+        endpoint,
+    } = sizes;
     let net_rtc::EndpointUsage { keys, routes, migration_lookup: findable, unflushed, .. } =
         endpoint;
     let hub = connections + waiting + peers + addresses + deadlines + outputs;

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::time::Duration;
 
-use net::hub::Sizes;
-use net::{CloseReason, DataPathMode, Delivery, PeerId, Refusal};
+use net::hub::ResourceUsage;
+use net::{CloseReason, ConnectFailure, DataPathMode, Delivery, PeerId};
 
 use super::client::Stage;
 use super::flow::Arrived;
@@ -115,7 +115,7 @@ impl Storm {
         Ok(())
     }
 
-    fn on_refused(&mut self, refusal: &Refusal) -> Checked {
+    fn on_refused(&mut self, refusal: &ConnectFailure) -> Checked {
         self.refused += 1;
         let client = self.clients.iter().position(|client| client.remote() == refusal.remote);
         self.note(Entry::Refused(client, refusal.to_string()));
@@ -269,7 +269,7 @@ impl Storm {
         }
         let sizes = self.world.sizes();
         let over = self.refused + self.plain;
-        let accounted = self.lives.opened() + over + sizes.waiting as u64;
+        let accounted = self.lives.opened() + over + sizes.handshakes as u64;
         if self.world.accepted() != accounted {
             let what = format!(
                 "{} accepted, {} opened, {} refused, {} plain, {} on their way",
@@ -277,7 +277,7 @@ impl Storm {
                 self.lives.opened(),
                 self.refused,
                 self.plain,
-                sizes.waiting,
+                sizes.handshakes,
             );
             return Err(self.violation(Invariant::Account, None, what));
         }
@@ -306,7 +306,7 @@ impl Storm {
         self.check()?;
         let sizes = self.world.sizes();
         let wake = self.world.server_wake().map(|at| at - self.began);
-        if sizes != Sizes::default() || wake.is_some() {
+        if sizes != ResourceUsage::default() || wake.is_some() {
             let what = format!("all have gone, and there is {sizes:?}, woken at {wake:?}");
             return Err(self.violation(Invariant::Empty, None, what));
         }

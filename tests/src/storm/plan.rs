@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use net::{Accept, Config, DataPathMode, Verdict};
+use net::{AcceptHook, Config, DataPathMode, Decision};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -189,8 +189,8 @@ impl Plan {
 
     /// The server's settings.
     pub fn config(&self) -> Config {
-        let accept = self.thinks.map(|_| Accept::new(|_| Verdict::accept(())));
-        Config { accept, data_plane: self.data_plane, ..Config::default() }
+        let accept = self.thinks.map(|_| AcceptHook::new(|_| Decision::accept(())));
+        Config { accept, data_path: self.data_plane, ..Config::default() }
     }
 
     /// When all that are left leave.

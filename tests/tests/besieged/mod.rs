@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use net::{CloseReason, Config, Delivery, PeerId, Refusal, Stage};
+use net::{CloseReason, Config, ConnectFailure, Delivery, HandshakeStage, PeerId};
 use net_tests::agent::Manners;
 use net_tests::attack::{Kind, Means, Observer, Tally, Traffic, Watched};
 use net_tests::world::{Heard, Seen, World};
@@ -34,7 +34,7 @@ pub(crate) struct Siege {
 /// What became of an attacker.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) refusals: Vec<ConnectFailure>,
     pub(crate) opened: usize,
     /// Connections that asked for no websocket.
     pub(crate) plain: usize,
@@ -203,7 +203,7 @@ fn assert_both(id: PeerId, deliveries: Vec<Delivery>) {
 impl Outcome {
     /// Nobody got in, and everyone was refused at this stage for this reason.
     #[track_caller]
-    pub(crate) fn assert_refused(&self, stage: Stage, reason: &str) {
+    pub(crate) fn assert_refused(&self, stage: HandshakeStage, reason: &str) {
         assert_eq!((self.opened, self.received), (0, 0));
         assert!(!self.refusals.is_empty());
         for refusal in &self.refusals {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::Config;
 use crate::driver::tcp::*;
 use crate::hub::Output;
-use crate::queues::send_queue::Total;
+use crate::queues::send_queue::SendBufferPool;
 use crate::queues::tests::info;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -15,7 +15,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConn
 /// A connection that is as slow as can be: it gives and takes a byte at a time, and two
 /// errors before each.
 #[derive(Clone, Default)]
-struct Slow(Rc<RefCell<Script>>);
+struct SlowStream(Rc<RefCell<Script>>);
 
 #[derive(Default)]
 struct Script {
@@ -27,7 +27,7 @@ struct Script {
     breaks: bool,
 }
 
-impl Read for Slow {
+impl Read for SlowStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
         script.reads += 1;
@@ -43,7 +43,7 @@ impl Read for Slow {
     }
 }
 
-impl Write for Slow {
+impl Write for SlowStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut script = self.0.borrow_mut();
         script.writes += 1;
@@ -64,24 +64,24 @@ impl Write for Slow {
 }
 
 /// A hub with one connection over such a stream.
-struct Bench {
+struct TcpFixture {
     now: Instant,
     hub: Hub,
-    streams: Streams<Slow>,
+    streams: TcpConnections<SlowStream>,
     id: ConnectionId,
-    slow: Slow,
+    slow: SlowStream,
     dropped: bool,
 }
 
-impl Bench {
-    fn new() -> Bench {
+impl TcpFixture {
+    fn new() -> TcpFixture {
         let now = Instant::now();
         let local = vec![([192, 0, 2, 1], 3000).into()];
         let mut hub = Hub::new(Config::default(), local.clone(), local, Some(70));
         let id = hub.accept(now, ([198, 51, 100, 1], 5000).into()).expect("there is room");
-        let (mut streams, slow) = (Streams::new(4_096), Slow::default());
+        let (mut streams, slow) = (TcpConnections::new(4_096), SlowStream::default());
         streams.insert(id, slow.clone());
-        Bench { now, hub, streams, id, slow, dropped: false }
+        TcpFixture { now, hub, streams, id, slow, dropped: false }
     }
 
     /// Everything that can be done without another word of the system.
@@ -112,11 +112,11 @@ impl Bench {
 
 #[test]
 fn t70_one_byte_at_a_time_with_errors_between_gets_through() {
-    let mut bench = Bench::new();
+    let mut bench = TcpFixture::new();
     bench.slow.0.borrow_mut().gives.extend(REQUEST);
     for _ in 0..10_000 {
-        bench.streams.readable(bench.id);
-        bench.streams.writable(bench.id);
+        bench.streams.on_readable(bench.id);
+        bench.streams.on_writable(bench.id);
         bench.work();
     }
     let answer = bench.answer();
@@ -128,13 +128,13 @@ fn t70_one_byte_at_a_time_with_errors_between_gets_through() {
 
 #[test]
 fn t70_a_wake_up_for_nothing_does_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = TcpFixture::new();
     bench.work();
     assert_eq!(bench.slow.0.borrow().reads, 0, "nobody said that it can be read");
     for _ in 0..1_000 {
-        bench.streams.readable(bench.id);
-        bench.streams.readable(bench.id);
-        bench.streams.writable(bench.id);
+        bench.streams.on_readable(bench.id);
+        bench.streams.on_readable(bench.id);
+        bench.streams.on_writable(bench.id);
         bench.work();
     }
     let script = bench.slow.0.borrow();
@@ -143,30 +143,30 @@ fn t70_a_wake_up_for_nothing_does_nothing() {
     drop(script);
     // What mio says of a connection that is gone means nothing.
     bench.streams.remove(bench.id);
-    bench.streams.readable(bench.id);
-    bench.streams.writable(bench.id);
+    bench.streams.on_readable(bench.id);
+    bench.streams.on_writable(bench.id);
     bench.work();
-    assert!(bench.streams.awaiting_reading() == 0 && !bench.streams.awaits_writing());
+    assert!(bench.streams.read_queue_len() == 0 && !bench.streams.has_queued_writes());
 }
 
 #[test]
 fn t70_what_takes_nothing_is_left_alone_until_it_does() {
-    let mut bench = Bench::new();
+    let mut bench = TcpFixture::new();
     bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
     // Each time it is interrupted, takes nothing, and then, when it is told, one byte.
     for (times, writes) in [(1, 2), (5, 2)] {
         (0..times).for_each(|_| bench.work());
         assert_eq!(bench.slow.0.borrow().writes, writes);
     }
-    bench.streams.writable(bench.id);
-    assert!(bench.streams.awaits_writing());
+    bench.streams.on_writable(bench.id);
+    assert!(bench.streams.has_queued_writes());
     bench.work();
     assert_eq!((bench.slow.0.borrow().writes, bench.slow.0.borrow().taken.len()), (5, 1));
 }
 
 #[test]
 fn t70_an_error_while_writing_is_the_end_too() {
-    let mut bench = Bench::new();
+    let mut bench = TcpFixture::new();
     bench.slow.0.borrow_mut().breaks = true;
     bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
     bench.work();
@@ -176,29 +176,29 @@ fn t70_an_error_while_writing_is_the_end_too() {
 
 #[test]
 fn who_waits_to_be_read_is_counted() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.streams.awaiting_reading(), 0);
-    bench.streams.readable(bench.id);
-    assert_eq!(bench.streams.awaiting_reading(), 1);
+    let mut bench = TcpFixture::new();
+    assert_eq!(bench.streams.read_queue_len(), 0);
+    bench.streams.on_readable(bench.id);
+    assert_eq!(bench.streams.read_queue_len(), 1);
 }
 
 #[test]
 fn what_was_passed_over_has_its_turn_once_the_peer_is_open() {
-    for (reading, waiting) in [(Reading::PassedOver, 1), (Reading::Empty, 0)] {
-        let mut bench = Bench::new();
-        bench.streams.by_id.get_mut(&bench.id).expect("it is there").reading = reading;
+    for (reading, waiting) in [(ReadState::Paused, 1), (ReadState::Idle, 0)] {
+        let mut bench = TcpFixture::new();
+        bench.streams.by_id.get_mut(&bench.id).expect("it is there").read_state = reading;
         let (config, gauge) = (Config::default(), net_rtc::PathMonitor::default());
-        let entry = Entry::new(&config, &Total::new(&config), info(), gauge);
-        bench.streams.opened(bench.id, PeerId::from(0), Arc::new(entry));
-        assert_eq!(bench.streams.awaiting_reading(), waiting);
+        let entry = PeerHandle::new(&config, &SendBufferPool::new(&config), info(), gauge);
+        bench.streams.on_open(bench.id, PeerId::from(0), Arc::new(entry));
+        assert_eq!(bench.streams.read_queue_len(), waiting);
     }
 }
 
 #[test]
 fn t70_an_error_is_the_end() {
-    let mut bench = Bench::new();
+    let mut bench = TcpFixture::new();
     bench.slow.0.borrow_mut().ends = true;
-    bench.streams.readable(bench.id);
+    bench.streams.on_readable(bench.id);
     bench.work();
     assert!(bench.dropped && bench.hub.is_empty());
 }

@@ -7,169 +7,178 @@ use net_rtc::OfferOptions;
 use net_signal::{Candidate, Offerer};
 use net_ws::BadRequest;
 
-use crate::admission::{Admission, NoVerdict, Verdict};
-use crate::hub::client_addr::{Client, Progress};
-use crate::hub::close_cause::Ending;
+use crate::admission::{Accepted, Decision, HookError};
+use crate::hub::client_addr::{ClientAddr, ProxyHeaderProgress};
+use crate::hub::close_cause::CloseCause;
 use crate::hub::connection::{Connection, Phase, ProxyHeader};
-use crate::hub::context::Core;
-use crate::hub::handshake::{Asked, Form, Setup};
-use crate::hub::limits::{Awaits, Place};
+use crate::hub::context::Context;
+use crate::hub::handshake::{Handshaking, OfferProfile, PendingRequest};
+use crate::hub::limits::{Awaiting, ClientKey};
 use crate::hub::{Output, connection};
 use crate::{PeerInfo, Request};
 
 impl Connection {
     /// The request is whole. It waits for its answer.
-    pub(super) fn requested(&mut self, now: Instant, head: net_ws::Request, core: &mut Core) {
-        if matches!(self.phase, Phase::TurnedAway { .. }) {
-            return self.dismiss(now);
+    pub(super) fn on_request(&mut self, now: Instant, head: net_ws::Request, core: &mut Context) {
+        if matches!(self.phase, Phase::OverLimit { .. }) {
+            return self.close_over_limit(now);
         }
-        let client = self.client(&head, core);
-        self.arrived = self.arrived.filter(|_| matches!(client, Client::Direct(_)));
-        let origin = core.origins.check(&head);
-        let (form, query) = Form::asked(head.query());
+        let client = self.resolve_client(&head, core);
+        self.local_ip = self.local_ip.filter(|_| matches!(client, ClientAddr::Direct(_)));
+        let origin = core.origin_policy.check(&head);
+        let (form, query) = OfferProfile::from_query(head.query());
         let request = Request::new(self.remote, query, head);
-        self.place = Place::of(client);
-        core.census.settle(self.id, self.place);
-        self.set_phase(Phase::Asking(Box::new(Asked { request, form })));
+        self.client_key = ClientKey::from_client(client);
+        core.conn_limits.assign(self.id, self.client_key);
+        self.set_phase(Phase::AwaitingDecision(Box::new(PendingRequest {
+            request,
+            offer_profile: form,
+        })));
         if let Err(bad) = origin {
-            return self.finish(now, bad, core);
+            return self.close(now, bad, core);
         }
-        if let Err(full) = core.room_for_peer(self.place) {
-            return self.finish(now, full, core);
+        if let Err(full) = core.check_peer_limit(self.client_key) {
+            return self.close(now, full, core);
         }
         match core.config.accept {
-            Some(_) => core.wait_for_verdict(self.id, self.place),
-            None => self.accepted(now, Admission::default(), core),
+            Some(_) => core.queue_accept_request(self.id, self.client_key),
+            None => self.on_accepted(now, Accepted::default(), core),
         }
     }
 
     /// It is its turn: the application is asked.
-    pub(in crate::hub) fn ask(&mut self, core: &mut Core) {
-        if let Phase::Asking(asked) = &self.phase {
-            core.outputs.push_back(Output::Ask(asked.question(self.id)));
+    pub(in crate::hub) fn emit_accept_request(&mut self, core: &mut Context) {
+        if let Phase::AwaitingDecision(asked) = &self.phase {
+            core.outputs.push_back(Output::AcceptRequest(asked.to_accept_request(self.id)));
         }
     }
 
     /// A request is in plain HTTP, and asks for no websocket.
-    pub(super) fn answer_plain(&mut self, now: Instant, head: &net_ws::Request, core: &mut Core) {
-        self.client(head, core);
+    pub(super) fn respond_plain_http(
+        &mut self,
+        now: Instant,
+        head: &net_ws::Request,
+        core: &mut Context,
+    ) {
+        self.resolve_client(head, core);
         debug!("{} asks for {} in plain HTTP", self.remote, head.path());
-        self.end_plain(core);
-        let (status, text) = connection::answer(head);
+        self.close_plain_http(core);
+        let (status, text) = connection::plain_http_response(head);
         self.websocket.respond(now, status, text);
     }
 
     /// A request is over a limit. A browser hears so on the websocket, all others in HTTP.
-    pub(super) fn oversized(
+    pub(super) fn on_oversized_request(
         &mut self,
         now: Instant,
         head: &net_ws::Request,
         why: BadRequest,
-        core: &mut Core,
+        core: &mut Context,
     ) {
-        self.client(head, core);
+        self.resolve_client(head, core);
         // Without room it is refused already, and hears that.
-        self.finish(now, net_ws::CloseReason::BadRequest(why), core);
+        self.close(now, net_ws::CloseReason::BadRequest(why), core);
     }
 
     /// What follows the header of a proxy, where there is one; `None` while it is not whole, or
     /// if it is none.
-    pub(super) fn behind_proxy_header<'a>(
+    pub(super) fn strip_proxy_header<'a>(
         &mut self,
         now: Instant,
         bytes: &'a [u8],
-        core: &mut Core,
+        core: &mut Context,
     ) -> Option<&'a [u8]> {
-        let ProxyHeader::Awaited(header) = &mut self.proxy_header else { return Some(bytes) };
-        match header.extend(bytes) {
-            Progress::Partial => None,
-            Progress::Complete(client, rest) => {
-                self.proxy_header = client.map_or(ProxyHeader::None, |_| ProxyHeader::Read);
+        let ProxyHeader::Pending(header) = &mut self.proxy_header else { return Some(bytes) };
+        match header.parse(bytes) {
+            ProxyHeaderProgress::Partial => None,
+            ProxyHeaderProgress::Complete(client, rest) => {
+                self.proxy_header = client.map_or(ProxyHeader::None, |_| ProxyHeader::Parsed);
                 self.remote = client.unwrap_or(self.remote);
                 Some(rest)
             }
-            Progress::Invalid => {
-                self.finish(now, Ending::ProxyHeader, core);
+            ProxyHeaderProgress::Invalid => {
+                self.close(now, CloseCause::ProxyHeader, core);
                 None
             }
         }
     }
 
     /// Who asks, as far as its proxies are believed.
-    fn client(&mut self, head: &net_ws::Request, core: &Core) -> Client {
-        let client = Client::of(self.remote, head, &core.config.trusted_proxies);
-        self.remote = client.address();
+    fn resolve_client(&mut self, head: &net_ws::Request, core: &Context) -> ClientAddr {
+        let client = ClientAddr::from_request(self.remote, head, &core.config.trusted_proxies);
+        self.remote = client.addr();
         match self.proxy_header {
-            ProxyHeader::Read => Client::Forwarded(self.remote),
-            ProxyHeader::None | ProxyHeader::Awaited(_) => client,
+            ProxyHeader::Parsed => ClientAddr::Forwarded(self.remote),
+            ProxyHeader::None | ProxyHeader::Pending(_) => client,
         }
     }
 
     /// The application has spoken, or will not.
-    pub(in crate::hub) fn on_verdict(
+    pub(in crate::hub) fn on_decision(
         &mut self,
         now: Instant,
-        verdict: &Result<Verdict, NoVerdict>,
-        core: &mut Core,
+        verdict: &Result<Decision, HookError>,
+        core: &mut Context,
     ) {
-        if !matches!(self.phase, Phase::Asking(_)) {
+        if !matches!(self.phase, Phase::AwaitingDecision(_)) {
             return;
         }
         match verdict {
-            Ok(Verdict::Accept(admission)) => self.accepted(now, admission.clone(), core),
-            Ok(Verdict::Refuse { status, reason }) => {
-                let unwanted = Ending::Unwanted { status: *status, reason: reason.clone() };
-                self.finish(now, unwanted, core);
+            Ok(Decision::Accept(admission)) => self.on_accepted(now, admission.clone(), core),
+            Ok(Decision::Reject { status, reason }) => {
+                let unwanted = CloseCause::Rejected { status: *status, reason: reason.clone() };
+                self.close(now, unwanted, core);
             }
-            Err(none) => self.finish(now, *none, core),
+            Err(none) => self.close(now, *none, core),
         }
         self.drain(now, core);
     }
 
     /// The application was asked and has not answered in time.
-    pub(super) fn expire_question(&mut self, now: Instant, core: &mut Core) {
+    pub(super) fn check_decision_timeout(&mut self, now: Instant, core: &mut Context) {
         // The held upgrade's deadline is the only one of this phase.
-        let is_late = self.wake.is_some_and(|wake| wake <= now);
-        if is_late && matches!(self.phase, Phase::Asking(_)) {
-            self.finish(now, NoVerdict::Late, core);
+        let is_late = self.next_timeout.is_some_and(|wake| wake <= now);
+        if is_late && matches!(self.phase, Phase::AwaitingDecision(_)) {
+            self.close(now, HookError::TimedOut, core);
         }
     }
 
     /// It may become a peer, if there is room still.
-    fn accepted(&mut self, now: Instant, mut admission: Admission, core: &mut Core) {
-        if let Err(full) = core.room_for_peer(self.place) {
-            return self.finish(now, full, core);
+    fn on_accepted(&mut self, now: Instant, mut admission: Accepted, core: &mut Context) {
+        if let Err(full) = core.check_peer_limit(self.client_key) {
+            return self.close(now, full, core);
         }
-        let Phase::Asking(asked) = std::mem::replace(&mut self.phase, Phase::Upgrading) else {
+        let Phase::AwaitingDecision(asked) = std::mem::replace(&mut self.phase, Phase::Upgrading)
+        else {
             return;
         };
-        let offered = |chosen: &String| asked.request.protocols().any(|one| one == chosen);
-        if let Some(unknown) = admission.protocol.take_if(|chosen| !offered(chosen)) {
+        let offered = |chosen: &String| asked.request.subprotocols().any(|one| one == chosen);
+        if let Some(unknown) = admission.subprotocol.take_if(|chosen| !offered(chosen)) {
             warn!("{} did not offer the subprotocol {unknown:?}", self.remote);
         }
-        self.websocket.accept_upgrade(now, admission.protocol.as_deref());
-        core.census.progress(self.id, Awaits::Client(now));
+        self.websocket.accept_upgrade(now, admission.subprotocol.as_deref());
+        core.conn_limits.set_awaiting(self.id, Awaiting::Client(now));
         let info = PeerInfo::new(&asked.request, admission);
-        let negotiation = self.offer(now, asked.form, core);
-        self.set_phase(Phase::Setup(Box::new(Setup::new(info, negotiation))));
+        let negotiation = self.create_offer(now, asked.offer_profile, core);
+        self.set_phase(Phase::Handshaking(Box::new(Handshaking::new(info, negotiation))));
     }
 
     /// Says goodbye to a client that was turned away.
-    pub(super) fn dismiss(&mut self, now: Instant) {
-        if let Phase::TurnedAway { code, words } = &self.phase {
+    pub(super) fn close_over_limit(&mut self, now: Instant) {
+        if let Phase::OverLimit { code, reason: words } = &self.phase {
             self.websocket.close(now, *code, words);
-            self.phase = Phase::Ending;
+            self.phase = Phase::Closing;
         }
     }
 
     /// The offer that it gets.
-    fn offer(&mut self, now: Instant, form: Form, core: &mut Core) -> Offerer {
-        let connecting = form.connecting(&core.config);
+    fn create_offer(&mut self, now: Instant, form: OfferProfile, core: &mut Context) -> Offerer {
+        let connecting = form.handshake_options(&core.config);
         let remote = self.remote.ip();
-        self.offered = core.candidates(remote, self.arrived);
+        self.offered_addrs = core.candidates(remote, self.local_ip);
         let options = OfferOptions {
             remote: Some(remote),
-            candidates: self.offered.clone(),
+            candidates: self.offered_addrs.clone(),
             handshake: Some(connecting),
         };
         let offer = core.endpoint.offer_with(now, self.id, options);
@@ -184,6 +193,6 @@ impl Connection {
             true => Offerer::offer_negotiated,
             false => Offerer::offer,
         };
-        offer_in(now, core.config.signalling(), offer.sdp, candidates.collect())
+        offer_in(now, core.config.signal_limits(), offer.sdp, candidates.collect())
     }
 }

@@ -52,8 +52,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 fn public() -> Config {
     let config = Config::default();
     Config {
-        peers_per_local: config.peers_per_address,
-        half_open_per_local: config.half_open_per_address,
+        max_peers_per_private_ip: config.max_peers_per_ip,
+        max_protected_handshakes_per_private_ip: config.max_protected_handshakes_per_ip,
         ..config
     }
 }
