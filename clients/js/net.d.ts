@@ -111,7 +111,7 @@ export class Net extends EventTarget {
   /** The data channel underneath. */
   readonly channel: RTCDataChannel;
 
-  /** Bytes of the longest message that the server takes, its `Config::message_bytes`. */
+  /** Bytes of the longest message that the server takes, its `Config::max_message_size`. */
   readonly maxMessageSize: number;
 
   /**

@@ -771,7 +771,7 @@ function addresses(sdp = '') {
 function toBytes(data, limit) {
   const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : view(data);
   if (bytes.length > limit) {
-    throw new RangeError(`a message of ${bytes.length} bytes, and the limit is ${limit} (Config::message_bytes, or the browser's)`);
+    throw new RangeError(`a message of ${bytes.length} bytes, and the limit is ${limit} (Config::max_message_size, or the browser's)`);
   }
   return bytes;
 }

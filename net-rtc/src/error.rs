@@ -46,6 +46,6 @@ pub enum SendError {
     #[error("no peer with an open channel has this key")]
     NotOpen(Bytes),
     /// The message is longer than `Config::message_bytes`.
-    #[error("the message is longer than Config::message_bytes")]
+    #[error("the message is longer than Config::max_message_size")]
     TooLarge(Bytes),
 }

@@ -16,9 +16,9 @@ use std::sync::Arc;
 /// struct Account(String);
 ///
 /// # fn look_up(ticket: &str) -> Option<Account> { Some(Account(ticket.into())) }
-/// let accept = Accept::new(|request| match request.cookie("ticket").and_then(look_up) {
-///     Some(account) => Verdict::accept(account),
-///     None => Verdict::refuse(403, "no ticket"),
+/// let accept = AcceptHook::new(|request| match request.cookie("ticket").and_then(look_up) {
+///     Some(account) => Decision::accept(account),
+///     None => Decision::reject(403, "no ticket"),
 /// });
 /// let config = Config { accept: Some(accept), ..Config::default() };
 /// let (server, queue) = Server::bind("127.0.0.1:3000", config)?;
@@ -53,7 +53,7 @@ pub enum Decision {
     Reject {
         /// The HTTP status, 400 to 599, for example 403; another goes out as 500.
         status: u16,
-        /// Why, for the client, the log and [`Refusal::cause`](crate::Refusal::cause). A browser
+        /// Why, for the client, the log and [`ConnectFailure::cause`](crate::ConnectFailure::cause). A browser
         /// is told its first 115 bytes.
         reason: String,
     },
@@ -63,10 +63,10 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 pub struct Accepted {
     /// What the application wants to know of the peer while it lives:
-    /// [`PeerInfo::value`](crate::PeerInfo::value). It may be dropped on the server's own thread,
+    /// [`PeerInfo::user_data`](crate::PeerInfo::user_data). It may be dropped on the server's own thread,
     /// or by a call that takes events, so its `Drop` must neither wait nor panic.
     pub user_data: Arc<dyn Any + Send + Sync>,
-    /// The subprotocol, one of [`Request::protocols`]; another is left out. A browser that
+    /// The subprotocol, one of [`Request::subprotocols`]; another is left out. A browser that
     /// offers some hangs up if none of them is chosen.
     pub subprotocol: Option<String>,
 }
@@ -80,7 +80,7 @@ impl Default for Accepted {
 /// Why there is no verdict on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookError {
-    /// Too many requests wait for theirs: [`Config::accept_queue`](crate::Config::accept_queue).
+    /// Too many requests wait for theirs: [`Config::accept_queue_len`](crate::Config::accept_queue_len).
     QueueFull,
     /// None came within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
     TimedOut,
@@ -89,19 +89,19 @@ pub enum HookError {
 }
 
 impl Decision {
-    /// It may; `value` is kept for [`PeerInfo::value`](crate::PeerInfo::value), `()` if there is
+    /// It may; `value` is kept for [`PeerInfo::user_data`](crate::PeerInfo::user_data), `()` if there is
     /// nothing to keep.
     pub fn accept(value: impl Any + Send + Sync) -> Decision {
         Decision::Accept(Accepted { user_data: Arc::new(value), ..Accepted::default() })
     }
 
-    /// It may not, with an HTTP status and the reason: [`Verdict::Refuse`]. Status 503 is for what
+    /// It may not, with an HTTP status and the reason: [`Decision::Reject`]. Status 503 is for what
     /// is temporary.
     pub fn reject(status: u16, reason: impl Into<String>) -> Decision {
         Decision::Reject { status, reason: reason.into() }
     }
 
-    /// The same with a subprotocol, see [`Admission::protocol`]; changes no refusal.
+    /// The same with a subprotocol, see [`Accepted::subprotocol`]; changes no refusal.
     pub fn with_subprotocol(mut self, protocol: impl Into<String>) -> Decision {
         if let Decision::Accept(admission) = &mut self {
             admission.subprotocol = Some(protocol.into());
@@ -122,7 +122,7 @@ impl AcceptHook {
     /// Asks it now, on this thread: for who drives a [`Hub`](crate::hub::Hub).
     ///
     /// # Errors
-    /// [`NoVerdict::Panicked`] if it panics, where panics unwind.
+    /// [`HookError::Panicked`] if it panics, where panics unwind.
     pub fn decide(&self, request: &Request) -> Result<Decision, HookError> {
         // Nothing of ours is changed by it, and what is the application's own is its own care.
         catch_unwind(AssertUnwindSafe(|| (self.hook)(request))).map_err(|_| HookError::Panicked)
@@ -188,7 +188,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
 
 /// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
 /// websocket's request (RFC 6455 §4.1), of at most
-/// [`Config::head_bytes`](crate::Config::head_bytes).
+/// [`Config::max_request_head_size`](crate::Config::max_request_head_size).
 #[derive(Clone, Debug)]
 pub struct Request {
     remote: SocketAddr,

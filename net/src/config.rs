@@ -41,14 +41,14 @@ pub struct Config {
     pub reliable_send_buffer: usize,
 
     /// The same for all peers together, in bytes. Default 2 GiB. Half of it is divided among
-    /// [`peers`](Config::peers), and each always has its part, 1 MiB with the defaults; the other
+    /// [`peers`](Config::max_peers), and each always has its part, 1 MiB with the defaults; the other
     /// half is for those for which more waits, whoever comes first. A message that is broadcast
     /// counts for each peer, though its payload is there once.
     pub total_reliable_send_buffer: usize,
 
     /// How long a peer may take too little of the reliable messages that wait for it. Default
     /// 30 s. In each such time it must take all that waited at its beginning, or as much as
-    /// [`min_reliable_send_rate`](Config::min_reliable_send_rate) makes; else it is closed as
+    /// [`min_reliable_bitrate`](Config::min_reliable_bitrate) makes; else it is closed as
     /// `SlowConsumer`. A peer at which nothing waits is not judged. At half the time the log
     /// warns.
     pub reliable_send_timeout: Duration,
@@ -71,11 +71,11 @@ pub struct Config {
     pub unreliable_max_age: Duration,
 
     /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth
-    /// of [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest
+    /// of [`max_message_size`](Config::max_message_size). Default 2, at least 1. Past it the oldest
     /// pieces are dropped: their message is lost.
     pub max_partial_messages: usize,
 
-    /// Who carries unreliable messages. Default: our own data plane. `DataPlane::Sctp` is plain
+    /// Who carries unreliable messages. Default: our own data plane. `DataPathMode::PlainSctp` is plain
     /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
     pub data_path: DataPathMode,
 
@@ -113,7 +113,7 @@ pub struct Config {
     pub max_peers_per_ip: usize,
 
     /// The same for one address of this machine or of a private network, where everyone may
-    /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::peers).
+    /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::max_peers).
     /// What a trusted proxy says to be private counts as any other address.
     pub max_peers_per_private_ip: usize,
 
@@ -161,7 +161,7 @@ pub struct Config {
     pub allowed_origins: Option<Vec<String>>,
 
     /// Whether clients that send no `Origin`, as no browser does, are let in where
-    /// [`origins`](Config::origins) is a list. Default `false`.
+    /// [`origins`](Config::allowed_origins) is a list. Default `false`.
     pub allow_missing_origin: bool,
 
     /// Says who may become a peer, and what is to be known of him. Default `None`: everyone
@@ -180,7 +180,7 @@ pub struct Config {
 
     /// What makes the data channel open sooner, each to be switched off on its own. Default:
     /// everything. A client for which it does not work is offered
-    /// [`Connecting::COMPATIBLE`] when it asks for that.
+    /// [`HandshakeOptions::COMPATIBLE`] when it asks for that.
     pub handshake: HandshakeOptions,
 
     /// From the TCP connection to the end of the websocket's upgrade, the verdict of
@@ -242,7 +242,7 @@ pub struct Config {
     /// Longest head of a request, in bytes. Default 32 KiB: browsers send all cookies of a host
     /// to each of its ports. Of a longer one a page is told on its websocket, others are answered
     /// 431. A connection holds about as much until its request is whole, and all that are
-    /// [`half_open`](Config::half_open) together 32 MiB at most.
+    /// [`max_handshakes`](Config::max_handshakes) together 32 MiB at most.
     pub max_request_head_size: usize,
 
     /// Header lines of such a head. Default and maximum 124: browsers send about 15, and proxies
@@ -413,7 +413,7 @@ impl Config {
             // Whether it may is decided here.
             await_decision: true,
             max_message_size: self.max_message_size.max(self.max_signal_message_size),
-            // The mailbox holds the application to `backlog_bytes`; what the websocket adds,
+            // The mailbox holds the application to `reliable_send_buffer`; what the websocket adds,
             // headers and pongs, must not turn an accepted message away.
             send_buffer: self
                 .reliable_send_buffer
@@ -510,17 +510,17 @@ impl FromStr for PublicAddr {
 impl Config {
     /// Most memory that one peer can take, in bytes, whatever it does: about 17.4 MiB with the
     /// defaults. Of these 16 MiB are unsent reliable messages
-    /// ([`backlog_bytes`](Config::backlog_bytes)), which for all peers together are no more than
+    /// ([`reliable_send_buffer`](Config::reliable_send_buffer)), which for all peers together are no more than
     /// [`total_reliable_send_buffer`](Config::total_reliable_send_buffer); so `peers` of them can
     /// take that, and 1.4 MiB each. It is the bound of each queue and what its smallest items
     /// cost: besides, pieces of one message that arrives (three times
-    /// [`message_bytes`](Config::message_bytes)), and what
+    /// [`max_message_size`](Config::max_message_size)), and what
     /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
     /// known of what was sent. Not in it, because no peer can make more of it: the C heap of its
     /// DTLS session (8 KB measured), and unreliable messages that the application has handed over
-    /// since the last turn of the loop, [`fresh_bytes`](Config::fresh_bytes) at most. Events that
+    /// since the last turn of the loop, [`unreliable_send_buffer`](Config::unreliable_send_buffer) at most. Events that
     /// wait for the application are bounded for all peers together
-    /// ([`event_bytes`](Config::event_bytes)).
+    /// ([`event_queue_bytes`](Config::event_queue_bytes)).
     pub fn max_memory_per_peer(&self) -> usize {
         let (backlog, message) =
             (self.reliable_send_buffer, self.max_message_size.max(self.max_signal_message_size));

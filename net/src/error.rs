@@ -61,13 +61,15 @@ pub enum SendError {
     /// No open peer has this id: never, not yet, or not any more.
     #[error("no open peer has this id")]
     NoSuchPeer(Bytes),
-    /// Longer than `Config::message_bytes`.
-    #[error("the message is longer than Config::message_bytes")]
+    /// Longer than `Config::max_message_size`.
+    #[error("the message is longer than Config::max_message_size")]
     TooLarge(Bytes),
-    /// More than `Config::backlog_bytes` of reliable messages wait for this peer already, or
+    /// More than `Config::reliable_send_buffer` of reliable messages wait for this peer already, or
     /// more than its part of `Config::total_reliable_send_buffer`. Nothing changed; try later, or
     /// close the peer.
-    #[error("more reliable messages wait than Config::backlog_bytes or total_reliable_send_buffer")]
+    #[error(
+        "more reliable messages wait than Config::reliable_send_buffer or total_reliable_send_buffer"
+    )]
     Full(Bytes),
     /// The server has stopped.
     #[error("the server has stopped")]
@@ -106,11 +108,11 @@ pub enum CloseReason {
     Lost,
     /// The other side broke the protocol, with the cause in words.
     Protocol(String),
-    /// The other side sent a message longer than `Config::message_bytes`.
+    /// The other side sent a message longer than `Config::max_message_size`.
     TooLarge,
     /// The other side reads more slowly than the application sends reliable messages, with the
     /// bytes, the time and the setting in words: it took next to nothing for
-    /// `Config::reliable_send_timeout`, or more than `Config::backlog_bytes` waited.
+    /// `Config::reliable_send_timeout`, or more than `Config::reliable_send_buffer` waited.
     SlowConsumer(String),
     /// The websocket's upgrade or the answer took too long.
     HandshakeTimeout,
@@ -120,7 +122,7 @@ pub enum CloseReason {
     /// The other side asked for more than it may have, with the limit in words.
     Limit(String),
     /// It was not let in, with the cause in words: the page's origin is not in
-    /// `Config::origins`, or `Config::accept` says no.
+    /// `Config::allowed_origins`, or `Config::accept` says no.
     Rejected(String),
     /// `Config::accept` panicked at its request.
     AcceptPanicked,

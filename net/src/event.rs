@@ -6,7 +6,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use net_rtc::SendOptions;
 
-/// Something happened to a peer. For each id: one `Open`, then any number of `Received`, then
+/// Something happened to a peer. For each id: one `Open`, then any number of `Recv`, then
 /// one `Closed`, then nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

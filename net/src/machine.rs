@@ -14,8 +14,8 @@ use crate::queues::{PeerHandle, Shared};
 use crate::stats::add;
 use crate::{Config, Delivery, EventQueue, PeerId, Server};
 
-/// What stands between the handles and the network. Call [`take_post`](Machine::take_post), then
-/// [`stop`](Machine::stop), after whatever happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
+/// What stands between the handles and the network. Call [`take_post`](Machine::dispatch_sends), then
+/// [`stop`](Machine::check_shutdown), after whatever happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
 #[derive(Debug)]
 pub struct Machine {
     hub: Hub,
@@ -114,7 +114,7 @@ impl Machine {
         !self.shared.events.is_full() && self.hub.wants_read(id)
     }
 
-    /// As [`Hub::unwritten`].
+    /// As [`Hub::buffered_amount`].
     pub fn buffered_amount(&self, id: PeerId) -> usize {
         self.hub.buffered_amount(id)
     }

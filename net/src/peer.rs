@@ -19,7 +19,7 @@ pub struct PeerInfo {
     /// The path that it asked for, as in `/room/7`.
     pub uri_path: String,
     /// What stood behind the `?`, if there was one; without the item `net=compatible`, by
-    /// which a client asks for [`Connecting::COMPATIBLE`](crate::Connecting::COMPATIBLE). As it
+    /// which a client asks for [`HandshakeOptions::COMPATIBLE`](crate::HandshakeOptions::COMPATIBLE). As it
     /// was sent; [`query_value`](PeerInfo::query_value) reads it.
     pub query: Option<String>,
     /// The subprotocol that [`Config::accept`](crate::Config::accept) chose.

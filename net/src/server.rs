@@ -88,14 +88,14 @@ impl Server {
     ///
     /// Messages wait as long as the peer takes them. One that takes next to nothing for
     /// [`Config::reliable_send_timeout`] is closed as `SlowConsumer`, and so is one for which more
-    /// than [`Config::backlog_bytes`] would wait. Messages over [`Config::message_bytes`] are not
+    /// than [`Config::reliable_send_buffer`] would wait. Messages over [`Config::max_message_size`] are not
     /// sent. What does not fit is counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
     pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
         self.handle.shared.send_or_close(SendMode::Reliable, id.into(), message.into());
     }
 
     /// Sends over the WebRTC data channel: fresh or not at all. An id that nobody has is not an
-    /// error. Messages over [`Config::message_bytes`] are not sent, and counted.
+    /// error. Messages over [`Config::max_message_size`] are not sent, and counted.
     pub fn send_unreliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
         self.send_unreliable_with(id, message, SendOptions::default());
     }
@@ -201,7 +201,7 @@ impl Server {
         self.handle.shared.events.close_reason(id.into())
     }
 
-    /// What is known of a peer, and the [value](PeerInfo::value) that [`Config::accept`]
+    /// What is known of a peer, and the [value](PeerInfo::user_data) that [`Config::accept`]
     /// accepted it with. A peer that has closed is known while its `Closed` is handled: until
     /// the [`EventQueue`] handle that gave the `Closed` is asked for events again, or dropped.
     ///
@@ -251,7 +251,7 @@ impl Server {
     }
 
     /// The longest turn since this was asked last, by the clock of
-    /// [`measure_turns`](Server::measure_turns).
+    /// [`measure_turns`](Server::measure_iterations).
     #[doc(hidden)]
     pub fn take_longest_iteration(&self) -> std::time::Duration {
         self.handle.shared.loop_monitor.take_longest_iteration()

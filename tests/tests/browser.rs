@@ -322,7 +322,7 @@ fn cookies_of_a_site_are_no_hindrance_and_too_many_are_named(kind: Kind) {
     let report = stage.report();
     let reason = report["reason"].as_str().unwrap_or_default();
     assert!(
-        reason.contains("Config::head_bytes (32768), 45") && reason.contains("cookies"),
+        reason.contains("Config::max_request_head_size (32768), 45") && reason.contains("cookies"),
         "{report:#}"
     );
     let refusal = stage.refusal();

@@ -229,19 +229,24 @@ fn t03_a_page_with_too_many_cookies_is_told_so() {
         assert!(answer.starts_with(SWITCHING.as_bytes()) && refusals.is_empty(), "{refusals:?}");
     }
     let page = format!("{}Origin: https://game.example\r\n", cookies(50_000));
-    let cause = "the head is over Config::head_bytes (32768), 50009 bytes of it cookies: clear the \
+    let cause = "the head is over Config::max_request_head_size (32768), 50009 bytes of it cookies: clear the \
         site's cookies";
     let (told, refusals) = door.ask(&page);
     assert_eq!(told, format!("1008 upgrade: {cause}"));
     assert_eq!((refusals[0].stage, refusals[0].cause.as_str()), (HandshakeStage::Upgrade, cause));
-    assert!(refusals[0].hint.as_deref().is_some_and(|set| set.contains("Config::head_bytes")));
+    assert!(
+        refusals[0]
+            .hint
+            .as_deref()
+            .is_some_and(|set| set.contains("Config::max_request_head_size"))
+    );
     // A program reads the status.
     let (told, refusals) = door.ask(&cookies(50_000));
     assert_eq!(told, "HTTP/1.1 431 Request Header Fields Too Large");
     assert_eq!(refusals[0].cause, cause);
     let (told, refusals) = door.ask(&"A: b\r\n".repeat(120));
     assert_eq!(told, "HTTP/1.1 431 Request Header Fields Too Large");
-    assert!(refusals[0].cause.contains("Config::head_headers"), "{}", refusals[0]);
+    assert!(refusals[0].cause.contains("Config::max_request_headers"), "{}", refusals[0]);
 }
 
 /// What the PROXY protocol says in front of a request.

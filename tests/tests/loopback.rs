@@ -383,7 +383,7 @@ fn a_slow_reader_is_told_full_and_then_closed() {
     }
     assert_eq!(served.next(), Event::Closed(id(0)));
     let words = served.server.close_reason(0).expect("it is closed").to_string();
-    assert!(words.contains("100000 at most (Config::backlog_bytes)"), "{words}");
+    assert!(words.contains("100000 at most (Config::reliable_send_buffer)"), "{words}");
 }
 
 #[test]

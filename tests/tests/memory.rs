@@ -195,7 +195,7 @@ fn what_waits_behind_a_gap_has_a_bound() {
     for (messages, size) in [(900, 1), (12, 1_000)] {
         let each = (weigh(messages, size) - none) / messages;
         println!("{messages} of {size} bytes behind a gap: {each} bytes each");
-        assert!(each > size && each <= size + 384, "as `Config::most_memory_per_peer` has it");
+        assert!(each > size && each <= size + 384, "as `Config::max_memory_per_peer` has it");
     }
 }
 
@@ -284,5 +284,5 @@ fn an_address_costs_little() {
     assert_eq!(two.ends[0].stage(&()), Some(net_rtc::WebRtcStage::Open));
     let each = (two.weight() - without) / usize::from(ROUNDS * 15);
     println!("an address: {each} bytes");
-    assert!(each <= 352, "as `Config::most_memory_per_peer` has it");
+    assert!(each <= 352, "as `Config::max_memory_per_peer` has it");
 }

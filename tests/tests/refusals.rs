@@ -122,7 +122,12 @@ fn a_full_server_says_so_before_it_offers() {
     let second = world.join(Manners::Good);
     world.run(3 * SECOND);
     let (refusal, heard) = refused(&mut world, second);
-    assert_says(&refusal, HandshakeStage::Accept, "the server is full: 1 peers", "Config::peers");
+    assert_says(
+        &refusal,
+        HandshakeStage::Accept,
+        "the server is full: 1 peers",
+        "Config::max_peers",
+    );
     assert_eq!(heard, Heard::Closed(1008, "accept: the server is full: 1 peers".into()));
 }
 
@@ -137,7 +142,7 @@ fn the_oldest_on_its_way_without_datagrams_gives_way() {
     assert_eq!(world.seen.pop(), Some(Seen::Open(PeerId::from(0))));
     let (refusal, heard) = refused(&mut world, 0);
     let cause = "gave way to a newer one: 1 others are on their way to open";
-    assert_says(&refusal, HandshakeStage::Accept, cause, "Config::half_open");
+    assert_says(&refusal, HandshakeStage::Accept, cause, "Config::max_handshakes");
     assert_eq!(heard, Heard::Closed(1013, format!("accept: {cause}")));
 }
 
@@ -152,7 +157,7 @@ fn who_has_shown_datagrams_does_not_give_way() {
     let seen = world.take_seen();
     let [Seen::Refused(refusal)] = &seen[..] else { panic!("one refusal, not {seen:?}") };
     let cause = "1 others are on their way to open";
-    assert_says(refusal, HandshakeStage::Accept, cause, "Config::half_open");
+    assert_says(refusal, HandshakeStage::Accept, cause, "Config::max_handshakes");
     assert_eq!(world.heard(0), []);
     // Its request was not whole then.
     world.run(SECOND);

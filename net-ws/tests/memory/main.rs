@@ -98,7 +98,7 @@ fn t03_a_head_of_20_mb_is_not_kept() {
     }
 }
 
-/// What `Config::head_bytes` says of a socket until its upgrade, whichever way its head goes on,
+/// What `Config::max_request_head_size` says of a socket until its upgrade, whichever way its head goes on,
 /// and also while what is over the limit is read. While it grows the half is there twice.
 #[test]
 fn t03_a_half_request_holds_its_longest_head_and_no_more() {

@@ -39,7 +39,7 @@ impl AcceptPool {
         Ok(Some(AcceptPool { requests: questions, decisions: verdicts }))
     }
 
-    /// Asks; the verdict comes by [`Clerks::next`], after a wake-up.
+    /// Asks; the verdict comes by [`AcceptPool::pop_decision`], after a wake-up.
     pub(super) fn submit(&self, question: AcceptRequest) -> Result<(), HookError> {
         self.requests.try_send(question).map_err(|_| HookError::QueueFull)
     }

@@ -45,8 +45,8 @@ impl ListenScope {
 /// to do, [`bound`] and [`failed`] take what came of it.
 ///
 /// [`next_step`]: AddressSet::next_step
-/// [`bound`]: AddressSet::bound
-/// [`failed`]: AddressSet::failed
+/// [`bound`]: AddressSet::on_bound
+/// [`failed`]: AddressSet::on_bind_failed
 #[derive(Debug)]
 pub(crate) struct AddressSet {
     scope: ListenScope,

@@ -35,7 +35,7 @@ pub(super) struct UdpSockets<S> {
     /// Whose turn it is.
     next_index: usize,
     recv_buffer: Vec<u8>,
-    /// The addresses of this machine, for [`Admits::ThisMachine`].
+    /// The addresses of this machine, for [`SourceFilter::OwnAddrs`].
     own_addrs: HashSet<IpAddr>,
 }
 

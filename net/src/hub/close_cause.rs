@@ -35,7 +35,7 @@ pub(super) enum LimitHit {
     Handshakes(LimitScope),
     /// The same, and this is the one that gives way.
     Evicted(LimitScope),
-    /// `Config::early_bytes` or `Config::early_messages`.
+    /// `Config::max_preopen_bytes` or `Config::max_preopen_messages`.
     PreOpen,
 }
 

@@ -16,7 +16,7 @@ use crate::{CloseReason, Config, HandshakeStage};
 const MIN_AGE_FOR_HINT: Duration = Duration::from_secs(3);
 
 /// What to try where the way is open and the two sides do not understand each other.
-const COMPATIBLE_HINT: &str = "does it open with Config::connecting = Connecting::COMPATIBLE?";
+const COMPATIBLE_HINT: &str = "does it open with Config::handshake = HandshakeOptions::COMPATIBLE?";
 
 /// Where a client has a certificate of its own.
 const ECDSA_HINT: &str = "leave certificates in its RTCConfiguration away, or make them with ECDSA and \
@@ -24,8 +24,8 @@ const ECDSA_HINT: &str = "leave certificates in its RTCConfiguration away, or ma
 
 /// Where the page has the offer and no answer comes.
 const ANSWER_HINT: &str = "the page must answer it, as net.js does; Config::answer_timeout. \
-                         Chromium 87 to 94 cannot, unless Config::connecting = \
-                         Connecting::COMPATIBLE";
+                         Chromium 87 to 94 cannot, unless Config::handshake = \
+                         HandshakeOptions::COMPATIBLE";
 
 /// What is known of a connection that ends before it is a peer.
 #[derive(Debug)]
@@ -108,14 +108,13 @@ impl FailureContext<'_> {
                 Explanation::new(format!("no answer to the offer within {time}"))
                     .with_hint(ANSWER_HINT)
             }
-            net_signal::Error::MessageTooLong { .. } => {
-                Explanation::new(refusal.to_string()).with_hint("raise Config::signal_bytes")
-            }
+            net_signal::Error::MessageTooLong { .. } => Explanation::new(refusal.to_string())
+                .with_hint("raise Config::max_signal_message_size"),
             net_signal::Error::TooManyMessages { .. } => {
-                Explanation::new(refusal.to_string()).with_hint("raise Config::signal_texts")
+                Explanation::new(refusal.to_string()).with_hint("raise Config::max_signal_messages")
             }
             net_signal::Error::RateExceeded { .. } => Explanation::new(refusal.to_string())
-                .with_hint("raise Config::signal_texts_per_second"),
+                .with_hint("raise Config::max_signal_messages_per_sec"),
             other => Explanation::new(other.to_string()),
         }
     }
@@ -130,7 +129,7 @@ impl FailureContext<'_> {
                     .with_hint("a port scan or a very slow client; Config::upgrade_timeout")
             }
             Ws::TooLarge => Explanation::new("a message over the limit")
-                .with_hint("raise Config::message_bytes"),
+                .with_hint("raise Config::max_message_size"),
             Ws::Remote { .. } | Ws::Eof | Ws::TimedOut => self.explain_client_left(),
             other => Explanation::new(other.to_string()),
         }
@@ -244,14 +243,14 @@ impl FailureContext<'_> {
         match full {
             LimitHit::Peers(LimitScope::All) => {
                 Explanation::new(format!("the server is full: {} peers", self.config.max_peers))
-                    .with_hint("raise Config::peers")
+                    .with_hint("raise Config::max_peers")
             }
             LimitHit::Peers(scope) => {
                 let peers = scope.max_peers(self.config);
                 Explanation::new(format!("{peers} peers have this address already")).with_hint(
                     match scope {
-                        LimitScope::PrivateIp => trusted_proxies_hint("peers_per_local"),
-                        _ => "raise Config::peers_per_address".to_owned(),
+                        LimitScope::PrivateIp => trusted_proxies_hint("max_peers_per_private_ip"),
+                        _ => "raise Config::max_peers_per_ip".to_owned(),
                     },
                 )
             }
@@ -264,7 +263,7 @@ impl FailureContext<'_> {
             ))
             .with_hint(max_handshakes_hint(scope)),
             LimitHit::PreOpen => Explanation::new("too many messages before the answer").with_hint(
-                "wait for the open channel, or raise Config::early_bytes or early_messages",
+                "wait for the open channel, or raise Config::max_preopen_bytes or early_messages",
             ),
         }
     }
@@ -282,7 +281,7 @@ impl FailureContext<'_> {
                     .with_hint("is what it asks slow? Config::accept_threads, upgrade_timeout")
             }
             HookError::Panicked => Explanation::new("Config::accept panicked")
-                .with_hint("the panic's message says where; refuse with Verdict::refuse instead"),
+                .with_hint("the panic's message says where; refuse with Decision::reject instead"),
         }
     }
 
@@ -327,18 +326,18 @@ pub(crate) fn explain_bad_request(why: &BadRequest) -> Explanation {
              clients HTTP/1.1 only",
             ),
         BadRequest::HeadTooLarge { limit, cookie_bytes: 0 } => {
-            Explanation::new(format!("the head is over Config::head_bytes ({limit})"))
-                .with_hint("raise Config::head_bytes")
+            Explanation::new(format!("the head is over Config::max_request_head_size ({limit})"))
+                .with_hint("raise Config::max_request_head_size")
         }
         BadRequest::HeadTooLarge { limit, cookie_bytes: cookies } => Explanation::new(format!(
-            "the head is over Config::head_bytes ({limit}), {cookies} bytes of it cookies: clear \
+            "the head is over Config::max_request_head_size ({limit}), {cookies} bytes of it cookies: clear \
              the site's cookies"
         ))
-        .with_hint("or raise Config::head_bytes: cookies of a host go to all of its ports"),
+        .with_hint("or raise Config::max_request_head_size: cookies of a host go to all of its ports"),
         BadRequest::TooManyHeaders { limit } => Explanation::new(format!(
-            "the head has over {limit} header lines (Config::head_headers)"
+            "the head has over {limit} header lines (Config::max_request_headers)"
         ))
-        .with_hint("do proxies add many? Config::head_headers can be 124 at most"),
+        .with_hint("do proxies add many? Config::max_request_headers can be 124 at most"),
         other => Explanation::new(other.to_string()),
     }
 }
@@ -347,7 +346,7 @@ pub(crate) fn explain_bad_request(why: &BadRequest) -> Explanation {
 pub(crate) fn explain_bad_origin(bad: &BadOrigin) -> Explanation {
     match bad {
         BadOrigin::Missing => Explanation::new("no Origin header")
-            .with_hint("a program? Config::originless lets those in"),
+            .with_hint("a program? Config::allow_missing_origin lets those in"),
         BadOrigin::Multiple => Explanation::new("several Origin headers"),
         BadOrigin::NotAllowed(origin) => {
             let words = Explanation::new(format!("the origin {origin} is not allowed"));
@@ -355,7 +354,7 @@ pub(crate) fn explain_bad_origin(bad: &BadOrigin) -> Explanation {
                 "null" => {
                     words.with_hint("a page from a file, or in a sandbox? Serve it over http")
                 }
-                _ => words.with_hint("if it is a page of yours, add it to Config::origins"),
+                _ => words.with_hint("if it is a page of yours, add it to Config::allowed_origins"),
             }
         }
     }
@@ -364,8 +363,8 @@ pub(crate) fn explain_bad_origin(bad: &BadOrigin) -> Explanation {
 /// How there is room for more on their way to open.
 fn max_handshakes_hint(scope: LimitScope) -> String {
     match scope {
-        LimitScope::All | LimitScope::Ip => "raise Config::half_open".to_owned(),
-        LimitScope::PrivateIp => trusted_proxies_hint("half_open"),
+        LimitScope::All | LimitScope::Ip => "raise Config::max_handshakes".to_owned(),
+        LimitScope::PrivateIp => trusted_proxies_hint("max_handshakes"),
     }
 }
 
@@ -478,7 +477,7 @@ mod tests {
         assert_says(stuck(dtls), HandshakeStage::Dtls, cause, "1,200 bytes");
         let up = HandshakeProgress { stage: Reached::Channel, ..dtls };
         let cause = "DTLS is up, and no SCTP packet came";
-        assert_says(stuck(up), HandshakeStage::Channel, cause, "Connecting::COMPATIBLE");
+        assert_says(stuck(up), HandshakeStage::Channel, cause, "HandshakeOptions::COMPATIBLE");
         let cause = "the channel was not open within 15 s";
         let late = HandshakeProgress { sctp_received: true, ..up };
         assert_says(stuck(late), HandshakeStage::Channel, cause, "Config::connect_timeout");
@@ -509,7 +508,12 @@ mod tests {
         let failed = |cause: &str| Rtc::Failed(Reached::Dtls, cause.into());
         let evidence = HandshakeProgress { dtls_datagrams: 4, ..checked(Reached::Dtls) };
         let heard = said(SECOND, Some(evidence), failed("certificate mismatch"));
-        assert_says(heard, HandshakeStage::Dtls, "certificate mismatch", "Connecting::COMPATIBLE");
+        assert_says(
+            heard,
+            HandshakeStage::Dtls,
+            "certificate mismatch",
+            "HandshakeOptions::COMPATIBLE",
+        );
         let cause =
             "checks from 198.51.100.9 reached UDP 3000, nothing came back after our answers";
         let unheard = said(SECOND, Some(checked(Reached::Dtls)), failed("timeout"));
@@ -525,7 +529,7 @@ mod tests {
         let none = said(10 * SECOND, evidence, net_signal::Error::AnswerTimeout);
         let cause = "no answer to the offer within 10 s";
         assert_says(none, HandshakeStage::Answer, cause, "net.js does; Config::answer_timeout");
-        assert!(ANSWER_HINT.ends_with("Config::connecting = Connecting::COMPATIBLE"));
+        assert!(ANSWER_HINT.ends_with("Config::handshake = HandshakeOptions::COMPATIBLE"));
         let words = net_signal::Error::UnexpectedOffer;
         assert_says(
             said(SECOND, evidence, words.clone()),
@@ -535,7 +539,12 @@ mod tests {
         );
         let words = net_signal::Error::TooManyMessages { limit: 8 };
         let many = said(SECOND, evidence, words.clone());
-        assert_says(many, HandshakeStage::Answer, &words.to_string(), "Config::signal_texts");
+        assert_says(
+            many,
+            HandshakeStage::Answer,
+            &words.to_string(),
+            "Config::max_signal_messages",
+        );
     }
 
     #[test]
@@ -562,18 +571,18 @@ mod tests {
             (BadRequest::MissingKey, "an upgrade without Sec-WebSocket-Key", "HTTP/2"),
             (
                 BadRequest::HeadTooLarge { limit: 32_768, cookie_bytes: 1_000_000 },
-                "the head is over Config::head_bytes (32768), 1000000 bytes of it cookies: clear \
+                "the head is over Config::max_request_head_size (32768), 1000000 bytes of it cookies: clear \
                  the site's cookies",
-                "Config::head_bytes",
+                "Config::max_request_head_size",
             ),
             (
                 BadRequest::HeadTooLarge { limit: 32_768, cookie_bytes: 0 },
-                "the head is over Config::head_bytes (32768)",
-                "Config::head_bytes",
+                "the head is over Config::max_request_head_size (32768)",
+                "Config::max_request_head_size",
             ),
             (
                 BadRequest::TooManyHeaders { limit: 124 },
-                "the head has over 124 header lines (Config::head_headers)",
+                "the head has over 124 header lines (Config::max_request_headers)",
                 "proxies",
             ),
         ];
@@ -592,7 +601,7 @@ mod tests {
     #[test]
     fn an_origin_that_is_not_in_the_list() {
         let cases = [
-            (BadOrigin::Missing, "no Origin header", "Config::originless"),
+            (BadOrigin::Missing, "no Origin header", "Config::allow_missing_origin"),
             (BadOrigin::Multiple, "several Origin headers", ""),
             (BadOrigin::NotAllowed("null".into()), "the origin null is not allowed", "over http"),
             (
@@ -618,21 +627,21 @@ mod tests {
             peers,
             HandshakeStage::Accept,
             "the server is full: 1024 peers",
-            "Config::peers",
+            "Config::max_peers",
         );
         let peers = said(SECOND, None, LimitHit::Peers(LimitScope::Ip));
         let cause = "64 peers have this address already";
-        assert_says(peers, HandshakeStage::Accept, cause, "Config::peers_per_address");
+        assert_says(peers, HandshakeStage::Accept, cause, "Config::max_peers_per_ip");
         let half = said(Duration::ZERO, None, LimitHit::Handshakes(LimitScope::All));
         let cause = "1024 others are on their way to open";
-        assert_says(half, HandshakeStage::Accept, cause, "Config::half_open");
+        assert_says(half, HandshakeStage::Accept, cause, "Config::max_handshakes");
         let half = said(SECOND, None, LimitHit::Evicted(LimitScope::PrivateIp));
         let cause = "gave way to a newer one: \
             1024 others are on their way to open, most from this address";
         assert_says(half, HandshakeStage::Accept, cause, "Config::trusted_proxies");
         let early = said(SECOND, Some(HandshakeProgress::new(Reached::Answer)), LimitHit::PreOpen);
         let cause = "too many messages before the answer";
-        assert_says(early, HandshakeStage::Answer, cause, "Config::early_bytes");
+        assert_says(early, HandshakeStage::Answer, cause, "Config::max_preopen_bytes");
     }
 
     #[test]
@@ -646,7 +655,7 @@ mod tests {
         assert_says(late, HandshakeStage::Ice, cause, "firewall");
         let unanswered = left(9 * SECOND, Reached::Answer);
         let cause = "the client left after 9 s: no answer to the offer";
-        assert_says(unanswered, HandshakeStage::Answer, cause, "Connecting::COMPATIBLE");
+        assert_says(unanswered, HandshakeStage::Answer, cause, "HandshakeOptions::COMPATIBLE");
         let before = said(SECOND, None, Ws::Eof);
         assert_says(
             before,
@@ -673,14 +682,14 @@ mod tests {
             asked(HookError::QueueFull.into()),
             HandshakeStage::Accept,
             cause,
-            "accept_queue",
+            "accept_queue_len",
         );
         let cause = "Config::accept panicked";
         assert_says(
             asked(HookError::Panicked.into()),
             HandshakeStage::Accept,
             cause,
-            "Verdict::refuse",
+            "Decision::reject",
         );
         let cause = "the client left after 1 s: no verdict of Config::accept";
         assert_says(asked(Ws::Eof.into()), HandshakeStage::Accept, cause, "");

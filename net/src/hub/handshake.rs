@@ -11,7 +11,7 @@ use crate::hub::limits::ClientKey;
 use crate::{Config, PeerInfo, Request};
 
 /// Whether a client may become a peer: [`Config::accept`](crate::Config::accept) is to say. The
-/// answer is [`Input::Verdict`](crate::hub::Input::Verdict).
+/// answer is [`Input::Decision`](crate::hub::Input::Decision).
 #[derive(Debug)]
 pub struct AcceptRequest {
     /// The connection that waits.

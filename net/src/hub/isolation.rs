@@ -41,7 +41,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (before, core) = (connection.next_timeout(), &mut self.context);
         // What may be left half done is the connection, which is not used again; what it shares
-        // with others it changes last and whole, see `Connection::end`.
+        // with others it changes last and whole, see `Connection::enter_closing`.
         let changed = AssertUnwindSafe(|| change(connection, core));
         if let Err(cause) = panic::catch_unwind(changed) {
             return self.drop_panicked(id, before, &*cause);

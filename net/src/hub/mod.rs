@@ -56,7 +56,7 @@ pub enum Input<'a> {
         /// Its payload.
         contents: &'a [u8],
     },
-    /// The application's answer to [`Output::Ask`] about this connection. If it is gone, the next
+    /// The application's answer to [`Output::AcceptRequest`] about this connection. If it is gone, the next
     /// one is asked about.
     Decision(ConnectionId, &'a Result<Decision, HookError>),
     /// The time of the last [`Output::Timeout`] has come. Some of what is due is done, 32
@@ -92,7 +92,7 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
-    /// Ask [`Config::accept`], which is there: [`Input::Verdict`] is the answer, to be given also
+    /// Ask [`Config::accept`], which is there: [`Input::Decision`] is the answer, to be given also
     /// if the connection is gone by then. Without one the connection ends after
     /// [`Config::upgrade_timeout`]. No more than [`Config::accept_threads`] are to be answered at
     /// any time; the others wait for their turn.

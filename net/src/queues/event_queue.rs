@@ -42,7 +42,7 @@ pub(crate) struct Popped<T> {
     pub(crate) events: T,
     /// There was no room, and now there is: the loop, which may have stopped reading, must hear.
     pub(crate) needs_wake: bool,
-    /// Whose `Closed` is among the events: [`Events::forget`] them once that is handled.
+    /// Whose `Closed` is among the events: [`EventChannel::release_peer_info`] them once that is handled.
     pub(crate) closed_peers: Vec<PeerId>,
 }
 

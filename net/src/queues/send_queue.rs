@@ -123,7 +123,9 @@ impl PeerSendQueue {
         let waiting = self.lock().reliable_buffered();
         if waiting + bytes + MESSAGE_OVERHEAD > self.reliable_send_buffer {
             let most = self.reliable_send_buffer;
-            return format!("{waiting} bytes wait, of {most} at most (Config::backlog_bytes)");
+            return format!(
+                "{waiting} bytes wait, of {most} at most (Config::reliable_send_buffer)"
+            );
         }
         let shared = self.pool.shared_used();
         format!(

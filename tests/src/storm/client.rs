@@ -93,7 +93,7 @@ impl Client {
     pub(super) fn sends(&self, size: usize) -> bool {
         match self.stage {
             Stage::Here => true,
-            // Within `Config::early_bytes` and `early_messages`.
+            // Within `Config::max_preopen_bytes` and `max_preopen_messages`.
             Stage::Coming => self.life.early && size < 1_000 && self.up.reliable.missing() < 40,
             Stage::Leaving(_) | Stage::Gone => false,
         }

@@ -29,7 +29,7 @@ const FIRST_UDP_TOKEN: usize = 2;
 /// Tokens of UDP sockets lie below.
 const FIRST_TCP_TOKEN: usize = FIRST_UDP_TOKEN + MAX_UDP_SOCKETS;
 
-/// Kinds of work in a turn: those of [`Driver::work`].
+/// Kinds of work in a turn: those of [`Driver::run_tasks`].
 const WORK_KINDS: u32 = 7;
 /// Posts, verdicts, parts written and timers of one turn, if there is time for so many.
 const MAX_ITEMS_PER_KIND: u32 = 1_024;

@@ -160,7 +160,7 @@ impl Connection {
         if let Err(net_ws::SendError::Full(_)) = self.websocket.send(now, Message::Binary(message))
         {
             let waiting = self.websocket.buffered_amount();
-            let why = format!("{waiting} bytes wait (Config::backlog_bytes)");
+            let why = format!("{waiting} bytes wait (Config::reliable_send_buffer)");
             self.close(now, CloseReason::SlowConsumer(why), core);
         }
     }
@@ -191,7 +191,7 @@ impl Connection {
     }
 
     /// The end as the application hears of it; gives the words for the client. All that could
-    /// panic comes first: see [`Connection::give_up`].
+    /// panic comes first: see [`Connection::on_panic`].
     fn enter_closing(
         &mut self,
         now: Instant,

@@ -47,7 +47,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// A turn of the loop, in the driver's order: `Driver::turn`.
+    /// A turn of the loop, in the driver's order: `Driver::run_iteration`.
     pub(super) fn turn(&mut self, shared: &Shared) {
         shared.awake();
         while let Some(id) = shared.next_post() {
