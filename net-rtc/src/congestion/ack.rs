@@ -1,46 +1,46 @@
-//! One chunk on its way, and what is told of many.
+//! Sent chunks, acknowledgement summary and RTT estimator.
 
 use std::time::{Duration, Instant};
 
-/// A chunk that was sent.
+/// Record of a sent chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentChunk {
     pub(crate) sent_at: Instant,
-    /// The packet that it left in, counted from the first.
+    /// Number of its packet, counted from the first.
     pub(crate) packet_number: u32,
-    /// What it takes of its packet.
+    /// Bytes that it takes of its packet.
     pub(crate) bytes: u16,
-    /// Its packet, in bytes.
+    /// Length of its packet, in bytes.
     pub(crate) packet_len: u16,
-    /// Whether it is the last of its packet, and so speaks for it.
+    /// Whether it is the last of its packet, which stands for the packet's outcome.
     pub(crate) ends_packet: bool,
-    /// Whether its packet left after a pause, and so met no queue of the one before.
+    /// Whether its packet was sent after a pause, and so did not queue behind the one before.
     pub(crate) is_after_idle: bool,
-    /// Whether the peer was asked to acknowledge it at once.
+    /// Whether it asked for an immediate SACK (RFC 7053).
     pub(crate) wants_immediate_ack: bool,
     /// Whether it is the last of its message.
     pub(crate) ends_message: bool,
-    /// Whether its message is abandoned (RFC 3758 §3.5), whatever became of the chunk itself.
+    /// Whether its message is abandoned (RFC 3758 §3.5), even if the chunk itself arrived.
     pub(crate) is_abandoned: bool,
     pub(crate) redundancy: Redundancy,
     pub(crate) state: ChunkState,
-    /// What is known of the packet in which it left first.
+    /// Outcome of the packet that carried it first.
     pub(crate) first_transmission: FirstTransmission,
 }
 
-/// What else is done for a chunk besides sending it.
+/// Redundant copies of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redundancy {
-    /// Nothing.
+    /// No copies.
     Never,
-    /// It may ride again.
+    /// It may be copied into later packets.
     Eligible,
-    /// It rode again, for the first time in this packet, and for the last time so many
-    /// milliseconds after it left.
+    /// It was copied: into which packet first, and for the last time how many milliseconds after it
+    /// was sent.
     Copied { first_copy_packet: u32, last_copy_ms: u16 },
 }
 
-/// Whether the peer has a chunk.
+/// Acknowledgement state of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChunkState {
     InFlight,
@@ -48,35 +48,35 @@ pub(crate) enum ChunkState {
     DeclaredLost,
 }
 
-/// Whether the packet arrived in which a chunk left first. Of a chunk that rode again nobody
-/// may ever know.
+/// Outcome of the packet that carried a chunk first. For a copied chunk it may stay unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstTransmission {
     Unknown,
     Arrived,
     Lost,
-    /// It was lost, or the SACK that would have told of it.
+    /// The packet, or the SACK that would have reported it, was lost.
     PresumedLost,
 }
 
-/// What a SACK told.
+/// Outcome of a SACK, or of a loss detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct AckSummary {
-    /// Packets that arrived. Chunks of one packet share its fate, so it counts once.
+    /// Packets that arrived. Chunks of one packet share its outcome, so it counts once.
     pub(crate) packets_acked: u32,
-    /// Packets that did not, and when the last of them left.
+    /// Packets that were lost, and when the last of them was sent.
     pub(crate) packets_lost: u32,
     pub(crate) last_lost_sent_at: Option<Instant>,
-    /// What arrived, in bytes of packets.
+    /// Acknowledged bytes of packets.
     pub(crate) bytes_acked: usize,
-    /// The round trip of a packet that was acknowledged at once.
+    /// RTT of a packet that was acknowledged immediately.
     pub(crate) rtt_sample: Option<Duration>,
-    /// How many times as far as independent losses these stray from the average.
+    /// Standard deviation of the losses as a multiple of that of independent ones, at least 1 if
+    /// measured.
     pub(crate) burst_factor: f64,
 }
 
 impl AckSummary {
-    /// Takes what is known of a chunk now.
+    /// Adds the packet that a chunk ends, if its outcome is known.
     pub(crate) fn add_chunk(&mut self, flight: &SentChunk) {
         match flight.first_transmission {
             FirstTransmission::Arrived if flight.ends_packet => self.packets_acked += 1,
@@ -116,10 +116,10 @@ impl SentChunk {
     }
 }
 
-/// What is assumed before anything was measured.
+/// RTT before any measurement.
 const INITIAL_RTT: Duration = Duration::from_millis(200);
 
-/// Smoothed round-trip times (RFC 6298 §2).
+/// RTT estimator: smoothed round-trip times (RFC 6298 §2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RttEstimator {
     srtt: Option<Duration>,
@@ -127,7 +127,7 @@ pub(crate) struct RttEstimator {
 }
 
 impl RttEstimator {
-    /// Takes a round trip; a `prompt` one is of a packet that the peer acknowledged at once.
+    /// Adds a measurement; `prompt` if the peer acknowledged the packet immediately.
     pub(crate) fn add_sample(&mut self, sample: Duration, prompt: bool) {
         update_srtt(&mut self.srtt, sample);
         if prompt {
@@ -135,13 +135,13 @@ impl RttEstimator {
         }
     }
 
-    /// Until a SACK comes. A peer may hold it back for up to 200 ms (RFC 9260 §6.2), so this is
-    /// rather too long than too short.
+    /// Returns the smoothed time until a SACK arrives. A peer may delay a SACK by up to 200 ms (RFC
+    /// 9260 §6.2), so this is rather too long than too short. 200 ms before any measurement.
     pub(crate) fn smoothed(&self) -> Duration {
         self.srtt.unwrap_or(INITIAL_RTT)
     }
 
-    /// What the path takes, if that was measured.
+    /// Returns the smoothed RTT of the path, from immediate SACKs, if it was measured.
     pub(crate) fn path_rtt(&self) -> Option<Duration> {
         self.path_srtt
     }

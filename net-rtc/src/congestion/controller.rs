@@ -1,4 +1,16 @@
-//! The rate by delay, where the queue is ours, and by loss, where it is others'.
+//! Hybrid congestion control: delay-based, TCP-friendly AIMD when competing with buffer-filling
+//! traffic.
+//!
+//! The nearest published relatives are Copa and Nimbus, which switch in the same way between a
+//! delay-controlling and a TCP-competitive mode. `q` is the queuing delay: RTT - `RTprop`, less the
+//! serialization time of one packet on slow paths.
+//!
+//! * [`Mode::DelayControl`] ([`DelayController`]) holds `q` at a target of 10 to 45 ms.
+//! * [`Mode::Competitive`] ([`TcpFriendly`]) takes the share of a TCP flow.
+//! * [`Mode::Probing`] ([`QueueProbe`]) decides between them: it lowers the rate for a moment and
+//!   observes whether the queue drains.
+//! * Loss that rises with the own send rate ([`LossDetector`]) lowers the rate to the delivered
+//!   one.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +23,8 @@ use crate::congestion::queue_probe::{ProbeReason, QueueCause, QueueProbe};
 use crate::congestion::rate_sample::{MinRtt, RateSample, RateSampler};
 use crate::congestion::{RateLimits, pacer, queue_probe};
 
-/// Constant loss of up to a quarter is nobody's fault; three windows of more are no chance.
+/// Constant loss of up to 25 % is not self-induced; three windows in a row over 35 % are not
+/// chance.
 pub(super) const DELAY_BASED_THRESHOLDS: LossThresholds = LossThresholds {
     min_packets: 100,
     min_increase: 0.05,
@@ -19,68 +32,70 @@ pub(super) const DELAY_BASED_THRESHOLDS: LossThresholds = LossThresholds {
     heavy_loss: 0.35,
     min_heavy_windows: 3,
 };
-/// A standing queue over this is too much.
+/// Queuing delay above which a standing queue is probed.
 const MAX_QUEUE_DELAY: Duration = Duration::from_millis(50);
-/// Beside such a loss less is enough: who comes to a full queue does not see all of it.
+/// The same if at least [`LOSSY_SHARE`] is lost at the same time: a flow that joins a full queue
+/// does not measure all of its delay.
 const MAX_LOSSY_QUEUE_DELAY: Duration = Duration::from_millis(25);
 const LOSSY_SHARE: f64 = 0.03;
-/// What may leave at once while the path limits us: this many seconds' worth.
+/// Burst size while the path limits the rate, in seconds at the rate.
 const LIMITED_BURST_SECS: f64 = 0.01;
-/// How often the queue is emptied, to see how long the path is without it, and whose it is.
+/// Interval between probes that drain the own queue, to measure `RTprop` and to look for cross
+/// traffic.
 const PERIODIC_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// The same after it was found to be others' for the first time; doubled each time.
+/// The same after cross traffic was found for the first time; doubles each time, up to
+/// [`PERIODIC_PROBE_INTERVAL`].
 const COMPETITIVE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The same after it looked like ours, and who knows.
+/// Delay of a repeated probe after an ambiguous result.
 const REPEAT_PROBE_DELAY: Duration = Duration::from_millis(400);
-/// So many looks in a row at a queue that is too long are enough to ask whose it is.
+/// Consecutive samples with a queue of [`MAX_QUEUE_DELAY`] or more that start a probe.
 const PERSISTENT_QUEUE_SAMPLES: u32 = 4;
-/// The same when there is nothing left that we could send less.
+/// The same, to assume cross traffic without a probe when the send rate is at its minimum.
 const UNRESPONSIVE_QUEUE_SAMPLES: u32 = 10;
-/// Whoever sends less than so many times what is delivered was not held up, and may send so
-/// many times as much.
+/// A flow that sends less than this multiple of its delivery rate was application-limited; its
+/// competitive rate is [`APP_LIMITED_GAIN`] times its send rate.
 const APP_LIMITED_BELOW: f64 = 1.2;
 const APP_LIMITED_GAIN: f64 = 1.5;
 
-/// Goes by the delay that our own packets build up; beside others, who fill the queue whatever
-/// we do, as TCP would; and by loss that rises with our own rate.
+/// Delay-based congestion controller with a TCP-competitive mode.
 #[derive(Debug)]
 pub(super) struct DelayBased {
     rate: f64,
     mode: Mode,
     sampler: RateSampler,
     loss_detector: LossDetector,
-    /// What of a queue is but the packet before, where one takes long.
+    /// Serialization time of one packet above [`queue_probe::EMPTY_QUEUE_DELAY`]; no part of `q`.
     one_packet_delay: Duration,
-    /// How often in a row the queue was others'.
+    /// Consecutive probes that found cross traffic.
     cross_traffic_count: u32,
-    /// When the rate was last cut. What was lost before is no news.
+    /// Time of the last rate decrease. Losses of packets sent before it are ignored.
     last_decrease: Instant,
 }
 
 /// ```text
-///   Free --standing queue--> Dip --it is ours------> Yield --nothing limits us--> Free
-///                             ^ '--it is others'--> Compete --it is gone--> Yield
-///                             '---- now and then ----'
+///   Unlimited --standing queue--> Probing --self-induced--> DelayControl --no limit--> Unlimited
+///                                 ^    '--cross traffic--> Competitive --it ends--> DelayControl
+///                                 '-- ProbeTimer, from DelayControl and Competitive
 /// ```
 #[derive(Clone, Copy, Debug)]
 enum Mode {
-    /// Nothing is known to limit us. So many looks in a row there was some queue, and loss.
+    /// The path does not limit the rate. Counts consecutive samples with some queue and loss.
     Unlimited(u32),
-    /// Finding out whose queue it is; if it is ours, it is held short then.
+    /// A probe of the queue's cause, and the controller of a self-induced queue.
     Probing(QueueProbe, DelayController),
-    /// The queue is ours, and is kept short.
+    /// The queue is self-induced and is kept short.
     DelayControl(ProbeTimer, DelayController),
-    /// The queue is others', and so we take our share as TCP does.
+    /// Cross traffic fills the queue: TCP-friendly AIMD.
     Competitive(ProbeTimer, TcpFriendly),
 }
 
-/// When to look again whose queue it is.
+/// Time of the next queue probe.
 #[derive(Clone, Copy, Debug)]
 struct ProbeTimer {
     next_probe: Instant,
-    /// Whether it was just asked, and is asked once more.
+    /// Whether the next probe repeats an ambiguous one.
     is_repeat: bool,
-    /// Looks in a row at a queue that is too long.
+    /// Consecutive samples with a queue of [`MAX_QUEUE_DELAY`] or more.
     long_queue_samples: u32,
 }
 
@@ -93,18 +108,18 @@ impl ProbeTimer {
         }
     }
 
-    /// After the queue was found to be others' so many times in a row.
+    /// Returns the timer after `others` earlier probes in a row found cross traffic.
     fn backed_off(now: Instant, others: u32) -> ProbeTimer {
         let pause = COMPETITIVE_PROBE_INTERVAL * (1 << others.min(4));
         ProbeTimer { next_probe: now + pause.min(PERIODIC_PROBE_INTERVAL), ..ProbeTimer::new(now) }
     }
 
-    /// After it looked like ours, and who knows.
+    /// Returns the timer after an ambiguous probe.
     fn repeat(now: Instant) -> ProbeTimer {
         ProbeTimer { next_probe: now + REPEAT_PROBE_DELAY, is_repeat: true, long_queue_samples: 0 }
     }
 
-    /// Whether it is time.
+    /// Takes a queue sample; returns whether to probe now.
     fn is_due(&mut self, now: Instant, queue: Duration) -> bool {
         self.long_queue_samples =
             if queue >= MAX_QUEUE_DELAY { self.long_queue_samples + 1 } else { 0 };
@@ -172,7 +187,7 @@ impl DelayBased {
         }
     }
 
-    /// Without what was lost before the rate was cut.
+    /// Returns the summary without losses of packets sent before the last rate decrease.
     fn without_stale_losses(&self, told: AckSummary) -> AckSummary {
         let old = told.last_lost_sent_at.is_some_and(|left| left <= self.last_decrease);
         AckSummary { packets_lost: if old { 0 } else { told.packets_lost }, ..told }
@@ -182,7 +197,7 @@ impl DelayBased {
         self.rate
     }
 
-    /// What may leave at once, in seconds at the rate.
+    /// Returns the burst size, in seconds at the rate.
     pub(super) fn burst_secs(&self) -> f64 {
         if matches!(self.mode, Mode::Unlimited(_)) { pacer::BURST_SECS } else { LIMITED_BURST_SECS }
     }
@@ -208,7 +223,7 @@ impl DelayBased {
         if let Mode::DelayControl(doubt, _) = self.mode
             && doubt.is_queue_unresponsive()
         {
-            // We send next to nothing, and still it is long.
+            // The rate is at its minimum and the queue still stands.
             return self.enter_competitive(now, self.rate, limits);
         }
         match self.mode {
@@ -222,7 +237,7 @@ impl DelayBased {
         }
     }
 
-    /// Begins to find out whose queue it is.
+    /// Starts a probe of the queue's cause.
     fn start_probe(&mut self, now: Instant, queue: Duration, seen: RateSample, limits: RateLimits) {
         let hold = match self.mode {
             Mode::DelayControl(_, hold) => hold.after_drain(),
@@ -346,7 +361,8 @@ impl DelayBased {
         }
     }
 
-    /// Loss that is ours lowers the rate to what passes. Beside others each loss counts anyway.
+    /// Lowers the rate to the delivered one after self-induced loss. [`Mode::Competitive`] reacts
+    /// to each loss on its own.
     fn on_loss_report(&mut self, now: Instant, verdict: LossReport, limits: RateLimits) {
         if verdict.is_self_induced
             && matches!(self.mode, Mode::Unlimited(_) | Mode::DelayControl(..))
@@ -364,8 +380,9 @@ impl DelayBased {
     }
 }
 
-/// A packet that waits for the one before it is no queue (RFC 8289 §4.3), once a packet takes
-/// longer than a short queue. Takes and gives the time of one, in seconds.
+/// Returns the serialization time of one packet above [`queue_probe::EMPTY_QUEUE_DELAY`] (10 ms).
+/// The wait for one packet is no queue (RFC 8289 §4.3). `packet` is that time in seconds, counted
+/// up to 1 s.
 fn one_packet_delay(packet: f64) -> Duration {
     Duration::from_secs_f64(packet.min(1.0)).saturating_sub(queue_probe::EMPTY_QUEUE_DELAY)
 }

@@ -1,4 +1,9 @@
-//! Whether loss is ours.
+//! Loss-based congestion control: detection of self-induced loss, and the AIMD algorithms that use
+//! it.
+//!
+//! [`LossDetector`] separates congestion loss from the constant loss of a radio link;
+//! [`TcpFriendly`] is AIMD with TCP's increase (RFC 5681 §3.1) and CUBIC's decrease (RFC 9438
+//! §4.6), for the competitive mode; [`LossBased`] is AIMD on self-induced loss alone.
 
 use std::time::{Duration, Instant};
 
@@ -7,32 +12,32 @@ use crate::congestion::ack::AckSummary;
 use crate::congestion::queue_probe::EMPTY_QUEUE_DELAY;
 use crate::congestion::rate_sample::RateSample;
 
-/// Loss is judged over so long at least: a rate over less says where in a burst one is.
+/// Shortest window: a rate over less time depends on the position in a burst.
 const MIN_WINDOW: Duration = Duration::from_millis(250);
-/// By how much a rate must differ for loss to be compared.
+/// Factor by which the send rate must rise between two windows for their loss to be compared.
 const MIN_RATE_INCREASE: f64 = 1.1;
 
-/// When loss is ours.
+/// Thresholds of self-induced loss.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LossThresholds {
-    /// Packets whose fate is known before loss is judged.
+    /// Packets with a known outcome in a window.
     pub(super) min_packets: u32,
-    /// Loss that rises by this share while the rate rises is ours, ...
+    /// Loss is self-induced if it rises by this share while the rate rises, ...
     pub(super) min_increase: f64,
-    /// ... and by so many times what chance explains.
+    /// ... plus this multiple of the standard deviation of chance, ...
     pub(super) min_deviations: f64,
-    /// Loss over this share is ours whatever the rate did, ...
+    /// ... or if it exceeds this share, whatever the rate did, ...
     pub(super) heavy_loss: f64,
-    /// ... if it is seen so many times in a row.
+    /// ... in this many windows in a row.
     pub(super) min_heavy_windows: u32,
 }
 
-/// Judges loss by windows of packets. Loss that is there whatever we send, as on a bad radio
-/// link, is not ours.
+/// Detector of self-induced loss by windows of packets. Loss that does not depend on the send rate,
+/// as on a bad radio link, is not self-induced.
 #[derive(Debug)]
 pub(super) struct LossDetector {
     thresholds: LossThresholds,
-    /// How many times in a row it was heavy.
+    /// Consecutive windows with heavy loss.
     heavy_windows: u32,
     window_start: Instant,
     bytes_sent: f64,
@@ -41,16 +46,16 @@ pub(super) struct LossDetector {
     previous: Option<LossReport>,
 }
 
-/// What a window came to.
+/// Result of one window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LossReport {
-    /// Sent in it, in bytes a second.
+    /// Send rate in bytes per second.
     pub(super) send_rate: f64,
-    /// The share that was lost.
+    /// Share of lost packets.
     pub(super) loss: f64,
-    /// What is lost whatever we do, as far as is known.
+    /// Share that is lost at the previous, lower rate; 0 if unknown.
     pub(super) baseline_loss: f64,
-    /// Whether it was lost because we send too much.
+    /// Whether the own send rate caused the loss.
     pub(super) is_self_induced: bool,
 }
 
@@ -71,7 +76,7 @@ impl LossDetector {
         self.bytes_sent += bytes as f64;
     }
 
-    /// Takes the fate of some packets, and judges if enough is known.
+    /// Takes the outcome of packets; returns a report when the window is complete.
     pub(super) fn on_ack(&mut self, now: Instant, told: &AckSummary) -> Option<LossReport> {
         self.packets_acked += told.packets_acked;
         self.packets_lost += told.packets_lost;
@@ -79,7 +84,7 @@ impl LossDetector {
         if short || self.packets_acked + self.packets_lost < self.thresholds.min_packets {
             return None;
         }
-        // Without a word from the peer nothing is known: an outage is not our doing.
+        // Without any acknowledgement the window is an outage, not congestion.
         let verdict = (self.packets_acked > 0).then(|| self.evaluate(now, told.burst_factor));
         let before = verdict.or(self.previous);
         *self = LossDetector {
@@ -90,7 +95,7 @@ impl LossDetector {
         verdict
     }
 
-    /// What follows is not to be compared with what was.
+    /// Starts over: later windows are not compared with earlier ones.
     pub(super) fn reset(&mut self, now: Instant) {
         *self = LossDetector::new(now, self.thresholds);
     }
@@ -119,20 +124,22 @@ impl LossDetector {
     }
 }
 
-/// A segment of TCP, in bytes. Small messages are no reason for a smaller share (RFC 4828).
+/// TCP segment size in bytes. Small messages do not reduce the share (RFC 4828).
 const TCP_SEGMENT_SIZE: f64 = 1_460.0;
-/// What the rate is multiplied by after a loss (RFC 9438 §4.6).
+/// Multiplicative decrease after a loss (RFC 9438 §4.6).
 const CUBIC_BETA: f64 = 0.7;
-/// The rate is at most so many times what is sent: who knows what more would do.
+/// Upper bound of the rate as a multiple of the send rate: more is untested.
 const APP_LIMITED_FACTOR: f64 = 2.0;
-/// Looks in a row without a queue after which the others are taken to be gone.
+/// Consecutive samples without a queue after which cross traffic counts as gone.
 const UNCONTENDED_SAMPLES: u32 = 3;
 
-/// A segment more each round trip, less after a loss, as TCP does (RFC 5681 §3.1).
+/// TCP-friendly AIMD: one segment more per round trip, and a multiplicative decrease after a loss
+/// (RFC 5681 §3.1). The rate `r` grows by `1,460 B · Δ / RTT²` per sample of length `Δ`, and falls
+/// to `0.7 r`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TcpFriendly {
     current_rate: f64,
-    /// Looks in a row without a queue.
+    /// Consecutive samples without a queue.
     empty_queue_samples: u32,
 }
 
@@ -141,7 +148,7 @@ impl TcpFriendly {
         TcpFriendly { current_rate, empty_queue_samples: 0 }
     }
 
-    /// Gives the rate for what was seen, in bytes a second.
+    /// Takes a sample; returns the rate in bytes per second. RTTs below 10 ms count as 10 ms.
     pub(super) fn update_rate(&mut self, queue: Duration, seen: RateSample) -> f64 {
         self.empty_queue_samples =
             if queue < EMPTY_QUEUE_DELAY { self.empty_queue_samples + 1 } else { 0 };
@@ -154,13 +161,13 @@ impl TcpFriendly {
         self.current_rate
     }
 
-    /// Whether the others are gone.
+    /// Returns whether cross traffic is gone.
     pub(super) fn is_uncontended(&self) -> bool {
         self.empty_queue_samples >= UNCONTENDED_SAMPLES
     }
 }
 
-/// With fewer chunks chance would look like a trend: at 25 % loss the share in 200 strays by 3 %.
+/// With fewer packets chance looks like a trend: at 25 % loss the share of 200 varies by 3 %.
 const LOSS_BASED_THRESHOLDS: LossThresholds = LossThresholds {
     min_packets: 200,
     min_increase: 0.15,
@@ -168,12 +175,12 @@ const LOSS_BASED_THRESHOLDS: LossThresholds = LossThresholds {
     heavy_loss: 0.4,
     min_heavy_windows: 1,
 };
-/// What the rate is multiplied by when loss is ours.
+/// Multiplicative decrease after self-induced loss.
 const DECREASE_FACTOR: f64 = 0.7;
-/// What it grows by in each judged window, in bytes a second.
+/// Additive increase per window, in bytes per second.
 const INCREASE_PER_WINDOW: f64 = 25_000.0;
 
-/// Goes by loss that rises with our own rate, and by nothing else.
+/// AIMD on loss that rises with the own send rate.
 #[derive(Debug)]
 pub(super) struct LossBased {
     rate: f64,

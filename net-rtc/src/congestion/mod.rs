@@ -1,4 +1,13 @@
-//! How fast to send: congestion control in place of SCTP's (RFC 8085).
+//! Congestion control of unreliable messages in place of SCTP's (RFC 8085).
+//!
+//! [`RateController`] combines a congestion control algorithm with a [pacer]. Two algorithms, named
+//! as in libwebrtc's GCC:
+//! * [`DelayBased`] (default): delay-based, and TCP-friendly AIMD beside buffer-filling traffic.
+//!   The mode switch is that of Copa and Nimbus.
+//! * [`LossBased`]: AIMD on loss that rises with the own send rate.
+//!
+//! Rates are in bytes per second, and delays in seconds, unless a type says otherwise. Symbols: `C`
+//! capacity estimate of the bottleneck, `q` queuing delay, `RTprop` minimum RTT ([`MinRtt`]).
 
 pub(crate) mod ack;
 mod controller;
@@ -21,21 +30,21 @@ use crate::congestion::pacer::{BurstLimiter, PROBE_SHARE, TokenBucket};
 use crate::congestion::rate_sample::{MinRtt, RateMeter};
 use crate::sctp::settings::DataPathSettings;
 
-/// The share of lost packets that opens the circuit breaker after 10 s (RFC 8084).
+/// Share of lost packets that, over 10 s, opens the circuit breaker (RFC 8084).
 const BREAKER_LOSS: f64 = 0.5;
-/// In bytes a second, whatever is configured: some day the next packet must leave.
+/// Lower bound of the rate in bytes per second, whatever is configured: keeps waiting times finite.
 const ABSOLUTE_MIN_RATE: f64 = 1.0;
-/// The share of a packet in the average of their sizes.
+/// Weight of a packet in the moving average of packet sizes.
 const PACKET_SIZE_GAIN: f64 = 1.0 / 16.0;
-/// What is assumed before any was sent, in bytes.
+/// Average packet size in bytes before any packet was sent.
 const INITIAL_PACKET_SIZE: f64 = 1_200.0;
 
-/// Between what and what a rate may be, in bytes a second.
+/// Bounds of the send rate, in bytes per second.
 #[derive(Clone, Copy, Debug)]
 struct RateLimits {
     min_rate: f64,
     max_rate: f64,
-    /// A packet, on average, in bytes.
+    /// Moving average of packet sizes, in bytes.
     avg_packet_size: f64,
 }
 
@@ -45,10 +54,10 @@ impl RateLimits {
     }
 }
 
-/// Says when the next message may leave.
+/// Congestion controller and pacer of one peer.
 #[derive(Debug)]
 pub(crate) struct RateController {
-    /// As configured, and as the packets are.
+    /// The configured rates and the measured packet size.
     limits: RateLimits,
     token_bucket: TokenBucket,
     burst_limiter: BurstLimiter,
@@ -86,25 +95,26 @@ impl RateController {
         }
     }
 
-    /// Whether something may leave now, behind so many bytes that wait, or else when.
+    /// Returns whether a message may be sent now, after `waiting` bytes that are queued already, or
+    /// else the time at which it may.
     pub(crate) fn poll_ready(&mut self, now: Instant, waiting: usize) -> Result<(), Instant> {
         let rate = self.allowed_rate(now);
         self.token_bucket.poll_ready(now, rate, waiting as f64)
     }
 
-    /// Whether a packet may leave behind those that have just left, or else when. What was
-    /// begun goes on for the rate's part: only the peak is asked.
+    /// Returns whether another packet of the same burst may be sent now, or else the time at which
+    /// it may. Checks the burst limit only: a message that was begun is not held back by the rate.
     pub(crate) fn poll_burst_ready(&mut self, now: Instant) -> Result<(), Instant> {
         let rate = self.allowed_rate(now);
         self.burst_limiter.poll_ready(now, rate)
     }
 
-    /// What may be sent besides what must be, in bytes.
+    /// Returns the bytes that redundant copies may take now.
     pub(crate) fn spare_bytes(&self) -> usize {
         self.token_bucket.spare_bytes() as usize
     }
 
-    /// A packet of that many bytes leaves, with so many of them besides what rides again.
+    /// Records a sent packet of `bytes` bytes, `fresh` of which are not redundant copies.
     pub(crate) fn on_send(&mut self, now: Instant, fresh: usize, bytes: usize) {
         self.limits.avg_packet_size +=
             (bytes as f64 - self.limits.avg_packet_size) * PACKET_SIZE_GAIN;
@@ -118,17 +128,18 @@ impl RateController {
         }
     }
 
-    /// A probe of that many bytes leaves, which says nothing of loss and delay.
+    /// Records a sent probe of `bytes` bytes. It is charged to the pacer and is no sample of loss
+    /// or delay.
     pub(crate) fn on_probe_sent(&mut self, bytes: usize) {
         self.token_bucket.consume(bytes as f64);
     }
 
-    /// What is sent reaches the peer again.
+    /// Ends the outage that the circuit breaker measures: the peer is reachable again.
     pub(crate) fn on_reachable(&mut self) {
         self.circuit_breaker.on_reachable();
     }
 
-    /// The peer spoke, or some chunks were given up.
+    /// Takes a SACK, or chunks that were declared lost.
     pub(crate) fn on_ack(&mut self, now: Instant, told: &AckSummary, rtt: &RttEstimator) {
         self.circuit_breaker.on_ack(now, told);
         if let Some(rtt) = told.rtt_sample {
@@ -146,7 +157,7 @@ impl RateController {
         self.token_bucket.set_capacity(burst * rate);
     }
 
-    /// What may be sent now, in bytes a second.
+    /// Returns the allowed send rate, in bytes per second.
     pub(crate) fn allowed_rate(&self, now: Instant) -> f64 {
         let rate = match &self.algorithm {
             Algorithm::DelayBased(adaptive) => adaptive.rate(),
@@ -160,17 +171,18 @@ impl RateController {
         rate.max(ABSOLUTE_MIN_RATE)
     }
 
-    /// What is sent, in bytes a second.
+    /// Returns the measured send rate, in bytes per second.
     pub(crate) fn send_rate(&self, now: Instant) -> f64 {
         self.send_rate.rate(now)
     }
 
-    /// The shortest round trip of the last seconds.
+    /// Returns `RTprop`, the minimum RTT of the last 15 to 30 s.
     pub(crate) fn min_rtt(&self) -> Option<Duration> {
         self.min_rtt.rtt()
     }
 
-    /// Two packets a round trip are always allowed (RFC 8085 §3.1.3).
+    /// Raises the minimum rate to two packets per round trip, which are always allowed (RFC 8085
+    /// §3.1.3).
     fn effective_limits(&self, rtt: &RttEstimator) -> RateLimits {
         let round = rtt.path_rtt().unwrap_or(rtt.smoothed()).as_secs_f64().max(0.001);
         let RateLimits { min_rate: least, max_rate: most, avg_packet_size: packet } = self.limits;

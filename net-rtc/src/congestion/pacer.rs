@@ -1,16 +1,16 @@
-//! A token bucket.
+//! Pacer: token bucket, burst limit and circuit breaker (RFC 8084).
 
 use std::time::{Duration, Instant};
 
 use crate::congestion::ack::AckSummary;
 
-/// What may leave at once while nothing is known to be in the way: this many seconds' worth.
+/// Burst size while the path does not limit the rate, in seconds at the rate.
 pub(super) const BURST_SECS: f64 = 0.1;
 
-/// Lets a rate pass, and after a pause a burst.
+/// Token bucket: a rate, and a burst after a pause.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
-    /// What may leave now, in bytes; below zero after a message of many packets.
+    /// Bytes that may be sent now; negative after a message of many packets.
     tokens: f64,
     capacity: f64,
     last_refill: Instant,
@@ -21,12 +21,13 @@ impl TokenBucket {
         TokenBucket::with_capacity(now, rate * BURST_SECS)
     }
 
-    /// A full one of so many bytes.
+    /// Creates a full bucket of `capacity` bytes.
     pub(super) fn with_capacity(now: Instant, capacity: f64) -> TokenBucket {
         TokenBucket { tokens: capacity, capacity, last_refill: now }
     }
 
-    /// Whether something may leave now, behind so many bytes that wait, or else when.
+    /// Returns whether a message may be sent now, after `waiting` queued bytes, or else the time at
+    /// which it may. `rate` is in bytes per second.
     pub(super) fn poll_ready(
         &mut self,
         now: Instant,
@@ -40,7 +41,7 @@ impl TokenBucket {
         if left > 0.0 {
             return Ok(());
         }
-        // One byte more, so that there is room when the time has come.
+        // One byte more, so that tokens are left at that time.
         Err(now + Duration::from_secs_f64((1.0 - left) / rate))
     }
 
@@ -48,43 +49,44 @@ impl TokenBucket {
         self.tokens -= bytes;
     }
 
-    /// What is left above half of it.
+    /// Returns the tokens above half of the capacity, in bytes.
     pub(super) fn spare_bytes(&self) -> f64 {
         (self.tokens - self.capacity / 2.0).max(0.0)
     }
 
-    /// Holds so many bytes from now on, and a little at least, so that something can leave.
+    /// Sets the capacity in bytes, to at least 2, so that something can be sent.
     pub(super) fn set_capacity(&mut self, size: f64) {
         self.capacity = size.max(2.0);
         self.tokens = self.tokens.min(self.capacity);
     }
 }
 
-/// The share of the least rate that still leaves, to find out whether the path is better.
+/// Share of the minimum rate that is sent while the breaker is open, to detect a better path.
 pub(super) const PROBE_SHARE: f64 = 0.1;
-/// Loss over a share for so long, or so long without a word from the peer, opens the breaker.
+/// Duration of heavy loss, or of silence of the peer, that opens the breaker.
 const OPEN_AFTER: Duration = Duration::from_secs(10);
-/// Chunks whose fate is known before their loss is judged. Fewer could be better by chance.
+/// Packets with a known outcome per evaluation. Fewer could be better by chance.
 const MIN_PACKETS: u32 = 20;
-/// While it is open there are few, so these must do, and hardly any of them may be lost.
+/// The same while the breaker is open and little is sent, and the loss share up to which it closes.
 const MIN_PACKETS_WHEN_OPEN: u32 = 6;
 const MAX_LOSS_TO_CLOSE: f64 = 0.17;
 
-/// Counts how long it has been bad.
+/// Network transport circuit breaker (RFC 8084): opens after 10 s of heavy loss or without an
+/// acknowledgement.
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
     max_loss: f64,
     window_start: Instant,
     packets_acked: u32,
     packets_lost: u32,
-    /// Since when most has been lost.
+    /// Begin of the heavy loss.
     lossy_since: Option<Instant>,
-    /// Since when the peer should have spoken.
+    /// When the first packet was sent that no acknowledgement followed.
     silent_since: Option<Instant>,
 }
 
 impl CircuitBreaker {
-    /// Loss over this share, from 0 to 1, is heavy.
+    /// Creates a closed breaker. Loss over `max_loss`, from 0 to 1, is heavy.
     pub(crate) fn new(now: Instant, max_loss: f64) -> CircuitBreaker {
         CircuitBreaker {
             max_loss,
@@ -96,12 +98,12 @@ impl CircuitBreaker {
         }
     }
 
-    /// Something leaves: the peer will have to speak.
+    /// Records a sent packet: an acknowledgement is expected from now on.
     pub(super) fn on_send(&mut self, now: Instant) {
         self.silent_since.get_or_insert(now);
     }
 
-    /// The peer has answered something else: it is there, so its silence was the path's.
+    /// Forgets the peer's silence: another answer of it proves that it is reachable.
     pub(super) fn on_reachable(&mut self) {
         self.silent_since = None;
     }
@@ -124,7 +126,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether only a trickle may pass.
+    /// Returns whether the breaker is open: only [`PROBE_SHARE`] of the minimum rate may be sent.
     pub(crate) fn is_open(&self, now: Instant) -> bool {
         [self.lossy_since, self.silent_since]
             .into_iter()
@@ -137,18 +139,18 @@ impl CircuitBreaker {
     }
 }
 
-/// What may leave at once, in bytes of SCTP packets: 24 of them. Chromium gives the socket of a
-/// connection a receive buffer of 64 KiB, which Linux counts so that 56 datagrams of 1,200 bytes
-/// fit; of 61, a message of 64 KiB, the last were lost on each arrival.
+/// Burst size in bytes of SCTP packets: 24 packets. Chromium sets a receive buffer of 64 KiB on the
+/// UDP socket of a connection, in which Linux has room for 56 datagrams of 1,200 bytes; of a
+/// message of 64 KiB, 61 packets, the last ones were lost on each arrival.
 const BURST_CAPACITY: f64 = 24.0 * 1_116.0;
-/// The rate at which more follows, in bytes a second: two packets in a millisecond, so that a
-/// receiver that does not look for 15 ms loses nothing, and 64 KiB have left in 20 ms.
+/// Rate after the burst in bytes per second: two packets per millisecond, so that a receiver that
+/// reads only every 15 ms loses nothing, and 64 KiB are sent in 20 ms.
 const BURST_REFILL_RATE: f64 = 2_250_000.0;
-/// It is never less than this many times the rate that is allowed.
+/// Lower bound of that rate as a multiple of the allowed rate.
 const BURST_RATE_HEADROOM: f64 = 2.0;
 
-/// Spreads what is allowed to leave, where it is more than a receiver can take at once. It says
-/// nothing about how much leaves in all: that is the rate's.
+/// Burst limiter: spreads packets that a receiver cannot buffer at once. It does not limit the
+/// average rate.
 #[derive(Debug)]
 pub(super) struct BurstLimiter {
     token_bucket: TokenBucket,
@@ -159,13 +161,14 @@ impl BurstLimiter {
         BurstLimiter { token_bucket: TokenBucket::with_capacity(now, BURST_CAPACITY) }
     }
 
-    /// Whether a packet may leave now, where so many bytes a second are allowed, or else when.
+    /// Returns whether a packet may be sent now, or else the time at which it may. `rate` is the
+    /// allowed rate in bytes per second.
     pub(super) fn poll_ready(&mut self, now: Instant, rate: f64) -> Result<(), Instant> {
         self.token_bucket.poll_ready(now, BURST_REFILL_RATE.max(rate * BURST_RATE_HEADROOM), 0.0)
     }
 
-    /// A packet of that many bytes leaves. What rides again in it does not count: it fills up a
-    /// packet that leaves anyway, and stays behind while something new waits.
+    /// Records `bytes` sent. Redundant copies do not count: they fill up packets that are sent
+    /// anyway, and yield to new data.
     pub(super) fn consume(&mut self, bytes: usize) {
         self.token_bucket.consume(bytes as f64);
     }

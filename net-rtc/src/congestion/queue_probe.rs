@@ -1,54 +1,61 @@
-//! Whose queue is it?
+//! Queue probe: lowers the rate briefly to see whether the queuing delay is self-induced.
+//!
+//! The nearest published relatives are BBR's ProbeRTT phase and the rate pulses of Nimbus. With
+//! `q0` the initial queuing delay and `g` the gain, an own queue drains in `q0 / (1 - g)`, at most
+//! 400 ms. It is self-induced if `q` falls to 10 ms, or by at least a third of what it would
+//! without cross traffic.
 
 use std::time::{Duration, Instant};
 
-/// What of the rate is still sent meanwhile.
+/// Share of the rate that is sent during a probe.
 const PROBE_GAIN: f64 = 0.5;
-/// The same when it is only about the length of the path. Then everyone on it is to see it
-/// empty, so it takes longer too: by this factor.
+/// The same for [`ProbeReason::Periodic`], which measures `RTprop`: all flows of the path shall see
+/// it empty, so it also takes longer by this factor.
 const PERIODIC_PROBE_GAIN: f64 = 0.1;
 const PERIODIC_PROBE_STRETCH: f64 = 2.0;
-/// A dip takes at most so long.
+/// Upper bound of the time at the lower rate.
 const MAX_PROBE_DURATION: Duration = Duration::from_millis(400);
-/// How long one may wait for word of it after that, besides a round trip.
+/// Time after that, besides a round trip and the initial queue, without feedback that ends the
+/// probe.
 const FEEDBACK_TIMEOUT: Duration = Duration::from_millis(300);
-/// A queue that is as short as this is gone.
+/// Queuing delay up to which a queue counts as empty.
 pub(super) const EMPTY_QUEUE_DELAY: Duration = Duration::from_millis(10);
-/// Ours is a queue that shrinks at least by this share of what it would if we were alone.
+/// A queue is self-induced if it shrinks by at least this share of what it would without cross
+/// traffic.
 const SELF_INDUCED_SHARE: f64 = 1.0 / 3.0;
 
-/// For a moment half is sent. A queue that is ours empties meanwhile; one that others fill, as a
-/// download by TCP does, hardly shrinks.
+/// One probe. A self-induced queue drains meanwhile; one that others fill, as a TCP download does,
+/// hardly shrinks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueProbe {
     started_at: Instant,
-    /// The queue that the last packet found which left before it began.
+    /// Queuing delay of the last packet that was sent before the probe began.
     initial_queue: Duration,
-    /// The shortest that a later one found.
+    /// Lowest queuing delay of the packets sent since.
     min_queue: Option<Duration>,
     pub(super) reason: ProbeReason,
-    /// The rate of our own after it, in bytes a second.
+    /// Rate after the probe in delay control, in bytes per second.
     pub(super) own_rate: f64,
-    /// The same beside others.
+    /// Rate after the probe beside cross traffic, in bytes per second.
     pub(super) competitive_rate: f64,
 }
 
-/// Why it is asked.
+/// Cause of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeReason {
-    /// There was no queue before. It may be that of others who begin as we do and have not seen
-    /// it yet, so if it does not look like ours it is asked once more.
+    /// A queue appeared. It may be that of other flows that start likewise and have not measured it
+    /// yet, so the result "cross traffic" is verified by a second probe.
     NewQueue,
-    /// To see how long the path is without the queue that we hold, now and then.
+    /// Periodic probe in delay control, to measure `RTprop` without the own queue.
     Periodic,
-    /// It may have been others', or may be now. TCP may have made room just then, so if it looks
-    /// like ours it is asked once more.
+    /// Cross traffic was found before or is suspected. TCP may have backed off just then, so the
+    /// result "self-induced" is verified by a second probe.
     Uncertain,
-    /// Once more.
+    /// Second probe after an ambiguous result.
     Repeat,
 }
 
-/// What a dip found out.
+/// Result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueueCause {
     SelfInduced,
@@ -56,7 +63,8 @@ pub(super) enum QueueCause {
 }
 
 impl QueueProbe {
-    /// `ours` and `share` are the rates after it.
+    /// Starts a probe. `own_rate` and `competitive_rate` are the rates after it, in bytes per
+    /// second.
     pub(super) fn new(
         now: Instant,
         reason: ProbeReason,
@@ -74,13 +82,12 @@ impl QueueProbe {
         }
     }
 
-    /// What is sent now.
+    /// Returns the send rate at `now`, in bytes per second.
     pub(super) fn rate(&self, now: Instant) -> f64 {
         if now < self.drained_at() { self.own_rate * self.gain() } else { self.own_rate }
     }
 
-    /// Takes the queue that a packet found which left at that time; tells whose it is once that
-    /// is known.
+    /// Takes the queuing delay of a packet sent at `left`; returns the cause once it is known.
     pub(super) fn on_sample(&mut self, left: Instant, queue: Duration) -> Option<QueueCause> {
         if left <= self.started_at {
             self.initial_queue = queue;
@@ -95,7 +102,7 @@ impl QueueProbe {
         }
     }
 
-    /// What is known if nothing is heard for too long, `rtt` being that of the empty path.
+    /// Returns the cause if feedback is overdue, `rtt` being `RTprop`.
     pub(super) fn poll_timeout(&self, now: Instant, rtt: Duration) -> Option<QueueCause> {
         let late = now >= self.drained_at() + rtt + self.initial_queue + FEEDBACK_TIMEOUT;
         late.then(|| self.classify(self.min_queue.unwrap_or(self.initial_queue)))
@@ -114,7 +121,7 @@ impl QueueProbe {
         if self.reason == ProbeReason::Periodic { PERIODIC_PROBE_GAIN } else { PROBE_GAIN }
     }
 
-    /// When the queue should be gone if we are alone.
+    /// Returns the time at which the queue is drained if there is no cross traffic.
     fn drained_at(&self) -> Instant {
         let longer =
             if self.reason == ProbeReason::Periodic { PERIODIC_PROBE_STRETCH } else { 1.0 };

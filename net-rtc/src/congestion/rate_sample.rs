@@ -1,16 +1,18 @@
-//! What was seen of the path in a short time.
+//! Rate samples, send rate meter and windowed minimum RTT.
+//!
+//! [`RateSample`] and [`MinRtt`] correspond to BBR's rate sample and `RTprop` filter.
 
 use std::time::{Duration, Instant};
 
 use crate::congestion::ack::AckSummary;
 
-/// A standing queue is one that was never empty for so long (RFC 8289 §3.2).
+/// Shortest sample: a queue is standing if it was not empty for that long (RFC 8289 §3.2).
 const MIN_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
-/// Round trips that are needed to know the least, and how long may be waited for them.
+/// RTT measurements per sample, and the time after which fewer suffice.
 const MIN_RTT_SAMPLES: u32 = 4;
 const MAX_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Collects what SACKs tell, from one SACK to another.
+/// Sampler of loss, delay and rates, from one SACK to another.
 #[derive(Debug)]
 pub(super) struct RateSampler {
     started_at: Instant,
@@ -22,18 +24,18 @@ pub(super) struct RateSampler {
     packets_lost: u32,
 }
 
-/// What came of a look.
+/// Loss, delay and rates over one sampling interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RateSample {
-    /// How long it took, in seconds.
+    /// Length of the interval, in seconds.
     pub(super) interval_secs: f64,
-    /// The shortest round trip in it.
+    /// Minimum RTT of the interval.
     pub(super) min_rtt: Duration,
-    /// What arrived, in bytes a second.
+    /// Acknowledged bytes per second.
     pub(super) delivery_rate: f64,
-    /// What left, in bytes a second.
+    /// Sent bytes per second.
     pub(super) send_rate: f64,
-    /// The share of chunks that were lost.
+    /// Share of lost packets.
     pub(super) loss: f64,
 }
 
@@ -54,8 +56,9 @@ impl RateSampler {
         self.bytes_sent += bytes;
     }
 
-    /// Takes what was told; gives what was seen if that is enough. `rtt` is that of the empty
-    /// path: what is shorter than a round trip shows nothing of what we did.
+    /// Takes a SACK; returns the sample when the interval is complete: at least 100 ms, `rtt`
+    /// (`RTprop`; less than a round trip shows no effect of the rate) and 4 RTT measurements, or 1
+    /// s.
     pub(super) fn on_ack(
         &mut self,
         now: Instant,
@@ -95,7 +98,7 @@ impl RateSampler {
     }
 }
 
-/// How many bytes a second pass, over the last second or so.
+/// Meter of bytes per second, over about the last second.
 #[derive(Debug)]
 pub(super) struct RateMeter {
     window_start: Instant,
@@ -122,11 +125,11 @@ impl RateMeter {
     }
 }
 
-/// Two such spans are looked back upon, the last of them still growing.
+/// Half of the filter's window: the minimum covers a complete half and the current one.
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(15);
 
-/// The shortest round trip of the last 15 to 30 s: what the path takes when nothing queues.
-/// Longer ago the path may have been another.
+/// Windowed minimum RTT of the last 15 to 30 s (`RTprop`): the path's delay without a queue. Older
+/// samples may belong to another path.
 #[derive(Debug)]
 pub(super) struct MinRtt {
     window_start: Instant,
@@ -147,11 +150,12 @@ impl MinRtt {
         self.current = Some(self.current.map_or(rtt, |least| least.min(rtt)));
     }
 
+    /// Returns `RTprop`, if any sample was taken.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.previous.into_iter().chain(self.current).min()
     }
 
-    /// How much longer a round trip was than the shortest.
+    /// Returns the queuing delay `q = rtt - RTprop`; 0 without samples.
     pub(super) fn queuing_delay(&self, rtt: Duration) -> Duration {
         rtt.saturating_sub(self.rtt().unwrap_or(rtt))
     }

@@ -1,4 +1,4 @@
-//! What the rules come to on a [`Road`].
+//! Tests of the congestion controllers on a simulated bottleneck ([`bottleneck`]).
 
 #[cfg(test)]
 pub(crate) mod bottleneck;

@@ -1,4 +1,4 @@
-//! A road for tests: flows of packets through one bottleneck, in virtual time.
+//! Bottleneck simulator for tests: flows of packets through one queue, in virtual time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
