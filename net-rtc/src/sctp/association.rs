@@ -1,4 +1,5 @@
-//! The plane at work: both halves, and what passes between SCTP and DTLS.
+//! Association: sending and receiving half of the active data path, and the filter between SCTP and
+//! DTLS (RFC 9260).
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::stats::PathMonitor;
 /// RE-CONFIG chunks that a peer may send. Closing the one channel takes two.
 const MAX_RECONFIGS: u32 = 32;
 
+/// Active data path of one peer's unreliable, unordered channel.
 #[derive(Debug)]
 pub(super) struct Association {
     header: CommonHeader,
@@ -40,28 +42,28 @@ pub(super) struct Association {
     repair: Repair,
     accept_keepalives: bool,
     sctp_view: SctpView,
-    /// Messages for the next packets: as many as there was room for.
+    /// Messages for the next packets; bounded by `poll_ready`.
     pending_messages: Vec<(Bytes, RepairPolicy)>,
-    /// Pieces of those that follow, because too many at once would be lost on arrival.
+    /// Fragments for later packets: too many at once would be lost on arrival.
     pending_fragments: VecDeque<Fragment>,
-    /// When they go on.
+    /// When the pending fragments continue.
     resume_at: Option<Instant>,
     outgoing_packets: VecDeque<Vec<u8>>,
     received_messages: VecDeque<Bytes>,
     reconfig_count: u32,
     packets_lost: u64,
-    /// Whether more would be sent if the pace allowed it.
+    /// Whether the rate limits what is sent.
     is_rate_limited: bool,
 }
 
-/// What the library's SCTP believes: the world as it was when the plane took over.
+/// State of sctp-proto, as it was when the association took over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SctpView {
-    /// The TSN that it would give next.
+    /// TSN that it would assign next.
     next_tsn: Tsn,
-    /// Up to where it has the peer's data.
+    /// Cumulative TSN of the peer's data.
     cumulative_tsn: Tsn,
-    /// Whether it has heard that all it sent arrived.
+    /// Whether it knows that all of its data was acknowledged.
     is_all_acked: bool,
 }
 
@@ -127,8 +129,8 @@ impl Association {
         self.pending_messages.push((message, RepairPolicy::resolve(self.repair, repair)));
     }
 
-    /// Puts messages, and what may or must be said besides, into packets; tells whether any
-    /// packet waits.
+    /// Writes pending messages and due control chunks into packets; returns whether any packet
+    /// waits.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         let mut told = AckSummary::default();
         self.sender.detect_losses(now, &mut told);
@@ -157,7 +159,7 @@ impl Association {
         !self.outgoing_packets.is_empty()
     }
 
-    /// Shows what is known of the path.
+    /// Publishes the path statistics.
     pub(super) fn publish_path_stats(&self, now: Instant, gauge: &PathMonitor) {
         let bits = |bytes: f64| (bytes * 8.0) as u64;
         let (rtt, least) = (self.sender.rtt().path_rtt(), self.rate_controller.min_rtt());
@@ -173,12 +175,12 @@ impl Association {
         gauge.set_packets_lost(self.packets_lost);
     }
 
-    /// The peer is reached by another path.
+    /// Restarts the path MTU search on a new path.
     pub(super) fn on_path_changed(&mut self) {
         self.sender.path_mtu.restart();
     }
 
-    /// The peer is reached again, whatever it did not answer before.
+    /// Records that the peer is reachable again, even if it left packets unacknowledged.
     pub(super) fn on_reachable(&mut self) {
         self.rate_controller.on_reachable();
     }
@@ -198,12 +200,12 @@ impl Association {
         wakes.into_iter().flatten().min()
     }
 
-    /// Whether the peer does not do what the plane relies on.
+    /// Returns whether the peer ignores FORWARD-TSN, which the data path relies on.
     pub(super) fn is_ignoring_forward_tsn(&self, now: Instant) -> bool {
         self.sender.is_ignoring_forward_tsn(now)
     }
 
-    /// By how much the wire is ahead of what SCTP believes.
+    /// Returns the difference between the TSNs on the wire and those of SCTP.
     pub(super) fn tsn_offset(&self) -> TsnOffset {
         TsnOffset {
             local: self.sender.next_tsn().since(self.sctp_view.next_tsn) as u32,
@@ -211,17 +213,18 @@ impl Association {
         }
     }
 
-    /// The last TSN that the peer has sent.
+    /// Returns the peer's highest received TSN.
     pub(super) fn highest_received_tsn(&self) -> Tsn {
         self.receiver.highest_tsn()
     }
 
-    /// What must be said for SCTP to go on.
+    /// Returns the FORWARD-TSN state with which SCTP continues.
     pub(super) fn fallback_forward(&self, now: Instant) -> FallbackForward {
         FallbackForward::new(now, self.header, self.sender.next_tsn().minus(1))
     }
 
-    /// What the library's SCTP sends: its SACKs and FORWARD-TSNs are ours to send now.
+    /// Filters what SCTP sends: drops its SACK and FORWARD-TSN chunks, which the association sends
+    /// itself.
     pub(super) fn filter_outbound(&self, packet: &[u8]) -> Filtered {
         let stays = |chunk: &Chunk<'_>| {
             !matches!(chunk.chunk_type, chunk_type::SACK | chunk_type::FORWARD_TSN)
@@ -234,7 +237,8 @@ impl Association {
         Filtered::from_writer(builder)
     }
 
-    /// What the peer sends: data and acknowledgements end here, the rest goes to SCTP.
+    /// Filters what the peer sends: takes data and acknowledgements, and forwards the rest to SCTP.
+    /// Errors are protocol violations.
     pub(super) fn filter_inbound(
         &mut self,
         now: Instant,
@@ -269,21 +273,21 @@ impl Association {
             chunk_type::SACK => self.on_sack(now, chunk, on)?,
             chunk_type::FORWARD_TSN => self.on_forward_tsn(now, chunk)?,
             chunk_type::RE_CONFIG => self.on_reconfig(chunk, on)?,
-            // The answer to a probe, or to a greeting.
+            // The answer to a path MTU probe, or to the initial HEARTBEAT.
             chunk_type::HEARTBEAT_ACK => {
                 let told = self.sender.on_heartbeat_ack(now, chunk);
                 self.on_ack(now, told);
             }
-            // It says up to where the peer has our data, which SCTP knows nothing of.
+            // Its cumulative TSN covers data of the association, which SCTP does not know.
             chunk_type::SHUTDOWN => on.write_chunk(
                 chunk.chunk_type,
                 0,
                 &[&self.sctp_view.next_tsn.minus(1).0.to_be_bytes()],
             ),
-            // Late: the library would close the association for it (RFC 9260 §5.2.2 would not).
+            // Late: sctp-proto would close the association (RFC 9260 §5.2.2 would not).
             chunk_type::INIT => self.count_reconfig()?,
             chunk_type::COOKIE_ECHO => self.count_reconfig().map(|()| forward_chunk(chunk, on))?,
-            // The library drops packets with chunks that it does not know.
+            // sctp-proto drops packets with unknown chunks.
             chunk_type::PAD => {}
             _ => forward_chunk(chunk, on),
         }
@@ -310,7 +314,7 @@ impl Association {
         let Some(sack) = SackChunk::parse(chunk) else { return Ok(()) };
         let before = self.sctp_view.next_tsn.minus(1);
         if !self.sctp_view.is_all_acked {
-            // SCTP still waits to hear of what it sent itself, and must hear of no more.
+            // SCTP still awaits the acknowledgement of its own data, and must not see one of more.
             let known = if sack.cumulative_tsn < before { sack.cumulative_tsn } else { before };
             self.sctp_view.is_all_acked = known == before;
             on.write_sack(known, sack.a_rwnd);
@@ -327,15 +331,16 @@ impl Association {
         Ok(())
     }
 
-    /// A request to reset a stream waits until all data up to a TSN is there (RFC 6525 §5.2.2);
-    /// SCTP must believe that it is.
+    /// Rewrites a stream reset request (RFC 6525 §5.2.2): it waits until all data up to a TSN has
+    /// arrived, so SCTP is given its own cumulative TSN.
     fn on_reconfig(
         &mut self,
         chunk: &Chunk<'_>,
         on: &mut PacketWriter,
     ) -> Result<(), &'static str> {
         const OUTGOING_RESET: u16 = 13;
-        /// Type, length, request and response number, then the sender's last TSN.
+        /// Offset of the sender's last TSN, after type, length, request and response sequence
+        /// number.
         const LAST_TSN: std::ops::Range<usize> = 12..16;
         self.count_reconfig()?;
         let mut value = chunk.value.to_vec();
@@ -362,12 +367,12 @@ impl Association {
         }
     }
 
-    /// A packet in the making, as long as the path takes it.
+    /// Creates a packet of at most the path MTU.
     fn new_packet(&self) -> PacketBuilder {
         PacketBuilder::new(self.header, self.sender.path_mtu.current_mtu())
     }
 
-    /// Finds out how long a packet may be.
+    /// Sends due path MTU probes, as far as the rate allows.
     fn probe_path_mtu(&mut self, now: Instant) {
         let path_mtu = &mut self.sender.path_mtu;
         if !path_mtu.is_probe_due(now) {
@@ -382,7 +387,7 @@ impl Association {
         }
     }
 
-    /// Whether the next piece may leave now: in the packet in the making, or in one more.
+    /// Returns whether the next fragment may be sent now, in the current packet or in another.
     fn can_send_fragment(&mut self, now: Instant, draft: &PacketBuilder) -> bool {
         let fits = self
             .pending_fragments
@@ -391,7 +396,7 @@ impl Association {
         (fits && !draft.is_empty()) || self.rate_controller.poll_burst_ready(now).is_ok()
     }
 
-    /// Puts a piece into this packet, or the next; gives the one that has room left.
+    /// Adds a fragment to this packet or the next; returns the packet with room left.
     fn add_fragment(
         &mut self,
         now: Instant,
@@ -417,7 +422,8 @@ impl Association {
         draft
     }
 
-    /// Adds what is due to be said, or, in a packet that leaves anyway, what may be said.
+    /// Adds due control chunks; with `riding`, in a packet with data, also those that may be sent
+    /// early.
     fn write_control_chunks(&mut self, now: Instant, builder: &mut PacketWriter, riding: bool) {
         if let Some(tsn) = self.receiver.poll_ack(now, riding) {
             builder.write_sack(tsn, self.recv_window.a_rwnd(now, self.sender.rtt()));
@@ -427,7 +433,7 @@ impl Association {
         }
     }
 
-    /// The TSN that we would give next, and the peer's highest that arrived.
+    /// Returns the next own TSN, and the peer's highest received TSN.
     #[cfg(any(test, feature = "odd"))]
     pub(super) fn tsns(&self) -> (Tsn, Tsn) {
         (self.sender.next_tsn(), self.receiver.highest_tsn())
@@ -447,14 +453,14 @@ impl Association {
                     self.redundancy.push(now, packet, tsn, piece);
                 }
             }
-            // What only answers the peer is no load of ours, and has no answer that it waits for.
+            // Packets without data are not charged: they await no acknowledgement.
             self.rate_controller.on_send(now, fresh, draft.writer.len());
         }
         self.outgoing_packets.push_back(draft.writer.finish());
     }
 
-    /// Writes chunks that may have been lost once more, as far as packet and rate have room;
-    /// tells whether there were any.
+    /// Adds redundant copies of earlier chunks, as far as packet and rate have room; returns
+    /// whether there are any.
     fn add_redundancy(&mut self, now: Instant, draft: &mut PacketBuilder) -> bool {
         if self.is_rate_limited {
             return false;

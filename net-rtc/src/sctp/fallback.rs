@@ -1,4 +1,4 @@
-//! Two counts of TSNs, and the way from one to the other.
+//! Fallback to plain SCTP: TSN offset and the closing FORWARD-TSN (RFC 3758).
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,29 @@ use crate::sctp::packet::{
     write_checksum,
 };
 
-/// By how much the TSNs on the wire are ahead of those that SCTP counts. While the plane
-/// carries the data SCTP's count stands still; should SCTP carry it again, every TSN that
-/// passes is moved by the difference.
+/// Difference between the TSNs on the wire and those of SCTP. SCTP's count stands still while the
+/// association carries the data; after a fallback each TSN that passes is shifted by the
+/// difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TsnOffset {
-    /// For what we send.
+    /// Offset of own TSNs.
     pub(super) local: u32,
-    /// For what the peer sends.
+    /// Offset of the peer's TSNs.
     pub(super) remote: u32,
 }
 
 impl TsnOffset {
-    /// A packet of SCTP as it should be on the wire; `None` if it is so already.
+    /// Returns a packet of SCTP with the TSNs of the wire; `None` without an offset.
     pub(super) fn shift_outbound(self, packet: &[u8]) -> Option<Vec<u8>> {
         self.shift_tsns(packet, self.local, self.remote)
     }
 
-    /// A packet from the wire as SCTP should see it; `None` if it is so already.
+    /// Returns a packet of the wire with the TSNs of SCTP; `None` without an offset.
     pub(super) fn shift_inbound(self, packet: &[u8]) -> Option<Vec<u8>> {
         self.shift_tsns(packet, self.remote.wrapping_neg(), self.local.wrapping_neg())
     }
 
-    /// Moves what a packet says of its sender's data by one step, of its receiver's by another.
+    /// Shifts TSNs of the packet's sender by `own`, and of its receiver by `other`.
     fn shift_tsns(self, packet: &[u8], own: u32, other: u32) -> Option<Vec<u8>> {
         if self == TsnOffset::default() {
             return None;
@@ -47,7 +47,7 @@ impl TsnOffset {
     }
 }
 
-/// Where the chunk at `at` has a TSN, and by how much it moves.
+/// Returns the offset of the TSN in the chunk at `at`, and its shift.
 fn tsn_field(packet: &[u8], at: usize, own: u32, other: u32) -> Option<(usize, u32)> {
     /// Parameter 13 of RFC 6525 §4.1: type, length, two sequence numbers, then the last TSN.
     const OUTGOING_RESET: u16 = 13;
@@ -66,10 +66,10 @@ fn add_to_field(packet: &mut [u8], field: usize, step: u32) {
     }
 }
 
-/// Never more often than this is it said again.
+/// Shortest interval between FORWARD-TSNs.
 const FORWARD_TSN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Moves the peer past everything that the plane sent, until it says that it is there.
+/// FORWARD-TSN over all data of the association, repeated until the peer acknowledges it.
 #[derive(Debug)]
 pub(super) struct FallbackForward {
     header: CommonHeader,
@@ -84,7 +84,7 @@ impl FallbackForward {
         FallbackForward { header, target_tsn, last_sent: now, queued_packet }
     }
 
-    /// Looks whether the peer is there, and says it again if not.
+    /// Takes a packet of the peer; repeats the FORWARD-TSN if a SACK is below it.
     pub(super) fn on_recv(&mut self, now: Instant, packet: &[u8]) {
         let sacks = chunks(packet).filter(|chunk| chunk.chunk_type == chunk_type::SACK);
         let behind = sacks

@@ -1,27 +1,27 @@
-//! What becomes of a packet between SCTP and DTLS.
+//! Packet filters between SCTP and DTLS.
 
 use crate::sctp::packet::{
     Chunk, CommonHeader, DataChunk, PacketWriter, chunk_type, chunks, flag, ppid,
 };
 
-/// What becomes of a packet on its way between SCTP and DTLS.
+/// Result of filtering a packet between SCTP and DTLS.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Filtered {
-    /// It goes on as it is.
+    /// The packet is forwarded unchanged.
     Forward,
-    /// This goes on instead.
+    /// This packet is forwarded instead.
     Rewrite(Vec<u8>),
-    /// Nothing goes on.
+    /// Nothing is forwarded.
     Drop,
 }
 
 impl Filtered {
-    /// What was written goes on, and an empty packet does not.
+    /// Returns the written packet, or `Drop` if it has no chunks.
     pub(super) fn from_writer(builder: PacketWriter) -> Filtered {
         if builder.is_empty() { Filtered::Drop } else { Filtered::Rewrite(builder.finish()) }
     }
 
-    /// A packet goes on with each of its chunks written anew.
+    /// Rewrites a packet chunk by chunk.
     pub(super) fn rewrite_chunks(
         packet: &[u8],
         mut write: impl FnMut(&mut PacketWriter, &Chunk<'_>),
@@ -32,7 +32,7 @@ impl Filtered {
         Filtered::from_writer(builder)
     }
 
-    /// What goes on of this packet has another place to pass.
+    /// Applies another filter to what is forwarded of `packet`.
     pub(super) fn and_then(self, packet: &[u8], next: impl FnOnce(&[u8]) -> Filtered) -> Filtered {
         match self {
             Filtered::Forward => next(packet),
@@ -44,7 +44,7 @@ impl Filtered {
         }
     }
 
-    /// What goes on of this packet.
+    /// Returns what is forwarded of `packet`.
     pub(crate) fn payload<'a>(&'a self, packet: &'a [u8]) -> Option<&'a [u8]> {
         match self {
             Filtered::Forward => Some(packet),
@@ -55,15 +55,14 @@ impl Filtered {
 }
 
 impl From<Option<Vec<u8>>> for Filtered {
-    /// What goes on in place of a packet, if something else does.
+    /// Converts a replacement packet, if there is one.
     fn from(other: Option<Vec<u8>>) -> Filtered {
         other.map_or(Filtered::Forward, Filtered::Rewrite)
     }
 }
 
-/// str0m sends nothing for an empty message. So for one the peer writes a byte of *text*,
-/// which we never send otherwise, and here that becomes the empty binary message of
-/// RFC 8831 §6.6.
+/// Encodes empty messages. str0m sends nothing for one, so `Peer` writes a byte of *text*, which it
+/// never sends otherwise, and this filter turns it into the empty binary message of RFC 8831 §6.6.
 pub(super) fn encode_empty_messages(packet: &[u8]) -> Filtered {
     let is_text = |data: &DataChunk<'_>| data.ppid == ppid::STRING;
     if !chunks(packet).any(|chunk| parse_data(&chunk).is_some_and(|data| is_text(&data))) {
@@ -77,7 +76,7 @@ pub(super) fn encode_empty_messages(packet: &[u8]) -> Filtered {
     })
 }
 
-/// The packet without the wish to be acknowledged at once (RFC 7053).
+/// Removes requests for an immediate SACK (RFC 7053).
 pub(super) fn clear_immediate_flag(packet: &[u8]) -> Filtered {
     Filtered::rewrite_chunks(packet, |builder, chunk| {
         let wish = if chunk.chunk_type == chunk_type::DATA { flag::IMMEDIATE } else { 0 };
@@ -85,7 +84,7 @@ pub(super) fn clear_immediate_flag(packet: &[u8]) -> Filtered {
     })
 }
 
-/// The packet without answers to greetings, which the library does not know of.
+/// Removes HEARTBEAT-ACK chunks: answers to the initial HEARTBEAT, which sctp-proto did not send.
 pub(super) fn strip_heartbeat_acks(packet: &[u8]) -> Filtered {
     let is_echo = |chunk: &Chunk<'_>| chunk.chunk_type == chunk_type::HEARTBEAT_ACK;
     if !chunks(packet).any(|chunk| is_echo(&chunk)) {

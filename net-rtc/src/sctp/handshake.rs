@@ -1,4 +1,4 @@
-//! Before the channel is open: learning, and keeping out what has no business here.
+//! SCTP handshake tracker before the channel is open (RFC 9260 §5).
 
 #[cfg(test)]
 mod tests;
@@ -21,19 +21,20 @@ use crate::sctp::settings::DataPathSettings;
 use crate::sdp::answer::InitChunks;
 use crate::{Channels, Config};
 
-/// INIT and COOKIE-ECHO chunks that a peer may send. An honest one repeats them only when they
-/// are lost.
+/// Maximum INIT and COOKIE-ECHO chunks of a peer. An honest peer repeats them only when they are
+/// lost.
 const MAX_HANDSHAKE_CHUNKS: u32 = 32;
-/// Gap blocks that a SACK may have. str0m's DTLS layer has no room for the answer to more.
+/// Maximum gap blocks of a SACK. str0m's DTLS layer has no room for the answer to more.
 const MAX_GAP_BLOCKS: usize = 256;
-/// Both ends' port, where nobody says another (RFC 8841 §5.1).
+/// SCTP port of both ends, unless the SDP names another (RFC 8841 §5.1).
 const DEFAULT_SCTP_PORT: u16 = 5_000;
 
-/// What the two ends of an association say of themselves.
+/// Observer of the SCTP handshake: learns the ports, tags and TSNs of both ends, and rejects
+/// protocol violations.
 #[derive(Debug)]
 pub(super) struct HandshakeTracker {
     settings: DataPathSettings,
-    /// Of what we send, and of what the peer does.
+    /// Common header of own packets, and of the peer's.
     send_header: Option<CommonHeader>,
     recv_header: Option<CommonHeader>,
     next_tsn: Option<Tsn>,
@@ -63,7 +64,8 @@ impl HandshakeTracker {
         }
     }
 
-    /// The plane for this peer, if all is known that it needs and the peer fits.
+    /// Returns the association for this peer, if its state is known and the peer supports
+    /// FORWARD-TSN.
     pub(super) fn activate(&mut self, now: Instant, stream: u16) -> Option<Association> {
         let (peer, header, next) = (self.remote_init.init()?, self.send_header?, self.next_tsn?);
         if !peer.supports_forward_tsn {
@@ -73,7 +75,7 @@ impl HandshakeTracker {
         let mut receiver = self.receiver.take()?;
         self.quota = None;
         if receiver.highest_tsn() != peer.initial_tsn.minus(1) {
-            // SCTP has not acknowledged all of it yet, and will not be heard any more.
+            // SCTP has not acknowledged all of it yet, and its SACKs are dropped from now on.
             receiver.ack_immediately();
         }
         let cumulative = receiver.cumulative_from(peer.initial_tsn.minus(1));
@@ -81,12 +83,12 @@ impl HandshakeTracker {
         Some(Association::new(now, self.settings, header, stream, receiver, local))
     }
 
-    /// What our packets begin with, once SCTP has sent one.
+    /// Returns the common header of own packets, once SCTP has sent one.
     pub(super) fn send_header(&self) -> Option<CommonHeader> {
         self.send_header
     }
 
-    /// From now on an empty text of the other side is a sign of life.
+    /// Treats empty texts of the peer as keepalives.
     pub(super) fn accept_keepalives(&mut self) {
         self.settings.accept_keepalives = true;
     }
@@ -95,8 +97,8 @@ impl HandshakeTracker {
         self.settings.accept_keepalives
     }
 
-    /// Learns of both sides' INIT chunks, which went along with offer and answer. One that
-    /// cannot be read is for SCTP to refuse.
+    /// Takes both INIT chunks that offer and answer carried (SNAP). Chunks that cannot be parsed
+    /// are left to SCTP to reject.
     pub(super) fn set_snap_inits(&mut self, inits: &InitChunks) {
         let Some((ours, theirs)) = parse_init(&inits.local).zip(parse_init(&inits.remote)) else {
             return;
@@ -113,17 +115,17 @@ impl HandshakeTracker {
         self.initial_heartbeat = InitialHeartbeat::AwaitingDtls(header);
     }
 
-    /// Prepares a packet that the other side answers, unless SCTP's own handshake does that.
+    /// Queues a packet that the peer answers, unless SCTP's handshake does that.
     pub(super) fn queue_initial_heartbeat(&mut self) {
         self.initial_heartbeat.on_dtls_connected();
     }
 
-    /// A packet of ours for DTLS.
+    /// Returns the next own packet for DTLS.
     pub(super) fn poll_packet(&mut self) -> Option<Vec<u8>> {
         self.initial_heartbeat.poll_packet()
     }
 
-    /// Learns from what SCTP sends.
+    /// Observes a packet of SCTP.
     pub(super) fn on_outbound(&mut self, packet: &[u8]) {
         for chunk in chunks(packet) {
             match chunk.chunk_type {
@@ -134,20 +136,21 @@ impl HandshakeTracker {
                 chunk_type::DATA => self.on_outbound_data(&chunk),
                 _ => {}
             }
-            // The tag of an INIT is none yet (RFC 9260 §8.5.1).
+            // An INIT has no verification tag yet (RFC 9260 §8.5.1).
             if chunk.chunk_type != chunk_type::INIT {
                 self.send_header = CommonHeader::parse(packet);
             }
         }
     }
 
-    /// The packet with what came twice in its SACK, if there is both.
+    /// Adds pending duplicate TSNs to the packet's SACK; `None` if it has none, or none are
+    /// pending.
     pub(super) fn add_dup_tsns(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         self.dup_tsns.add_to_sack(packet)
     }
 
-    /// The peer's acknowledgement of our channel (RFC 8832 §5.2) as it must have sent it, if
-    /// nothing of its data has come yet that could be it: it is the first that a peer sends.
+    /// Returns the peer's DATA_CHANNEL_ACK of our channel (RFC 8832 §5.2) as it must have sent it,
+    /// if none of the peer's data has arrived: it is the first that a peer sends.
     pub(super) fn implied_channel_ack(&self) -> Option<Vec<u8>> {
         let (peer, header, stream) = (self.remote_init.init()?, self.recv_header?, self.stream_id?);
         let before = peer.initial_tsn.minus(1);
@@ -166,7 +169,7 @@ impl HandshakeTracker {
         Some(builder.finish())
     }
 
-    /// Learns from what the peer sends, and tells what no honest one does.
+    /// Observes a packet of the peer. Errors are protocol violations.
     pub(super) fn filter_inbound(&mut self, packet: &[u8]) -> Result<Filtered, &'static str> {
         self.recv_header = CommonHeader::parse(packet).or(self.recv_header);
         for chunk in chunks(packet) {
@@ -186,7 +189,7 @@ impl HandshakeTracker {
         })
     }
 
-    /// The peer begins with this TSN.
+    /// Sets the peer's initial TSN.
     fn set_remote_initial_tsn(&mut self, first: Tsn) {
         let before = first.minus(1);
         let DataPathSettings {
@@ -199,7 +202,7 @@ impl HandshakeTracker {
         self.reset_quota(before);
     }
 
-    /// SCTP has everything up to there.
+    /// Resets the quota: SCTP has received everything up to `before`.
     pub(super) fn reset_quota(&mut self, before: Tsn) {
         self.quota = Some(ReceiveQuota::new(self.settings.quota_limits, before));
     }
@@ -267,7 +270,7 @@ impl HandshakeTracker {
     }
 }
 
-/// What a lone INIT chunk says.
+/// Parses an INIT chunk without a packet.
 fn parse_init(chunk: &[u8]) -> Option<InitChunk> {
     let packet = [&[0; HEADER_LEN], chunk].concat();
     chunks(&packet)
@@ -276,7 +279,7 @@ fn parse_init(chunk: &[u8]) -> Option<InitChunk> {
         .and_then(|c| InitChunk::parse(&c))
 }
 
-/// The first TSN that a packet's INIT or INIT-ACK announces.
+/// Returns the initial TSN of a packet's INIT or INIT-ACK.
 pub(super) fn parse_initial_tsn(packet: &[u8]) -> Option<Tsn> {
     let mut inits =
         chunks(packet).filter(|c| matches!(c.chunk_type, chunk_type::INIT | chunk_type::INIT_ACK));
@@ -292,11 +295,11 @@ fn check_gap_blocks(chunk: &Chunk<'_>) -> Result<(), &'static str> {
     }
 }
 
-/// SCTP's own handshake makes the other side speak. Where that went along with offer and
-/// answer, a HEARTBEAT does, once DTLS is up.
+/// Initial HEARTBEAT, which makes the peer send something. SCTP's own handshake does so; where
+/// offer and answer carried it (SNAP), a HEARTBEAT replaces it once DTLS is connected.
 ///
 /// ```text
-///   Needless --introduced--> Planned --prepare--> Ready --packet--> Needless
+///   NotNeeded --SNAP INITs--> AwaitingDtls --DTLS connected--> Ready --poll_packet--> NotNeeded
 /// ```
 #[derive(Debug, Default)]
 pub(crate) enum InitialHeartbeat {
@@ -307,7 +310,7 @@ pub(crate) enum InitialHeartbeat {
 }
 
 impl InitialHeartbeat {
-    /// DTLS is up.
+    /// Makes the packet once DTLS is connected.
     pub(crate) fn on_dtls_connected(&mut self) {
         if let InitialHeartbeat::AwaitingDtls(header) = *self {
             let mut builder = PacketWriter::new(header);
@@ -327,19 +330,19 @@ impl InitialHeartbeat {
     }
 }
 
-/// What the peer says of itself.
+/// INIT parameters of the peer.
 ///
 /// ```text
-///   Unknown --INIT--> Proposed --COOKIE ECHO--> Settled
+///   Unknown --INIT--> Proposed --COOKIE ECHO--> Confirmed
 ///      '--------------- INIT ACK -----------------^
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RemoteInit {
     Unknown,
-    /// Another INIT may still say something else.
+    /// Another INIT may still replace it.
     Proposed(InitChunk),
-    /// For good. A browser that begins the association too, or repeats what seemed lost, may
-    /// say more; the library would close the association for that (RFC 9260 §5.2.2 would not).
+    /// Final. A browser that initiates the association too, or repeats what seemed lost, may send
+    /// another INIT; sctp-proto would close the association for it (RFC 9260 §5.2.2 would not).
     Confirmed(InitChunk),
 }
 
@@ -356,10 +359,10 @@ impl RemoteInit {
     }
 }
 
-/// What a SACK tells of at most.
+/// Maximum duplicate TSNs of a SACK.
 const MAX_DUP_TSNS: usize = 64;
 
-/// What came twice and was not told of; the library itself tells of nothing.
+/// Duplicate TSNs to report, for tests; sctp-proto itself reports none.
 #[derive(Debug, Default)]
 pub(crate) struct DupTsnReport {
     tsns: Vec<Tsn>,
@@ -372,7 +375,8 @@ impl DupTsnReport {
         }
     }
 
-    /// The packet with all of it in its SACK (RFC 9260 §3.3.4), if there is both.
+    /// Adds all of them to the packet's SACK (RFC 9260 §3.3.4); `None` if it has none, or none are
+    /// pending.
     pub(crate) fn add_to_sack(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         const DUP_COUNT_RANGE: std::ops::Range<usize> = 10..12;
         if self.tsns.is_empty() || !chunks(packet).any(|chunk| chunk.chunk_type == chunk_type::SACK)

@@ -1,16 +1,17 @@
-//! Probes: SCTP HEARTBEATs with a nonce (RFC 9260 §8.3). Every stack answers them at once.
+//! Path challenges: SCTP HEARTBEATs with a nonce (RFC 9260 §8.3), which every stack answers at
+//! once.
 
 use std::collections::VecDeque;
 
 use crate::sctp::Filtered;
 use crate::sctp::packet::{Chunk, CommonHeader, PacketWriter, chunk_type, chunks};
 
-/// Probes whose answers are told from others'.
+/// Challenges whose answers are recognized.
 const MAX_PENDING_CHALLENGES: usize = 16;
-/// The parameter that comes back as it was sent, and its length (RFC 9260 §3.3.5).
+/// Type and length of the parameter that is echoed (RFC 9260 §3.3.5).
 const HEARTBEAT_INFO_HEADER: [u8; 4] = [0, 1, 0, 12];
 
-/// What was asked, and what was answered.
+/// Pending challenges and the last answer.
 #[derive(Debug, Default)]
 pub(super) struct PathChallenges {
     pending_nonces: VecDeque<u64>,
@@ -19,7 +20,7 @@ pub(super) struct PathChallenges {
 }
 
 impl PathChallenges {
-    /// Makes a packet that asks for this nonce.
+    /// Queues a packet that challenges the peer with this nonce.
     pub(super) fn queue_challenge(&mut self, header: CommonHeader, nonce: u64) {
         self.pending_nonces.truncate(MAX_PENDING_CHALLENGES - 1);
         self.pending_nonces.push_front(nonce);
@@ -32,12 +33,12 @@ impl PathChallenges {
         self.queued_packet.take()
     }
 
-    /// The nonce that came back last.
+    /// Returns the nonce of the last answer, once.
     pub(super) fn poll_response(&mut self) -> Option<u64> {
         self.answered_nonce.take()
     }
 
-    /// Takes answers out of a packet. SCTP did not ask, so it must not see them.
+    /// Removes answers from a packet: SCTP did not send the challenges.
     pub(super) fn filter_inbound(&mut self, packet: &[u8]) -> Filtered {
         if self.pending_nonces.is_empty()
             || !chunks(packet).any(|chunk| self.matching_nonce(&chunk).is_some())
@@ -50,7 +51,7 @@ impl PathChallenges {
         })
     }
 
-    /// The nonce of ours that a chunk brings back.
+    /// Returns the pending nonce that a chunk echoes.
     fn matching_nonce(&self, chunk: &Chunk<'_>) -> Option<u64> {
         if chunk.chunk_type != chunk_type::HEARTBEAT_ACK {
             return None;

@@ -1,10 +1,12 @@
-//! The unreliable data plane: what stands between SCTP and DTLS once the channel is open. Its
-//! page is `DATA-PLANE.md`, [`crate::data_plane`] in the documentation: why, how, and how well.
+//! Unreliable data path between SCTP and DTLS, once the channel is open (RFC 8831). Design and
+//! measurements are on the page `DATA-PLANE.md` ([`crate::data_path`]).
 //!
-//! [`Watch`] learns before the channel is open, and [`Opening`] repeats what was lost of its
-//! handshake; [`Engaged`] carries the data then, with a `Sender`, a `Receiver` and a `Pace`;
-//! [`Shift`] and [`CatchUp`] are the way back to SCTP. A [`Passage`] is what any of them makes of
-//! a packet.
+//! * Before the channel is open, [`HandshakeTracker`] observes SCTP's handshake and
+//!   [`HandshakeRetransmit`] repeats its lost packets.
+//! * Then [`Association`] carries the data, with a `Sender`, a `Receiver` and a `RateController`.
+//! * [`TsnOffset`] and [`FallbackForward`] are the fallback to SCTP.
+//!
+//! Each of them returns a [`Filtered`] packet.
 
 mod association;
 mod fallback;
@@ -43,7 +45,7 @@ use crate::sdp::answer::InitChunks;
 use crate::stats::PathMonitor;
 use crate::{Config, DataPathMode};
 
-/// The data plane of one peer. The peer and its DTLS layer share it.
+/// SCTP data path of one peer, shared by the peer and its DTLS layer.
 #[derive(Debug)]
 pub(crate) struct DataPath {
     now: Instant,
@@ -59,27 +61,27 @@ pub(crate) struct DataPath {
     pub(crate) hooks: test_hooks::DataPathHooks,
 }
 
-/// What DTLS has decrypted.
+/// Count and time of the packets that DTLS decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecvActivity {
-    /// When the last packet came.
+    /// Time of the last packet.
     pub(crate) last_recv: Instant,
-    /// How many came.
+    /// Number of packets.
     pub(crate) packets: u64,
 }
 
 /// ```text
-///   Watching --channel open, peer fits--> Engaged
-///       |                                    | it does not fit after all
-///       '---channel open, it does not--> Plain
+///   Handshake --channel open, peer supports FORWARD-TSN--> Active
+///       |                                                    | peer ignores FORWARD-TSN
+///       '--channel open, peer does not--> PlainSctp <--------'
 /// ```
 #[derive(Debug)]
 enum DataPathState {
     /// The channel is not open yet.
     Handshake(DataPathMode, HandshakeRetransmit),
-    /// The channel's data is the plane's.
+    /// The association carries the channel's data.
     Active(Box<Association>),
-    /// The channel's data is SCTP's, perhaps again.
+    /// SCTP carries the channel's data, perhaps after a fallback.
     PlainSctp(Option<FallbackForward>),
 }
 
@@ -103,60 +105,60 @@ impl DataPath {
         }
     }
 
-    /// Where the state of the path is shown.
+    /// Sets the monitor in which path statistics are published.
     pub(crate) fn set_path_monitor(&mut self, gauge: PathMonitor) {
         self.path_monitor = gauge;
     }
 
-    /// What time it is.
+    /// Returns the latest time that was set.
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
 
-    /// DTLS has no clock of its own that we could ask.
+    /// Advances the time; it never goes back. DTLS calls the data path without one.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
-    /// What DTLS has decrypted.
+    /// Returns the count and time of the packets that DTLS decrypted.
     pub(crate) fn recv_activity(&self) -> RecvActivity {
         self.recv_activity
     }
 
-    /// Lets the next packet ask the peer for a nonce; false if SCTP has not said anything yet.
+    /// Queues a HEARTBEAT with a nonce; false if SCTP has not sent anything yet.
     pub(crate) fn send_path_challenge(&mut self, nonce: u64) -> bool {
         let header = self.handshake.send_header();
         header.into_iter().for_each(|header| self.path_challenges.queue_challenge(header, nonce));
         header.is_some()
     }
 
-    /// The nonce that the peer gave back, once.
+    /// Returns the nonce of the last answer, once.
     pub(crate) fn poll_path_response(&mut self) -> Option<u64> {
         self.path_challenges.poll_response()
     }
 
-    /// The peer is reached again: its silence is forgotten.
+    /// Records that the peer is reachable again: its silence is forgotten.
     pub(crate) fn on_reachable(&mut self) {
         if let Some(engaged) = self.association_mut() {
             engaged.on_reachable();
         }
     }
 
-    /// The peer is reached by another path from now on.
+    /// Records that the peer is reached by another path from now on.
     pub(crate) fn on_path_changed(&mut self) {
         if let Some(engaged) = self.association_mut() {
             engaged.on_path_changed();
         }
     }
 
-    /// Whether a packet has come that DTLS had decrypted.
+    /// Returns whether DTLS has decrypted any packet.
     pub(crate) fn has_received(&self) -> bool {
         self.recv_activity.packets > 0
     }
 
-    /// The other side has opened the channel itself: an empty *text* of its own is a sign of
-    /// life, and no message. One that has gone where nobody expects it is so found without
-    /// waiting for its next connectivity check.
+    /// Treats empty *text* messages of the peer as keepalives, not as messages, because the peer
+    /// opened the channel itself. A keepalive shows a migrated peer's new address before its next
+    /// connectivity check.
     pub(crate) fn accept_keepalives(&mut self) {
         self.handshake.accept_keepalives();
     }
@@ -165,22 +167,24 @@ impl DataPath {
         self.handshake.accepts_keepalives()
     }
 
-    /// Learns of an SCTP handshake that went along with offer and answer.
+    /// Takes both INIT chunks of an SCTP handshake that offer and answer carried (SNAP).
     pub(crate) fn set_snap_inits(&mut self, inits: &InitChunks) {
         self.handshake.set_snap_inits(inits);
     }
 
-    /// DTLS is up: says something that the other side answers, if SCTP has nothing to say.
+    /// Queues a packet that the peer answers, once DTLS is connected, unless SCTP's handshake does
+    /// that.
     pub(crate) fn queue_initial_heartbeat(&mut self) {
         self.handshake.queue_initial_heartbeat();
     }
 
-    /// Whether the channel has not been open yet.
+    /// Returns whether the channel is not open yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self.state, DataPathState::Handshake(..))
     }
 
-    /// The channel is open on this stream: from now on its data is ours, if the peer fits.
+    /// Records that the channel is open on this stream: an [`Association`] carries its data from
+    /// now on, if the peer supports it.
     pub(crate) fn activate(&mut self, stream: u16) {
         let fits = match self.state {
             DataPathState::Handshake(DataPathMode::LowLatency, _) => {
@@ -193,26 +197,26 @@ impl DataPath {
         });
     }
 
-    /// Whether messages go through the plane, and not through SCTP.
+    /// Returns whether the association carries messages, and not SCTP.
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.state, DataPathState::Active(_))
     }
 
-    /// Whether a message may leave now, or else when.
+    /// Returns whether a message may be sent now, or else the time at which it may.
     pub(crate) fn poll_ready(&mut self) -> Result<(), Instant> {
         let now = self.now;
         self.association_mut().map_or(Ok(()), |engaged| engaged.poll_ready(now))
     }
 
-    /// Sends a message in the next [`flush`](Plane::flush). `repair` is what the sender wants of
-    /// this message; `None` leaves it to the configuration.
+    /// Sends a message in the next [`flush`](DataPath::flush). `repair` is the message's own
+    /// setting; `None` means the configured one.
     pub(crate) fn send(&mut self, message: Bytes, repair: Option<bool>) {
         if let Some(engaged) = self.association_mut() {
             engaged.send(message, repair);
         }
     }
 
-    /// Puts what is to be sent into packets, as few as possible; tells whether there are any.
+    /// Writes what is to be sent into packets, as few as possible; returns whether there are any.
     pub(crate) fn flush(&mut self) -> bool {
         let now = self.now;
         let DataPathState::Active(engaged) = &mut self.state else { return false };
@@ -221,17 +225,17 @@ impl DataPath {
         has_packets
     }
 
-    /// The next message that arrived.
+    /// Returns the next received message.
     pub(crate) fn poll_message(&mut self) -> Option<Bytes> {
         self.association_mut()?.poll_message()
     }
 
-    /// Why the peer must end, if it must.
+    /// Returns the error that closes the peer, once.
     pub(crate) fn take_error(&mut self) -> Option<DataPathError> {
         self.error.take()
     }
 
-    /// When there is something to do.
+    /// Returns the time of the next timeout.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match &self.state {
             DataPathState::Handshake(_, opening) => opening.next_timeout(),
@@ -240,14 +244,14 @@ impl DataPath {
         }
     }
 
-    /// DTLS is connected.
+    /// Records that DTLS is connected.
     pub(crate) fn on_dtls_connected(&mut self) {
         if let DataPathState::Handshake(_, opening) = &mut self.state {
             opening.on_dtls_connected(self.now);
         }
     }
 
-    /// A packet on its way to DTLS.
+    /// Filters a packet of SCTP on its way to DTLS.
     pub(crate) fn filter_outbound(&mut self, packet: &[u8]) -> Filtered {
         self.apply_initial_tsn(packet);
         let moved = Filtered::from(self.tsn_offset.shift_outbound(packet));
@@ -258,7 +262,7 @@ impl DataPath {
         passage
     }
 
-    /// A packet on its way from DTLS.
+    /// Filters a packet that DTLS decrypted on its way to SCTP.
     pub(crate) fn filter_inbound(&mut self, packet: &[u8]) -> Filtered {
         #[cfg(any(test, feature = "odd"))]
         if self.hooks.should_drop(packet) {
@@ -269,7 +273,8 @@ impl DataPath {
         self.path_challenges.filter_inbound(packet).and_then(packet, |packet| self.on_recv(packet))
     }
 
-    /// A packet for SCTP that the peer should have sent, or has, and the network lost it.
+    /// Returns a packet for SCTP in place of the peer's DATA_CHANNEL_ACK (RFC 8832) that was lost
+    /// or is late, once.
     pub(crate) fn poll_synthetic(&mut self) -> Option<Vec<u8>> {
         let DataPathState::Handshake(_, opening) = &mut self.state else { return None };
         let packet =
@@ -281,7 +286,7 @@ impl DataPath {
     fn on_recv(&mut self, packet: &[u8]) -> Filtered {
         let has = |kind| packet::chunks(packet).any(|chunk| chunk.chunk_type == kind);
         if has(chunk_type::ABORT) {
-            // SCTP has nothing more to do, and would log an ordinary goodbye as an error.
+            // SCTP has nothing more to do, and would log an ordinary close as an error.
             self.error.get_or_insert(DataPathError::Shutdown);
             return Filtered::Drop;
         }
@@ -305,7 +310,7 @@ impl DataPath {
         passage.and_then(packet, |packet| self.tsn_offset.shift_inbound(packet).into())
     }
 
-    /// The next packet of ours for DTLS.
+    /// Returns the next own packet for DTLS.
     pub(crate) fn poll_packet(&mut self) -> Option<Vec<u8>> {
         #[cfg(any(test, feature = "odd"))]
         if let Some(packet) = self.hooks.poll_packet() {
@@ -334,7 +339,7 @@ impl DataPath {
         }
     }
 
-    /// The way back: SCTP carries the data from now on, counting on from where it was.
+    /// Falls back: SCTP carries the data from now on, and continues from its own TSNs.
     pub(crate) fn fall_back(&mut self) {
         if let DataPathState::Active(engaged) = &self.state {
             let ahead = engaged.tsn_offset();
@@ -346,7 +351,7 @@ impl DataPath {
         }
     }
 
-    /// DTLS did not take a packet, or has ended.
+    /// Records a failure of DTLS, unless there is an error already.
     pub(crate) fn fail(&mut self, fault: DataPathError) {
         self.error.get_or_insert(fault);
     }
@@ -369,7 +374,7 @@ impl DataPath {
         }
     }
 
-    /// Keeps a packet of the opening as it leaves, until it is answered.
+    /// Keeps a sent packet of the handshake until it is answered.
     fn track_handshake_packet(&mut self, packet: &[u8], passage: &Filtered) {
         if let DataPathState::Handshake(_, opening) = &mut self.state
             && let Some(packet) = passage.payload(packet)
@@ -393,7 +398,7 @@ impl DataPath {
         }
     }
 
-    /// Goes back if the peer does not do what the plane relies on.
+    /// Falls back if the peer ignores FORWARD-TSN.
     fn check_fallback(&mut self) {
         if let DataPathState::Active(engaged) = &self.state
             && engaged.is_ignoring_forward_tsn(self.now)
@@ -403,7 +408,7 @@ impl DataPath {
         }
     }
 
-    /// Begins our TSNs where a test wants them.
+    /// Shifts the own initial TSN to the one that a test wants.
     fn apply_initial_tsn(&mut self, packet: &[u8]) {
         if let Some(wanted) = self.initial_tsn
             && let Some(first) = handshake::parse_initial_tsn(packet)

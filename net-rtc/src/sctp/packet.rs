@@ -1,4 +1,4 @@
-//! SCTP packets (RFC 9260 §3) as bytes: read without copying, built in one go.
+//! SCTP packet codec (RFC 9260 §3): zero-copy parser, writer, and TSN arithmetic.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -31,7 +31,7 @@ pub(crate) mod chunk_type {
 
 /// Payload protocol identifiers (RFC 8831 §8).
 pub(crate) mod ppid {
-    /// What opens a channel (RFC 8832).
+    /// DATA_CHANNEL_OPEN and DATA_CHANNEL_ACK (RFC 8832).
     pub(crate) const DCEP: u32 = 50;
     pub(crate) const STRING: u32 = 51;
     pub(crate) const BINARY: u32 = 53;
@@ -54,7 +54,7 @@ pub(crate) mod flag {
     pub(crate) const IMMEDIATE: u8 = 8;
 }
 
-/// What every packet of one direction begins with.
+/// Common header (RFC 9260 §3.1) of the packets of one direction, without the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CommonHeader {
     pub(crate) source_port: u16,
@@ -81,7 +81,7 @@ pub(crate) struct Chunk<'a> {
     pub(crate) value: &'a [u8],
 }
 
-/// The chunks of a packet, up to the first that is not whole.
+/// Iterates over the chunks of a packet, up to the first malformed one.
 pub(crate) fn chunks(packet: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     let mut rest = packet.get(HEADER_LEN..).unwrap_or_default();
     std::iter::from_fn(move || {
@@ -148,7 +148,7 @@ impl<'a> SackChunk<'a> {
         })
     }
 
-    /// First and last TSN of each block that arrived beyond the cumulative one.
+    /// Returns the first and last TSN of each gap ack block.
     pub(crate) fn gap_blocks(&self) -> impl Iterator<Item = (Tsn, Tsn)> + 'a {
         let cumulative = self.cumulative_tsn;
         let offset = |bytes: &[u8]| u32::from(u16::from_be_bytes([bytes[0], bytes[1]]));
@@ -161,24 +161,24 @@ impl<'a> SackChunk<'a> {
         self.raw_gap_blocks.len() / 4
     }
 
-    /// The TSNs that arrived again since the last SACK.
+    /// Returns the duplicate TSNs since the last SACK.
     pub(crate) fn duplicate_tsns(&self) -> impl Iterator<Item = Tsn> + 'a {
         self.raw_duplicates.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0).map(Tsn))
     }
 }
 
-/// The new cumulative TSN of a FORWARD-TSN chunk (RFC 3758 §3.2).
+/// Parses the new cumulative TSN of a FORWARD-TSN chunk (RFC 3758 §3.2).
 pub(crate) fn parse_forward_tsn(chunk: &Chunk<'_>) -> Option<Tsn> {
     u32_at(chunk.value, 0).map(Tsn)
 }
 
-/// What an INIT or INIT-ACK chunk says (RFC 9260 §3.3.2).
+/// An INIT or INIT-ACK chunk (RFC 9260 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InitChunk {
-    /// What the header of each packet to its sender carries.
+    /// Verification tag of each packet to its sender.
     pub(crate) initiate_tag: u32,
     pub(crate) initial_tsn: Tsn,
-    /// Whether its sender understands FORWARD-TSN (RFC 3758 §3.1, RFC 5061 §4.2.7).
+    /// Whether its sender supports FORWARD-TSN (RFC 3758 §3.1, RFC 5061 §4.2.7).
     pub(crate) supports_forward_tsn: bool,
 }
 
@@ -196,7 +196,7 @@ impl InitChunk {
     }
 }
 
-/// Type and value of each parameter (RFC 9260 §3.2.1), up to the first that is not whole.
+/// Iterates over type and value of each parameter (RFC 9260 §3.2.1), up to the first malformed one.
 pub(crate) fn parameters(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -207,7 +207,7 @@ pub(crate) fn parameters(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// A packet in the making.
+/// Writer of an SCTP packet.
 #[derive(Debug)]
 pub(crate) struct PacketWriter {
     bytes: Vec<u8>,
@@ -231,13 +231,13 @@ impl PacketWriter {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// Bytes that may be no chunks at all.
+    /// Writes bytes that may be no valid chunks.
     #[cfg(any(test, feature = "odd"))]
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The chunk as it is.
+    /// Copies a chunk unchanged.
     pub(crate) fn copy_chunk(&mut self, chunk: &Chunk<'_>) {
         self.write_chunk(chunk.chunk_type, chunk.flags, &[chunk.value]);
     }
@@ -249,7 +249,7 @@ impl PacketWriter {
             &[
                 &data.tsn.0.to_be_bytes(),
                 &data.stream_id.to_be_bytes(),
-                // The stream's sequence number means nothing for an unordered message.
+                // The stream sequence number is meaningless for unordered messages.
                 &[0, 0],
                 &data.ppid.to_be_bytes(),
                 data.payload,
@@ -257,17 +257,18 @@ impl PacketWriter {
         );
     }
 
+    /// Writes a SACK chunk without gap blocks and duplicates.
     pub(crate) fn write_sack(&mut self, cumulative: Tsn, window: u32) {
         let fields = [&cumulative.0.to_be_bytes()[..], &window.to_be_bytes(), &[0; 4]];
         self.write_chunk(chunk_type::SACK, 0, &fields);
     }
 
-    /// On an unordered channel there are no streams to name.
+    /// Writes a FORWARD-TSN chunk without streams: the channel is unordered.
     pub(crate) fn write_forward_tsn(&mut self, cumulative: Tsn) {
         self.write_chunk(chunk_type::FORWARD_TSN, 0, &[&cumulative.0.to_be_bytes()]);
     }
 
-    /// The other side sends `info` back (RFC 9260 §3.3.5).
+    /// Writes a HEARTBEAT chunk; the peer echoes `info` (RFC 9260 §3.3.5).
     pub(crate) fn write_heartbeat(&mut self, info: &[u8]) {
         const HEARTBEAT_INFO_PARAM: u16 = 1;
         let length = (CHUNK_HEADER_LEN + info.len()) as u16;
@@ -278,7 +279,7 @@ impl PacketWriter {
         );
     }
 
-    /// Fills the packet up by so many bytes, at least a chunk header (RFC 4820 §3).
+    /// Writes a PAD chunk of `bytes` bytes, at least a chunk header (RFC 4820 §3).
     pub(crate) fn write_pad(&mut self, bytes: usize) {
         let zeros = vec![0; bytes.saturating_sub(CHUNK_HEADER_LEN)];
         self.write_chunk(chunk_type::PAD, 0, &[&zeros]);
@@ -288,19 +289,19 @@ impl PacketWriter {
         self.bytes.len()
     }
 
-    /// Whether there is no chunk yet.
+    /// Returns whether there is no chunk yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() == HEADER_LEN
     }
 
-    /// The packet with its checksum.
+    /// Returns the packet with its checksum.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         write_checksum(&mut self.bytes);
         self.bytes
     }
 }
 
-/// Writes the CRC32c of RFC 9260 §6.8.
+/// Writes the CRC32c checksum (RFC 9260 §6.8).
 pub(crate) fn write_checksum(packet: &mut [u8]) {
     packet[CHECKSUM_RANGE].fill(0);
     let checksum = crc32c::crc32c(packet);
@@ -315,8 +316,8 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// Numbers DATA chunks. It wraps, so "later" means less than half the circle ahead (RFC 1982,
-/// RFC 9260 §1.6).
+/// Transmission sequence number of a DATA chunk. It wraps: "later" means less than 2^31 ahead (RFC
+/// 1982, RFC 9260 §1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tsn(pub(crate) u32);
 
@@ -329,7 +330,7 @@ impl Tsn {
         Tsn(self.0.wrapping_sub(steps))
     }
 
-    /// Steps from `earlier` to here; negative if it is later.
+    /// Returns the steps from `earlier` to this TSN; negative if `earlier` is later.
     pub(crate) fn since(self, earlier: Tsn) -> i64 {
         i64::from(self.0.wrapping_sub(earlier.0) as i32)
     }
@@ -339,7 +340,7 @@ impl Tsn {
     }
 }
 
-/// Only within half the circle is the order a real one; nothing here compares across more.
+/// A total order only among TSNs within 2^31 of each other; no others are compared here.
 impl PartialOrd for Tsn {
     fn partial_cmp(&self, other: &Tsn) -> Option<Ordering> {
         Some(self.since(*other).cmp(&0))

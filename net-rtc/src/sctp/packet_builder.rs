@@ -1,4 +1,4 @@
-//! A packet in the making.
+//! Packet under construction, and fragmentation of messages (RFC 9260 §6.9).
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::sctp::packet::{
     CommonHeader, DATA_HEADER_LEN, DataChunk, HEADER_LEN, PacketWriter, Tsn, flag, ppid,
 };
 
-/// What goes into one chunk: a message, or a part of one.
+/// Payload of one DATA chunk: a message, or a fragment of one.
 #[derive(Clone, Debug)]
 pub(super) struct Fragment {
     flags: u8,
@@ -16,7 +16,7 @@ pub(super) struct Fragment {
     pub(super) repair: RepairPolicy,
 }
 
-/// When a chunk may ride again.
+/// Condition for redundant copies of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RepairPolicy {
     Never,
@@ -25,7 +25,7 @@ pub(super) enum RepairPolicy {
 }
 
 impl RepairPolicy {
-    /// What the sender of a message says goes before what is configured.
+    /// Returns the policy of a message: its own setting precedes the configured one.
     pub(super) fn resolve(configured: Repair, said: Option<bool>) -> RepairPolicy {
         match (said, configured) {
             (Some(true), _) | (None, Repair::On) => RepairPolicy::Always,
@@ -35,7 +35,7 @@ impl RepairPolicy {
     }
 }
 
-/// A message in as few pieces as possible, each for a packet of `size` bytes at most.
+/// Splits a message into as few fragments as possible, each for a packet of `size` bytes at most.
 pub(super) fn fragment_message(
     message: &Bytes,
     wish: RepairPolicy,
@@ -57,17 +57,17 @@ pub(super) fn fragment_message(
 }
 
 impl Fragment {
-    /// As a chunk, in bytes.
+    /// Returns the length of its chunk, in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         (DATA_HEADER_LEN + self.payload.len()).next_multiple_of(4)
     }
 
-    /// Whether it is the last of its message.
+    /// Returns whether it is the last of its message.
     pub(super) fn is_last_fragment(&self) -> bool {
         self.flags & flag::END != 0
     }
 
-    /// Writes it, with one more flag or none.
+    /// Writes the chunk, with an additional flag or 0.
     pub(super) fn write(&self, tsn: Tsn, stream: u16, flag: u8, builder: &mut PacketWriter) {
         let Fragment { flags, ppid: protocol, payload, .. } = self;
         let (flags, protocol) = (flags | flag, *protocol);
@@ -75,19 +75,19 @@ impl Fragment {
     }
 }
 
-/// What must be said is written at once; what is new waits, for what rides again comes first:
-/// the TSNs of a packet ascend (RFC 9260 §6.10).
+/// Packet under construction. Control chunks are written at once; new fragments wait, because
+/// redundant copies come first: the TSNs of a packet ascend (RFC 9260 §6.10).
 #[derive(Debug)]
 pub(super) struct PacketBuilder {
     pub(super) writer: PacketWriter,
     fragments: Vec<(Tsn, Fragment)>,
     fragments_len: usize,
-    /// The most that the whole packet may have.
+    /// Maximum length of the packet, in bytes.
     max_len: usize,
 }
 
 impl PacketBuilder {
-    /// A packet of `most` bytes at most.
+    /// Creates a packet of at most `max_len` bytes.
     pub(super) fn new(header: CommonHeader, max_len: usize) -> PacketBuilder {
         PacketBuilder {
             writer: PacketWriter::new(header),
@@ -102,7 +102,7 @@ impl PacketBuilder {
         self.fragments.push((tsn, piece));
     }
 
-    /// The whole packet, in bytes.
+    /// Returns the length of the packet, in bytes.
     pub(super) fn packet_len(&self) -> usize {
         self.writer.len() + self.fragments_len
     }
@@ -119,7 +119,8 @@ impl PacketBuilder {
         !self.fragments.is_empty()
     }
 
-    /// Writes what is new, and gives it back; the last piece may ask for an acknowledgement.
+    /// Writes the new fragments and returns them; with `asks`, the last one requests an immediate
+    /// SACK (RFC 7053).
     pub(super) fn write_fragments(&mut self, stream: u16, asks: bool) -> Vec<(Tsn, Fragment)> {
         let fresh = std::mem::take(&mut self.fragments);
         self.fragments_len = 0;

@@ -1,10 +1,10 @@
-//! The longest packet that the path carries (RFC 8899, packetization layer path MTU discovery).
+//! Packetization layer path MTU discovery (RFC 8899).
 //!
-//! Some paths drop long datagrams and say nothing. So data begins with a size that passes nearly
-//! everywhere, and longer ones are tried with HEARTBEATs that are filled up (RFC 9260 §8.3) and
-//! whose loss costs nothing. Should the path carry less later, long packets are lost while
-//! shorter ones arrive: then the base is used again at once, and the search begins anew. Lengths
-//! are those of SCTP packets, in bytes.
+//! Some paths drop long datagrams silently. So data begins with a size that nearly every path
+//! carries, and longer ones are probed with padded HEARTBEATs (RFC 9260 §8.3), whose loss costs
+//! nothing. If the path carries less later, long packets are lost while shorter ones arrive: then
+//! the base size is used again at once, and the search restarts. Sizes are those of SCTP packets,
+//! in bytes.
 
 #[cfg(test)]
 mod tests;
@@ -17,62 +17,63 @@ use log::debug;
 use crate::congestion::ack::{FirstTransmission, RttEstimator};
 use crate::sctp::packet::{Chunk, CommonHeader, HEADER_LEN, PacketWriter, u32_at};
 
-/// The longest packet. With DTLS and UDP around it stays under 1,200, which every path carries
-/// that browsers use WebRTC over with their own packets.
+/// Largest packet. With DTLS and UDP headers it stays under 1,200 bytes, which every path carries
+/// that carries browsers' own WebRTC packets.
 pub(super) const MAX_PLPMTU: usize = 1_116;
-/// What passes without having been tried (RFC 8899 §5.1.2, `BASE_PLPMTU`): with the 37 bytes of
-/// DTLS 1.2, UDP and IPv6 it is a packet of 685 bytes.
+/// Size that needs no probe (RFC 8899 §5.1.2, `BASE_PLPMTU`): with the 37 bytes of DTLS 1.2, UDP
+/// and IPv6 it is a packet of 685 bytes.
 pub(super) const BASE_PLPMTU: usize = 600;
-/// The search ends when what passes and what does not are closer than this.
+/// The search ends when the largest confirmed and the smallest failed size are closer than this.
 const SEARCH_GRANULARITY: usize = 16;
-/// A limit is tried again after so long, twice as long each time (`PMTU_RAISE_TIMER`).
+/// Time after which a failed size is probed again; doubles each time (`PMTU_RAISE_TIMER`).
 const RAISE_TIMER: Duration = Duration::from_secs(60);
 const MAX_RAISE_TIMER: Duration = Duration::from_secs(600);
-/// A probe is lost if it is not answered for one and a half round trips and this.
+/// A probe without an answer for 1.5 round trips plus this is lost.
 const PROBE_TIMEOUT_MARGIN: Duration = Duration::from_millis(30);
-/// Between probes while long packets of data are missed, or nothing is heard; so many of them,
-/// and then it doubles up to the longest.
+/// Interval between probes while long data packets are lost, or nothing is acknowledged; after this
+/// many probes it doubles, up to the maximum.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 const PROBES_BEFORE_BACKOFF: u32 = 6;
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// So many long packets must be lost in a row before it is the length (`MAX_PROBES`), and so many
-/// that chance does it only so rarely.
+/// Bounds of the consecutive losses of long packets that show a size limit (`MAX_PROBES`), and the
+/// probability up to which chance may cause them.
 const MIN_REQUIRED_LOSSES: u32 = 4;
 const MAX_REQUIRED_LOSSES: u32 = 16;
 const FALSE_POSITIVE_RATE: f32 = 0.001;
-/// Lost packets of data, and probes on their way, that are remembered.
+/// Maximum suspects, and maximum probes in flight.
 const MAX_SUSPECTS: usize = 32;
 const MAX_IN_FLIGHT_PROBES: usize = 16;
 /// A chunk header, and the header of its first parameter.
 const HEARTBEAT_HEADER_LEN: usize = 8;
-/// The identifier that a short HEARTBEAT carries.
+/// Length of a probe's identifier in a HEARTBEAT.
 const PROBE_ID_LEN: usize = 4;
 
-/// See the [module's page](self).
+/// Path MTU search of one path; see the [module](self).
 #[derive(Debug)]
 pub(super) struct PathMtu {
     current_mtu: usize,
-    /// The shortest that is known not to pass; over [`MAX`] if there is none.
+    /// Smallest size that failed; over [`MAX_PLPMTU`] if none did.
     ceiling: usize,
     search: SearchState,
     raise_timer: Duration,
-    /// Long packets of data that were lost, and no packet as long sent later has arrived.
+    /// Lost long data packets without an acknowledged packet of at least their size that was sent
+    /// later.
     suspects: Vec<MtuSuspect>,
-    /// Those of which one as long arrived after all.
+    /// Former suspects after which a packet of at least their size arrived.
     cleared_suspects: Vec<MtuSuspect>,
-    /// When the suspects are looked into by the next probe, and how many there were.
+    /// When the next probe checks the suspects, and the number of such probes so far.
     suspect_probe: Option<(Instant, u32)>,
     in_flight_probes: VecDeque<MtuProbe>,
     last_probe_id: u32,
-    /// When the newest packet left that has arrived.
+    /// Send time of the newest acknowledged packet.
     newest_acked_sent_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum SearchState {
-    /// This size is tried, at most once at a time.
+    /// A size is probed, one probe at a time.
     Searching { size: usize, lost: u32, unanswered: u32, next_probe: NextProbe },
-    /// The size is the longest that passes; a longer one is tried again then.
+    /// The current size is the largest that passes; a larger one is probed again at `raise_at`.
     Complete { raise_at: Option<Instant> },
 }
 
@@ -80,20 +81,21 @@ enum SearchState {
 enum NextProbe {
     Now,
     At(Instant),
-    /// When the probe on its way is answered or lost.
+    /// After the probe with this identifier is answered or lost.
     AfterResult(u32),
 }
 
-/// A packet of data that may have been lost for its length.
+/// A data packet that may have been lost because of its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MtuSuspect {
     pub(super) packet_number: u32,
     pub(super) sent_at: Instant,
     pub(super) size: usize,
-    /// What it counts as if it was not lost for its length.
+    /// Its outcome if it was not lost because of its length.
     pub(super) first_transmission: FirstTransmission,
 }
 
+/// A probe in flight.
 #[derive(Clone, Copy, Debug)]
 struct MtuProbe {
     id: u32,
@@ -118,7 +120,7 @@ impl PathMtu {
         }
     }
 
-    /// Nothing is known of the path any more.
+    /// Restarts the search: the path may have changed.
     pub(super) fn restart(&mut self) {
         let (id, heard, cleared) = (
             self.last_probe_id,
@@ -133,22 +135,22 @@ impl PathMtu {
         };
     }
 
-    /// The longest packet that may leave.
+    /// Returns the largest packet that may be sent, in bytes.
     pub(super) fn current_mtu(&self) -> usize {
         self.current_mtu
     }
 
-    /// A packet of data was lost, and whatever left later and arrived was shorter.
+    /// Records a lost data packet; all packets that were sent later and arrived were shorter.
     pub(super) fn add_suspect(&mut self, now: Instant, suspect: MtuSuspect) {
         if suspect.size > self.current_mtu || self.suspects.len() >= MAX_SUSPECTS {
             return;
         }
         self.suspects.push(suspect);
-        // Until then another may have arrived that is as long.
+        // A packet of at least its size may still arrive until then.
         self.suspect_probe.get_or_insert((now + PROBE_INTERVAL, 0));
     }
 
-    /// A packet arrived that left then.
+    /// Records an acknowledged packet of `size` bytes, sent at `left`.
     pub(super) fn on_ack(&mut self, left: Instant, size: usize) {
         self.newest_acked_sent_at = self.newest_acked_sent_at.max(Some(left));
         if self.suspects.is_empty() {
@@ -161,12 +163,12 @@ impl PathMtu {
         }
     }
 
-    /// Packets that were lost by chance after all.
+    /// Returns the former suspects, which were lost by chance.
     pub(super) fn take_cleared(&mut self) -> Vec<MtuSuspect> {
         std::mem::take(&mut self.cleared_suspects)
     }
 
-    /// Takes the answer to a probe; whether it is one.
+    /// Takes a HEARTBEAT-ACK; returns whether it answers a probe.
     pub(super) fn on_heartbeat_ack(&mut self, now: Instant, chunk: &Chunk<'_>) -> bool {
         let id = u32_at(chunk.value, 4);
         let Some(at) = self.in_flight_probes.iter().position(|probe| Some(probe.id) == id) else {
@@ -185,7 +187,8 @@ impl PathMtu {
         true
     }
 
-    /// Looks at the time, and at what was lost; `loss` is the share that chance takes.
+    /// Detects lost probes, and a path that carries less than before; `loss` is the share of
+    /// packets that is lost by chance.
     pub(super) fn detect_losses(&mut self, now: Instant, rtt: &RttEstimator, loss: f32) {
         let (patience, needed) = (probe_timeout(rtt), required_losses(loss));
         for at in 0..self.in_flight_probes.len() {
@@ -206,7 +209,7 @@ impl PathMtu {
         }
     }
 
-    /// When there is something to do.
+    /// Returns the time of the next timeout.
     pub(super) fn next_timeout(&self, now: Instant, rtt: &RttEstimator) -> Option<Instant> {
         let search = match self.search {
             SearchState::Searching { next_probe: NextProbe::Now, .. } => Some(now),
@@ -220,7 +223,7 @@ impl PathMtu {
         [search, lost, inquiry].into_iter().flatten().min()
     }
 
-    /// Whether there is a probe to send.
+    /// Returns whether a probe is due.
     pub(super) fn is_probe_due(&self, now: Instant) -> bool {
         let search = match self.search {
             SearchState::Searching { next_probe: NextProbe::Now, .. } => true,
@@ -231,7 +234,7 @@ impl PathMtu {
         search || self.suspect_probe.is_some_and(|(at, _)| at <= now)
     }
 
-    /// There is no room for a probe until then.
+    /// Delays due probes until the rate allows them.
     pub(super) fn postpone_probe(&mut self, now: Instant, until: Instant) {
         match &mut self.search {
             SearchState::Searching { next_probe: next, .. }
@@ -247,7 +250,7 @@ impl PathMtu {
         }
     }
 
-    /// The probes that are due, as packets.
+    /// Returns the due probes, as packets.
     pub(super) fn poll_probes(&mut self, now: Instant, header: CommonHeader) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         if let Some((at, count)) = self.suspect_probe
@@ -279,7 +282,7 @@ impl PathMtu {
     }
 
     fn on_probe_lost(&mut self, now: Instant, probe: MtuProbe, needed: u32) {
-        // Without a word of anything that left later, nobody knows what was lost.
+        // Without an acknowledgement of a later packet the probe is not known to be lost.
         let is_known = self.newest_acked_sent_at >= Some(probe.sent_at);
         if probe.size <= self.current_mtu
             && probe.size > BASE_PLPMTU
@@ -315,7 +318,7 @@ impl PathMtu {
         self.search = SearchState::Searching { size, lost, unanswered: unheard, next_probe: next };
     }
 
-    /// Tries the next size, or ends the search.
+    /// Probes the next size, or completes the search.
     fn continue_search(&mut self, now: Instant) {
         self.search = match () {
             () if self.current_mtu >= MAX_PLPMTU => SearchState::Complete { raise_at: None },
@@ -330,9 +333,9 @@ impl PathMtu {
         };
     }
 
-    /// Makes a packet that the peer answers, of this size, or a short one. The answer is as long,
-    /// and each second one is short: the way back may be another (RFC 4820, which not every stack
-    /// knows).
+    /// Builds a HEARTBEAT packet of `size` bytes, or a short one if `size` is 0. The answer to an
+    /// even `count` is as long as the probe; the answer to an odd one is short, because the return
+    /// path may carry less (a PAD chunk, RFC 4820, which not every stack supports).
     fn build_probe(
         &mut self,
         now: Instant,
@@ -376,13 +379,14 @@ fn probe_timeout(rtt: &RttEstimator) -> Duration {
     rtt.smoothed().mul_f64(1.5) + PROBE_TIMEOUT_MARGIN
 }
 
-/// After so many probes.
+/// Returns the interval after `count` probes.
 fn probe_interval(count: u32) -> Duration {
     (PROBE_INTERVAL * (1 << count.saturating_sub(PROBES_BEFORE_BACKOFF).min(5)))
         .min(MAX_PROBE_INTERVAL)
 }
 
-/// How many must be lost in a row where chance takes this share, of probes and of answers.
+/// Returns the consecutive losses that show a size limit, if chance takes the share `loss` of
+/// probes and of answers.
 fn required_losses(loss: f32) -> u32 {
     let both = 1.0 - (1.0 - loss) * (1.0 - loss);
     let count = FALSE_POSITIVE_RATE.ln() / both.clamp(0.01, 0.75).ln();

@@ -1,33 +1,34 @@
-//! What SCTP holds of what a peer sent and cannot give out yet.
+//! Receive quota: mirror of sctp-proto's receive buffer, which is unbounded.
 
 use std::collections::VecDeque;
 
 use crate::sctp::packet::{DataChunk, Tsn};
 use crate::{Config, DataPathMode};
 
-/// Where SCTP only opens the channel, and for peers that the plane does not fit, none of which
-/// is a browser: bytes, if [`Config::partial_messages`] are no more, and chunks.
+/// Limits while SCTP only opens the channel, and for peers without FORWARD-TSN (no browser is one).
+/// The bytes are more if `Config::max_partial_messages` messages take more.
 const HANDSHAKE_LIMITS: QuotaLimits = QuotaLimits { max_bytes: 128 * 1024, max_chunks: 512 };
-/// Where it carries the data: what its window promises.
+/// Limits where SCTP carries the data: its advertised window.
 const PLAIN_SCTP_LIMITS: QuotaLimits = QuotaLimits { max_bytes: 1024 * 1024, max_chunks: 4_096 };
-/// What a chunk costs beside its bytes, in sctp-proto and here (333 measured).
+/// Memory of a chunk beside its payload, in sctp-proto and here (333 bytes measured).
 const MEMORY_PER_CHUNK: usize = 384;
 
-/// How much may be held.
+/// Limits of the receive buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuotaLimits {
     max_bytes: usize,
     max_chunks: usize,
 }
 
-/// Chunks behind a gap, and pieces of messages of which others have not come. The library's SCTP
-/// keeps them all, and looks through them again and again, however many a peer sends.
+/// Record of the chunks that sctp-proto buffers: those behind a gap, and fragments of incomplete
+/// messages. sctp-proto keeps all of them, and searches them again and again, however many a peer
+/// sends.
 #[derive(Debug)]
 pub(super) struct ReceiveQuota {
     limits: QuotaLimits,
-    /// Everything up to here has come, or was given up.
+    /// Everything up to this TSN was received or abandoned.
     cumulative_tsn: Tsn,
-    /// In the order of their TSNs.
+    /// Sorted by TSN.
     chunks: VecDeque<BufferedChunk>,
     buffered_bytes: usize,
 }
@@ -51,19 +52,19 @@ impl QuotaLimits {
         QuotaLimits { max_bytes: bytes.max(partial), max_chunks }
     }
 
-    /// What the most of it costs, in bytes of memory.
+    /// Returns the memory of a full buffer, in bytes.
     pub(crate) fn max_memory(self) -> usize {
         self.max_bytes.saturating_add(self.max_chunks * MEMORY_PER_CHUNK)
     }
 }
 
 impl ReceiveQuota {
-    /// Everything up to `before` has come.
+    /// Creates an empty record: everything up to `before` was received.
     pub(super) fn new(limits: QuotaLimits, before: Tsn) -> ReceiveQuota {
         ReceiveQuota { limits, cumulative_tsn: before, chunks: VecDeque::new(), buffered_bytes: 0 }
     }
 
-    /// Notes a chunk on its way to SCTP.
+    /// Records a chunk on its way to SCTP; an error if it exceeds the limits.
     pub(super) fn on_data(&mut self, data: &DataChunk<'_>) -> Result<(), &'static str> {
         let at = self.chunks.partition_point(|chunk| chunk.tsn < data.tsn);
         let is_known = self.chunks.get(at).is_some_and(|chunk| chunk.tsn == data.tsn);
@@ -92,7 +93,7 @@ impl ReceiveQuota {
         }
     }
 
-    /// The peer has given up what is missing up to `tsn` (RFC 3758 §3.6).
+    /// Records that the peer abandoned missing chunks up to `tsn` (RFC 3758 §3.6).
     pub(super) fn on_forward_tsn(&mut self, tsn: Tsn) {
         if tsn <= self.cumulative_tsn {
             return;
@@ -103,7 +104,8 @@ impl ReceiveQuota {
         self.advance_cumulative(0);
     }
 
-    /// Moves on over what is here without a gap from the chunk `at` on, and lets go what is whole.
+    /// Advances the cumulative TSN over contiguous chunks from index `at` on, and releases complete
+    /// messages.
     fn advance_cumulative(&mut self, at: usize) {
         let next = self.chunks.range(at..).map(|chunk| chunk.tsn);
         let cumulative = next

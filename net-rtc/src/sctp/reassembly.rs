@@ -1,4 +1,4 @@
-//! Messages that come in pieces.
+//! Reassembly of fragmented messages (RFC 9260 §6.9).
 
 use std::collections::VecDeque;
 
@@ -6,13 +6,14 @@ use bytes::{Bytes, BytesMut};
 
 use crate::sctp::packet::{DataChunk, Tsn};
 
-/// No honest peer cuts a message smaller than this, in bytes, but for its last piece.
+/// Smallest fragment of an honest peer in bytes, except the last of a message.
 const MIN_FRAGMENT_SIZE: usize = 256;
 
-/// What a piece costs beside its bytes.
+/// Memory of a fragment beside its payload.
 const MEMORY_PER_FRAGMENT: usize = 2 * size_of::<BufferedFragment>() + 16;
 
-/// Most memory that the pieces of so many messages of so many bytes can take.
+/// Returns the most memory that the fragments of `messages` messages of `message_bytes` bytes can
+/// take, in bytes.
 pub(super) fn max_memory(message_bytes: usize, messages: usize) -> usize {
     let each = message_bytes.saturating_add(
         (message_bytes / MIN_FRAGMENT_SIZE + 2).saturating_mul(MEMORY_PER_FRAGMENT),
@@ -20,15 +21,14 @@ pub(super) fn max_memory(message_bytes: usize, messages: usize) -> usize {
     each.saturating_mul(messages)
 }
 
-/// Pieces in the order of their TSNs; those of one message have consecutive ones
-/// (RFC 9260 §6.9).
+/// Buffer of fragments, sorted by TSN; those of one message have consecutive TSNs (RFC 9260 §6.9).
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     fragments: VecDeque<BufferedFragment>,
     buffered_bytes: usize,
-    /// Of a message.
+    /// Bound of one message, in bytes.
     max_message_size: usize,
-    /// Whole messages' worth of pieces.
+    /// Bound of all fragments, in messages of that size.
     max_messages: usize,
 }
 
@@ -40,7 +40,7 @@ struct BufferedFragment {
     payload: Bytes,
 }
 
-/// A message that is longer than allowed, or in more pieces.
+/// A message over the maximum size or number of fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MessageTooLong;
 
@@ -53,7 +53,7 @@ impl Reassembly {
         self.max_message_size
     }
 
-    /// Adds a piece; gives the message that it completes.
+    /// Adds a fragment; returns the message that it completes.
     pub(crate) fn insert(&mut self, data: &DataChunk<'_>) -> Result<Option<Bytes>, MessageTooLong> {
         let at = self.fragments.partition_point(|piece| piece.tsn < data.tsn);
         let (tsn, bytes) = (data.tsn, Bytes::copy_from_slice(data.payload));
@@ -80,7 +80,7 @@ impl Reassembly {
         Ok(None)
     }
 
-    /// Drops pieces up to `tsn`.
+    /// Drops fragments up to `tsn`.
     pub(crate) fn discard_through(&mut self, tsn: Tsn) {
         while self.fragments.front().is_some_and(|piece| piece.tsn <= tsn) {
             self.drop_oldest();
@@ -92,7 +92,7 @@ impl Reassembly {
         self.buffered_bytes
     }
 
-    /// The neighbours of a piece that belong to the same message.
+    /// Returns the first and last index of the contiguous fragments of one message around `at`.
     fn contiguous_run(&self, at: usize) -> (usize, usize) {
         let follows = |index: usize| {
             let (a, b) = (&self.fragments[index], &self.fragments[index + 1]);
@@ -117,7 +117,7 @@ impl Reassembly {
         message.freeze()
     }
 
-    /// Keeps to the bound at the cost of the oldest.
+    /// Drops the oldest fragments beyond the limits.
     fn enforce_limits(&mut self) {
         let most_bytes = self.max_messages.saturating_mul(self.max_message_size);
         let most_pieces = self.max_messages.saturating_mul(self.max_fragments());

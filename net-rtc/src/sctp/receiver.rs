@@ -1,4 +1,5 @@
-//! The receiving half: every message at once, once, and an acknowledgement for all.
+//! Receiving half: duplicate detection, delivery, delayed SACKs and the advertised window (RFC 9260
+//! §6.2).
 
 use std::time::{Duration, Instant};
 
@@ -9,45 +10,45 @@ use crate::congestion::ack::{AckSummary, RttEstimator};
 use crate::sctp::packet::{DataChunk, Tsn, ppid};
 use crate::sctp::reassembly::{MessageTooLong, Reassembly};
 
-/// How long an acknowledgement may wait for a second packet, or one of ours to ride in
-/// (RFC 9260 §6.2 allows 200 ms; the peer's idea of the path is better with less).
+/// Delay of a SACK, to acknowledge a second packet or to share a packet with data (RFC 9260 §6.2
+/// allows 200 ms; the peer measures the RTT better with less).
 const ACK_DELAY: Duration = Duration::from_millis(20);
-/// How far ahead of the last TSN the next may be. Honest peers have no more than this out.
+/// Maximum distance of a TSN from the highest one. Honest peers have no more in flight.
 const MAX_TSN_JUMP: i64 = 65_536;
 
-/// Takes the peer's DATA chunks, in whatever order they come. The peer is told that everything
-/// up to the highest arrived, so that its own congestion control never waits for what was lost.
+/// Receiver of the peer's DATA chunks in any order. Everything up to the highest TSN is
+/// acknowledged, so that the peer's own congestion control never waits for lost chunks.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     received_tsns: ReceivedTsns,
-    /// What the peer has given up itself: nothing up to here is wanted any more.
+    /// Highest FORWARD-TSN: later arrivals up to it are ignored.
     forward_tsn: Tsn,
     reassembly: Reassembly,
     pending_ack: PendingAck,
-    /// Chunks of the packet at hand that had not come before.
+    /// New chunks in the current packet.
     new_chunks: u32,
 }
 
-/// Whether the peer is owed an acknowledgement.
+/// Pending acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PendingAck {
     None,
-    /// For one packet; it may wait until then.
+    /// For one packet; due at this time.
     Delayed(Instant),
     Immediate,
 }
 
-/// What no honest peer sends.
+/// A protocol violation of the peer's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProtocolViolation {
-    /// A TSN far beyond the last.
+    /// A TSN more than [`MAX_TSN_JUMP`] beyond the highest.
     TsnJump,
-    /// A message that is longer than allowed, or in more pieces.
+    /// A message over the maximum size or number of fragments.
     MessageTooLong,
 }
 
 impl Receiver {
-    /// `before` is the TSN before the peer's first.
+    /// Creates a receiver; `before` is the TSN before the peer's initial one.
     pub(crate) fn new(before: Tsn, reassembly: Reassembly) -> Receiver {
         Receiver {
             received_tsns: ReceivedTsns::new(before),
@@ -58,7 +59,7 @@ impl Receiver {
         }
     }
 
-    /// Notes a chunk that somebody else takes care of; false if it came before.
+    /// Marks a chunk that SCTP delivers; false if it is a duplicate.
     pub(crate) fn mark_received(&mut self, tsn: Tsn) -> Result<bool, ProtocolViolation> {
         if tsn.since(self.received_tsns.highest_tsn()) > MAX_TSN_JUMP {
             return Err(ProtocolViolation::TsnJump);
@@ -66,7 +67,7 @@ impl Receiver {
         Ok(tsn > self.forward_tsn && self.received_tsns.insert(tsn))
     }
 
-    /// Takes a chunk; gives the message that it completes.
+    /// Takes a chunk; returns the message that it completes.
     pub(crate) fn on_data(
         &mut self,
         data: &DataChunk<'_>,
@@ -84,13 +85,13 @@ impl Receiver {
                 .reassembly
                 .insert(data)
                 .map_err(|MessageTooLong| ProtocolViolation::MessageTooLong),
-            // Other protocols have no business on this stream (RFC 8831 §8).
+            // Other payload protocols are invalid on this stream (RFC 8831 §8).
             _ => Ok(None),
         }
     }
 
-    /// The peer will not send again what it has up to `tsn` (RFC 3758 §3.6). Tells whether that
-    /// is beyond all that came.
+    /// Takes a FORWARD-TSN: the peer will not send missing chunks up to `tsn` again (RFC 3758
+    /// §3.6). Returns whether it exceeds the highest received TSN.
     pub(crate) fn on_forward_tsn(&mut self, tsn: Tsn) -> Result<bool, ProtocolViolation> {
         let steps = tsn.since(self.received_tsns.highest_tsn());
         if steps > MAX_TSN_JUMP {
@@ -102,9 +103,9 @@ impl Receiver {
         Ok(steps > 0)
     }
 
-    /// A packet with DATA was taken: the second one is acknowledged at once, and one in which
-    /// nothing is new, for its sender waits for an acknowledgement that was lost (RFC 9260 §6.2).
-    /// Gives how many of its chunks had not come before.
+    /// Schedules the SACK after a packet with DATA: at once for the second packet, and for one of
+    /// duplicates only, whose sender awaits a SACK that was lost (RFC 9260 §6.2). Returns the
+    /// number of its new chunks.
     pub(crate) fn on_packet_end(&mut self, now: Instant) -> u32 {
         self.pending_ack = match self.pending_ack {
             PendingAck::None if self.new_chunks > 0 => PendingAck::Delayed(now + ACK_DELAY),
@@ -115,9 +116,9 @@ impl Receiver {
         std::mem::take(&mut self.new_chunks)
     }
 
-    /// A FORWARD-TSN was taken. One that tells nothing new may answer an acknowledgement: if it
-    /// were answered at once there would be no end of it (Pion sends one for each as long as it
-    /// has anything out).
+    /// Schedules the SACK after a FORWARD-TSN: at once if it is new, else delayed. One without news
+    /// may answer a SACK; an immediate SACK would cause an endless exchange (Pion sends one for
+    /// each SACK while it has data in flight).
     pub(crate) fn schedule_forward_tsn_ack(&mut self, now: Instant, is_new: bool) {
         self.pending_ack = match self.pending_ack {
             _ if is_new => PendingAck::Immediate,
@@ -126,12 +127,13 @@ impl Receiver {
         };
     }
 
-    /// Says at once again what has arrived.
+    /// Schedules an immediate SACK.
     pub(crate) fn ack_immediately(&mut self) {
         self.pending_ack = PendingAck::Immediate;
     }
 
-    /// The TSN to acknowledge, if it is time, or if it can ride along.
+    /// Returns the TSN to acknowledge if a SACK is due, or pending and `riding` in a packet with
+    /// data.
     pub(crate) fn poll_ack(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
         let due = match self.pending_ack {
             PendingAck::None => false,
@@ -144,7 +146,7 @@ impl Receiver {
         })
     }
 
-    /// When an acknowledgement is due.
+    /// Returns the time at which a SACK is due.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         match self.pending_ack {
             PendingAck::None => None,
@@ -153,12 +155,12 @@ impl Receiver {
         }
     }
 
-    /// Up to where everything has arrived without a gap, counted from the peer's first.
+    /// Returns the cumulative TSN without gaps, from `before` on.
     pub(crate) fn cumulative_from(&self, before: Tsn) -> Tsn {
         self.received_tsns.cumulative_from(before)
     }
 
-    /// The highest TSN that arrived.
+    /// Returns the highest received TSN.
     pub(crate) fn highest_tsn(&self) -> Tsn {
         self.received_tsns.highest_tsn()
     }
@@ -171,22 +173,22 @@ impl Receiver {
     }
 }
 
-/// What a peer may send at once besides, in seconds at the most that it may send.
+/// Allowed burst of a peer, in seconds at its maximum rate.
 const PEER_BURST_SECS: f64 = 0.1;
-/// The share of lost packets that is a flood after 10 s: four times what the path carries. Twice
-/// as much is better lost on the way than kept waiting in the page.
+/// Loss share that over 10 s counts as a flood: four times what the path carries. At twice that,
+/// loss on the path is better than messages that wait in the peer's own queue.
 const FLOOD_LOSS: f64 = 0.75;
-/// The least that is advertised, in bytes: two packets. With less some senders stop for good.
+/// Minimum advertised window in bytes: two packets. With less some senders stop for good.
 const MIN_A_RWND: f64 = 2_400.0;
-/// No window is larger, in bytes.
+/// Maximum advertised window, in bytes.
 const MAX_A_RWND: f64 = 1_048_576.0;
 
-/// The peer's own congestion control sees no loss, so this is what holds it: never more than the
-/// most, and next to nothing if for long most of it has been lost (RFC 8084). More than that
-/// would make messages wait in the peer's own queue and grow old there.
+/// Advertised window (a_rwnd, RFC 9260 §3.3.4), which limits the peer's rate in place of its
+/// congestion control, which sees no loss. It allows the maximum rate, or, after a long flood, the
+/// minimum rate (RFC 8084). A stricter limit would let messages grow old in the peer's own queue.
 #[derive(Debug)]
 pub(super) struct ReceiveWindow {
-    /// The most and the least that a peer may send, in bytes a second.
+    /// Maximum and minimum rate of the peer, in bytes per second.
     max_bytes_per_sec: f64,
     min_bytes_per_sec: f64,
     circuit_breaker: CircuitBreaker,
@@ -194,7 +196,7 @@ pub(super) struct ReceiveWindow {
 }
 
 impl ReceiveWindow {
-    /// Both in bits a second.
+    /// Creates the window; `least` and `most` are in bits per second.
     pub(super) fn new(now: Instant, least: u32, most: u32) -> ReceiveWindow {
         let (min_bytes_per_sec, max_bytes_per_sec) =
             (f64::from(least) / 8.0, f64::from(most) / 8.0);
@@ -206,7 +208,7 @@ impl ReceiveWindow {
         }
     }
 
-    /// A packet arrived with so many chunks that are new; `highest` is the latest of all.
+    /// Records a packet with `chunks` new chunks; `highest` is the highest received TSN.
     pub(super) fn on_packet(&mut self, now: Instant, chunks: u32, highest: Tsn) {
         let steps = self.highest_tsn.map_or(i64::from(chunks), |last| highest.since(last));
         self.highest_tsn = Some(highest);
@@ -218,7 +220,7 @@ impl ReceiveWindow {
         );
     }
 
-    /// The window to advertise, in bytes.
+    /// Returns the window to advertise, in bytes.
     pub(super) fn a_rwnd(&self, now: Instant, rtt: &RttEstimator) -> u32 {
         let round = rtt.path_rtt().unwrap_or(rtt.smoothed()).max(Duration::from_millis(1));
         let bytes = match self.circuit_breaker.is_open(now) {
@@ -229,19 +231,19 @@ impl ReceiveWindow {
     }
 }
 
-/// Silence after which a peer counts as one that was away.
+/// Silence of the peer after which a packet ends an outage.
 const OUTAGE_AFTER: Duration = Duration::from_millis(250);
-/// How long a peer that is back is reminded, unless its data comes.
+/// Time after an outage in which SACKs are repeated, unless data arrives.
 const RESUME_DURATION: Duration = Duration::from_secs(3);
-/// Between two reminders.
+/// Interval of repeated SACKs.
 const RESUME_ACK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A path that was down leaves the peer's SCTP waiting for a timer that has doubled again and
-/// again: 3 s in browsers (RFC 9260 §6.3.3). An acknowledgement, even of nothing new, makes it
-/// look at what it has to say, and the FORWARD-TSN that is due then (RFC 3758 §3.5) is answered
-/// by an acknowledgement that ends the waiting. So a peer that is heard again is told once more
-/// what has arrived, and again until it has something to say. It is told nothing but the truth,
-/// for an acknowledgement of what was never sent ends an association.
+/// Repeated SACK after an outage. An outage leaves the peer's SCTP waiting for a retransmission
+/// timer that has doubled several times: 3 s in browsers (RFC 9260 §6.3.3). A SACK, even without
+/// news, makes it process its queue and send the FORWARD-TSN that is due (RFC 3758 §3.5); the SACK
+/// of that ends the wait. So a peer that is heard again gets SACKs until it sends DATA or
+/// FORWARD-TSN. The repeated SACK is genuine: acknowledging unsent TSNs would abort the
+/// association.
 #[derive(Debug)]
 pub(super) struct ResumeAck {
     last_recv: Instant,
@@ -250,7 +252,7 @@ pub(super) struct ResumeAck {
 
 #[derive(Clone, Copy, Debug)]
 enum ResumeState {
-    /// It speaks, or it has nothing to say.
+    /// The peer sends data, or has none to send.
     Idle,
     Repeating {
         next_ack: Instant,
@@ -259,13 +261,13 @@ enum ResumeState {
 }
 
 impl ResumeAck {
-    /// The peer was heard just now.
+    /// Creates the state; a packet of the peer has just arrived.
     pub(super) fn new(now: Instant) -> ResumeAck {
         ResumeAck { last_recv: now, state: ResumeState::Idle }
     }
 
-    /// A packet of the peer came, with something to say or only with acknowledgements; whether
-    /// to remind it now.
+    /// Records a packet of the peer; `speaks` if it has DATA or FORWARD-TSN. Returns whether to
+    /// repeat the SACK now.
     pub(super) fn on_packet(&mut self, now: Instant, speaks: bool) -> bool {
         let away = now.saturating_duration_since(self.last_recv) > OUTAGE_AFTER;
         self.last_recv = now;
@@ -291,12 +293,12 @@ impl ResumeAck {
     }
 }
 
-/// TSNs below the highest that are remembered one by one; whatever is older counts as seen. At
-/// 600 messages a second this is more than a second and a half.
+/// TSNs below the highest that are recorded individually; older ones count as received. At 600
+/// messages per second this is more than 1.5 s.
 const TSN_WINDOW: u32 = 1_024;
 const BITMAP_WORDS: usize = (TSN_WINDOW / 64) as usize;
 
-/// A ring of bits behind the highest TSN.
+/// Received TSNs: a ring of bits behind the highest one.
 #[derive(Debug)]
 pub(crate) struct ReceivedTsns {
     highest_tsn: Tsn,
@@ -304,7 +306,7 @@ pub(crate) struct ReceivedTsns {
 }
 
 impl ReceivedTsns {
-    /// Everything up to `before` counts as seen.
+    /// Creates the record; everything up to `before` counts as received.
     pub(crate) fn new(before: Tsn) -> ReceivedTsns {
         ReceivedTsns { highest_tsn: before, bitmap: [u64::MAX; BITMAP_WORDS] }
     }
@@ -313,7 +315,7 @@ impl ReceivedTsns {
         self.highest_tsn
     }
 
-    /// Marks a TSN; false if it was marked already, or is too old to tell.
+    /// Marks a TSN; false if it was marked already, or is older than the window.
     pub(crate) fn insert(&mut self, tsn: Tsn) -> bool {
         self.extend_to(tsn);
         let new = !self.contains(tsn);
@@ -334,7 +336,7 @@ impl ReceivedTsns {
         }
     }
 
-    /// The last TSN after `before` up to which all are marked.
+    /// Returns the last TSN from `before` on up to which all are marked.
     pub(crate) fn cumulative_from(&self, before: Tsn) -> Tsn {
         let mut last = before;
         while last < self.highest_tsn && self.contains(last.plus(1)) {
@@ -348,7 +350,7 @@ impl ReceivedTsns {
             || self.bitmap[word_index(tsn)] & bit_mask(tsn) != 0
     }
 
-    /// Moves the window so that it ends with `tsn`, if that is beyond it.
+    /// Moves the window so that it ends with `tsn`, if that is beyond its end.
     fn extend_to(&mut self, tsn: Tsn) {
         let steps = tsn.since(self.highest_tsn);
         if steps >= i64::from(TSN_WINDOW) {
@@ -367,7 +369,7 @@ impl ReceivedTsns {
     }
 }
 
-// 2^32 is a multiple of the window, so the ring goes on across the wrap.
+// 2^32 is a multiple of the window, so the ring continues across the wrap.
 fn word_index(tsn: Tsn) -> usize {
     (tsn.0 % TSN_WINDOW / 64) as usize
 }

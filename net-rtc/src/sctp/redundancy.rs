@@ -1,4 +1,5 @@
-//! Repair without retransmission: which chunks ride again.
+//! Redundant copies of chunks in later packets, in place of retransmission (libwebrtc: RED), and
+//! the loss estimator that controls them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,23 +8,24 @@ use crate::congestion::ack::FirstTransmission;
 use crate::sctp::packet::Tsn;
 use crate::sctp::packet_builder::{Fragment, RepairPolicy};
 
-/// A chunk rides again only while it is no older than this: six ticks at 60 Hz.
+/// Maximum age of a copied chunk: six ticks at 60 Hz.
 pub(super) const MAX_COPY_AGE: Duration = Duration::from_millis(105);
-/// Packets whose chunks are kept: what left in an older one rides no more.
+/// Maximum distance of a copy from its chunk's first packet, in packets.
 pub(super) const MAX_COPY_DISTANCE: u32 = 8;
-/// Above this share of lost packets one copy is not enough.
+/// Loss share above which one copy is not enough.
 const HEAVY_LOSS: f32 = 0.07;
 
-/// Most memory that all of it can take: what a packet holds, in small chunks.
+/// Most memory of the buffer, in bytes: the content of the packets within that distance, in small
+/// chunks.
 pub(super) const MAX_MEMORY: usize = MAX_COPY_DISTANCE as usize * 4 * 1024;
 
-/// By how many packets a copy comes after its chunk. Against chance the next packet will do;
-/// against runs of loss the copy must be far enough away not to be in the same run.
+/// Distances of copies, in packets. The next packet suffices against random loss; against bursts
+/// the copy must be outside of the burst.
 const NEXT_PACKET: &[u32] = &[1];
 const NEXT_TWO_PACKETS: &[u32] = &[1, 2];
 const BEYOND_BURSTS: &[u32] = &[4, 6];
 
-/// The chunks that may ride again, oldest first.
+/// Buffer of chunks that may be copied, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct RedundancyBuffer {
     entries: VecDeque<RedundancyEntry>,
@@ -38,7 +40,7 @@ struct RedundancyEntry {
 }
 
 impl RedundancyBuffer {
-    /// Keeps a chunk that leaves now in this packet, and forgets those that are too old.
+    /// Adds a chunk of the packet that is sent now, and drops expired ones.
     pub(super) fn push(&mut self, now: Instant, packet: u32, tsn: Tsn, piece: Fragment) {
         self.drop_expired(now, packet);
         self.entries.push_back(RedundancyEntry {
@@ -49,7 +51,7 @@ impl RedundancyBuffer {
         });
     }
 
-    /// The chunks that should ride again in this packet, in the order of their TSNs.
+    /// Returns the chunks to copy into this packet, sorted by TSN.
     pub(super) fn due(
         &mut self,
         now: Instant,
@@ -65,7 +67,7 @@ impl RedundancyBuffer {
         self.entries.iter().filter(rides).map(|kept| (kept.tsn, &kept.fragment))
     }
 
-    /// Forgets what is too old to ride again, and the memory that it took.
+    /// Drops chunks that are too old, and releases the memory of an empty buffer.
     pub(super) fn trim(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|kept| now > kept.sent_at + MAX_COPY_AGE) {
             self.entries.pop_front();
@@ -94,29 +96,29 @@ fn copy_distances(weather: LossEstimator) -> &'static [u32] {
     }
 }
 
-/// The share of a new packet in the average. At 60 packets a second it looks back 4 s.
+/// Weight of a packet in the loss average. At 60 packets per second it covers about 4 s.
 const LOSS_GAIN: f32 = 1.0 / 256.0;
-/// The share of a new loss in the average over losses; as long as there are fewer, all count
-/// the same. Below the least nothing is known of runs.
+/// Weight of a loss in the average over losses; with fewer losses all count the same. Bursts are
+/// unknown below the minimum.
 const BURST_GAIN: f32 = 1.0 / 24.0;
 const MIN_BURST_SAMPLES: u32 = 8;
-/// Lossy begins above this share of lost packets, and ends below the other.
+/// Loss shares above which a path becomes lossy, and below which it ceases to be.
 const LOSSY_ENTER: f32 = 0.005;
 const LOSSY_EXIT: f32 = 0.001;
-/// Losses come in runs if the packet after a lost one is lost this often, ...
+/// Losses are bursty if the packet after a lost one is lost with at least this share, ...
 const BURSTY_SHARE: f32 = 0.4;
-/// ... and this many times as often as any other.
+/// ... and at least this multiple of the average.
 const BURSTY_FACTOR: f32 = 2.0;
 
-/// Moving averages over the packets that were sent, in their order.
+/// Loss estimator: moving averages over sent packets, in their order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LossEstimator {
     loss_rate: f32,
-    /// Of the packets after a lost one.
+    /// Loss share of packets after a lost one.
     loss_after_loss: f32,
-    /// Losses that this comes from.
+    /// Number of losses in it.
     burst_samples: u32,
-    /// The last packet that was noted, and whether it was lost.
+    /// The last recorded packet, and whether it was lost.
     last_packet: Option<(u32, bool)>,
     lossy: bool,
 }
@@ -132,7 +134,7 @@ impl LossEstimator {
         }
     }
 
-    /// Notes what became of a packet. Chunks of one packet share its fate.
+    /// Records the outcome of a packet. Chunks of one packet share its outcome, so it counts once.
     pub(super) fn on_packet(&mut self, packet: u32, first: FirstTransmission) {
         let lost = match first {
             FirstTransmission::Unknown => return,
@@ -155,29 +157,30 @@ impl LossEstimator {
         self.lossy = self.loss_rate > if self.lossy { LOSSY_EXIT } else { LOSSY_ENTER };
     }
 
-    /// Notes a packet that was lost, after those behind it.
+    /// Records a loss that was found after later packets.
     pub(super) fn on_late_loss(&mut self) {
         self.loss_rate += (1.0 - self.loss_rate) * LOSS_GAIN;
         self.lossy |= self.loss_rate > LOSSY_ENTER;
     }
 
-    /// The share of packets that are lost, from 0 to 1.
+    /// Returns the share of lost packets, from 0 to 1.
     pub(super) fn loss_rate(&self) -> f32 {
         self.loss_rate
     }
 
-    /// Whether packets are being lost.
+    /// Returns whether the path is lossy.
     pub(super) fn is_lossy(&self) -> bool {
         self.lossy
     }
 
-    /// How many times as far as independent losses theirs stray from the average.
+    /// Returns the standard deviation of losses as a multiple of that of independent losses, at
+    /// least 1.
     pub(super) fn burst_factor(&self) -> f64 {
         let again = f64::from(self.loss_after_loss.max(self.loss_rate).min(0.9));
         ((1.0 + again) / (1.0 - again)).sqrt()
     }
 
-    /// Whether several are lost in a row more often than by chance.
+    /// Returns whether consecutive losses are more frequent than by chance.
     pub(super) fn is_bursty(&self) -> bool {
         self.burst_samples >= MIN_BURST_SAMPLES
             && self.loss_after_loss > BURSTY_SHARE.max(BURSTY_FACTOR * self.loss_rate).min(0.9)
@@ -195,7 +198,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_micros(16_667);
 
-    /// The packets (before the tenth) whose chunks ride in the tenth.
+    /// The distances (before the tenth packet) of the chunks that the tenth packet copies.
     fn riding(weather: LossEstimator, wish: RepairPolicy, tick: Duration) -> Vec<u32> {
         let now = Instant::now();
         let mut copies = RedundancyBuffer::default();
@@ -210,7 +213,7 @@ mod tests {
         copies.due(now + tick * 10, 10, weather).map(|(tsn, _)| 10 - tsn.0).collect()
     }
 
-    /// The weather after packets of which these were lost.
+    /// The estimate after packets of which these were lost.
     fn loss_estimator(packets: u32, is_lost: impl Fn(u32) -> bool) -> LossEstimator {
         let mut weather = LossEstimator::new();
         for packet in 0..packets {

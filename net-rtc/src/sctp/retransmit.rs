@@ -1,44 +1,45 @@
-//! What SCTP has said while the channel opens and had no answer to: it is said again, sooner
-//! than SCTP would.
+//! Retransmission of SCTP handshake and DCEP packets, earlier than SCTP's own (RFC 9260 §6.3, RFC
+//! 8832).
 
 use std::time::{Duration, Instant};
 
 use crate::sctp::packet::{Chunk, DataChunk, SackChunk, Tsn, chunk_type, chunks, dcep, ppid};
 
-/// No packet waits longer than this for its next turn, and so many go out again in all: what
-/// 15 s have room for.
+/// Maximum retransmission timeout of a packet, and maximum retransmissions of all: enough for 15 s.
 const MAX_RTO: Duration = Duration::from_secs(1);
 const MAX_RETRANSMITS: u32 = 16;
-/// How long the peer's word that it opens the channel may come after its SACK for ours.
+/// Time after the peer's SACK of our DATA_CHANNEL_OPEN within which its DATA_CHANNEL_ACK is
+/// awaited.
 const CHANNEL_ACK_GRACE: Duration = Duration::from_millis(50);
 
-/// The packets of the opening that nothing has answered. SCTP would send them again after 3 s
-/// (RFC 9260 §6.3.1); nobody takes amiss to have them twice (RFC 9260 §5.2, §6.2).
+/// Unanswered packets of the handshake. SCTP would repeat them after 3 s (RFC 9260 §6.3.1);
+/// duplicates are harmless (RFC 9260 §5.2, §6.2).
 ///
 /// ```text
-///   sent --> unanswered, in DTLS --connected--> unanswered, on the way --answered--> forgotten
-///                                                  ^          |
-///                                                  '-- time --'
+///   sent --> pending, in DTLS --connected--> pending, sent --answered--> dropped
+///                                              ^       |
+///                                              '--RTO--'
 /// ```
 #[derive(Debug)]
 pub(super) struct HandshakeRetransmit {
-    /// How long the first answer may take; `None` leaves to SCTP what SCTP repeats.
+    /// Timeout of the first answer; `None` leaves retransmission to SCTP.
     initial_rto: Option<Duration>,
-    /// Before that, DTLS keeps what SCTP sends.
+    /// Until then DTLS buffers what SCTP sends.
     is_dtls_connected: bool,
     pending: Vec<PendingPacket>,
     retransmits: u32,
     channel_ack: ChannelAck,
 }
 
-/// Whether the peer has the channel open. It says so once (RFC 8832 §6), and if that is lost
-/// only its own SCTP can say it again, after seconds. But what SCTP has acknowledged it delivers.
+/// Whether the peer has opened the channel. It sends DATA_CHANNEL_ACK once (RFC 8832 §6); if that
+/// is lost only its own SCTP repeats it, after seconds. But data that its SCTP has acknowledged is
+/// delivered, so a SACK of DATA_CHANNEL_OPEN implies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChannelAck {
     Unknown,
-    /// From then on it needs no words.
+    /// The channel counts as open from this time on.
     ImpliedFrom(Instant),
-    /// That has been told.
+    /// `take_implied_ack` has returned true.
     Taken,
 }
 
@@ -61,20 +62,20 @@ impl HandshakeRetransmit {
         }
     }
 
-    /// DTLS is connected: what SCTP sent leaves now.
+    /// Starts the timeouts: DTLS is connected and sends what it buffered.
     pub(super) fn on_dtls_connected(&mut self, now: Instant) {
         self.is_dtls_connected = true;
         self.pending.iter_mut().for_each(|waiting| waiting.next_send = now + waiting.rto);
     }
 
-    /// SCTP sends a packet; kept if it asks for an answer that belongs to the opening.
+    /// Records a packet of SCTP if it expects a reply of the handshake.
     pub(super) fn on_send(&mut self, now: Instant, packet: &[u8]) {
         let Some(answer) =
             chunks(packet).filter_map(|chunk| ExpectedReply::for_chunk(&chunk)).last()
         else {
             return;
         };
-        // SCTP knows nothing of a HEARTBEAT that is ours.
+        // SCTP does not repeat our own HEARTBEAT.
         let ours = (answer == ExpectedReply::Any).then_some(MAX_RTO);
         let Some(wait) = self.initial_rto.or(ours) else { return };
         self.pending.retain(|other| other.expected_reply != answer);
@@ -87,7 +88,7 @@ impl HandshakeRetransmit {
         });
     }
 
-    /// The peer says something.
+    /// Takes a packet of the peer.
     pub(super) fn on_recv(&mut self, now: Instant, packet: &[u8]) {
         for chunk in chunks(packet) {
             let asked = self.is_open_pending();
@@ -95,7 +96,7 @@ impl HandshakeRetransmit {
             if asked && chunk.chunk_type == chunk_type::SACK && !self.is_open_pending() {
                 self.channel_ack = ChannelAck::ImpliedFrom(now + CHANNEL_ACK_GRACE);
             }
-            // Nobody talks on a channel that is not open.
+            // User data implies that the channel is open.
             if is_user_data(&chunk)
                 && (self.is_open_pending() || self.channel_ack != ChannelAck::Unknown)
             {
@@ -104,8 +105,8 @@ impl HandshakeRetransmit {
         }
     }
 
-    /// Whether the peer must have the channel open by now, though its word for it did not come;
-    /// told once.
+    /// Returns whether the peer must have opened the channel although its DATA_CHANNEL_ACK did not
+    /// arrive; true once.
     pub(super) fn take_implied_ack(&mut self, now: Instant) -> bool {
         let consents = matches!(self.channel_ack, ChannelAck::ImpliedFrom(at) if at <= now);
         if consents {
@@ -114,7 +115,7 @@ impl HandshakeRetransmit {
         consents
     }
 
-    /// The next packet whose time has come again.
+    /// Returns the next packet that is due for retransmission.
     pub(super) fn poll_packet(&mut self, now: Instant) -> Option<Vec<u8>> {
         let due = self.next_retransmit().is_some_and(|at| at <= now);
         let waiting = self.pending.iter_mut().find(|waiting| due && waiting.next_send <= now)?;
@@ -124,7 +125,7 @@ impl HandshakeRetransmit {
         Some(waiting.packet.clone())
     }
 
-    /// When there is something to say, or to tell.
+    /// Returns the time of the next retransmission or implied acknowledgement.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let consent = match self.channel_ack {
             ChannelAck::ImpliedFrom(at) => Some(at),
@@ -154,13 +155,13 @@ impl ChannelAck {
     }
 }
 
-/// Whether it is a message of the application's.
+/// Returns whether it is a DATA chunk of an application message.
 fn is_user_data(chunk: &Chunk<'_>) -> bool {
     let data = DataChunk::parse(chunk).filter(|_| chunk.chunk_type == chunk_type::DATA);
     data.is_some_and(|data| data.ppid != ppid::DCEP)
 }
 
-/// What ends the waiting.
+/// Reply that ends the retransmission of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedReply {
     /// To our HEARTBEAT: anything.
@@ -180,7 +181,7 @@ pub(crate) enum ExpectedReply {
 }
 
 impl ExpectedReply {
-    /// What a chunk of ours asks for.
+    /// Returns the reply that an own chunk expects.
     pub(crate) fn for_chunk(chunk: &Chunk<'_>) -> Option<ExpectedReply> {
         match chunk.chunk_type {
             chunk_type::HEARTBEAT => Some(ExpectedReply::Any),
@@ -199,7 +200,7 @@ impl ExpectedReply {
         }
     }
 
-    /// Whether a chunk of the peer's is it, or something that comes later.
+    /// Returns whether a chunk of the peer is the reply, or belongs to a later step.
     pub(crate) fn is_satisfied_by(self, chunk: &Chunk<'_>) -> bool {
         if self == ExpectedReply::Any {
             return true;

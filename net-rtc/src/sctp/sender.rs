@@ -1,4 +1,4 @@
-//! The sending half: which TSNs are out, what became of them, and when to give them up.
+//! Sending half: TSN assignment, loss detection and PR-SCTP abandonment (RFC 3758).
 
 #[cfg(test)]
 mod tests;
@@ -14,66 +14,65 @@ use crate::sctp::path_mtu;
 use crate::sctp::path_mtu::{MtuSuspect, PathMtu};
 use crate::sctp::redundancy::{LossEstimator, MAX_COPY_AGE, MAX_COPY_DISTANCE};
 
-/// TSNs that are remembered at most. At 600 messages a second this is seven seconds.
+/// Maximum recorded TSNs. At 600 messages per second this is seven seconds.
 const MAX_SENT_CHUNKS: usize = 4_096;
-/// Most memory that they can take.
+/// Most memory of the record, in bytes.
 pub(super) const MAX_MEMORY: usize = MAX_SENT_CHUNKS * size_of::<SentChunk>();
-/// A TSN is given up when later ones have arrived and it is older than one and a half round
-/// trips and this.
+/// A chunk is lost when later ones have arrived and it is older than 1.5 round trips plus this.
 const LOSS_DELAY_MARGIN: Duration = Duration::from_millis(30);
-/// If nothing later has arrived it may be the peer that waits with its SACK (RFC 9260 §6.2).
+/// Additional time if nothing later has arrived: the peer may delay its SACK (RFC 9260 §6.2).
 const MAX_PEER_SACK_DELAY: Duration = Duration::from_millis(250);
-/// What arrived behind something lost may wait so much longer to be told that it need not: then
-/// it is as good as lost where it could not be delivered yet, and the peer is moved past it.
+/// Additional time that a chunk which arrived behind a loss may wait for a FORWARD-TSN: then it is
+/// as good as lost where the peer could not deliver it yet, and the peer is moved past it.
 const MAX_HEAD_OF_LINE_DELAY: Duration = Duration::from_millis(200);
-/// Never more often than this is a FORWARD-TSN sent.
+/// Shortest interval between FORWARD-TSNs.
 const FORWARD_TSN_INTERVAL: Duration = Duration::from_millis(20);
-/// Without an answer the pause doubles up to this.
+/// Maximum interval, up to which it doubles without an answer.
 const MAX_FORWARD_TSN_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the round trip of a packet after a pause may go unmeasured before a SACK is asked
-/// for (RFC 7053); of any packet, four times as long.
+/// Time without an RTT measurement after which a packet that follows a pause asks for an immediate
+/// SACK (RFC 7053); for any other packet, four times as long. A pause is at least [`IDLE_GAP`].
 const RTT_SAMPLE_INTERVAL: Duration = Duration::from_millis(60);
 const IDLE_GAP: Duration = Duration::from_millis(5);
 
-/// Gives out TSNs, and moves the peer past what was lost (RFC 3758 §3.5): nothing ever waits
-/// for something that was lost.
+/// Sender of DATA chunks; assigns TSNs, and moves the peer past lost ones by FORWARD-TSN (RFC 3758
+/// §3.5), so that nothing waits for a lost chunk.
 ///
-/// A message is abandoned whole, and the peer is moved to the end of abandoned ones that follow
-/// what it has, not past one that arrived: usrsctp puts messages of several pieces together in
-/// the order of their TSNs, and throws away all of them up to that of a FORWARD-TSN, whole ones
-/// too. So each run of lost messages takes a round trip. Where more are lost than that, what has
-/// waited too long is passed although it arrived.
+/// Messages are abandoned as a whole. The peer is moved to the end of the abandoned messages that
+/// follow its cumulative TSN, and not past a message that arrived: usrsctp reassembles fragmented
+/// messages in the order of their TSNs, and drops all of them up to the FORWARD-TSN, even complete
+/// ones. So each run of lost messages takes a round trip. Under heavier loss, messages that have
+/// waited too long are passed although they arrived.
 #[derive(Debug)]
 pub(crate) struct Sender {
     next_tsn: Tsn,
-    /// The number of the packet in the making.
+    /// Number of the packet under construction.
     packet_number: u32,
-    /// The last that the peer has spoken of.
+    /// Highest acknowledged TSN.
     highest_acked: Option<Tsn>,
-    /// The peer's cumulative TSN.
+    /// Cumulative TSN of the peer's SACKs.
     cumulative_tsn: Tsn,
-    /// One for each TSN from there to the next, as long as there are not too many.
+    /// One record for each TSN from there to the next, up to [`MAX_SENT_CHUNKS`].
     sent_chunks: VecDeque<SentChunk>,
-    /// How many at the front have met their fate.
+    /// Number of chunks at the front with a known outcome.
     resolved_count: usize,
-    /// How many at the front are of abandoned messages; a FORWARD-TSN may pass them.
+    /// Number of chunks at the front that a FORWARD-TSN may pass.
     abandoned_count: usize,
     rtt: RttEstimator,
     loss_estimator: LossEstimator,
     dup_reporting: DupReporting,
-    /// When the round trip was last measured, or a SACK was asked for to measure it.
+    /// When the RTT was last measured, or an immediate SACK was last requested.
     last_rtt_request: Option<Instant>,
-    /// When the last packet left.
+    /// Send time of the last packet.
     last_sent: Option<Instant>,
     last_forward_tsn: Option<Instant>,
-    /// Since when the peer is told to move on, and does not.
+    /// Time of the first FORWARD-TSN that the peer has not followed.
     forward_unanswered_since: Option<Instant>,
     forward_backoff: Duration,
     forward_watchdog: ForwardTsnWatchdog,
     pub(super) path_mtu: PathMtu,
 }
 
-/// A SACK that no honest peer sends.
+/// A SACK of a TSN that was never sent, or with a reversed gap block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnsentTsnAcked;
 
@@ -100,8 +99,8 @@ impl Sender {
         }
     }
 
-    /// Gives the next TSN to a chunk of the packet in the making, which leaves now. The chunks of
-    /// a message follow one another; one `ends` it.
+    /// Assigns the next TSN to a chunk of the packet under construction, which is sent now. The
+    /// chunks of a message are consecutive; `ends` marks its last.
     pub(super) fn assign_tsn(
         &mut self,
         now: Instant,
@@ -112,7 +111,7 @@ impl Sender {
         let tsn = self.next_tsn;
         self.next_tsn = tsn.plus(1);
         if self.sent_chunks.len() >= MAX_SENT_CHUNKS {
-            // A peer that never answers: what it does not know of is forgotten.
+            // The peer never acknowledges: the oldest chunk is dropped.
             self.abandon_message(0);
             self.sent_chunks.pop_front();
             self.resolved_count = self.resolved_count.saturating_sub(1);
@@ -125,14 +124,15 @@ impl Sender {
         tsn
     }
 
-    /// The packet in the making is made, of so many bytes; tells whether to ask for an acknowledgement at once.
-    /// `copies` are in it, which makes the peer speak anyway, now or for the next packet.
+    /// Ends the packet under construction, of `bytes` bytes; returns whether to ask for an
+    /// immediate SACK (RFC 7053). A packet with redundant `copies` always asks: the peer
+    /// acknowledges duplicates at once anyway, with this or the next packet.
     pub(crate) fn end_packet(&mut self, now: Instant, bytes: usize, copies: bool) -> bool {
         self.charge_packet_overhead(bytes);
         self.packet_number = self.packet_number.wrapping_add(1);
         let leads = self.last_sent.is_none_or(|last| now >= last + IDLE_GAP);
         let pause = if leads { RTT_SAMPLE_INTERVAL } else { RTT_SAMPLE_INTERVAL * 4 };
-        // The first packet meets no queue of ours: it must not be missed.
+        // The first packet after a pause meets no own queue, so its RTT sample must not be missed.
         let asks = copies || self.last_rtt_request.is_none_or(|asked| now >= asked + pause);
         self.last_sent = Some(now);
         self.last_rtt_request = if asks { Some(now) } else { self.last_rtt_request };
@@ -143,13 +143,13 @@ impl Sender {
         asks
     }
 
-    /// The number of the packet in the making.
+    /// Returns the number of the packet under construction.
     pub(crate) fn packet_number(&self) -> u32 {
         self.packet_number
     }
 
-    /// A chunk rides again in the packet in the making, which leaves now; false if the peer needs
-    /// it no more.
+    /// Records a redundant copy of a chunk in the packet under construction, which is sent now;
+    /// false if the peer does not need it any more.
     pub(crate) fn record_copy(&mut self, now: Instant, tsn: Tsn) -> bool {
         let packet = self.packet_number;
         let Some(index) = self.chunk_index(tsn) else { return false };
@@ -171,7 +171,7 @@ impl Sender {
         true
     }
 
-    /// Takes the peer's word for what arrived.
+    /// Takes a SACK; returns what it newly acknowledges, and the losses that it shows.
     pub(crate) fn on_sack(
         &mut self,
         now: Instant,
@@ -198,7 +198,7 @@ impl Sender {
         for (from, to) in
             [(before.plus(1), sack.cumulative_tsn)].into_iter().chain(sack.gap_blocks())
         {
-            // Blocks ascend (RFC 9260 §3.3.4); those that do not must not cost a look at all again.
+            // Blocks ascend (RFC 9260 §3.3.4); others must not cost another pass over all chunks.
             self.ack_range(now, from.max(past.plus(1)), to, newest, sack, &mut told);
             past = past.max(to);
         }
@@ -209,7 +209,7 @@ impl Sender {
         Ok(told)
     }
 
-    /// Takes the answer to a HEARTBEAT.
+    /// Takes a HEARTBEAT-ACK.
     pub(super) fn on_heartbeat_ack(&mut self, now: Instant, chunk: &Chunk<'_>) -> AckSummary {
         let mut told = AckSummary::default();
         if self.path_mtu.on_heartbeat_ack(now, chunk) {
@@ -219,7 +219,7 @@ impl Sender {
         told
     }
 
-    /// Gives up what is too old; tells which packets were lost on the way for sure, because later
+    /// Declares chunks lost that are too old; counts packets that were certainly lost because later
     /// ones arrived.
     pub(crate) fn detect_losses(&mut self, now: Instant, told: &mut AckSummary) {
         for index in self.resolved_count..self.sent_chunks.len() {
@@ -246,14 +246,14 @@ impl Sender {
         self.path_mtu.detect_losses(now, &self.rtt, self.loss_estimator.loss_rate());
     }
 
-    /// The TSN to which the peer should be moved, if it is time to say so. `riding` in a packet
-    /// that leaves anyway costs nothing, so then it need not wait as long.
+    /// Returns the TSN of a FORWARD-TSN, if one is due. With `riding`, in a packet with data, it
+    /// costs nothing and is due earlier.
     pub(crate) fn poll_forward_tsn(&mut self, now: Instant, riding: bool) -> Option<Tsn> {
         let unheard = self
             .forward_unanswered_since
             .is_some_and(|since| now >= since + self.rtt.smoothed() * 2);
         let pause = match riding {
-            // On a full queue the same packets may be lost again and again.
+            // With a full queue the same packets may be lost repeatedly.
             true if unheard => Duration::ZERO,
             true => FORWARD_TSN_INTERVAL,
             false => self.forward_interval(),
@@ -274,7 +274,7 @@ impl Sender {
         Some(target)
     }
 
-    /// When there is something to give up, or to say.
+    /// Returns the time of the next loss detection or FORWARD-TSN.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let front = self.sent_chunks.front()?;
         match self.last_forward_tsn {
@@ -286,17 +286,17 @@ impl Sender {
         }
     }
 
-    /// The highest TSN up to which the peer has, or has been told to forget, everything.
+    /// Returns the highest TSN up to which the peer has received everything, or was moved past it.
     pub(crate) fn cumulative_ack_point(&self) -> Tsn {
         self.next_tsn.minus(1 + self.sent_chunks.len() as u32)
     }
 
-    /// The TSN that the next chunk gets.
+    /// Returns the TSN that the next chunk gets.
     pub(crate) fn next_tsn(&self) -> Tsn {
         self.next_tsn
     }
 
-    /// Whether the peer does not follow FORWARD-TSN.
+    /// Returns whether the peer ignores FORWARD-TSN.
     pub(crate) fn is_ignoring_forward_tsn(&self, now: Instant) -> bool {
         self.forward_watchdog.is_expired(now)
     }
@@ -309,15 +309,16 @@ impl Sender {
         self.loss_estimator
     }
 
-    /// The newest chunk that a SACK speaks of, if this is the first word of it.
+    /// Returns the newest chunk of a SACK, if no earlier SACK acknowledged it.
     fn newly_acked(&self, sack: &SackChunk<'_>) -> Option<&SentChunk> {
         let last = sack.gap_blocks().last().map_or(sack.cumulative_tsn, |(_, to)| to);
         let flight = self.sent_chunks.get(self.chunk_index(last)?)?;
         (flight.state == ChunkState::InFlight).then_some(flight)
     }
 
-    /// Measures the round trip; gives it if the peer spoke at once. A peer may hold its SACK
-    /// back for a second packet, but not if it is asked, or has a gap (RFC 9260 §6.2, §6.7).
+    /// Measures the RTT; returns it if the peer sent its SACK at once. A peer may delay it for a
+    /// second packet, but not if an immediate SACK is requested, or there is a gap (RFC 9260 §6.2,
+    /// §6.7).
     fn sample_rtt(&mut self, now: Instant, sack: &SackChunk<'_>) -> Option<Duration> {
         let newest = *self.newly_acked(sack)?;
         if matches!(newest.redundancy, Redundancy::Copied { .. }) {
@@ -365,7 +366,7 @@ impl Sender {
         }
     }
 
-    /// Takes what is known now of the packet in which a chunk left first.
+    /// Processes the outcome of the packet that carried a newly acknowledged chunk first.
     fn on_chunk_acked(&mut self, now: Instant, index: usize, told: &mut AckSummary) {
         let flight = self.sent_chunks[index];
         match flight.first_transmission {
@@ -383,8 +384,8 @@ impl Sender {
         }
     }
 
-    /// Whether a packet that is lost may be so for its length: nothing that is as long, and left
-    /// later, has arrived.
+    /// Returns whether a lost packet may be lost because of its length: no packet of at least its
+    /// length that was sent later has arrived.
     fn is_mtu_suspect(&self, index: usize) -> bool {
         let size = self.sent_chunks[index].packet_len;
         let mut later = self.sent_chunks.range(index..);
@@ -415,7 +416,7 @@ impl Sender {
         }
     }
 
-    /// Counts what was in doubt, and was lost by chance.
+    /// Counts former MTU suspects, which were lost by chance.
     fn count_cleared_suspects(&mut self, told: &mut AckSummary) {
         for MtuSuspect {
             packet_number: packet, sent_at: left, first_transmission: first, ..
@@ -434,21 +435,21 @@ impl Sender {
         }
     }
 
-    /// Looks whether the packet arrived that told the peer to move on.
+    /// Updates the watchdog if the outcome of its FORWARD-TSN's packet is known.
     fn update_forward_watchdog(&mut self, now: Instant, cumulative: Tsn) {
         let Some(packet) = self.forward_watchdog.pending_packet() else { return };
         let later = |flight: &&SentChunk| flight.packet_number.wrapping_sub(packet) as i32 >= 0;
         let flight =
             self.sent_chunks.iter().find(later).filter(|flight| flight.packet_number == packet);
         match flight.map(|flight| (flight.first_transmission, flight.state)) {
-            // Not a copy of it: the packet itself.
+            // The packet itself, and not only a copy of its chunk.
             Some((FirstTransmission::Arrived, _)) => self.forward_watchdog.on_ack(now, cumulative),
             Some((_, ChunkState::InFlight)) => {}
             _ => self.forward_watchdog.on_loss(),
         }
     }
 
-    /// Drops what the peer's cumulative TSN covers.
+    /// Drops chunks up to the peer's cumulative TSN.
     fn drop_acked(&mut self, now: Instant, cumulative: Tsn) {
         let count = cumulative.since(self.cumulative_ack_point()).max(0) as usize;
         for flight in self.sent_chunks.drain(..count.min(self.sent_chunks.len())) {
@@ -478,7 +479,8 @@ impl Sender {
         }
     }
 
-    /// Of chunks that a FORWARD-TSN may have passed the peer's cumulative TSN tells nothing.
+    /// Marks abandoned chunks up to the cumulative TSN as lost: a FORWARD-TSN may have passed them,
+    /// so it does not show that they arrived.
     fn resolve_skipped(&mut self, cumulative: Tsn) {
         let count = cumulative.since(self.cumulative_ack_point()).max(0) as usize;
         let covered = self.sent_chunks.iter_mut().take(count);
@@ -489,7 +491,7 @@ impl Sender {
         }
     }
 
-    /// Abandons the message of a chunk, as far as it is still known.
+    /// Abandons the message of a chunk, as far as it is still recorded.
     fn abandon_message(&mut self, index: usize) {
         if self.sent_chunks.get(index).is_none_or(|flight| flight.is_abandoned) {
             return;
@@ -503,16 +505,17 @@ impl Sender {
         }
     }
 
-    /// Where the peer may be moved.
+    /// Returns the TSN to which a FORWARD-TSN may move the peer (RFC 3758 §3.5,
+    /// `Advanced.Peer.Ack.Point`).
     fn advanced_peer_ack_point(&self) -> Tsn {
         self.cumulative_ack_point().plus(self.abandoned_count as u32)
     }
 
-    /// Until when a chunk may be on its way.
+    /// Returns the time at which a chunk is declared lost.
     fn loss_deadline(&self, index: usize) -> Instant {
         let flight = &self.sent_chunks[index];
         let delay = if self.is_overtaken(index) { Duration::ZERO } else { MAX_PEER_SACK_DELAY };
-        // The peer must not be moved past what may still come.
+        // The peer must not be moved past a copy that may still arrive.
         let rides = self.packet_number.wrapping_sub(flight.packet_number) <= MAX_COPY_DISTANCE;
         let last = match flight.redundancy {
             Redundancy::Eligible | Redundancy::Copied { .. } if rides => {
@@ -527,18 +530,18 @@ impl Sender {
         last.map_or(limit, |last| limit.max(last + LOSS_DELAY_MARGIN))
     }
 
-    /// How old a chunk may become when later ones have arrived.
+    /// Returns the age at which a chunk is lost when later ones have arrived.
     fn loss_delay(&self) -> Duration {
         self.rtt.smoothed().mul_f64(1.5) + LOSS_DELAY_MARGIN
     }
 
-    /// Whether a later one has arrived.
+    /// Returns whether a later chunk has arrived.
     fn is_overtaken(&self, index: usize) -> bool {
         let tsn = self.cumulative_ack_point().plus(1 + index as u32);
         self.highest_acked.is_some_and(|last| tsn < last)
     }
 
-    /// What of a packet is no chunk of its own goes to the account of its last.
+    /// Adds the bytes of a packet beyond its own chunks to its last chunk.
     fn charge_packet_overhead(&mut self, bytes: usize) {
         let (packet, size) = (self.packet_number, u16::try_from(bytes).unwrap_or(u16::MAX));
         let own =
@@ -564,32 +567,32 @@ impl Sender {
     }
 }
 
-/// So many times, over so long, a peer must have heard that it shall move, and stay.
+/// Fall back after this many ignored FORWARD-TSNs over at least this time.
 const MIN_IGNORED_COUNT: u32 = 8;
 const MIN_IGNORED_DURATION: Duration = Duration::from_secs(2);
 
-/// Watches the packets that told the peer to move on. One that is lost proves nothing; of one
-/// whose data arrived the peer must have taken the rest too.
+/// Watchdog of peers that ignore FORWARD-TSN. Counts packets with data and FORWARD-TSN whose data
+/// arrived, so the peer must have received the FORWARD-TSN too; lost packets prove nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ForwardTsnWatchdog {
-    /// The packet that told it last, and where to move.
+    /// The packet of the pending FORWARD-TSN, and its TSN.
     pending: Option<(u32, Tsn)>,
-    /// Since when it stays, and how often it was told.
+    /// Time of the first ignored FORWARD-TSN, and their number.
     ignored: Option<(Instant, u32)>,
 }
 
 impl ForwardTsnWatchdog {
-    /// A packet with data tells the peer to move to `target`.
+    /// Records a packet with data and a FORWARD-TSN of `target`.
     pub(super) fn on_send(&mut self, packet: u32, target: Tsn) {
         self.pending.get_or_insert((packet, target));
     }
 
-    /// The packet that told it last.
+    /// Returns the packet of the pending FORWARD-TSN.
     pub(super) fn pending_packet(&self) -> Option<u32> {
         self.pending.map(|(packet, _)| packet)
     }
 
-    /// That packet arrived, and the peer is at `cumulative`.
+    /// Records that the packet arrived, and that the peer's cumulative TSN is `cumulative`.
     pub(super) fn on_ack(&mut self, now: Instant, cumulative: Tsn) {
         let Some((_, target)) = self.pending.take() else { return };
         self.ignored = (cumulative < target).then(|| {
@@ -598,12 +601,12 @@ impl ForwardTsnWatchdog {
         });
     }
 
-    /// That packet is lost.
+    /// Records that the packet is lost.
     pub(super) fn on_loss(&mut self) {
         self.pending = None;
     }
 
-    /// Whether the peer was told again and again, and is where it was.
+    /// Returns whether the peer ignored FORWARD-TSN often and long enough.
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.ignored.is_some_and(|(since, times)| {
             times >= MIN_IGNORED_COUNT && now >= since + MIN_IGNORED_DURATION
@@ -611,20 +614,20 @@ impl ForwardTsnWatchdog {
     }
 }
 
-/// So many copies a peer must have had without ever telling of one that came twice. Then it
-/// never will.
+/// Copies without a duplicate TSN report after which the peer is assumed to report none.
 const MAX_UNREPORTED_DUPS: u32 = 64;
 
-/// Whether the peer tells of chunks that came twice, as it should (RFC 9260 §6.2).
+/// Whether the peer reports duplicate TSNs, as it should (RFC 9260 §6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DupReporting {
-    /// So many it could have told of, and has not.
+    /// Number of copies that it could have reported and did not.
     Unconfirmed(u32),
     Confirmed,
 }
 
 impl DupReporting {
-    /// What a SACK whose newest chunk left in packet `newest` says of a chunk's first packet.
+    /// Returns the outcome of a chunk's first packet from a SACK whose newest chunk was sent in
+    /// packet `newest`.
     pub(super) fn classify(
         &mut self,
         care: Redundancy,
@@ -640,7 +643,7 @@ impl DupReporting {
             ..0 => FirstTransmission::Arrived,
             0 if came_twice() => FirstTransmission::Arrived,
             0 => self.on_unreported(),
-            // The SACK that would have told is lost.
+            // The SACK that would have reported it is lost.
             1.. => FirstTransmission::Unknown,
         }
     }

@@ -1,26 +1,27 @@
-//! What of the configuration the plane goes by.
+//! Settings and errors of the data path.
 
 use crate::sctp::quota::QuotaLimits;
 use crate::sctp::{reassembly, redundancy, sender};
 use crate::{Channels, Config, Congestion, Repair};
 
+/// Part of [`Config`] that the data path uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DataPathSettings {
     pub(crate) channels: Channels,
     pub(crate) max_message_size: usize,
     pub(crate) max_partial_messages: usize,
-    /// What plain SCTP may have to hold.
+    /// Receive buffer limits of SCTP.
     pub(crate) quota_limits: QuotaLimits,
     pub(crate) congestion: Congestion,
-    /// In bits a second.
+    /// In bits per second.
     pub(crate) min_bitrate: u32,
     pub(crate) max_bitrate: u32,
     pub(crate) repair: Repair,
-    /// Whether an empty text is a sign of life and no message.
+    /// Whether an empty text is a keepalive and no message.
     pub(crate) accept_keepalives: bool,
-    /// Whether plain SCTP is not asked for acknowledgements at once, for tests.
+    /// Whether SCTP ignores requests for immediate SACKs (RFC 7053), for tests.
     pub(crate) ignore_immediate_flag: bool,
-    /// Whether plain SCTP tells of data that came twice, for tests.
+    /// Whether SCTP reports duplicate TSNs, for tests.
     pub(crate) report_dup_tsns: bool,
 }
 
@@ -53,21 +54,22 @@ impl DataPathSettings {
     }
 }
 
-/// Why the plane ends a peer.
+/// Reason for which the data path closes a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DataPathError {
-    /// The peer did what no honest one does.
+    /// The peer violated the protocol.
     ProtocolViolation(&'static str),
-    /// The peer ends the association, in order or at once (RFC 9260 §9).
+    /// The peer closed the association, by SHUTDOWN or ABORT (RFC 9260 §9).
     Shutdown,
     /// DTLS did not take a packet.
     Dtls(String),
-    /// The peer refused our DTLS, or has nothing that ours takes, and it is its certificate.
+    /// DTLS failed because of the peer's certificate: the peer refused our DTLS, or offered nothing
+    /// that ours supports.
     Certificate(String),
 }
 
-/// Most memory that what a peer sends, and what is known of what it was sent, can take: by the
-/// plane, or by the SCTP that a peer may have carry it instead.
+/// Returns the most memory in bytes that a peer's received data and the record of sent data can
+/// take: in an association, or in SCTP where it carries the data instead.
 pub(crate) fn max_memory(config: &Config) -> usize {
     let pieces = reassembly::max_memory(config.max_message_size, config.max_partial_messages());
     let engaged = [pieces, sender::MAX_MEMORY, redundancy::MAX_MEMORY];

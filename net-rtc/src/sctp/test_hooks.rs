@@ -1,18 +1,18 @@
-//! What no honest peer does inside of DTLS: for tests.
+//! Test hooks: protocol violations and losses inside DTLS.
 
 use std::collections::VecDeque;
 
 use crate::sctp::packet::{PacketWriter, Tsn, chunks};
 use crate::sctp::{DataPath, DataPathState, Filtered};
 
-/// What a test wants of a plane.
+/// Test hooks of a [`DataPath`].
 #[derive(Debug, Default)]
 pub(crate) struct DataPathHooks {
-    /// The network loses the peer's next packet that ends with this chunk.
+    /// Drops the peer's next packet that ends with a chunk of this type.
     pub(crate) drop_next_inbound: Option<u8>,
-    /// Chunks that this side never sends.
+    /// Types of chunks that this side never sends.
     pub(crate) suppressed_chunk_types: Vec<u8>,
-    /// Whether this side ends nobody for an offence.
+    /// Whether this side tolerates protocol violations.
     pub(crate) ignore_violations: bool,
     injected_packets: VecDeque<Vec<u8>>,
 }
@@ -28,7 +28,7 @@ impl DataPathHooks {
         self.injected_packets.pop_front()
     }
 
-    /// A packet of this side without what it never sends.
+    /// Filters an own packet without the suppressed chunks.
     pub(super) fn suppress_chunks(&self, packet: &[u8]) -> Filtered {
         if !chunks(packet).any(|chunk| self.suppressed_chunk_types.contains(&chunk.chunk_type)) {
             return Filtered::Forward;
@@ -42,7 +42,7 @@ impl DataPathHooks {
 }
 
 impl DataPath {
-    /// Sends a packet that an honest peer would not; false before SCTP has begun.
+    /// Sends a packet of arbitrary chunks; false before SCTP has sent anything.
     pub(crate) fn inject_packet(&mut self, write: impl FnOnce(&mut PacketWriter)) -> bool {
         let Some(header) = self.handshake.send_header() else { return false };
         let mut builder = PacketWriter::new(header);
@@ -51,7 +51,7 @@ impl DataPath {
         true
     }
 
-    /// The TSN that we would give next, and the peer's highest that arrived.
+    /// Returns the next own TSN, and the peer's highest received TSN.
     pub(crate) fn tsns(&self) -> Option<(Tsn, Tsn)> {
         match &self.state {
             DataPathState::Active(engaged) => Some(engaged.tsns()),

@@ -1,4 +1,4 @@
-//! What is answered, when, and at what cost.
+//! Tests of the association: SACKs, FORWARD-TSN, filters and their cost.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is learned and kept out before the channel is open.
+//! Tests of the handshake tracker: learned state and rejected packets.
 
 use crate::sctp::filter::tests::packet;
 use crate::sctp::handshake::*;

@@ -1,4 +1,4 @@
-//! What is known of a path by what passes, and what it costs to know it.
+//! Tests of the path MTU search: found sizes and cost.
 
 use crate::sctp::packet::chunks;
 use crate::sctp::path_mtu::*;

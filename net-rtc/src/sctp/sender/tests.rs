@@ -1,4 +1,4 @@
-//! What becomes of TSNs, whatever the peer says.
+//! Tests of the sender: outcome of TSNs under arbitrary SACKs.
 
 use std::collections::BTreeSet;
 

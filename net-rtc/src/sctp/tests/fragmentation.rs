@@ -1,4 +1,4 @@
-//! Messages in pieces over a lossy network to usrsctp, in virtual time.
+//! Fragmented messages over a lossy network to usrsctp, in virtual time.
 
 use crate::Config;
 use crate::Repair;
