@@ -1,5 +1,4 @@
-//! Hybrid congestion control: delay-based, TCP-friendly AIMD when competing with buffer-filling
-//! traffic.
+//! Hybrid congestion control: delay-based, TCP-friendly AIMD beside buffer-filling traffic.
 //!
 //! The nearest published relatives are Copa and Nimbus, which switch in the same way between a
 //! delay-controlling and a TCP-competitive mode. `q` is the queuing delay: RTT - `RTprop`, less the

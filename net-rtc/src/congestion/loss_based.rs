@@ -1,9 +1,8 @@
-//! Loss-based congestion control: detection of self-induced loss, and the AIMD algorithms that use
-//! it.
+//! Loss-based congestion control: self-induced loss detection and AIMD (RFC 5681 §3.1).
 //!
 //! [`LossDetector`] separates congestion loss from the constant loss of a radio link;
-//! [`TcpFriendly`] is AIMD with TCP's increase (RFC 5681 §3.1) and CUBIC's decrease (RFC 9438
-//! §4.6), for the competitive mode; [`LossBased`] is AIMD on self-induced loss alone.
+//! [`TcpFriendly`] is AIMD with TCP's increase and CUBIC's decrease (RFC 9438 §4.6), for the
+//! competitive mode; [`LossBased`] is AIMD on self-induced loss alone.
 
 use std::time::{Duration, Instant};
 

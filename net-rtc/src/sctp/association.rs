@@ -1,5 +1,4 @@
-//! Association: sending and receiving half of the active data path, and the filter between SCTP and
-//! DTLS (RFC 9260).
+//! Association: the active data path, between SCTP and DTLS (RFC 9260).
 
 #[cfg(test)]
 mod tests;

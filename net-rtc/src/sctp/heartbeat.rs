@@ -1,5 +1,4 @@
-//! Path challenges: SCTP HEARTBEATs with a nonce (RFC 9260 §8.3), which every stack answers at
-//! once.
+//! Path challenges: SCTP HEARTBEATs with a nonce (RFC 9260 §8.3). Every stack answers them at once.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,6 @@
-//! Unreliable data path between SCTP and DTLS, once the channel is open (RFC 8831). Design and
-//! measurements are on the page `DATA-PLANE.md` ([`crate::data_path`]).
+//! Unreliable data path between SCTP and DTLS, once the channel is open (RFC 8831).
+//!
+//! Design and measurements are on the page `DATA-PLANE.md` ([`crate::data_path`]).
 //!
 //! * Before the channel is open, [`HandshakeTracker`] observes SCTP's handshake and
 //!   [`HandshakeRetransmit`] repeats its lost packets.

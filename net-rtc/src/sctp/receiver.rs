@@ -1,5 +1,4 @@
-//! Receiving half: duplicate detection, delivery, delayed SACKs and the advertised window (RFC 9260
-//! §6.2).
+//! Receiving half: duplicate detection, delivery, SACKs, advertised window (RFC 9260 §6.2).
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! Redundant copies of chunks in later packets, in place of retransmission (libwebrtc: RED), and
-//! the loss estimator that controls them.
+//! Redundant copies of chunks in later packets (libwebrtc: RED), and the loss estimator.
+//!
+//! Copies replace retransmission; the estimated loss decides which chunks are copied, and when.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! Retransmission of SCTP handshake and DCEP packets, earlier than SCTP's own (RFC 9260 §6.3, RFC
-//! 8832).
+//! Retransmission of SCTP handshake and DCEP packets, earlier than SCTP's own (RFC 9260 §6.3).
 
 use std::time::{Duration, Instant};
 

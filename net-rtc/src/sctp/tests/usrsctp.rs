@@ -1,4 +1,4 @@
-//! The receiver of usrsctp, as far as unordered messages go: a model for tests.
+//! Model of usrsctp's receiver of unordered messages, for tests.
 //!
 //! DATA chunks that are whole messages are delivered at once. Pieces go to one queue for the
 //! whole stream, in the order of their TSNs, of which only the first message is put together:
