@@ -1,4 +1,4 @@
-//! What can be set, and the bound of every queue.
+//! Configuration: settings, defaults, and the bound of every queue.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,158 +7,161 @@ use crate::peer::outbox::MAX_SCTP_MESSAGE_SIZE;
 use crate::peer::{path, send_queue};
 use crate::sctp;
 
-/// What an open peer takes of which nothing waits (57 KiB measured).
+/// Memory of an open peer with empty queues, in bytes (57 KiB measured).
 const BASE_MEMORY_PER_PEER: usize = 60 * 1024;
 
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The addresses at which datagrams arrive: those that the caller's sockets are bound to.
-    /// No default: an endpoint without one cannot be reached. Wildcards are of no use here.
+    /// Local addresses at which datagrams arrive: those that the caller's sockets are bound to. No
+    /// default: an endpoint without one cannot be reached. Must not be wildcard addresses.
     pub local_addrs: Vec<SocketAddr>,
 
-    /// The addresses that offers name as host candidates, most wanted first, for example the
-    /// public side of a 1:1 NAT, unless [`OfferOptions::candidates`](crate::OfferOptions) says
-    /// others. Empty, the default, means those of `local`.
+    /// Host candidates of the offers, in order of preference, for example the public address of a
+    /// 1:1 NAT; [`OfferOptions::candidates`](crate::OfferOptions) overrides them. Default: empty,
+    /// which means [`local_addrs`](Config::local_addrs).
     pub announced_addrs: Vec<SocketAddr>,
 
-    /// Largest message either way, in bytes. Default 64 KiB. Above about 1,100 bytes a message
-    /// travels in several packets, and one lost packet loses all of it. Where plain SCTP carries
-    /// the data, 64 KiB is the most that is sent.
+    /// Maximum message size in both directions, in bytes. Default 64 KiB. Above about 1,100 bytes a
+    /// message takes several packets, and is lost with any one of them. With plain SCTP at most 64
+    /// KiB are sent.
     pub max_message_size: usize,
 
-    /// Messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it the first
-    /// in line is dropped; one whole message is always admitted. A message counts as 64 bytes
-    /// at least.
+    /// Bound of one peer's send queue, in bytes. Default 128 KiB. Above it the oldest message is
+    /// dropped; one message is always admitted. A message counts as at least 64 bytes.
     pub unreliable_send_buffer: usize,
 
-    /// How long a message may wait to be sent. Default 100 ms. Past it the message is dropped.
-    /// Once messages have waited without a break for that long, more is sent than the path
-    /// takes: then a message that a newer one has followed may wait a fifth of it, until there
-    /// is a break and none has been dropped as too old for that long.
+    /// Maximum age of a queued message. Default 100 ms; older messages are dropped. When the queue
+    /// has not been empty for that long, the path is overloaded: a message that a newer one has
+    /// followed then expires after a fifth of this time, until the queue has been empty once and no
+    /// message has expired for this time.
     pub unreliable_max_age: Duration,
 
-    /// Where plain SCTP carries the data: bytes that may wait inside it, for its window or for
-    /// their acknowledgement. Default 16 KiB. What waits there grows old; what waits in front
-    /// of it is dropped in time. One whole message is always admitted.
+    /// With plain SCTP: bound of the data inside SCTP that awaits its window or its
+    /// acknowledgement, in bytes. Default 16 KiB. Data inside SCTP does not expire; messages in the
+    /// send queue in front of it do. One message is always admitted.
     pub sctp_send_buffer: usize,
 
-    /// Messages that a peer may send ahead of its channel's acknowledgement, in bytes. Default
-    /// 64 KiB. They are delivered after `Open`; past the bound they are dropped. A message counts
-    /// as 64 bytes at least.
+    /// Bound of the messages that a peer sends before its channel is acknowledged (RFC 8832 §6), in
+    /// bytes. Default 64 KiB. They are delivered after `Open`; above the bound they are dropped. A
+    /// message counts as at least 64 bytes.
     pub max_preopen_bytes: usize,
 
-    /// Messages of one peer that may wait for missing pieces, in whole messages' worth of
-    /// [`message_bytes`](Config::message_bytes). Default 2, at least 1. Past it the oldest pieces
-    /// are dropped: their message is lost.
+    /// Bound of one peer's incomplete messages, in multiples of
+    /// [`max_message_size`](Config::max_message_size). Default 2, at least 1. Above it the oldest
+    /// fragments are dropped, and their message is lost.
     pub max_partial_messages: usize,
 
-    /// What makes a connection open sooner. Default: everything.
+    /// Handshake optimisations. Default: all.
     pub handshake: HandshakeOptions,
 
-    /// From the answer to the open channel. Default 15 s, then the peer closes as `Timeout`.
+    /// Handshake timeout, from the answer to the open channel. Default 15 s. Then the peer closes
+    /// with [`HandshakeTimeout`](crate::CloseReason::HandshakeTimeout).
     pub connect_timeout: Duration,
 
-    /// Silence of an open peer, in datagrams that prove to be its own, after which it is `Lost`.
-    /// Default 20 s. Everything that DTLS decrypts counts; connectivity checks do not, for they
-    /// may be replayed.
+    /// Idle timeout of an open peer, after which it closes with
+    /// [`IdleTimeout`](crate::CloseReason::IdleTimeout). Default 20 s. Every datagram that DTLS
+    /// decrypts resets it; connectivity checks do not, because they can be replayed.
     pub idle_timeout: Duration,
 
-    /// The same silence after which the peer is probed four times a second, so that its return is
-    /// noticed at once; other stacks answer by themselves. Default 10 s. If no connectivity check
-    /// has come for as long either, nothing else is sent, and what would be is dropped as too old.
+    /// Idle time after which the peer gets a path challenge every 250 ms, so that its return is
+    /// noticed at once; every SCTP implementation answers these. Default 10 s. If no connectivity
+    /// check has arrived for as long either, nothing else is sent, and queued messages expire.
     pub probe_after: Duration,
 
-    /// Addresses that one peer is heard from. Default 16. A further one takes the place of one
-    /// that has been silent for 30 s, or, once what comes from there decrypts, of any other than
-    /// the current; else it is not heard.
+    /// Bound of one peer's table of remote addresses. Default 16. A new address evicts one that has
+    /// been silent for 30 s or, once a record from it decrypts, any except the active one;
+    /// otherwise its datagrams are ignored.
     pub max_remote_addrs: usize,
 
-    /// How often records from unknown addresses are tried on peers that may have moved, in
-    /// trials a second over all peers of this endpoint: once for peers of the same IP address,
-    /// and once more for peers that have just fallen silent. One costs some microseconds.
-    /// Default 1,000; 0 leaves it to connectivity checks to find a peer again.
+    /// Trial decryptions per second of records from unknown addresses, over all peers of this
+    /// endpoint: this many on peers of the same IP address, and this many on peers that have
+    /// recently fallen silent. One takes some microseconds. Default 1,000. With 0, only
+    /// connectivity checks find a peer that has moved.
     pub max_trial_decryptions_per_sec: u32,
 
-    /// Binding requests without credentials (RFC 8489), as to a STUN server, that are answered for
-    /// each peer between its offer and its open channel; only where
-    /// [`OfferOptions::remote`](crate::OfferOptions::remote) says that it is. A browser that hides
-    /// its own addresses needs one answer. Default 32; 0 answers none. A request has 20 bytes or
-    /// more, the answer 32, over IPv6 44.
+    /// STUN Binding requests without credentials (RFC 8489) that are answered for each peer between
+    /// its offer and its open channel, from the address in
+    /// [`OfferOptions::remote`](crate::OfferOptions::remote). A browser that hides its own
+    /// addresses needs one response. Default 32; 0 disables responses. A request has 20 bytes or
+    /// more, the response 32, over IPv6 44.
     pub max_stun_responses: u32,
 
-    /// The same for all peers together, a second. Default 1,000.
+    /// STUN responses per second over all peers. Default 1,000.
     pub max_stun_responses_per_sec: u32,
 
-    /// Longest session description that is read, in bytes. Default 16 KiB.
+    /// Maximum size of a session description that is read, in bytes. Default 16 KiB.
     pub max_sdp_size: usize,
 
-    /// Who carries the channel's data. Default: our own data plane.
+    /// Data path of the open channel. Default [`LowLatency`](DataPathMode::LowLatency).
     pub data_path: DataPathMode,
 
-    /// How the plane's sending rate is found. Default: by delay and loss.
+    /// Congestion control of the low-latency data path. Default
+    /// [`DelayBased`](Congestion::DelayBased).
     pub congestion: Congestion,
 
-    /// Least that one peer may be sent whatever the path says, in bits a second of SCTP
-    /// packets. Default 64,000. Never less than two packets a round trip; given up only when
-    /// most of what is sent has been lost for 10 s (RFC 8084).
+    /// Minimum sending rate of one peer, in bits per second of SCTP packets. Default 64,000. Never
+    /// less than two packets per round trip; undercut only when most of the data sent has been lost
+    /// for 10 s (circuit breaker, RFC 8084).
     pub min_bitrate: u32,
 
-    /// Most that one peer is sent, in bits a second of SCTP packets. Default 4,000,000.
+    /// Maximum sending rate of one peer, in bits per second of SCTP packets. Default 4,000,000.
     pub max_bitrate: u32,
 
-    /// Whether messages ride again in later packets, in case they were lost. Default: while
-    /// loss is seen.
+    /// Redundant copies of messages in later packets, in case of loss. Default: while packets are
+    /// being lost.
     pub repair: Repair,
 
-    /// How many channels a peer may have. Default: the one. With `Several` all data is carried
-    /// by plain SCTP.
+    /// Number of channels that a peer may have. Default [`One`](Channels::One). With `Several`
+    /// plain SCTP carries all data.
     pub channels: Channels,
 
-    /// The first TSN of this side, for tests of its wrap-around. Default `None`: chance decides.
+    /// Initial TSN of this side, for tests of its wrap-around. Default `None`: random.
     pub initial_tsn: Option<u32>,
 
-    /// For tests: plain SCTP that never learns that the other side wants an acknowledgement at
-    /// once (RFC 7053), as stacks that do not know of it. Default false.
+    /// For tests: plain SCTP ignores the I bit, by which a sender asks for an immediate SACK (RFC
+    /// 7053), like stacks that do not implement it. Default false.
     #[doc(hidden)]
     pub ignore_immediate_flag: bool,
 
-    /// For tests: plain SCTP that tells of data that came twice (RFC 9260 §6.2), as browsers do
-    /// and the library does not. Default false.
+    /// For tests: plain SCTP reports duplicate TSNs (RFC 9260 §6.2), as browsers do and the library
+    /// does not. Default false.
     #[doc(hidden)]
     pub report_dup_tsns: bool,
 
-    /// Seed for ICE credentials, and for what DTLS draws beside its keys. `None`, the default,
-    /// takes the system's randomness; anything else is for tests, for whoever knows it can speak
-    /// for every peer.
+    /// Seed of the ICE credentials and of the random numbers of DTLS other than its keys. Default
+    /// `None`: the system's randomness. Other values are for tests only: anyone who knows the seed
+    /// can impersonate every peer.
     pub seed: Option<u64>,
 }
 
-/// Who carries the channel's data once it is open.
+/// Data path of an open channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataPathMode {
-    /// Our own plane: a message leaves at once or not at all, loss delays nothing, and latency
-    /// is that of the path. The peer needs to know nothing of it.
+    /// Low-latency data path: a message leaves at once or not at all, loss delays no later message,
+    /// and latency is that of the path. Works with any peer.
     #[default]
     LowLatency,
-    /// Plain SCTP as every other stack does it: its congestion control queues before the first
-    /// transmission, so that loss makes even "unreliable" messages seconds old.
+    /// Plain SCTP (RFC 9260): its congestion control queues messages before their first
+    /// transmission, so that under loss even "unreliable" messages arrive seconds late.
     PlainSctp,
 }
 
-/// How the plane finds the rate at which a path can be sent to (RFC 8085 §3.1).
+/// Congestion control of the low-latency data path (RFC 8085 §3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
-    /// By the delay that our own packets build up, and by loss that rises with our own rate.
+    /// Reacts to the queuing delay that our own packets cause, and to loss that grows with our own
+    /// rate.
     #[default]
     DelayBased,
-    /// By loss that rises with our own rate alone: additive increase, multiplicative decrease.
+    /// Reacts only to loss that grows with our own rate: additive increase, multiplicative
+    /// decrease.
     LossBased,
 }
 
-/// Whether a message rides again in later packets, under its old TSN, in case its first packet
-/// was lost. The other side takes it once. It costs bytes, never packets, and no message waits
-/// for it.
+/// Redundant copies of a message in later packets, under the same TSN, in case its first packet was
+/// lost. The receiver delivers it once. They take bytes, but never extra packets, and delay no
+/// message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repair {
     /// Never.
@@ -170,19 +173,19 @@ pub enum Repair {
     On,
 }
 
-/// How many channels a peer may have.
+/// Number of channels that a peer may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
-    /// The one that the offering side opens. A peer that opens another is closed.
+    /// One, opened by the offerer. A peer that opens another is closed.
     #[default]
     One,
-    /// As many as the peer opens (RFC 8832). Messages of all are received alike; ours are sent
-    /// on the first.
+    /// As many as the peer opens (RFC 8832). Messages of all are received; ours are sent on the
+    /// first.
     Several,
 }
 
 impl Config {
-    /// The defaults, for sockets that are bound to these addresses.
+    /// Returns the defaults, for sockets that are bound to these addresses.
     pub fn new(local_addrs: Vec<SocketAddr>) -> Config {
         Config {
             local_addrs,
@@ -215,11 +218,11 @@ impl Config {
         }
     }
 
-    /// Most memory that one peer of an endpoint can take, in bytes, whatever it does: about
-    /// 1.1 MiB with the defaults, more where plain SCTP carries the data. Beside a fixed part it
-    /// is, for each queue, its bound and what the bookkeeping of its smallest items costs. The C
-    /// heap of the cryptography is not in it, nor are datagrams and events that
-    /// [`Endpoint::poll_output`](crate::Endpoint::poll_output) has not given out.
+    /// Returns the maximum memory of one peer, in bytes, whatever it sends: about 1.1 MiB with the
+    /// defaults, more with plain SCTP. It is a fixed part plus, for each queue, its bound and the
+    /// bookkeeping of its smallest items. Not included: the C heap of the cryptography, and
+    /// datagrams and events that [`Endpoint::poll_output`](crate::Endpoint::poll_output) has not
+    /// returned yet.
     pub fn max_memory_per_peer(&self) -> usize {
         let before = self.max_preopen_bytes.saturating_mul(2);
         let waiting =
@@ -230,12 +233,12 @@ impl Config {
             + before.max(waiting.saturating_add(carried))
     }
 
-    /// Whole messages' worth of what waits for missing pieces.
+    /// Bound of the incomplete messages, in multiples of the maximum message size.
     pub(crate) fn max_partial_messages(&self) -> usize {
         self.max_partial_messages.max(1)
     }
 
-    /// Whether our own plane carries the data.
+    /// Data path in effect: always plain SCTP with several channels.
     pub(crate) fn effective_data_path(&self) -> DataPathMode {
         match self.channels {
             Channels::One => self.data_path,
@@ -243,7 +246,7 @@ impl Config {
         }
     }
 
-    /// The longest message that can be sent.
+    /// Maximum size of a message that can be sent, in bytes.
     pub(crate) fn max_outgoing_message_size(&self) -> usize {
         match self.effective_data_path() {
             DataPathMode::LowLatency => self.max_message_size,
@@ -256,8 +259,8 @@ impl Config {
     }
 }
 
-/// What saves round trips and waiting while a peer connects. All of it is on by default, and
-/// all of it is in the open: a peer that does not know of something connects without it.
+/// Handshake optimisations. All are on by default, and all are negotiated: a peer that does not
+/// support one connects without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeOptions {
     /// Whether the first connectivity check counts as a nomination (RFC 8445 §8.1.1), which
@@ -265,59 +268,59 @@ pub struct HandshakeOptions {
     /// [`OfferOptions::remote`], because we send there. Default true.
     pub auto_nomination: bool,
 
-    /// Which versions of DTLS are spoken. Default: 1.3 with all that know it. In both, both sides'
-    /// certificates are ECDSA, as those of browsers are; a peer whose own is RSA is refused.
+    /// DTLS versions. Default: 1.3 with peers that support it. In both versions both certificates
+    /// are ECDSA, as those of browsers are by default; a peer with an RSA certificate is rejected.
     pub dtls_versions: DtlsVersions,
 
-    /// Who begins DTLS. Default: we do, which saves waiting for the other side to.
+    /// DTLS role in our offer. Default [`Active`](DtlsRole::Active), which saves the wait for the
+    /// other side's ClientHello.
     pub dtls_role: DtlsRole,
 
-    /// Whether the offer carries the SCTP handshake (`a=sctp-init`,
-    /// draft-hancke-tsvwg-snap), so that two that know it save its two round trips. Default
-    /// true.
+    /// Whether the offer carries the SCTP INIT (`a=sctp-init`, draft-hancke-tsvwg-snap); two sides
+    /// that support it save SCTP's two round trips. Default true.
     pub snap: bool,
 
-    /// Whether a client may say in its answer that it opens the channel itself, as stream 0,
+    /// Whether a client may state in its answer that it opens the channel itself, as stream 0,
     /// without the handshake of RFC 8832. Default true.
     pub negotiated: bool,
 
-    /// Whether connectivity checks that overtake the answer are served when it comes. Off, they
-    /// are served a timer later. Default true.
+    /// Whether connectivity checks that arrive before the answer are processed as soon as it
+    /// arrives. If false, they are processed one timer later. Default true.
     pub early_checks: bool,
 
-    /// After how long the first packet of a handshake, DTLS or SCTP, is sent again if nothing
-    /// comes back; doubles each time. Default 275 ms. `None`: 1 s for DTLS, 3 s for SCTP.
+    /// Initial retransmission timeout of handshake packets, DTLS and SCTP; doubles with each
+    /// retransmission. Default 275 ms. `None`: 1 s for DTLS, 3 s for SCTP.
     pub initial_rto: Option<Duration>,
 
-    /// Whether all peers share one DTLS configuration. Off, each makes its own, which takes a
+    /// Whether all peers share one DTLS configuration. If false, each makes its own, which takes a
     /// millisecond. Default true.
     pub shared_dtls_config: bool,
 }
 
-/// Which versions of DTLS are spoken.
+/// DTLS versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DtlsVersions {
-    /// DTLS 1.3 (RFC 9147), which saves a round trip, or 1.2, as the other side can.
+    /// DTLS 1.3 (RFC 9147), which saves a round trip, or 1.2, as the other side supports.
     #[default]
     Auto,
-    /// DTLS 1.2 alone (RFC 6347).
+    /// DTLS 1.2 only (RFC 6347).
     Only12,
 }
 
-/// Who begins DTLS (RFC 8842 §5.1).
+/// DTLS role that our offer proposes (RFC 8842 §5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DtlsRole {
-    /// We do: `a=setup:active`.
+    /// DTLS client: `a=setup:active`.
     #[default]
     Active,
-    /// The other side may choose, and browsers choose to begin: `a=setup:actpass`, the one
-    /// form that RFC 8842 §5.2 knows for an offer.
+    /// Chosen by the answerer, and browsers choose to be the client: `a=setup:actpass`, the only
+    /// form that RFC 8842 §5.2 allows in an offer.
     ActPass,
 }
 
 impl HandshakeOptions {
-    /// The form for a peer that did not get through DTLS: nothing that a strict
-    /// implementation, or a box between, could take amiss. What is lost is still resent soon.
+    /// Options for a peer whose DTLS handshake failed: only what strict implementations and
+    /// middleboxes accept. Retransmission stays fast.
     pub const COMPATIBLE: HandshakeOptions = HandshakeOptions {
         auto_nomination: false,
         dtls_versions: DtlsVersions::Only12,
@@ -326,7 +329,7 @@ impl HandshakeOptions {
         ..HandshakeOptions::ALL
     };
 
-    /// Nothing at all, as str0m does it alone.
+    /// No optimisation: the defaults of str0m.
     pub const STR0M_DEFAULTS: HandshakeOptions = HandshakeOptions {
         auto_nomination: false,
         dtls_versions: DtlsVersions::Only12,
@@ -356,20 +359,19 @@ impl Default for HandshakeOptions {
     }
 }
 
-/// What an offer is made for.
+/// Options of one offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferOptions {
-    /// The address that the other side has proved to be its own, for example by the TCP
-    /// connection that the offer travels over. Default `None`: none, so that the path must be
-    /// nominated by the other side.
+    /// Validated IP address of the other side, for example from the TCP connection that carries the
+    /// offer. Default `None`: the other side must nominate the path.
     pub remote: Option<IpAddr>,
 
-    /// The addresses that this offer names as host candidates, most wanted first. Empty, the
-    /// default, means those of [`Config::announce`](crate::Config::announce).
+    /// Host candidates of this offer, in order of preference. Default: empty, which means
+    /// [`Config::announced_addrs`](crate::Config::announced_addrs).
     pub candidates: Vec<SocketAddr>,
 
-    /// How to connect, if not as [`Config::connecting`](crate::Config::connecting) says; of it
-    /// `resend` and `shared_dtls` are those of the endpoint anyway. Default `None`.
+    /// Handshake options of this peer in place of [`Config::handshake`](crate::Config::handshake);
+    /// `initial_rto` and `shared_dtls_config` are always those of the endpoint. Default `None`.
     pub handshake: Option<HandshakeOptions>,
 }
 
@@ -377,7 +379,7 @@ pub struct OfferOptions {
 mod tests {
     use super::*;
 
-    /// By how much the memory of a peer grows where more may wait.
+    /// Increase of the memory bound of a peer by this change.
     fn growth(change: fn(&mut Config)) -> usize {
         let mut config = Config::new(Vec::new());
         let before = config.max_memory_per_peer();
@@ -392,7 +394,7 @@ mod tests {
         let message = 228;
         assert_eq!(growth(|c| c.unreliable_send_buffer += 64_000), 64_000 + 1_000 * message);
         assert_eq!(growth(|c| c.max_remote_addrs += 100), 100 * 352);
-        // Two messages, and what 250 pieces of each cost.
+        // Two messages, and the overhead of 250 fragments of each.
         let pieces = growth(|c| c.max_message_size += 64_000) - 2 * 64_000;
         assert!((2 * 250 * 64..=2 * 250 * 256).contains(&pieces), "{pieces}");
         let plain = growth(|c| {
@@ -402,7 +404,7 @@ mod tests {
         assert_eq!(growth(|c| c.max_preopen_bytes = 10_000_000), 20_000_000 - carried());
     }
 
-    /// What is counted of a peer that is open, and not before.
+    /// The part of the bound that counts only for an open peer.
     fn carried() -> usize {
         let config = Config::new(Vec::new());
         config.max_memory_per_peer()

@@ -1,37 +1,37 @@
-//! What a datagram is, by its first bytes.
+//! Classification of datagrams by their first bytes (RFC 7983).
 
 use std::iter;
 
-/// The first byte tells STUN from DTLS (RFC 7983).
+/// Whether a datagram is STUN rather than DTLS, by its first byte (RFC 7983).
 pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| *byte < 4)
 }
 
-/// A Binding request (RFC 8489 §5), which shows that somebody has the password.
+/// Whether a STUN message is a Binding request (RFC 8489 §5).
 pub(crate) fn is_binding_request(check: &[u8]) -> bool {
     check.starts_with(&[0, 1])
 }
 
-/// Records that one datagram may hold. Browsers and we put one in each.
+/// Maximum number of records in one datagram. Browsers and this library send one in each.
 const MAX_RECORDS: usize = 8;
-/// The shortest that is encrypted: an authentication tag and one byte.
+/// Minimum length of a protected record: an authentication tag and one byte.
 const MIN_PROTECTED_LEN: usize = 17;
 
 /// Content types (RFC 5246 §6.2.1).
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
-/// Handshake messages (RFC 6347 §4.2.2): the one that begins, and those that answer it.
+/// Handshake types (RFC 6347 §4.2.2): ClientHello and the responses to it.
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const HELLO_VERIFY_REQUEST: u8 = 3;
-/// The header of a record in the clear, behind which its message begins.
+/// Length of the header of a plaintext record, which its message follows.
 const PLAINTEXT_HEADER_LEN: usize = 13;
 
-/// Whether a datagram consists of encrypted data of an established session and nothing else, by
-/// its headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3
-/// (RFC 9147 §4). Such a record does nothing until it has proved to be genuine. Handshakes, and
-/// whatever comes in the clear, are none.
+/// Whether a datagram consists only of encrypted records of an established session, by their
+/// headers: data or an alert of DTLS 1.2 (RFC 6347 §4.1), or the unified header of DTLS 1.3 (RFC
+/// 9147 §4). Such a record has no effect unless it is authentic. Handshake and plaintext records do
+/// not count.
 pub(crate) fn is_protected(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     for _ in 0..MAX_RECORDS {
@@ -44,17 +44,17 @@ pub(crate) fn is_protected(datagram: &[u8]) -> bool {
     false
 }
 
-/// Whether a datagram begins with a piece of a ClientHello.
+/// Whether a datagram begins with a fragment of a ClientHello.
 pub(crate) fn is_client_hello(datagram: &[u8]) -> bool {
     handshake_type(datagram) == Some(CLIENT_HELLO)
 }
 
-/// Whether a datagram begins with a piece of what answers a ClientHello.
+/// Whether a datagram begins with a fragment of a response to a ClientHello.
 pub(crate) fn is_client_hello_response(datagram: &[u8]) -> bool {
     matches!(handshake_type(datagram), Some(SERVER_HELLO | HELLO_VERIFY_REQUEST))
 }
 
-/// The description of a fatal alert in the clear (RFC 5246 §7.2), if a datagram is one.
+/// Returns the description of a fatal plaintext alert (RFC 5246 §7.2), if the datagram is one.
 pub(crate) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
     const FATAL: u8 = 2;
     let is_clear = datagram.first() == Some(&ALERT) && datagram.get(3..5) == Some(&[0, 0]);
@@ -64,13 +64,14 @@ pub(crate) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
     }
 }
 
-/// The kind of the handshake message in the clear with which a datagram begins.
+/// Returns the type of the plaintext handshake message at the start of a datagram.
 fn handshake_type(datagram: &[u8]) -> Option<u8> {
     let is_clear = datagram.first() == Some(&HANDSHAKE) && datagram.get(3..5) == Some(&[0, 0]);
     is_clear.then(|| datagram.get(PLAINTEXT_HEADER_LEN).copied()).flatten()
 }
 
-/// The records of a datagram, one by one. What is no record, and all behind it, comes as one.
+/// Iterates over the records of a datagram. A malformed record and everything after it is returned
+/// as one.
 pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     iter::from_fn(move || {
@@ -80,8 +81,8 @@ pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How long the first record is, by its header; a record of DTLS 1.3 without a length takes all.
-/// `None` at the end.
+/// Length of the first record, by its header; a DTLS 1.3 record without a length field takes all
+/// bytes. `None` at the end.
 fn record_len(bytes: &[u8]) -> Option<usize> {
     let flags = *bytes.first()?;
     let is_unified = flags & 0xe0 == 0x20;
@@ -98,7 +99,7 @@ fn sequence_number_len(flags: u8) -> usize {
     if flags & 8 == 0 { 1 } else { 2 }
 }
 
-/// What follows the first record, if that is encrypted.
+/// Returns the bytes after the first record, if that is encrypted.
 fn skip_protected_record(bytes: &[u8]) -> Option<&[u8]> {
     match *bytes.first()? {
         ALERT | APPLICATION_DATA => skip_dtls12_record(bytes),
@@ -116,7 +117,7 @@ fn skip_dtls12_record(bytes: &[u8]) -> Option<&[u8]> {
         .flatten()
 }
 
-/// The bits are 0 0 1 C S L E E; nobody here has asked for connection ids (C).
+/// The bits are 0 0 1 C S L E E (RFC 9147 §4); connection IDs (C) are never negotiated.
 fn skip_unified_record(bytes: &[u8]) -> Option<&[u8]> {
     let flags = *bytes.first()?;
     let rest = bytes.get(1 + sequence_number_len(flags)..)?;

@@ -1,51 +1,51 @@
-//! What a call can be refused for: one enum for each verb.
+//! Errors of the endpoint's methods, one enum per method.
 
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Why [`Endpoint::offer`](crate::Endpoint::offer) gave none.
+/// Error of [`Endpoint::offer`](crate::Endpoint::offer).
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum OfferError {
-    /// A peer with this key lives already.
+    /// A peer with this key exists.
     #[error("a peer with this key exists already; close it first or take another key")]
     KeyInUse,
 }
 
-/// Why [`Endpoint::accept_offer`](crate::Endpoint::accept_offer) gave no answer.
+/// Error of [`Endpoint::accept_offer`](crate::Endpoint::accept_offer).
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AcceptOfferError {
-    /// A peer with this key lives already.
+    /// A peer with this key exists.
     #[error("a peer with this key exists already; close it first or take another key")]
     KeyInUse,
-    /// Another peer of this endpoint talks to the same address.
+    /// A candidate of the offer is the address of another peer of this endpoint.
     #[error("another peer of this endpoint talks to that address; use one endpoint for each")]
     AddressInUse,
-    /// The text is no offer that we can answer.
+    /// The text is not an offer that can be answered.
     #[error("the offer cannot be used: {0}")]
     InvalidOffer(String),
 }
 
-/// Why [`Endpoint::accept_answer`](crate::Endpoint::accept_answer) did not take an answer.
+/// Error of [`Endpoint::accept_answer`](crate::Endpoint::accept_answer).
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AcceptAnswerError {
-    /// Nobody has this key.
+    /// No peer has this key.
     #[error("no peer has this key")]
     UnknownPeer,
-    /// No offer to this peer is open: it has answered already, or it made the offer.
+    /// No offer to this peer awaits an answer: it has been answered, or the peer made the offer.
     #[error("no offer to this peer awaits an answer")]
     Unexpected,
-    /// The text is no answer to our offer. The peer is closed.
+    /// The text is not a valid answer to our offer. The peer is closed.
     #[error("the answer cannot be used: {0}")]
     InvalidAnswer(String),
 }
 
-/// Why [`Endpoint::send`](crate::Endpoint::send) did not take a message, which it gives back.
+/// Error of [`Endpoint::send`](crate::Endpoint::send); returns the message.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SendError {
-    /// Nobody has this key, or the peer's channel is not open.
+    /// No peer has this key, or its channel is not open.
     #[error("no peer with an open channel has this key")]
     NotOpen(Bytes),
-    /// The message is longer than `Config::message_bytes`.
+    /// The message is longer than [`Config::max_message_size`](crate::Config::max_message_size).
     #[error("the message is longer than Config::max_message_size")]
     TooLarge(Bytes),
 }

@@ -1,4 +1,4 @@
-//! What goes through the door: inputs, outputs, events and why a peer ended.
+//! Inputs, outputs and events of an endpoint, and close reasons.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,57 +6,58 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-/// What the caller hands to [`Endpoint::handle_input`](crate::Endpoint::handle_input).
+/// Input of [`Endpoint::handle_input`](crate::Endpoint::handle_input).
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A datagram that a socket received.
     Datagram {
-        /// Who sent it.
+        /// Remote address.
         source: SocketAddr,
-        /// The address of [`Config::local`](crate::Config::local) at which it arrived.
+        /// Local address at which it arrived, one of
+        /// [`Config::local_addrs`](crate::Config::local_addrs).
         destination: SocketAddr,
         /// Its payload.
         contents: &'a [u8],
     },
-    /// The time of the last [`Output::Timeout`] has come. Earlier or later is harmless.
+    /// The time of the last [`Output::Timeout`] is reached. An early or late call is harmless.
     Timeout,
 }
 
-/// What [`Endpoint::poll_output`](crate::Endpoint::poll_output) gives.
+/// Output of [`Endpoint::poll_output`](crate::Endpoint::poll_output).
 #[derive(Debug)]
 pub enum Output<K> {
     /// Send this datagram.
     Transmit(Transmit),
-    /// Something happened to the peer with this key.
+    /// An event of the peer with this key.
     Event(K, Event),
-    /// Nothing more for now; call `handle_input` with [`Input::Timeout`] at this time, if any.
+    /// No more output; call `handle_input` with [`Input::Timeout`] at this time, if any.
     Timeout(Option<Instant>),
 }
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// The local address to send from.
+    /// Local address.
     pub source: SocketAddr,
-    /// Where to.
+    /// Remote address.
     pub destination: SocketAddr,
     /// The payload.
     pub contents: Vec<u8>,
 }
 
-/// What happens to a peer: `Open` at most once, then `Received` any number of times, and
-/// `Closed` exactly once, also for a peer that never opened.
+/// Event of a peer: `Open` at most once, then `Received` any number of times, and `Closed` exactly
+/// once, also for a peer that never opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The channel is open: a message sent now can arrive.
     Open,
     /// A message arrived.
     Received(Bytes),
-    /// The peer is gone and its key is free.
+    /// The peer is closed and its key is free.
     Closed(CloseReason),
 }
 
-/// Why a peer ended.
+/// Reason why a peer was closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -64,15 +65,17 @@ pub enum CloseReason {
     Remote,
     /// [`Endpoint::close`](crate::Endpoint::close) was called.
     Local,
-    /// Nothing was heard from the other side for too long.
+    /// No datagram of the other side was decrypted for
+    /// [`Config::idle_timeout`](crate::Config::idle_timeout).
     IdleTimeout,
-    /// This stage was not passed in time.
+    /// The handshake timed out at this stage.
     HandshakeTimeout(WebRtcStage),
-    /// This stage failed, with the cause in words.
+    /// The connection failed at this stage, with this error message.
     Failed(WebRtcStage, String),
-    /// The other side asked for more than it may have.
+    /// The other side exceeded this limit.
     Limit(&'static str),
-    /// The machine of this peer has panicked: a fault of this library, which hurts nobody else.
+    /// The state machine of this peer panicked: a bug in this library. Other peers are not
+    /// affected.
     Panicked,
 }
 
@@ -90,10 +93,10 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// How far a connection has come.
+/// Stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WebRtcStage {
-    /// The session description of the other side.
+    /// The session description of the other side is awaited.
     Answer,
     /// Connectivity checks (RFC 8445).
     Ice,
@@ -117,31 +120,31 @@ impl fmt::Display for WebRtcStage {
     }
 }
 
-/// How far a peer came, and what was heard of it on the way: enough to say why it did not open.
-/// See [`Endpoint::evidence`](crate::Endpoint::evidence).
+/// Progress of a peer's handshake and the counts of what it received: enough to diagnose a peer
+/// that did not open. See [`Endpoint::handshake_progress`](crate::Endpoint::handshake_progress).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeProgress {
-    /// The stage that it is at, or that it ended at.
+    /// Current stage, or the stage at which the peer was closed.
     pub stage: WebRtcStage,
-    /// Connectivity checks that came with the right password (RFC 8445 §7.3).
+    /// Connectivity checks with the right password (RFC 8445 §7.3).
     pub stun_checks: u32,
-    /// Where the last of them came from.
+    /// Source of the last of these.
     pub last_check_from: Option<SocketAddr>,
-    /// Connectivity checks for this peer with a wrong password. Anyone can send such.
+    /// Connectivity checks for this peer with a wrong password. Anyone can send these.
     pub bad_integrity: u32,
-    /// Datagrams with DTLS records (RFC 9147), from an address that a check has proved.
+    /// Datagrams with DTLS records (RFC 9147) from an address that has sent a valid check.
     pub dtls_datagrams: u32,
-    /// Whether the last check said that its sender is in the controlled role (RFC 8445 §7.1.1).
-    /// So is an ICE-lite offerer, and then no side nominates a path.
+    /// Whether the sender of the last check is in the controlled role (RFC 8445 §7.1.1), as an
+    /// ICE-lite offerer is; then neither side nominates a path.
     pub is_peer_controlled: bool,
-    /// Whether DTLS ended over the peer's certificate: both sides' must be ECDSA.
+    /// Whether DTLS failed because of the peer's certificate: both must be ECDSA.
     pub unsupported_certificate: bool,
     /// Whether DTLS has decrypted an SCTP packet (RFC 8261).
     pub sctp_received: bool,
 }
 
 impl HandshakeProgress {
-    /// At a stage, with nothing heard.
+    /// Progress at this stage with all counts 0.
     pub fn new(stage: WebRtcStage) -> HandshakeProgress {
         HandshakeProgress {
             stage,
@@ -155,8 +158,7 @@ impl HandshakeProgress {
         }
     }
 
-    /// Counts a datagram that reached the peer. The first byte tells which kind it is
-    /// (RFC 7983 §7).
+    /// Counts a datagram of the peer. The first byte distinguishes STUN and DTLS (RFC 7983 §7).
     pub(crate) fn on_datagram(&mut self, source: SocketAddr, datagram: &[u8]) {
         match datagram.first() {
             Some(0) => {
@@ -169,7 +171,7 @@ impl HandshakeProgress {
         }
     }
 
-    /// Counts a check whose password is wrong.
+    /// Counts a check with a wrong password.
     pub(crate) fn on_bad_integrity(&mut self) {
         self.bad_integrity = self.bad_integrity.saturating_add(1);
     }
@@ -192,8 +194,8 @@ fn has_ice_controlled(check: &[u8]) -> bool {
     false
 }
 
-/// How one message is sent. The default is what [`Endpoint::send`](crate::Endpoint::send) does:
-/// no key, and repaired as [`Config::repair`](crate::Config::repair) says.
+/// Options of one message. The default is that of [`Endpoint::send`](crate::Endpoint::send): no
+/// key, and redundancy as in [`Config::repair`](crate::Config::repair).
 ///
 /// ```
 /// use net_rtc::SendOptions;
@@ -205,31 +207,32 @@ fn has_ice_controlled(check: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// A newer message with the same key takes the place of an older one that has not left.
-    /// Default `None`: nothing takes its place.
+    /// Key by which a newer message supersedes an older one that is still queued. Default `None`:
+    /// never superseded.
     pub key: Option<u64>,
 
-    /// Whether the message rides again in later packets, in case it was lost. Default `None`:
-    /// with a key it does not, because a newer message makes good for it; without one
+    /// Whether redundant copies of the message are sent in later packets, in case of loss. Default
+    /// `None`: not with a key, because a newer message follows anyway; without one
     /// [`Config::repair`](crate::Config::repair) decides.
     pub repair: Option<bool>,
 }
 
 impl SendOptions {
-    /// A message of which only the newest matters, among those with the same key.
+    /// Options for a message of which only the newest with this key matters.
     #[must_use]
     pub const fn latest(key: u64) -> SendOptions {
         SendOptions { key: Some(key), repair: None }
     }
 
-    /// The same with this said about repair, whatever the key and the configuration say: `true`
-    /// for what happens once, as events and inputs, `false` for what is soon out of date.
+    /// Sets redundancy for this message, whatever the key and the configuration are: `true` for
+    /// messages that are sent once, like events and inputs, `false` for those that are soon out of
+    /// date.
     #[must_use = "it gives the changed options, and leaves these as they are"]
     pub const fn repair(self, repair: bool) -> SendOptions {
         SendOptions { repair: Some(repair), ..self }
     }
 
-    /// What the plane is told; `None` leaves it to the configuration.
+    /// Redundancy of this message; `None` leaves it to the configuration.
     pub(crate) fn repair_override(self) -> Option<bool> {
         self.repair.or(self.key.map(|_| false))
     }
@@ -243,7 +246,7 @@ mod tests {
     use crate::tests::data_channel::{CLIENT, LossFn, Pair};
     use crate::{CloseReason, Event};
 
-    /// What a server has heard of a client that did not open, if the network loses this.
+    /// The server's progress with a client that did not open, with these datagrams lost.
     fn heard(loss: LossFn) -> HandshakeProgress {
         let mut pair = Pair::new();
         pair.loss = loss;

@@ -1,9 +1,9 @@
-//! WebRTC data channels for many peers behind one UDP port, as one machine without IO.
+//! WebRTC data channels for many peers on one UDP port, as a state machine without IO (sans-IO).
 //!
 //! An [`Endpoint`] holds any number of peers. Each has one data channel, unordered and without
-//! retransmissions: a message arrives fresh or not at all. The endpoint owns no socket, clock
-//! or thread. You hand it datagrams and the time; it hands you datagrams to send, events, and
-//! the time at which it wants to be called again:
+//! retransmissions: a message arrives within its maximum age or not at all. The endpoint owns no
+//! socket, clock or thread. The caller passes in datagrams and the time; the endpoint returns
+//! datagrams to send, events, and the time of its next timeout:
 //!
 //! ```
 //! use std::time::Instant;
@@ -48,14 +48,17 @@
 //!
 //! `examples/echo.rs` is the same over real sockets, in both roles.
 //!
-//! The map: `endpoint` routes datagrams and wakes peers, `peer` is one connection around str0m's
-//! `Rtc`, with how far it has come in `state`; `outbox` is what it has to send, with the queue
-//! `fresh` and in that the line `latest`; `plane` carries it between SCTP and DTLS ([`data_plane`]
-//! says why, how and how well), `tap` is its place in str0m, `path` shows how the way is;
-//! `whereabouts` says where the peer is, `silence` how long it may be quiet, and `seek` finds one
-//! that has moved ([`addresses`] says how); `offer`, `answer`, `sdp` and `credentials` shape what
-//! is signalled, and `nomination` and `snap` save round trips ([`handshakes`] says which). `binding` tells a
-//! client that connects which address it is seen at.
+//! Modules: `endpoint` demultiplexes datagrams (`endpoint::demux`), runs the peers' timers and
+//! creates peers from offers and answers (`endpoint::signalling`). `peer` is one connection around
+//! str0m's `Rtc`: `peer::state` and `peer::handshake` (connection state), `peer::path` and
+//! `peer::migration` (path validation and connection migration, see [`addresses`]),
+//! `peer::amplification` (anti-amplification limit), `peer::idle` (idle timeout),
+//! `peer::nomination` (ICE nomination), `peer::outbox` and `peer::send_queue` (send queue, on
+//! [`KeyedQueue`]). `sctp` is the data path between SCTP and DTLS, `congestion` its rate control
+//! ([`data_path`] has the design and measurements), and `dtls` the shim that connects it to str0m.
+//! `sdp` reads and writes session descriptions; [`handshakes`] describes what shortens the
+//! handshake. `stun_binding` answers STUN Binding requests of connecting clients; `stats` has the
+//! counters and the path statistics.
 
 mod config;
 mod congestion;

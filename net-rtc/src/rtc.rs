@@ -1,4 +1,4 @@
-//! How str0m is set up for one peer.
+//! Construction of str0m's `Rtc` for one peer.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use crate::dtls::intercept::SharedDataPath;
 use crate::sctp::DataPath;
 use crate::{Config, DtlsVersions, dtls};
 
-/// The channel that this library exists for. str0m's default is ordered and reliable.
-/// `negotiated` is one that both sides open, each by itself, as stream 0.
+/// Configuration of the unreliable channel; str0m's default is ordered and reliable. `negotiated`
+/// means that both sides open it themselves, as stream 0.
 pub(crate) fn channel_config(negotiated: bool) -> ChannelConfig {
     ChannelConfig {
         label: "unreliable".into(),
@@ -24,16 +24,16 @@ pub(crate) fn channel_config(negotiated: bool) -> ChannelConfig {
     }
 }
 
-/// Which side of a connection this is.
+/// Signalling role of this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignallingRole {
-    /// We offer and learn the other side's address from its checks.
+    /// Offerer; learns the other side's address from its checks.
     Offerer,
-    /// We answer and check the addresses that the offer names.
+    /// Answerer; sends checks to the candidates of the offer.
     Answerer,
 }
 
-/// One connection's ICE, DTLS and SCTP, with the plane between the last two.
+/// Builds ICE, DTLS and SCTP of one connection, with the data path between DTLS and SCTP.
 pub(crate) fn build_rtc(
     now: Instant,
     config: &Config,

@@ -1,4 +1,4 @@
-//! What is counted.
+//! Counters, path statistics and resource usage.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
-/// What an endpoint has counted since it was made.
+/// Counters of an endpoint since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Datagrams that belonged to a peer.
+    /// Datagrams that were delivered to a peer.
     pub routed: u64,
-    /// Datagrams that belonged to nobody, or came from an address that no peer has proved to
-    /// be its own.
+    /// Datagrams of no peer, or from an address that is not in the table of any peer.
     pub unrouted: u64,
-    /// Connectivity checks that named a peer and were not signed with its password.
+    /// Connectivity checks with the ufrag of a peer and a wrong password.
     pub bad_integrity: u64,
-    /// How often a record from an unknown address was tried on a peer that may have moved.
+    /// Trial decryptions: records from an unknown address that were tried on a peer that may have
+    /// moved.
     pub trial_decryptions: u64,
-    /// Binding requests without credentials that were answered.
+    /// STUN Binding requests without credentials that were answered.
     pub stun_responses: u64,
     /// Messages that were dropped before they were sent, by cause.
     pub dropped: DropStats,
@@ -30,14 +30,14 @@ pub struct Stats {
 pub struct DropStats {
     /// A newer message with the same key took their place.
     pub superseded: u64,
-    /// They were first in line when more waited than there is room for.
+    /// They were the oldest when the queue exceeded its bound.
     pub overflow: u64,
-    /// They waited too long.
+    /// They exceeded the maximum age.
     pub expired: u64,
 }
 
 impl DropStats {
-    /// All of them.
+    /// Returns the sum of all causes.
     pub fn total(self) -> u64 {
         self.superseded + self.overflow + self.expired
     }
@@ -64,7 +64,7 @@ impl AddAssign for DropStats {
 impl Sub for DropStats {
     type Output = DropStats;
 
-    /// What came since `before`. Never less than nothing.
+    /// Returns the increase since `before`, at least 0 each.
     fn sub(self, before: DropStats) -> DropStats {
         DropStats {
             superseded: self.superseded.saturating_sub(before.superseded),
@@ -74,7 +74,7 @@ impl Sub for DropStats {
     }
 }
 
-/// [`Dropped`] that any thread may add to and read, without a lock.
+/// [`DropStats`] that any thread can add to and read without a lock.
 #[derive(Debug, Default)]
 pub struct DropCounters {
     superseded: AtomicU64,
@@ -83,7 +83,7 @@ pub struct DropCounters {
 }
 
 impl DropCounters {
-    /// Counts more.
+    /// Adds to the counters.
     pub fn add(&self, more: DropStats) {
         for (counter, more) in [
             (&self.superseded, more.superseded),
@@ -96,7 +96,7 @@ impl DropCounters {
         }
     }
 
-    /// What was counted so far.
+    /// Returns the current values.
     pub fn snapshot(&self) -> DropStats {
         DropStats {
             superseded: self.superseded.load(Relaxed),
@@ -106,39 +106,39 @@ impl DropCounters {
     }
 }
 
-/// The state of the unreliable path to one peer. Everything but `dropped` is what our own data
-/// plane has measured lately: nothing before it has sent and heard, and with plain SCTP.
+/// Path statistics of one peer. All but `dropped` are recent measurements of the low-latency data
+/// path: defaults before it has sent and received, and with plain SCTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PathStats {
-    /// The round trip, smoothed (RFC 6298). `None` if it is not known yet.
+    /// Smoothed round-trip time (RFC 6298). `None` before the first measurement.
     pub rtt: Option<Duration>,
-    /// The shortest round trip of the last seconds: what is left when no queue stands on the
-    /// way. `None` if it is not known yet.
+    /// Minimum round-trip time of the last seconds, which is the one without queuing delay. `None`
+    /// before the first measurement.
     pub min_rtt: Option<Duration>,
-    /// Share of our packets that were lost lately, from 0 to 1.
+    /// Recent loss rate of our packets, from 0 to 1.
     pub loss: f32,
-    /// What may be sent now, in bits a second; 0 if it is not known yet.
+    /// Allowed sending rate, in bits per second; 0 before the first measurement.
     pub allowed_rate: u64,
-    /// What is sent, in bits a second.
+    /// Current sending rate, in bits per second.
     pub send_rate: u64,
     /// Messages to this peer that were dropped before they were sent, since it opened.
     pub dropped: DropStats,
-    /// Packets with messages to this peer that left and did not arrive, since it opened. A message
-    /// of several packets is lost with any of them. Those for which repair made good may be left
-    /// out.
+    /// Packets with messages to this peer that were lost, since it opened. A message of several
+    /// packets is lost with any of them. Packets whose messages a redundant copy has delivered may
+    /// be left out.
     pub packets_lost: u64,
 }
 
-/// Shows the [`Path`] to one peer to any thread. Reading it takes no lock and waits for nobody;
-/// each number is whole, though two of them may be from two moments. Once the peer is gone it
-/// stays as it was.
+/// Shared handle of one peer's [`PathStats`], readable from any thread without a lock. Each number
+/// is consistent, but two of them may be from different times. Once the peer is closed the values
+/// no longer change.
 #[derive(Clone, Debug, Default)]
 pub struct PathMonitor(Arc<PathAtomics>);
 
 #[derive(Debug, Default)]
 struct PathAtomics {
-    /// In nanoseconds, for no round trip takes none; 0 is `None`.
+    /// In nanoseconds; 0 is `None`, because no round trip takes 0.
     rtt: AtomicU64,
     min_rtt: AtomicU64,
     /// The bits of an `f32`.
@@ -150,7 +150,7 @@ struct PathAtomics {
 }
 
 impl PathMonitor {
-    /// The path as it is now.
+    /// Returns the current statistics.
     pub fn snapshot(&self) -> PathStats {
         let words = &*self.0;
         PathStats {
@@ -164,7 +164,8 @@ impl PathMonitor {
         }
     }
 
-    /// Shows what the plane has measured: times, a share from 0 to 1, and bits a second.
+    /// Publishes the measurements of the data path: times, a loss rate from 0 to 1, and bits per
+    /// second.
     pub(crate) fn update(
         &self,
         rtt: Option<Duration>,
@@ -181,12 +182,12 @@ impl PathMonitor {
         words.send_rate.store(sending, Relaxed);
     }
 
-    /// Shows how many packets were lost so far.
+    /// Publishes the number of packets lost so far.
     pub(crate) fn set_packets_lost(&self, packets: u64) {
         self.0.packets_lost.store(packets, Relaxed);
     }
 
-    /// Counts messages that were dropped.
+    /// Adds to the counters of dropped messages.
     pub(crate) fn add_dropped(&self, more: DropStats) {
         self.0.dropped.add(more);
     }
@@ -200,26 +201,25 @@ fn duration(nanoseconds: u64) -> Option<Duration> {
     (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
 }
 
-/// How many entries the tables and queues of an [`Endpoint`](crate::Endpoint) have. Once its
-/// peers are gone and [`poll_output`](crate::Endpoint::poll_output) has given everything, all
-/// are 0.
+/// Entries in the tables and queues of an [`Endpoint`](crate::Endpoint). Once all peers are closed
+/// and [`poll_output`](crate::Endpoint::poll_output) has returned everything, all are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointUsage {
     /// Peers that are connecting or connected.
     pub peers: usize,
-    /// Keys of peers.
+    /// Keys in use.
     pub keys: usize,
-    /// Source addresses that lead to a peer.
+    /// Remote addresses that are routed to a peer.
     pub routes: usize,
-    /// Peers that want to be woken.
+    /// Peers with a pending timeout.
     pub timers: usize,
-    /// Peers that a record from an unknown address may be tried on, and silent ones among them.
+    /// Peers in the migration lookup, by IP address and by silence.
     pub migration_lookup: usize,
-    /// Datagrams and events that wait to be polled.
+    /// Datagrams and events to be polled.
     pub outputs: usize,
-    /// Peers with messages for the next poll.
+    /// Peers with messages to flush at the next poll.
     pub unflushed: usize,
-    /// Peers on their way whose clients may ask for the address that they are seen at.
+    /// Connecting peers whose STUN Binding requests are answered.
     pub stun_clients: usize,
 }
 
@@ -250,7 +250,7 @@ mod path_tests {
 
     const ROUNDS: u64 = 50_000;
 
-    /// A path in which every number tells the round.
+    /// Sets every number of a path to this round.
     fn show(gauge: &PathMonitor, round: u64) {
         let time = Some(Duration::from_millis(round * 7));
         gauge.update(time, time, round as f32, round << 20, round << 40);
@@ -258,7 +258,7 @@ mod path_tests {
         gauge.add_dropped(DropStats { superseded: 1, overflow: 1, expired: 1 });
     }
 
-    /// The rounds that each number tells.
+    /// The round of each number.
     fn rounds(path: PathStats) -> [u64; 9] {
         let of_time = |time: Option<Duration>| time.map_or(0, |time| time.as_millis() as u64 / 7);
         let PathStats {

@@ -1,4 +1,4 @@
-//! What no honest peer does and no network should, for tests outside of this crate. There only
+//! Test hooks for tests outside of this crate: a bare data path and SCTP packets with faults. Only
 //! with the feature `odd`; may change in any version.
 
 use std::time::Instant;
@@ -8,56 +8,56 @@ use bytes::Bytes;
 use crate::Config;
 use crate::sctp::{DataPath, Filtered, packet};
 
-/// The data plane of one peer without ICE, DTLS and SCTP around it: plain packets in and out.
+/// The data path of one peer without ICE, DTLS and SCTP: plaintext packets in and out.
 #[derive(Debug)]
 pub struct BareDataPath {
     data_path: DataPath,
 }
 
 impl BareDataPath {
-    /// A plane that watches SCTP's handshake.
+    /// A data path that observes the SCTP handshake.
     pub fn new(now: Instant, config: &Config) -> BareDataPath {
         BareDataPath { data_path: DataPath::new(now, config) }
     }
 
-    /// Time has passed; it never goes back.
+    /// Advances the time; it never goes back.
     pub fn set_now(&mut self, now: Instant) {
         self.data_path.set_now(now);
     }
 
-    /// DTLS is up.
+    /// Reports that DTLS is connected.
     pub fn on_dtls_connected(&mut self) {
         self.data_path.on_dtls_connected();
         self.data_path.queue_initial_heartbeat();
     }
 
-    /// A packet of our SCTP; what of it goes to DTLS.
+    /// Filters a packet of our SCTP; returns what is passed to DTLS.
     pub fn filter_outbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         payload(self.data_path.filter_outbound(packet), packet)
     }
 
-    /// A packet from DTLS; what of it our SCTP sees.
+    /// Filters a packet from DTLS; returns what is passed to our SCTP.
     pub fn filter_inbound(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         payload(self.data_path.filter_inbound(packet), packet)
     }
 
-    /// A packet that our SCTP sees although it did not come.
+    /// Returns the next synthetic packet for our SCTP, which no peer has sent.
     pub fn poll_synthetic(&mut self) -> Option<Vec<u8>> {
         self.data_path.poll_synthetic()
     }
 
-    /// The channel is open on this stream.
+    /// Reports that the channel is open on this stream.
     pub fn activate(&mut self, stream: u16) {
         self.data_path.activate(stream);
     }
 
-    /// Whether messages go through the plane.
+    /// Whether the data path carries messages.
     pub fn is_active(&self) -> bool {
         self.data_path.is_active()
     }
 
-    /// Sends a message in the next [`flush`](Carrier::flush), if there is room; tells whether
-    /// there was.
+    /// Queues a message for the next [`flush`](BareDataPath::flush), if there is room; returns
+    /// whether there was.
     pub fn send(&mut self, message: Bytes, repair: Option<bool>) -> bool {
         let has_room = self.data_path.is_active() && self.data_path.poll_ready().is_ok();
         if has_room {
@@ -66,37 +66,37 @@ impl BareDataPath {
         has_room
     }
 
-    /// Puts what is to be sent into packets.
+    /// Writes the queued data into packets.
     pub fn flush(&mut self) {
         self.data_path.flush();
     }
 
-    /// Asks the peer for a nonce.
+    /// Sends a path challenge with this nonce.
     pub fn send_path_challenge(&mut self, nonce: u64) {
         self.data_path.send_path_challenge(nonce);
     }
 
-    /// The nonce that the peer gave back, once.
+    /// Returns the nonce of a path response, once.
     pub fn poll_path_response(&mut self) -> Option<u64> {
         self.data_path.poll_path_response()
     }
 
-    /// The next packet of the plane's own for DTLS.
+    /// Returns the data path's next packet for DTLS.
     pub fn poll_packet(&mut self) -> Option<Vec<u8>> {
         self.data_path.poll_packet()
     }
 
-    /// The next message that arrived.
+    /// Returns the next received message.
     pub fn poll_message(&mut self) -> Option<Bytes> {
         self.data_path.poll_message()
     }
 
-    /// When there is something to do.
+    /// Returns the next timeout.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.data_path.next_timeout()
     }
 
-    /// Whether the peer has done what ends it. It says so once.
+    /// Whether the peer has to be closed for an error. Returns true once.
     pub fn has_failed(&mut self) -> bool {
         self.data_path.take_error().is_some()
     }
@@ -105,7 +105,7 @@ impl BareDataPath {
 /// Writes the checksum of RFC 9260 §6.8 into a packet of at least 12 bytes.
 ///
 /// # Panics
-/// If it is shorter.
+/// If the packet is shorter.
 pub fn write_checksum(packet: &mut [u8]) {
     packet::write_checksum(packet);
 }

@@ -1,24 +1,24 @@
-//! Who wants to be woken when.
+//! Timer queue: keys ordered by deadline.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-/// Keys by deadline: O(log n) to set, O(1) to see the next. Public because a caller that
-/// drives other machines beside an [`Endpoint`](crate::Endpoint) needs the same for them.
+/// Keys by deadline: O(log n) to set, O(1) to read the earliest. Public because callers that run
+/// other state machines beside an [`Endpoint`](crate::Endpoint) need the same for them.
 #[derive(Clone, Debug)]
 pub struct TimerQueue<K> {
     by_deadline: BTreeSet<(Instant, K)>,
-    /// Those that were due and have not had their turn, see [`Deadlines::some_due`].
+    /// Keys that were due and have not been returned yet, see [`TimerQueue::take_due`].
     pending: VecDeque<K>,
 }
 
 impl<K: Copy + Ord> TimerQueue<K> {
-    /// No deadlines.
+    /// An empty queue.
     pub fn new() -> TimerQueue<K> {
         TimerQueue { by_deadline: BTreeSet::new(), pending: VecDeque::new() }
     }
 
-    /// Moves a key from the deadline it had to the one it has now.
+    /// Moves a key from its old deadline to its new one.
     pub fn reschedule(&mut self, key: K, old: Option<Instant>, new: Option<Instant>) {
         if old == new {
             return;
@@ -31,28 +31,30 @@ impl<K: Copy + Ord> TimerQueue<K> {
         }
     }
 
-    /// How many keys have one.
+    /// Number of keys with a deadline.
     pub fn len(&self) -> usize {
         self.by_deadline.len()
     }
 
-    /// Whether none has.
+    /// Whether no key has a deadline.
     pub fn is_empty(&self) -> bool {
         self.by_deadline.is_empty()
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.by_deadline.first().map(|(deadline, _)| *deadline)
     }
 
-    /// The keys that are due, the longest overdue first. They stay until they are replaced.
+    /// Returns the keys that are due, the earliest deadline first. They stay queued until they are
+    /// rescheduled.
     pub fn due(&self, now: Instant) -> Vec<K> {
         self.by_deadline.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key).collect()
     }
 
-    /// At most so many of them, so that no call takes long. Whoever is due has a turn before
-    /// anyone has a second one; a key may meanwhile be due no more, or gone.
+    /// Returns at most `most` of the due keys, which bounds the time of a call. Every due key is
+    /// returned once before any is returned again; a returned key may no longer be due, or may be
+    /// removed.
     pub fn take_due(&mut self, now: Instant, most: usize) -> Vec<K> {
         if self.pending.is_empty() {
             self.pending = self.due(now).into();
@@ -96,7 +98,7 @@ mod tests {
         let now = Instant::now();
         let mut deadlines = TimerQueue::new();
         (0..5).for_each(|key| deadlines.reschedule(key, None, Some(now)));
-        // 0 wants to be woken at once whenever it was.
+        // Key 0 is due at every call.
         assert_eq!(deadlines.take_due(now, 2), [0, 1]);
         deadlines.reschedule(1, Some(now), None);
         assert_eq!(deadlines.take_due(now, 2), [2, 3]);
