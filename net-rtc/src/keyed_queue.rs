@@ -1,21 +1,21 @@
-//! A line of messages in which the newest of a key takes the place of the older one.
+//! Keyed queue: a bounded FIFO in which a newer item supersedes the queued one of the same key.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::stats::DropStats;
 
-/// What a message costs at least, in bytes: so many empty ones are bounded too.
+/// Minimum cost of an item, in bytes, which bounds the number of empty ones.
 pub(crate) const MIN_ITEM_COST: usize = 64;
 
-/// A queue with a bound and keys. An item takes the place of one with its key that still
-/// waits, and so its turn; what does not fit pushes out the first in line. Both are told. Each
-/// call takes constant time, however many keys there are.
+/// A bounded queue with keys. An item supersedes a queued one of the same key and takes its
+/// position; above the bound the oldest item is dropped. Both are reported as [`DropStats`]. Each
+/// call takes constant time, whatever the number of keys.
 #[derive(Debug)]
 pub struct KeyedQueue<T> {
     items: VecDeque<QueueItem<T>>,
-    /// The number of the first in line; those behind it count on.
+    /// Number of the front item; those behind it are numbered consecutively.
     front_index: u64,
-    /// Which number the item with a key has.
+    /// Number of the item with a key.
     index_by_key: HashMap<u64, u64>,
     total_cost: usize,
     max_cost: usize,
@@ -29,7 +29,7 @@ struct QueueItem<T> {
 }
 
 impl<T> KeyedQueue<T> {
-    /// An empty queue for so many bytes. An item counts as 64 at least; one is always admitted,
+    /// An empty queue with this bound. An item counts as at least 64 bytes; one is always admitted,
     /// whatever its size.
     pub fn new(most_bytes: usize) -> KeyedQueue<T> {
         KeyedQueue {
@@ -41,7 +41,7 @@ impl<T> KeyedQueue<T> {
         }
     }
 
-    /// Admits an item of so many bytes, always, and tells what gave way.
+    /// Admits an item of this size, always; returns the number of items dropped for it, by cause.
     pub fn push(&mut self, key: Option<u64>, bytes: usize, item: T) -> DropStats {
         let place = QueueItem { key, cost: bytes.max(MIN_ITEM_COST), value: item };
         self.total_cost += place.cost;
@@ -56,7 +56,7 @@ impl<T> KeyedQueue<T> {
         DropStats { superseded: replaced, overflow: self.evict(number), ..DropStats::default() }
     }
 
-    /// Takes the first in line.
+    /// Removes and returns the front item.
     pub fn pop(&mut self) -> Option<T> {
         let QueueItem { key, cost, value: item } = self.items.pop_front()?;
         self.front_index += 1;
@@ -67,22 +67,22 @@ impl<T> KeyedQueue<T> {
         Some(item)
     }
 
-    /// The first in line.
+    /// Returns the front item.
     pub fn front(&self) -> Option<&T> {
         self.items.front().map(|place| &place.value)
     }
 
-    /// Items that wait.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The number and the place of the item with this key.
+    /// Returns the item with this key, and its number.
     fn find(&mut self, key: Option<u64>) -> Option<(u64, &mut QueueItem<T>)> {
         let number = *self.index_by_key.get(&key?)?;
         let place = self.items.get_mut((number - self.front_index) as usize)?;
@@ -98,8 +98,8 @@ impl<T> KeyedQueue<T> {
         number
     }
 
-    /// Drops the first in line until the rest fits, but never the newest item, which may have
-    /// taken the first place; tells how many.
+    /// Drops front items until the rest fits, but never the newest item, which may be at the front;
+    /// returns how many.
     fn evict(&mut self, mut newest: u64) -> u64 {
         let mut dropped = 0;
         while self.total_cost > self.max_cost && self.items.len() > 1 {
@@ -113,7 +113,7 @@ impl<T> KeyedQueue<T> {
         dropped
     }
 
-    /// Lets the first two change places.
+    /// Swaps the first two items.
     fn swap_front(&mut self) {
         self.items.swap(0, 1);
         for (number, place) in (self.front_index..).zip(self.items.iter().take(2)) {
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((latest.len(), dropped), (10, 90));
     }
 
-    /// The same, as simple as can be.
+    /// Reference model.
     #[derive(Default)]
     struct Model(Vec<(Option<u64>, usize, u32)>);
 
@@ -233,7 +233,7 @@ mod tests {
             (0..20_000).for_each(|item| _ = latest.push(Some(item * 7_919 % keys), 0, item));
             began.elapsed()
         };
-        // A line that is searched would take a thousand times as long.
+        // A linear search would take a thousand times as long.
         assert!(time(20_000) < time(20) * 50 + Duration::from_millis(50));
     }
 }

@@ -1,14 +1,15 @@
-//! STUN Binding requests without credentials (RFC 8489 §2), answered while a client connects.
+//! STUN Binding responses for connecting clients (RFC 8489 §2).
 //!
-//! A browser that hides its own addresses, as privacy settings and extensions ask for, has no
-//! candidate of its own until a STUN server has told it one. The UDP port of this endpoint can be
-//! that server: its answers go only to IP addresses with a peer on its way that is known, by
-//! [`OfferOptions::remote`](crate::OfferOptions::remote), to be there. The TCP connection of the
-//! offer has validated that address, so that no answer goes to a victim.
+//! A browser that hides its own addresses, because of privacy settings or extensions, has no
+//! candidate until a STUN server tells it its reflexive address. The UDP port of this endpoint acts
+//! as that server: it responds only to IP addresses of connecting peers, as given by
+//! [`OfferOptions::remote`](crate::OfferOptions::remote). The TCP connection of the offer has
+//! validated such an address, so that no response goes to a victim.
 //!
-//! Seen with Firefox ESR 153: told of this port as its STUN server it opens, if it is given our
-//! candidates once its own are gathered. Chromium 156 drops whatever else comes from the address of
-//! a STUN server, so it must not be told; it needs none, for it hides its addresses behind names.
+//! Observed: Firefox ESR 153 with this port as its STUN server connects if it gets our candidates
+//! after it has gathered its own. Chromium 156 drops all other datagrams from the address of a STUN
+//! server, so it must not be given this one; it does not need it, because it hides its addresses
+//! behind mDNS names.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -24,17 +25,17 @@ const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
-/// Answers Binding requests of clients that are connecting.
+/// Answers STUN Binding requests of connecting clients, within quotas.
 #[derive(Debug)]
 pub(crate) struct StunServer {
     clients: HashMap<IpAddr, ClientQuota>,
-    /// Where each peer on its way is.
+    /// IP address of each connecting peer, by slot.
     connecting_peers: HashMap<usize, IpAddr>,
     max_per_peer: u32,
     bucket: OpsTokenBucket,
 }
 
-/// The peers on their way of one IP address.
+/// Connecting peers of one IP address, and the responses left to them.
 #[derive(Debug, Default)]
 struct ClientQuota {
     connecting_peers: usize,
@@ -42,7 +43,7 @@ struct ClientQuota {
 }
 
 impl StunServer {
-    /// So many answers for each peer on its way, and so many a second in all.
+    /// A server with this many responses for each connecting peer, and this many per second in all.
     pub(crate) fn new(max_per_peer: u32, max_per_second: u32) -> StunServer {
         let bucket = OpsTokenBucket::new(max_per_second);
         StunServer {
@@ -53,7 +54,7 @@ impl StunServer {
         }
     }
 
-    /// A peer is on its way, and known to be at this IP address.
+    /// Adds the quota of a connecting peer at this validated IP address.
     pub(crate) fn add_peer(&mut self, slot: usize, ip: IpAddr) {
         let ip = ip.to_canonical();
         let client = self.clients.entry(ip).or_default();
@@ -62,12 +63,12 @@ impl StunServer {
         self.connecting_peers.insert(slot, ip);
     }
 
-    /// A peer has arrived, or never will.
+    /// Removes the quota of a peer that is open or closed.
     pub(crate) fn remove_peer(&mut self, slot: usize) {
         let Some(ip) = self.connecting_peers.remove(&slot) else { return };
         if let Some(client) = self.clients.get_mut(&ip) {
             client.connecting_peers -= 1;
-            // What a peer has not asked is not kept for the others.
+            // The unused quota of one peer does not pass to the others.
             let most = self
                 .max_per_peer
                 .saturating_mul(u32::try_from(client.connecting_peers).unwrap_or(u32::MAX));
@@ -78,12 +79,12 @@ impl StunServer {
         }
     }
 
-    /// How many peers may ask.
+    /// Number of connecting peers with a quota.
     pub(crate) fn len(&self) -> usize {
         self.connecting_peers.len()
     }
 
-    /// The answer to a request from there, if it may have one.
+    /// Returns the response to a request from this address, within its quota and the rate limit.
     pub(crate) fn respond(
         &mut self,
         now: Instant,
@@ -96,8 +97,8 @@ impl StunServer {
     }
 }
 
-/// Whether a datagram is a whole Binding request that names nobody: a connectivity check carries a
-/// USERNAME and is signed.
+/// Whether a datagram is a complete Binding request without USERNAME and MESSAGE-INTEGRITY, which
+/// connectivity checks have.
 pub(crate) fn is_unauthenticated_binding_request(datagram: &[u8]) -> bool {
     let is_request = datagram.len() >= HEADER_LEN
         && datagram[..2] == BINDING_REQUEST
@@ -116,7 +117,7 @@ pub(crate) fn is_unauthenticated_binding_request(datagram: &[u8]) -> bool {
     }
 }
 
-/// The success response (RFC 8489 §7.3.1): where the request came from, and nothing else.
+/// The success response (RFC 8489 §7.3.1) with XOR-MAPPED-ADDRESS only.
 fn success_response(source: SocketAddr, request: &[u8]) -> Vec<u8> {
     let transaction = &request[4..HEADER_LEN];
     let (family, octets) = match source.ip().to_canonical() {
@@ -146,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// As Chromium sends it: a header and no attribute.
+    /// As sent by Chromium: a header and no attributes.
     fn request() -> Vec<u8> {
         let mut request = vec![0, 1, 0, 0];
         request.extend(MAGIC_COOKIE);

@@ -1,42 +1,42 @@
-//! A ClientHello that comes in pieces, put together (RFC 6347 §4.2.3).
+//! Reassembly of a fragmented ClientHello (RFC 6347 §4.2.3).
 //!
-//! A client whose ClientHello is too long for its path cuts it anew when nothing comes back, and
-//! the new pieces overlap with the old ones. The DTLS 1.2 server that we use takes pieces only
-//! where each begins at the end of another; so it is given the whole.
+//! A client whose ClientHello is too long for its path fragments it anew when it gets no response,
+//! and the new fragments overlap the old ones. The DTLS 1.2 server in dimpl accepts only adjacent
+//! fragments, so it gets the reassembled message.
 
 use std::ops::Range;
 
-/// The header of a record, and that of a handshake message behind it.
+/// Lengths of the headers of a record and of a handshake message.
 const RECORD_HEADER_LEN: usize = 13;
 const HANDSHAKE_HEADER_LEN: usize = 12;
 const RECORD_LENGTH_FIELD: Range<usize> = 11..13;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
-/// The longest that is put together, in bytes. With a post-quantum key share there are 1,500.
+/// Maximum size of a reassembled ClientHello, in bytes. With a post-quantum key share it has 1,500.
 const MAX_CLIENT_HELLO_SIZE: usize = 4_096;
 
-/// What a datagram is.
+/// Result of a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reassembled {
-    /// No piece of a ClientHello, or all of it.
+    /// No fragment of a ClientHello, or an unfragmented one.
     NotFragment,
-    /// A piece, and others are missing.
+    /// A fragment, and others are missing.
     Incomplete,
-    /// The last piece; this is the whole, as one record.
+    /// The last fragment, with the whole message as one record.
     Complete(Vec<u8>),
 }
 
-/// The pieces of one ClientHello.
+/// Fragments received of one ClientHello.
 #[derive(Debug, Default)]
 pub(crate) struct ClientHelloReassembly {
-    /// Its number among the messages of the handshake.
+    /// Its sequence number in the handshake.
     message_seq: [u8; 2],
     body: Vec<u8>,
-    /// Which bytes of it have come.
+    /// Whether each byte of the body has arrived.
     received: Vec<bool>,
 }
 
-/// One record that holds one piece.
+/// One record with one fragment.
 #[derive(Clone, Copy)]
 struct HelloFragment<'a> {
     record: &'a [u8],
@@ -73,7 +73,7 @@ impl ClientHelloReassembly {
         self.received[place].fill(true);
     }
 
-    /// The record that the last piece came in, with the whole in place of the piece.
+    /// Returns the record of the last fragment, with the whole message in place of the fragment.
     fn to_record(&self, record: &[u8]) -> Vec<u8> {
         let [_, high, middle, low] = (self.body.len() as u32).to_be_bytes();
         let mut whole = record[..RECORD_HEADER_LEN].to_vec();
@@ -87,7 +87,7 @@ impl ClientHelloReassembly {
     }
 }
 
-/// The pieces in a datagram, if it consists of nothing else.
+/// Returns the fragments in a datagram, if it consists of nothing else.
 fn parse_fragments(datagram: &[u8]) -> Option<Vec<HelloFragment<'_>>> {
     let (mut pieces, mut rest) = (Vec::new(), datagram);
     while !rest.is_empty() {
@@ -152,7 +152,7 @@ mod tests {
     fn pieces_that_overlap_make_the_whole() {
         let whole = hello();
         let mut hello = ClientHelloReassembly::default();
-        // Of the first two only the short one comes through.
+        // Only the short one of the first two arrives.
         assert_eq!(hello.push(&record(0, &whole, 1_383..1_486)), Reassembled::Incomplete);
         assert_eq!(hello.push(&record(0, &whole, 0..1_100)), Reassembled::Incomplete);
         let taken = hello.push(&record(0, &whole, 1_100..1_486));

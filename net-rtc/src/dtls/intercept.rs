@@ -1,4 +1,4 @@
-//! The DTLS layer of a peer, with the data plane in front of it.
+//! DTLS shim between str0m and dimpl: passes every SCTP packet through the data path, as plaintext.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,39 +9,40 @@ use crate::datagram::{fatal_alert, is_client_hello, is_client_hello_response, re
 use crate::dtls::client_hello::{ClientHelloReassembly, Reassembled};
 use crate::sctp::{DataPath, DataPathError, Filtered};
 
-/// No DTLS record that str0m takes is longer.
+/// Maximum size of a DTLS record in str0m.
 const MAX_RECORD_SIZE: usize = 2_000;
 
-/// How often DTLS may look at the clock at one and the same time, and how long it must wait if it
-/// wants to do so once more. While a part of a handshake is missing that others have followed, it
-/// acknowledges what it has at each look (RFC 9147 §7.1) and asks for the next at once, and str0m
-/// looks again after each packet: both would do nothing else for ever.
+/// Works around two busy loops: at most two timeouts of DTLS at the same time, then a delay of 100
+/// ms. While a fragment of a handshake is missing that others have followed, dimpl acknowledges the
+/// received ones at each timeout (RFC 9147 §7.1) and requests the next timeout at once, and str0m
+/// calls it again after each packet.
 const MAX_ZERO_TIMEOUTS: u32 = 2;
 const ZERO_TIMEOUT_DELAY: Duration = Duration::from_millis(100);
 
-/// How long after an alert the answer to our ClientHello may still come. An alert in the clear can
-/// be anyone's who spoofs the other side's address; a side that has refused sends nothing else.
+/// Time after a plaintext alert in which a response to our ClientHello still counts. An attacker
+/// that spoofs the other side's address can send the alert; a side that has refused sends nothing
+/// else.
 const ALERT_GRACE: Duration = Duration::from_millis(250);
-/// Descriptions of alerts (RFC 5246 §7.2) by a side that has no certificate for what we offer.
+/// Alert descriptions (RFC 5246 §7.2) of a side without a suitable certificate.
 const HANDSHAKE_FAILURE: u8 = 40;
 const UNSUPPORTED_CERTIFICATE: u8 = 43;
 
-/// A DTLS instance through which each SCTP packet passes by the data plane, where it is plain.
+/// A DTLS instance that passes each SCTP packet through the data path, as plaintext.
 #[derive(Debug)]
 pub(crate) struct DtlsShim {
     inner: dimpl::Dtls,
     data_path: SharedDataPath,
-    /// Whether the other side has answered our ClientHello.
+    /// Whether our ClientHello has been answered.
     is_answered: bool,
-    /// When DTLS last looked at the clock, and how often it did at that time.
+    /// Time of the last timeout of DTLS, and the number of timeouts at that time.
     last_timeout: Option<(Instant, u32)>,
-    /// What has come of a ClientHello in pieces.
+    /// Reassembly of a fragmented ClientHello.
     client_hello: ClientHelloReassembly,
-    /// An alert in place of an answer to our ClientHello, and when it came.
+    /// An alert in response to our ClientHello, and its time of arrival.
     pending_alert: Option<(Instant, u8)>,
 }
 
-/// The peer has one end of a plane, its `Tap`, inside of str0m, the other.
+/// The data path of a peer, shared by the peer and its [`DtlsShim`] inside str0m.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedDataPath(Arc<Mutex<DataPath>>);
 
@@ -51,8 +52,8 @@ impl SharedDataPath {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataPath> {
-        // Nobody ever waits: both ends belong to one peer, and one thread has it at a time. If
-        // that panicked the peer is lost anyway.
+        // Never contended: both handles belong to one peer, which one thread owns at a time. After
+        // a panic the peer is dropped anyway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,14 +71,14 @@ impl DtlsShim {
         }
     }
 
-    /// Whether DTLS may look at the clock now.
+    /// Whether DTLS may handle a timeout now.
     fn allow_timeout(&mut self, now: Instant) -> bool {
         let before = self.last_timeout.filter(|(at, _)| *at == now).map_or(0, |(_, looks)| looks);
         self.last_timeout = Some((now, before + 1));
         before < MAX_ZERO_TIMEOUTS
     }
 
-    /// When DTLS is woken that wants to be woken then.
+    /// Returns the timeout in place of the one that DTLS requests.
     fn defer_timeout(&self, at: Instant) -> Instant {
         let hasty = self
             .last_timeout
@@ -85,8 +86,8 @@ impl DtlsShim {
         hasty.map_or(at, |(looked, _)| looked + ZERO_TIMEOUT_DELAY)
     }
 
-    /// Hands the plane's next packet to DTLS. One at a time: DTLS has room for 30, and more
-    /// than that would be the end of it.
+    /// Passes the data path's next packet to DTLS. One at a time: DTLS has room for 30, and more
+    /// would be an error.
     fn send_next_packet(&mut self) {
         let mut plane = self.data_path.lock();
         if let Some(packet) = plane.poll_packet()
@@ -96,8 +97,9 @@ impl DtlsShim {
         }
     }
 
-    /// Who begins waits for a ServerHello, and dimpl gives up over anything else: over a forged
-    /// ClientHello, or over what should have come behind the ServerHello and overtook it.
+    /// Handles a record as the DTLS client: drops everything until a response to our ClientHello,
+    /// because dimpl fails on anything else, such as a spoofed ClientHello, or a message that
+    /// overtook the ServerHello.
     fn handle_as_client(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         self.is_answered |= is_client_hello_response(packet);
         if self.is_answered {
@@ -109,7 +111,8 @@ impl DtlsShim {
         if is_due { self.inner.handle_packet(packet) } else { Ok(()) }
     }
 
-    /// Who does not begin is sent no ServerHello, but by somebody else in the other side's name.
+    /// Handles a record as the DTLS server: drops responses to a ClientHello, which only an
+    /// attacker sends to a server.
     fn handle_as_server(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         if is_client_hello_response(packet) {
             return Ok(());
@@ -133,21 +136,22 @@ impl DtlsShim {
         taken
     }
 
-    /// Ends what the other side refused a while ago.
+    /// Fails the handshake once an alert has been pending for the grace period.
     fn check_alert_timeout(&mut self, now: Instant) {
         if let Some((_, alert)) = self.pending_alert.take_if(|(at, _)| now >= *at + ALERT_GRACE) {
             self.data_path.lock().fail(alert_error(alert));
         }
     }
 
-    /// When DTLS must be woken, which wants to be woken then.
+    /// Returns the next timeout: the one that DTLS requests, unless deferred, or that of the
+    /// pending alert.
     fn next_timeout(&self, at: Instant) -> Instant {
         let alert = self.pending_alert.map(|(alert, _)| alert + ALERT_GRACE);
         alert.map_or(self.defer_timeout(at), |alert| alert.min(self.defer_timeout(at)))
     }
 }
 
-/// What a fatal alert of the client during the handshake means.
+/// Returns the error for a fatal alert of the client during the handshake.
 fn alert_error(alert: u8) -> DataPathError {
     match is_certificate_alert(alert) {
         true => DataPathError::Certificate(format!(
@@ -201,7 +205,7 @@ impl DtlsInstance for DtlsShim {
                     DtlsOutput::KeyingMaterial(key, profile)
                 }
                 DtlsOutput::CloseNotify => DtlsOutput::CloseNotify,
-                // Nothing that this version knows of.
+                // Unknown to this version.
                 _ => continue,
             };
         }
@@ -211,8 +215,8 @@ impl DtlsInstance for DtlsShim {
         self.inner.set_active(active);
     }
 
-    /// Record by record: of a datagram that begins with a message of the handshake that dimpl had
-    /// before, it drops all, though a message that it never had may follow.
+    /// Handles each record on its own: of a datagram that begins with a handshake message that
+    /// dimpl has received before, it drops all records, though a new message may follow.
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         records(packet).try_for_each(|record| match self.inner.is_active() {
             true => self.handle_as_client(record),
@@ -249,7 +253,7 @@ impl DtlsInstance for DtlsShim {
     }
 }
 
-/// What str0m is given must live in its own buffer.
+/// Copies bytes into str0m's buffer, which its outputs must borrow from.
 fn copy_into<'a>(bytes: &[u8], buffer: &'a mut [u8]) -> &'a [u8] {
     let length = bytes.len().min(buffer.len());
     buffer[..length].copy_from_slice(&bytes[..length]);
@@ -267,7 +271,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// As the library makes it: it asks for cookies.
+    /// With dimpl's defaults: it requests cookies.
     fn dtls(now: Instant, version: DtlsVersion) -> dimpl::Dtls {
         let made = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
         let made = made.expect("a certificate");
@@ -286,7 +290,7 @@ mod tests {
         DtlsShim::new(dtls(now, version), plane)
     }
 
-    /// What one side has to send, and whether it is connected.
+    /// Packets that one side sends, and whether it is connected.
     fn drain(side: &mut dyn DtlsInstance) -> (Vec<Vec<u8>>, bool) {
         let (mut packets, mut connected, mut buffer) = (Vec::new(), false, [0; MAX_RECORD_SIZE]);
         loop {
@@ -299,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Behind each datagram of the other side, which asks for a cookie first.
+    /// Sent after each datagram of the other side, which requests a cookie first.
     #[test]
     fn t36_a_client_hello_at_any_moment_does_not_reach_who_has_begun() {
         let now = Instant::now();
@@ -328,7 +332,8 @@ mod tests {
         }
     }
 
-    /// A ClientHello in pieces, as one is cut of which the first piece was too long for the path.
+    /// A ClientHello in fragments, as a client fragments it anew whose first fragment was too long
+    /// for the path.
     fn cut_anew(hello: &[u8]) -> Vec<Vec<u8>> {
         let (header, body) = hello.split_at(25);
         let third = body.len() / 3;
@@ -370,7 +375,7 @@ mod tests {
         }
     }
 
-    /// A fatal alert in the clear.
+    /// A fatal plaintext alert.
     fn alert(description: u8) -> Vec<u8> {
         vec![21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, description]
     }

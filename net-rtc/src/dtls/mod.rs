@@ -1,5 +1,4 @@
-//! The cryptography of every peer: str0m's own provider, with DTLS of ours inside a layer of
-//! ours.
+//! DTLS (RFC 6347, RFC 9147): str0m's crypto provider with a shim around its DTLS.
 
 pub(crate) mod client_hello;
 pub(crate) mod intercept;
@@ -15,14 +14,15 @@ use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 use crate::Config;
 use crate::dtls::intercept::{DtlsShim, SharedDataPath};
 
-/// More than fit into the time that a connection may take.
+/// More retransmissions than fit into the handshake timeout.
 const MAX_RETRANSMITS: usize = 20;
-/// Longest datagram of a handshake, in bytes: with UDP and IPv4 around it passes where 700 bytes
-/// do. A ClientHello is filled up to it, and an unproven address gets three of them
-/// ([`Allowance`](crate::peer::amplification::Allowance)). Signatures vary by some bytes: the flight with a
-/// certificate, of 633 to 638 bytes, fits into one, so that their number is always the same.
+/// Maximum size of a handshake datagram, in bytes: with UDP and IPv4 headers it passes an MTU of
+/// 700 bytes. A ClientHello is padded to it, and an unvalidated address gets three of them
+/// ([`AmplificationLimit`](crate::peer::amplification::AmplificationLimit)). Signatures vary by
+/// some bytes: the flight with a certificate, of 633 to 638 bytes, fits into one, so that the
+/// number of datagrams is constant.
 pub(crate) const HANDSHAKE_MTU: usize = 656;
-/// Between these dimpl takes times.
+/// Range of the timeouts that dimpl accepts.
 const TIMEOUT_RANGE: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(3_600)];
 
 static DEFAULT_PROVIDER: LazyLock<CryptoProvider> =
@@ -35,22 +35,22 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
 });
 
 thread_local! {
-    /// What the peer that is being made gets: str0m asks a provider that all peers share for
-    /// DTLS, and gives it nothing to tell them apart.
+    /// Data path and configuration for the next DTLS instance: str0m creates instances through a
+    /// provider shared by all peers, without an argument that identifies the peer.
     static NEXT_INSTANCE: RefCell<Option<(SharedDataPath, Arc<dimpl::Config>)>> = const { RefCell::new(None) };
 }
 
-/// DTLS as all peers of an endpoint have it.
+/// DTLS state shared by all peers of an endpoint.
 #[derive(Debug)]
 pub(crate) struct DtlsContext {
     certificate: DtlsCert,
     timeouts: HandshakeTimeouts,
-    /// Validating one takes a millisecond, because dimpl looks at all its cryptography.
+    /// Shared, because validating one takes a millisecond: dimpl checks all its cryptography.
     shared_config: Option<Arc<dimpl::Config>>,
 }
 
 impl DtlsContext {
-    /// Makes a self-signed certificate, which takes more than a millisecond.
+    /// Generates a self-signed certificate, which takes more than a millisecond.
     pub(crate) fn new(config: &Config) -> DtlsContext {
         let Config { handshake: connecting, connect_timeout: all, seed, .. } = *config;
         let timeouts =
@@ -67,7 +67,7 @@ impl DtlsContext {
         &self.certificate
     }
 
-    /// Makes a peer whose DTLS passes by this plane.
+    /// Runs `make`, which creates a DTLS instance with this data path.
     pub(crate) fn with_data_path<T>(&self, plane: SharedDataPath, make: impl FnOnce() -> T) -> T {
         let config = self.shared_config.clone().unwrap_or_else(|| self.timeouts.dimpl_config());
         NEXT_INSTANCE.set(Some((plane, config)));
@@ -77,17 +77,17 @@ impl DtlsContext {
     }
 }
 
-/// How long a handshake may take: until a flight is sent again, and in all.
+/// Timeouts of a handshake: of the first retransmission, and of the whole.
 #[derive(Clone, Copy, Debug)]
 struct HandshakeTimeouts {
     initial_rto: Option<Duration>,
     handshake_timeout: Duration,
-    /// So that a test repeats itself: dimpl draws by how much each repetition is early or late.
+    /// For repeatable tests: dimpl randomises each retransmission timeout.
     seed: Option<u64>,
 }
 
 impl HandshakeTimeouts {
-    /// Without cookies: ICE has shown that the other side is where it says.
+    /// Builds dimpl's configuration. No cookies: ICE has validated the other side's address.
     fn dimpl_config(self) -> Arc<dimpl::Config> {
         let builder = dimpl::Config::builder().use_server_cookie(false).mtu(HANDSHAKE_MTU);
         let builder = match self.seed {
@@ -97,7 +97,7 @@ impl HandshakeTimeouts {
         let [least, most] = TIMEOUT_RANGE;
         let builder = match self.initial_rto {
             None => builder,
-            // The peer's own timeout ends the connection first, and says at which stage.
+            // The peer's own timeout closes the connection first, and reports the stage.
             Some(resend) => builder
                 .flight_start_rto(resend.clamp(least, most))
                 .flight_retries(MAX_RETRANSMITS)
@@ -111,12 +111,12 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
 }
 
-/// HMAC-SHA1, which protects connectivity checks (RFC 8489 §14.5).
+/// HMAC-SHA1 of connectivity checks (RFC 8489 §14.5).
 pub(crate) fn sha1_hmac(key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
     DEFAULT_PROVIDER.sha1_hmac_provider.sha1_hmac(key, payloads)
 }
 
-/// Makes DTLS instances that pass through a [`Tap`].
+/// Creates DTLS instances with a [`DtlsShim`].
 #[derive(Debug)]
 struct DtlsShimProvider;
 

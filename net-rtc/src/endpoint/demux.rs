@@ -1,4 +1,4 @@
-//! Which peer a datagram belongs to, also if the peer has moved.
+//! Demultiplexing of datagrams to peers, by ufrag, remote address or trial decryption.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -27,7 +27,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         let routed = match self.route(now, way.remote, contents) {
             Some(slot) => {
                 let taken = self.deliver(now, slot, way, contents);
-                // Two behind one NAT may have changed places.
+                // Two peers behind one NAT may have exchanged their addresses.
                 if !taken && is_protected(contents) && self.is_silent_at(now, slot, way.remote) {
                     self.try_migration(now, way, contents, Some(slot));
                 }
@@ -39,7 +39,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.stats.unrouted += u64::from(!routed);
     }
 
-    /// Tells a client that is connecting where its request came from.
+    /// Answers a STUN Binding request of a connecting client.
     fn handle_stun_request(&mut self, now: Instant, way: FourTuple, request: &[u8]) {
         let Some(contents) = self.stun_server.respond(now, way.remote, request) else {
             self.stats.unrouted += 1;
@@ -50,9 +50,10 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.outputs.push_back(Output::Transmit(Transmit { source, destination, contents }));
     }
 
-    /// Routes an address to a peer that has proved it. An address that belongs to another
-    /// living peer stays there until that one is silent and a probe was answered from there: a
-    /// check proves the password, not that the source is genuine.
+    /// Records an address of a peer that sent an authenticated check, and routes it there. An
+    /// address of another open peer stays routed to that one until it is silent and a path
+    /// challenge has been answered from there: a check proves the password, not that the source is
+    /// genuine.
     pub(super) fn observe_addr(&mut self, now: Instant, slot: usize, source: SocketAddr) -> bool {
         let owner = self.routes.find(source).filter(|owner| *owner != slot);
         if owner.is_some_and(|owner| !self.is_silent_at(now, owner, source)) {
@@ -67,7 +68,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         learnt
     }
 
-    /// Checks route by our own ufrag, everything else by its source address.
+    /// Routes checks by our own ufrag, everything else by the source address.
     fn route(&mut self, now: Instant, source: SocketAddr, contents: &[u8]) -> Option<usize> {
         match contents.first()? {
             0..=3 => self.route_stun(now, source, &StunMessage::parse(contents).ok()?),
@@ -98,7 +99,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.observe_addr(now, slot, source).then_some(slot)
     }
 
-    /// Gives a datagram to a peer; whether it showed that it is the peer's.
+    /// Passes a datagram to a peer; returns whether the datagram is authenticated as the peer's.
     fn deliver(&mut self, now: Instant, slot: usize, way: FourTuple, contents: &[u8]) -> bool {
         let taken = self.with_peer(slot, |peer, out| peer.handle_datagram(now, way, contents, out));
         match taken {
@@ -111,7 +112,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         true
     }
 
-    /// Tries a record on peers that may have moved, until one takes it.
+    /// Tries a record on peers that may have moved, until one decrypts it.
     fn try_migration(
         &mut self,
         now: Instant,
@@ -142,11 +143,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     }
 }
 
-/// Characters of the part of a ufrag that names the peer's slot, in hexadecimal.
+/// Length of the part of a ufrag that is the peer's slot in hexadecimal.
 const SLOT_HEX_DIGITS: usize = 8;
 
-/// Draws ICE credentials (RFC 8445 §5.3). A ufrag begins with the peer's slot, so that a
-/// check finds its peer without a look-up table, and ends with 48 random bits.
+/// Generates ICE credentials (RFC 8445 §5.3). A ufrag begins with the peer's slot, so that a check
+/// is routed without a lookup table, and ends with 48 random bits.
 #[derive(Debug)]
 pub(crate) struct CredentialGenerator {
     random: StdRng,
@@ -164,13 +165,13 @@ impl CredentialGenerator {
     }
 }
 
-/// The slot that a ufrag names, whether or not anybody has it.
+/// Returns the slot in a ufrag, whether or not it is in use.
 pub(crate) fn slot_from_ufrag(ufrag: &str) -> Option<usize> {
     usize::from_str_radix(ufrag.get(..SLOT_HEX_DIGITS)?, 16).ok()
 }
 
-/// Source addresses that a peer has proved to be its own, by an authenticated connectivity
-/// check or by being the address it was told to talk to.
+/// Peers by remote address: the sources of their authenticated connectivity checks and, as the
+/// answerer, the candidates of the offer.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     by_source: HashMap<SocketAddr, usize>,
@@ -189,7 +190,7 @@ impl Routes {
         self.by_source.insert(source, slot);
     }
 
-    /// Forgets a peer's address, but not one that another peer has taken over since.
+    /// Removes a route of this peer, but not one that another peer has taken over since.
     pub(crate) fn remove(&mut self, slot: usize, source: SocketAddr) {
         if self.find(source) == Some(slot) {
             self.by_source.remove(&source);
@@ -197,44 +198,45 @@ impl Routes {
     }
 }
 
-/// Peers on which one datagram is tried at most, of each kind.
+/// Maximum number of trial decryptions per datagram, for each kind of peer.
 const MAX_TRIALS_PER_DATAGRAM: usize = 4;
-/// Silent peers among which those are chosen that may have come from another IP: those that
-/// fell silent last.
+/// Number of silent peers, the last to fall silent, among which candidates with another IP address
+/// are chosen.
 const MAX_SILENT_PEERS: usize = 64;
 
-/// Peers by what makes them findable. One of the same IP may be behind a NAT that has changed
-/// its port. Of another IP, one may have moved that has just fallen silent.
+/// Peers on which records from unknown addresses are tried: those of the same IP address, whose NAT
+/// may have changed the port, and those that have recently fallen silent, which may have moved to
+/// another IP address.
 #[derive(Debug)]
 pub(crate) struct MigrationLookup {
     by_ip: HashMap<IpAddr, Vec<usize>>,
-    /// Since when, and who.
+    /// Silent peers by the start of their silence.
     silent: BTreeSet<(Instant, usize)>,
     same_ip_bucket: OpsTokenBucket,
     other_ip_bucket: OpsTokenBucket,
     rotation: usize,
 }
 
-/// How one peer can be found.
+/// Lookup key of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LookupKey {
-    /// Where it is, if its session is established.
+    /// Its IP address, once its path is validated.
     pub(crate) ip: Option<IpAddr>,
-    /// Since when it has been silent, if it is.
+    /// Start of its silence, if it is silent.
     pub(crate) silent_since: Option<Instant>,
 }
 
-/// What may be done so often a second.
+/// Token bucket for operations per second.
 #[derive(Debug)]
 pub(crate) struct OpsTokenBucket {
     tokens: f64,
-    /// A second's worth is the most that is kept.
+    /// Tokens per second, and the capacity of the bucket.
     rate: f64,
     last_refill: Option<Instant>,
 }
 
 impl MigrationLookup {
-    /// Each kind of peer is tried so often a second at most.
+    /// A lookup with this many trials per second for each kind of peer.
     pub(crate) fn new(trials: u32) -> MigrationLookup {
         let (same_ip_bucket, other_ip_bucket) =
             (OpsTokenBucket::new(trials), OpsTokenBucket::new(trials));
@@ -247,7 +249,7 @@ impl MigrationLookup {
         }
     }
 
-    /// A peer has changed.
+    /// Replaces the lookup key of a peer.
     pub(crate) fn update(&mut self, slot: usize, old: LookupKey, new: LookupKey) {
         if old.ip != new.ip {
             self.remove_ip(slot, old.ip);
@@ -259,19 +261,20 @@ impl MigrationLookup {
         }
     }
 
-    /// How many can be found, counted for each way of finding them.
+    /// Number of entries, over both kinds of lookup.
     pub(crate) fn len(&self) -> usize {
         self.by_ip.values().map(Vec::len).sum::<usize>() + self.silent.len()
     }
 
-    /// Peers that a record from this IP may be of, the likelier first. Each is paid for.
+    /// Returns peers to try a record from this IP address on, the likelier first, and takes a token
+    /// for each.
     pub(crate) fn matches(&mut self, now: Instant, ip: IpAddr) -> Vec<usize> {
         self.rotation = self.rotation.wrapping_add(MAX_TRIALS_PER_DATAGRAM);
         let near = self.by_ip.get(&ip).map(Vec::as_slice).unwrap_or_default();
         let mut found: Vec<usize> =
             round_robin(near.len(), self.rotation).map(|at| near[at]).collect();
         found.truncate(self.same_ip_bucket.take_up_to(now, found.len()));
-        // Looking is not free either.
+        // The lookup itself has a cost too.
         if self.other_ip_bucket.refill(now) {
             let far = self.other_ip(near);
             found.extend_from_slice(&far[..self.other_ip_bucket.take_up_to(now, far.len())]);
@@ -298,12 +301,12 @@ impl MigrationLookup {
 }
 
 impl OpsTokenBucket {
-    /// So many a second, and a second's worth at first.
+    /// A full bucket with this rate and capacity.
     pub(crate) fn new(rate: u32) -> OpsTokenBucket {
         OpsTokenBucket { tokens: f64::from(rate), rate: f64::from(rate), last_refill: None }
     }
 
-    /// Whether there are any.
+    /// Refills the bucket; returns whether it has a token.
     fn refill(&mut self, now: Instant) -> bool {
         let elapsed =
             self.last_refill.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
@@ -312,7 +315,7 @@ impl OpsTokenBucket {
         self.tokens >= 1.0
     }
 
-    /// How many of so many may be had.
+    /// Takes up to `wanted` tokens, and returns how many.
     pub(crate) fn take_up_to(&mut self, now: Instant, wanted: usize) -> usize {
         self.refill(now);
         let taken = wanted.min(self.tokens as usize);
@@ -321,7 +324,7 @@ impl OpsTokenBucket {
     }
 }
 
-/// A few of so many, others each time.
+/// Up to [`MAX_TRIALS_PER_DATAGRAM`] indices below `count`, starting at another one each time.
 fn round_robin(count: usize, turn: usize) -> impl Iterator<Item = usize> {
     (0..count.min(MAX_TRIALS_PER_DATAGRAM)).map(move |step| turn.wrapping_add(step) % count)
 }

@@ -1,4 +1,4 @@
-//! Many peers behind one or a few UDP addresses.
+//! Endpoint: many peers on one or a few UDP addresses, without IO.
 
 pub(crate) mod demux;
 mod signalling;
@@ -30,18 +30,19 @@ use crate::stats::{EndpointUsage, PathMonitor, Stats};
 use crate::stun_binding::StunServer;
 use crate::timer_queue::TimerQueue;
 
-/// A message longer than this travels in several packets (measured with a packet of 1,150
-/// bytes, str0m's default).
+/// Maximum size of a message that fits into one packet (measured with a packet of 1,150 bytes,
+/// str0m's default).
 const MAX_UNFRAGMENTED_MESSAGE: usize = 1_062;
 
-/// Peers that one timeout looks at; if more are due, [`Output::Timeout`] asks for the present.
+/// Maximum number of peers that one timeout handles; if more are due, [`Output::Timeout`] returns a
+/// time that has already come.
 const MAX_TIMERS_PER_CALL: usize = 32;
 
 /// WebRTC peers with one unreliable, unordered data channel each, keyed by the caller's `K`.
 ///
-/// An endpoint has no socket, clock or thread. Datagrams and time go in by [`handle_input`],
-/// what there is to do comes out of [`poll_output`]; after each call that takes `now`, poll
-/// until [`Output::Timeout`].
+/// An endpoint has no socket, clock or thread. Datagrams and time go in by [`handle_input`], and
+/// outputs are returned by [`poll_output`]; after each call that takes `now`, poll until
+/// [`Output::Timeout`].
 ///
 /// [`handle_input`]: Endpoint::handle_input
 /// [`poll_output`]: Endpoint::poll_output
@@ -50,8 +51,8 @@ pub struct Endpoint<K> {
     config: Arc<Config>,
     dtls: DtlsContext,
     credential_generator: CredentialGenerator,
-    /// Each in a place of its own: a `Peer` has some 12 KiB, which a table would keep for as many
-    /// as there ever were at once, and move whenever it grows.
+    /// Boxed: a `Peer` has some 12 KiB, which the slab would keep for the largest number of peers
+    /// it has ever had, and move whenever it grows.
     peers: Slab<(K, Box<Peer>)>,
     slots: HashMap<K, usize>,
     routes: Routes,
@@ -59,11 +60,11 @@ pub struct Endpoint<K> {
     stun_server: StunServer,
     timers: TimerQueue<usize>,
     outputs: VecDeque<Output<K>>,
-    /// What was heard of the peers whose `Closed` is among the outputs, in their order.
+    /// Handshake progress of the peers whose `Closed` is among the outputs, in their order.
     pending_closed: VecDeque<(K, HandshakeProgress)>,
-    /// The same of the one whose `Closed` was told last.
+    /// The same of the peer whose `Closed` was returned last.
     last_closed: Option<(K, HandshakeProgress)>,
-    /// Slots with messages that were sent since the last poll, so that they share packets.
+    /// Slots with messages that were queued since the last poll, so that they share packets.
     unflushed: Vec<usize>,
     last_send: Option<Instant>,
     peer_outputs: Vec<PeerOutput>,
@@ -71,7 +72,7 @@ pub struct Endpoint<K> {
 }
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
-    /// An endpoint without peers. Makes a certificate, which takes a millisecond or two.
+    /// An endpoint without peers. Generates a certificate, which takes a millisecond or two.
     pub fn new(config: Config) -> Endpoint<K> {
         Endpoint {
             dtls: DtlsContext::new(&config),
@@ -96,7 +97,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// Feeds a datagram or the passing of time.
+    /// Processes a datagram or a timeout.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Timeout => self.handle_timeout(now),
@@ -110,13 +111,13 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// Sends an unreliable message: fresh or not at all. It leaves with the next
-    /// [`poll_output`](Endpoint::poll_output), together with others that were sent before that,
-    /// and never waits longer than [`Config::fresh_time`].
+    /// Queues an unreliable message. It leaves with the next
+    /// [`poll_output`](Endpoint::poll_output), together with others queued before that, and is
+    /// dropped when it is older than [`Config::unreliable_max_age`].
     ///
     /// # Errors
     /// If the channel of this peer is not open, or the message is longer than
-    /// [`Config::message_bytes`], or than 64 KiB with plain SCTP; the message comes back.
+    /// [`Config::max_message_size`], or than 64 KiB with plain SCTP; the error returns the message.
     pub fn send(
         &mut self,
         now: Instant,
@@ -126,11 +127,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.send_with(now, key, message, SendOptions::default())
     }
 
-    /// [`send`](Endpoint::send) with options: a message of which only the newest matters, as in
-    /// `SendOptions::latest(entity)`, takes the place of an older one that has not left.
+    /// [`send`](Endpoint::send) with options: with `SendOptions::latest(entity)`, for example, the
+    /// message supersedes a queued one of the same key.
     ///
     /// # Errors
-    /// As of [`send`](Endpoint::send).
+    /// As for [`send`](Endpoint::send).
     pub fn send_with(
         &mut self,
         now: Instant,
@@ -154,16 +155,17 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// Ends a peer. It gets a goodbye, and the caller its `Closed`; a key that nobody has is
-    /// not an error.
+    /// Closes a peer: closes the connection with the other side and emits `Closed`. An unknown key
+    /// is not an error.
     pub fn close(&mut self, now: Instant, key: &K) {
         if let Some(slot) = self.slots.get(key).copied() {
             self.with_peer(slot, |peer, out| peer.close(now, CloseReason::Local, out));
         }
     }
 
-    /// Nobody is blamed for a time in which this program was stopped: an open peer has
-    /// [`Config::silent_timeout`] from now on, one on its way so much longer.
+    /// Extends the deadlines of all peers after this process was suspended for `stopped`: the
+    /// [`Config::idle_timeout`] of open peers starts anew, and the deadline of connecting ones
+    /// moves by `stopped`.
     pub fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
         let slots: Vec<_> = self.peers.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
@@ -171,7 +173,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next output.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output<K> {
         while self.outputs.is_empty()
@@ -186,8 +188,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         output.unwrap_or_else(|| Output::Timeout(self.timers.next_deadline()))
     }
 
-    /// What was heard of a peer on its way: of one that is here, and of the last one whose
-    /// `Closed` came out of [`poll_output`](Endpoint::poll_output). `None` for other keys.
+    /// Returns the handshake progress of a peer, or of the last one whose `Closed` was returned by
+    /// [`poll_output`](Endpoint::poll_output). `None` for other keys.
     pub fn handshake_progress(&self, key: &K) -> Option<HandshakeProgress> {
         let told = self.last_closed.as_ref().filter(|(ended, _)| ended == key);
         match self.slots.get(key) {
@@ -196,17 +198,18 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// How far a peer has come; `None` if nobody has this key.
+    /// Returns the stage of a peer; `None` if no peer has this key.
     pub fn stage(&self, key: &K) -> Option<WebRtcStage> {
         self.peers[*self.slots.get(key)?].1.stage()
     }
 
-    /// Shows how the path to this peer is, to any thread; `None` if nobody has this key.
+    /// Returns a handle to the path statistics of a peer, for any thread; `None` if no peer has
+    /// this key.
     pub fn path_monitor(&self, key: &K) -> Option<PathMonitor> {
         Some(self.peers[*self.slots.get(key)?].1.path_monitor().clone())
     }
 
-    /// Peers that are connecting or connected.
+    /// Number of peers that are connecting or connected.
     pub fn len(&self) -> usize {
         self.peers.len()
     }
@@ -216,12 +219,12 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.peers.is_empty()
     }
 
-    /// Counters over all peers.
+    /// Returns the counters over all peers.
     pub fn stats(&self) -> Stats {
         self.stats
     }
 
-    /// How much is held now.
+    /// Returns the current sizes of the tables and queues.
     pub fn resource_usage(&self) -> EndpointUsage {
         EndpointUsage {
             peers: self.peers.len(),
@@ -241,8 +244,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// The only way to change a peer: what it gives and when it wants to be woken is taken
-    /// over at once, and a closed peer is forgotten. `None` if it panicked or is gone already.
+    /// Runs a change of a peer, the only way to change one: collects its outputs, updates its timer
+    /// and its lookup key, and removes it once closed. Returns `None` if the change panicked or the
+    /// peer does not exist.
     fn with_peer<R>(
         &mut self,
         slot: usize,
@@ -250,7 +254,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     ) -> Option<R> {
         let (key, peer) = self.peers.get_mut(slot)?;
         let (wake, dropped, found) = (peer.next_timeout(), peer.dropped(), peer.lookup_key());
-        // What may be left half done is the peer and what it gave, and neither is used again.
+        // Only the peer and its outputs can be left inconsistent, and neither is used again.
         let changed = AssertUnwindSafe(|| change(peer, &mut self.peer_outputs));
         let Ok(result) = panic::catch_unwind(changed) else {
             self.drop_panicked(slot, wake, found);
@@ -281,8 +285,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         Some(result)
     }
 
-    /// Ends a peer whose machine has panicked: without a word to the other side. What it gave
-    /// last goes nowhere, but what it forgot is forgotten.
+    /// Removes a peer whose state machine panicked, without closing the connection with the other
+    /// side. Its last outputs are dropped, except that removed addresses lose their routes.
     fn drop_panicked(&mut self, slot: usize, wake: Option<Instant>, found: LookupKey) {
         for output in self.peer_outputs.drain(..) {
             if let PeerOutput::AddrRemoved(source) = output {

@@ -1,4 +1,4 @@
-//! Peers come by offers and answers.
+//! Signalling: creation of peers by SDP offers and answers (RFC 8829).
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -16,23 +16,23 @@ use crate::peer::Peer;
 use crate::sdp::{Offer, candidate_addresses, sanitize_offer};
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
-    /// Begins a connection as the side that offers, as an ICE-lite agent (RFC 8445 §2.5):
-    /// hand the offer to the other side and its answer to [`accept_answer`].
+    /// Creates a peer as the offerer, an ICE-lite agent (RFC 8445 §2.5): send the offer to the
+    /// other side and pass its answer to [`accept_answer`].
     ///
-    /// The offer stands until it is answered or [`close`](Endpoint::close) is called.
+    /// The offer is valid until it is answered or [`close`](Endpoint::close) is called.
     ///
     /// [`accept_answer`]: Endpoint::accept_answer
     ///
     /// # Errors
-    /// If a peer with this key lives already.
+    /// If a peer with this key exists.
     pub fn offer(&mut self, now: Instant, key: K) -> Result<Offer, OfferError> {
         self.offer_with(now, key, OfferOptions::default())
     }
 
-    /// [`offer`](Endpoint::offer) for somebody of whom more is known.
+    /// [`offer`](Endpoint::offer) with options, such as a validated address.
     ///
     /// # Errors
-    /// As of [`offer`](Endpoint::offer).
+    /// As for [`offer`](Endpoint::offer).
     pub fn offer_with(
         &mut self,
         now: Instant,
@@ -49,8 +49,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         Ok(offer)
     }
 
-    /// Takes the answer to an offer of ours. Its candidates are ignored: where the other side
-    /// is, its connectivity checks show.
+    /// Applies the answer to our offer. Its candidates are ignored: the other side's addresses are
+    /// learned from its connectivity checks.
     pub fn accept_answer(
         &mut self,
         now: Instant,
@@ -60,11 +60,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.apply_answer(now, key, sdp, false)
     }
 
-    /// [`accept_answer`](Endpoint::accept_answer) of a client that opens the channel itself, as
+    /// [`accept_answer`](Endpoint::accept_answer) for a client that opens the channel itself, as
     /// stream 0.
     ///
     /// # Errors
-    /// As of [`accept_answer`](Endpoint::accept_answer).
+    /// As for [`accept_answer`](Endpoint::accept_answer).
     pub fn accept_answer_negotiated(
         &mut self,
         now: Instant,
@@ -74,8 +74,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.apply_answer(now, key, sdp, true)
     }
 
-    /// Begins a connection as the side that answers, and gives the answer. Up to 16 candidates
-    /// of the offer are checked.
+    /// Creates a peer as the answerer, and returns the answer. Up to 16 candidates of the offer get
+    /// connectivity checks.
     pub fn accept_offer(
         &mut self,
         now: Instant,
@@ -85,11 +85,11 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.handle_offer(now, key, sdp, false)
     }
 
-    /// [`accept_offer`](Endpoint::accept_offer), with a channel that this side opens itself, as
-    /// stream 0: say so to the other side along with the answer.
+    /// [`accept_offer`](Endpoint::accept_offer) with a channel that this side opens itself, as
+    /// stream 0; signal that along with the answer.
     ///
     /// # Errors
-    /// As of [`accept_offer`](Endpoint::accept_offer).
+    /// As for [`accept_offer`](Endpoint::accept_offer).
     pub fn accept_offer_negotiated(
         &mut self,
         now: Instant,
@@ -142,9 +142,9 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         Ok(answer)
     }
 
-    /// From now on datagrams arrive at `local`, as [`Config::local`](crate::Config::local), and
-    /// offers name `announce`, as [`Config::announce`](crate::Config::announce). Peers that have
-    /// their offer keep the addresses of its time: what arrives for them elsewhere is not taken.
+    /// Replaces [`Config::local_addrs`](crate::Config::local_addrs) by `local` and
+    /// [`Config::announced_addrs`](crate::Config::announced_addrs) by `announce`. Existing peers
+    /// keep the addresses of their offer: their datagrams to other addresses are ignored.
     pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announce: Vec<SocketAddr>) {
         let config = Arc::make_mut(&mut self.config);
         (config.local_addrs, config.announced_addrs) = (local, announce);

@@ -1,4 +1,4 @@
-//! What no honest peer does and no network should: for tests.
+//! Test hooks of an endpoint: faults of peers and of the network.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -10,10 +10,10 @@ use crate::peer::PeerOutput;
 #[cfg(test)]
 use crate::sctp::packet::PacketWriter;
 
-/// For attackers in tests of other crates: feature `odd`.
+/// Hooks for attackers in tests of other crates: feature `odd`.
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
-    /// Sends an SCTP packet with these bytes in place of its chunks, inside of DTLS; false if
-    /// nobody has this key, or SCTP has not begun with him.
+    /// Sends an SCTP packet with these bytes in place of its chunks, inside DTLS; returns false if
+    /// no peer has this key, or its SCTP association has not begun.
     #[doc(hidden)]
     pub fn inject_chunks(&mut self, now: Instant, key: &K, chunks: &[u8]) -> bool {
         let Some(slot) = self.slots.get(key).copied() else { return false };
@@ -23,7 +23,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         .unwrap_or(false)
     }
 
-    /// Chunks of this type are never sent to a peer from now on.
+    /// Suppresses all chunks of this type to a peer from now on.
     #[doc(hidden)]
     pub fn suppress_chunk_type(&mut self, key: &K, kind: u8) {
         if let Some(slot) = self.slots.get(key).copied() {
@@ -31,7 +31,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// A peer is never ended for an offence from now on: whoever attacks must expect some.
+    /// Ignores protocol violations of a peer from now on, which attacks cause.
     #[doc(hidden)]
     pub fn ignore_violations(&mut self, key: &K) {
         if let Some(slot) = self.slots.get(key).copied() {
@@ -39,8 +39,8 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         }
     }
 
-    /// The TSN that is next to be sent to a peer, and the highest that came of it; `None` unless
-    /// the plane of our own carries the data.
+    /// Returns the next TSN to be sent to a peer and the highest TSN received from it; `None`
+    /// unless the low-latency data path carries the data.
     #[doc(hidden)]
     pub fn tsns(&self, key: &K) -> Option<(u32, u32)> {
         let (ours, theirs) = self.peers[*self.slots.get(key)?].1.tsns()?;
@@ -50,17 +50,17 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
 
 #[cfg(test)]
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
-    /// Takes a peer back to plain SCTP, as the plane does with one that it does not fit.
+    /// Makes a peer fall back to plain SCTP, as the data path does with an incompatible peer.
     pub(crate) fn fall_back(&mut self, key: &K) {
         self.peers[self.slots[key]].1.fall_back();
     }
 
-    /// Lets the network lose the next packet to us that ends with this chunk.
+    /// Drops the next packet to us that ends with this chunk.
     pub(crate) fn drop_next_inbound(&mut self, key: &K, kind: u8) {
         self.peers[self.slots[key]].1.drop_next_inbound(kind);
     }
 
-    /// Sends an SCTP packet that an honest peer would not.
+    /// Sends an SCTP packet with these contents.
     pub(crate) fn inject_packet(
         &mut self,
         now: Instant,
@@ -72,7 +72,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         assert_ne!(injected, Some(false), "SCTP has begun");
     }
 
-    /// Has a peer's machine panic just after it forgot where the peer was.
+    /// Makes a peer's state machine panic just after it removed an address.
     pub(crate) fn forget_and_panic(&mut self, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| -> () {
@@ -83,18 +83,18 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         });
     }
 
-    /// 12 or 13, once DTLS is up.
+    /// Returns 12 or 13, once DTLS is connected.
     pub(crate) fn dtls_version(&mut self, key: &K) -> Option<u8> {
         self.peers[self.slots[key]].1.dtls_version()
     }
 
-    /// Closes its channel, and nothing else.
+    /// Closes only the channel.
     pub(crate) fn close_channel(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.close_channel(now, out));
     }
 
-    /// Opens another channel and sends on it, as only an odd peer does.
+    /// Opens a second channel.
     pub(crate) fn open_second_channel(&mut self, now: Instant, key: &K) {
         let slot = self.slots[key];
         self.with_peer(slot, |peer, out| peer.open_second_channel(now, out));

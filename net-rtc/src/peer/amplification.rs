@@ -1,4 +1,4 @@
-//! What may be sent to an address before it is known that it reaches the peer.
+//! Anti-amplification limit for unvalidated addresses (cf. RFC 9000 §8.1).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,36 +6,38 @@ use std::net::SocketAddr;
 use crate::dtls::HANDSHAKE_MTU;
 use crate::event::Transmit;
 
-/// Datagrams that go to an address because one authenticated check came from there, and their
-/// bytes: a ClientHello of ours, three times, and something to spare.
+/// Initial credit of an address, from which one authenticated check has arrived, in datagrams and
+/// bytes: three ClientHellos and a reserve.
 const INITIAL_DATAGRAMS: u32 = 3;
 const INITIAL_BYTES: usize = 3 * 1024;
-/// Datagrams that wait until they are paid for.
+/// Maximum number of datagrams held back until their address has credit.
 const MAX_HELD_DATAGRAMS: usize = 3;
 
-/// Whoever has the password can have checks come from anywhere, and nominate anything, so that
-/// we would send a handshake's flights at somebody who never asked. Until that address is known
-/// to reach the peer it gets little. Answers to checks are no part of it: they are shorter than
-/// the checks.
+/// Limits the data sent to an unvalidated address. An attacker that has the password can send
+/// checks with a spoofed source, and nominate any address, so that a handshake would be sent to a
+/// victim. Responses to checks are not limited: they are shorter than the checks.
 ///
 /// ```text
-///   Handshake --DTLS is up--> Up --the peer is where DTLS went, or a probe was answered--> Free
+///   Handshake --DTLS connected--> DtlsConnected --active path is the validated one--> Lifted
+///                                         '--------- path challenge answered ----------^
 /// ```
+/// The answerer begins in `Lifted`: its ICE agent has checked the path.
 #[derive(Debug)]
 pub(crate) enum AmplificationLimit {
-    /// DTLS is not up. Each further datagram from there pays for one of ours, and what there is
-    /// no leave for waits for it: of a browser whose DTLS is lost on the way only checks come.
-    /// DTLS makes few datagrams, whoever asks: it doubles its pauses, and gives up.
+    /// DTLS is not connected. Each further datagram from an address adds credit for one of ours,
+    /// and datagrams without credit are held back: if the DTLS records of a browser are lost, only
+    /// its checks arrive. DTLS sends few datagrams, because it doubles its retransmission timeout,
+    /// and gives up.
     Handshake(AddrCredits, VecDeque<Transmit>),
-    /// Who completes DTLS has read what we sent, so it has proved the address, if all of it went
-    /// to one. Elsewhere goes what is paid for byte by byte, and the rest is lost.
+    /// DTLS is connected. A peer that completes the handshake has received our datagrams, so their
+    /// address is validated, if all of them went to one. Other addresses get as many bytes as they
+    /// have sent; datagrams without credit are dropped.
     DtlsConnected { validated: Option<SocketAddr>, credits: AddrCredits },
-    /// Nothing is in question.
+    /// No limit: the active path is validated.
     Lifted,
 }
 
-/// What has come from each address and gone there. Of addresses that come later nothing is
-/// known, so they are sent nothing.
+/// Credit of each address. Addresses past the bound have no entry, and are sent nothing.
 #[derive(Debug)]
 pub(crate) struct AddrCredits {
     by_addr: Vec<AddrCredit>,
@@ -47,12 +49,12 @@ struct AddrCredit {
     address: SocketAddr,
     datagrams: u32,
     bytes: usize,
-    /// Whether anything has gone there.
+    /// Whether anything has been sent there.
     used: bool,
 }
 
 impl AmplificationLimit {
-    /// For so many addresses.
+    /// A limit with entries for at most this many addresses.
     pub(crate) fn new(most: usize) -> AmplificationLimit {
         AmplificationLimit::Handshake(
             AddrCredits { by_addr: Vec::new(), max_addrs: most },
@@ -60,7 +62,8 @@ impl AmplificationLimit {
         )
     }
 
-    /// A datagram of the peer's came from there; gives what had to wait for it.
+    /// Adds credit for a datagram of the peer from this address; returns a held datagram that it
+    /// pays for.
     pub(crate) fn on_recv(&mut self, from: SocketAddr, bytes: usize) -> Option<Transmit> {
         match self {
             AmplificationLimit::Handshake(accounts, held) => {
@@ -76,7 +79,7 @@ impl AmplificationLimit {
         }
     }
 
-    /// Gives back what may be sent now.
+    /// Returns the datagram if it may be sent now; otherwise holds it or drops it.
     pub(crate) fn try_send(&mut self, transmit: Transmit) -> Option<Transmit> {
         match self {
             AmplificationLimit::Handshake(accounts, held) => {
@@ -96,7 +99,7 @@ impl AmplificationLimit {
         }
     }
 
-    /// DTLS is up.
+    /// Handles the completion of the DTLS handshake.
     pub(crate) fn on_dtls_connected(&mut self) {
         if let AmplificationLimit::Handshake(accounts, _) = self {
             let none = AddrCredits { by_addr: Vec::new(), max_addrs: 0 };
@@ -108,7 +111,7 @@ impl AmplificationLimit {
         }
     }
 
-    /// The channel is open, and the peer's data goes there.
+    /// Handles the open channel, whose data goes to the address `here`.
     pub(crate) fn on_channel_open(&mut self, here: SocketAddr) {
         if matches!(self, AmplificationLimit::DtlsConnected { validated, .. } if *validated == Some(here))
         {
@@ -116,7 +119,7 @@ impl AmplificationLimit {
         }
     }
 
-    /// Where data goes reaches the peer.
+    /// Lifts the limit: the active path is validated.
     pub(crate) fn lift(&mut self) {
         *self = AmplificationLimit::Lifted;
     }
@@ -157,7 +160,7 @@ impl AddrCredits {
         })
     }
 
-    /// The one address to which anything has gone.
+    /// Returns the address that all datagrams went to, if it is only one.
     fn sole_destination(&self) -> Option<SocketAddr> {
         let mut used = self.by_addr.iter().filter(|account| account.used);
         used.next().filter(|_| used.next().is_none()).map(|account| account.address)
@@ -185,7 +188,7 @@ mod tests {
         };
         allowance.on_recv(address(1), 120);
         assert_eq!(allowed(&mut allowance), 3);
-        // What waits comes first.
+        // Held datagrams come first.
         let released = (0..5).map(|_| allowance.on_recv(address(1), 120).is_some());
         assert_eq!(released.collect::<Vec<_>>(), [true, true, true, false, false]);
         assert_eq!(allowed(&mut allowance), 2);

@@ -1,4 +1,4 @@
-//! A peer comes to be open: the answer, then a path, DTLS and the channel.
+//! Handshake of a peer: the answer, then ICE, DTLS and the channel.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use crate::sdp::offer::NegotiatedSession;
 use crate::{Channels, Config};
 
 impl Peer {
-    /// Takes the answer to our offer; `negotiated` if the other side opens the channel too. An
-    /// error ends the peer.
+    /// Applies the answer to our offer; `negotiated` if the other side opens the channel too. An
+    /// error closes the peer.
     pub(crate) fn accept_answer(
         &mut self,
         now: Instant,
@@ -34,8 +34,8 @@ impl Peer {
         self.apply_negotiated(now, config, agreed);
         self.advance_time(now, out);
         if early_checks {
-            // str0m has answered the checks that came before the answer, and looks at what they
-            // changed only now.
+            // str0m has answered the checks that arrived before the answer, and processes their
+            // effect only now.
             self.advance_time(now, out);
             self.nominate(now, out);
         }
@@ -43,7 +43,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Begins DTLS, unless it is for the other side to begin or has begun.
+    /// Starts DTLS, unless the other side is the DTLS client or it has begun.
     pub(super) fn on_path_nominated(&mut self, out: &mut Vec<PeerOutput>) {
         self.advance_stage(WebRtcStage::Dtls);
         if let Err(error) = self.rtc.direct_api().start_dtls(true) {
@@ -60,7 +60,7 @@ impl Peer {
         }
     }
 
-    /// Has str0m believe that the path was nominated, if that is ours to say.
+    /// Nominates the path with a synthetic check, if automatic nomination allows it.
     pub(super) fn nominate(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         let State::Connecting(ConnectingState { stage: WebRtcStage::Ice, .. }) = self.state else {
             return;
@@ -77,7 +77,8 @@ impl Peer {
         }));
     }
 
-    /// One channel, the one that the offering side made; any other ends the peer.
+    /// Handles an open channel. Only the channel of the offerer is accepted; any other closes the
+    /// peer, unless several are configured.
     pub(super) fn on_channel_open(&mut self, channel: ChannelId, out: &mut Vec<PeerOutput>) {
         match &mut self.state {
             State::Connecting(progress)

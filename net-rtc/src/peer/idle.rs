@@ -1,27 +1,28 @@
-//! How long an open peer may be silent, and what is sent to it meanwhile.
+//! Idle timeout of an open peer, and its probing (cf. RFC 9000 §10.1).
 
 use std::time::{Duration, Instant};
 
 use crate::datagram::is_stun;
 
-/// Without a word through DTLS for so long a peer may have moved far away, and is looked for.
+/// Time without a decrypted datagram after which a peer may have moved to another IP address, and
+/// enters the migration lookup.
 const SILENT_AFTER: Duration = Duration::from_millis(250);
-/// How often a peer is probed to which nothing else is sent.
+/// Interval of the path challenges to an idle peer.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// For how long a peer may be silent, and what is sent to it meanwhile.
+/// Idle timer of an open peer.
 ///
-/// What DTLS decrypts was never there before, so it is a sign of life. A connectivity check may
-/// be a replay: it keeps us sending, to a page that only listens and is told nothing, but of whom
-/// only checks come is asked through DTLS, which pages answer by themselves.
+/// A datagram that DTLS decrypts is not a replay, so it resets the timer. A connectivity check may
+/// be one: it only keeps us sending, to a page that receives and never sends. Such a peer gets path
+/// challenges, which its SCTP answers by itself.
 #[derive(Debug)]
 pub(crate) struct IdleTimer {
-    /// When the last connectivity check came, or the answer to one.
+    /// Time of the last connectivity check or response.
     last_check: Instant,
-    /// Silence before this does not count: nobody listened.
+    /// Idle time before this does not count: the process was suspended.
     extended_at: Instant,
-    /// Silence after which the peer is probed, and, without checks, sent nothing else; and after
-    /// which it is lost.
+    /// Idle time after which the peer is probed and, without checks, sent nothing else; and the one
+    /// after which it is closed.
     probe_after: Duration,
     idle_timeout: Duration,
     last_probe: Option<Instant>,
@@ -40,25 +41,25 @@ impl IdleTimer {
         }
     }
 
-    /// Notes a datagram that ICE took for the peer's own. Only a check proves that here: what
-    /// goes to DTLS may be from anyone.
+    /// Records a datagram that ICE has accepted. Only checks count: here a DTLS record is not
+    /// authenticated yet.
     pub(crate) fn on_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if is_stun(datagram) {
             self.last_check = now;
         }
     }
 
-    /// Nobody listened: the silence begins now.
+    /// Restarts the idle time, after the process was suspended.
     pub(crate) fn extend(&mut self, now: Instant) {
         self.extended_at = now;
     }
 
-    /// Whether nothing is sent now to a peer that DTLS heard last at `heard`, but probes.
+    /// Whether only path challenges are sent now, with the last decrypted datagram at `heard`.
     pub(crate) fn is_quiet(&self, now: Instant, heard: Instant) -> bool {
         now >= self.quiet_at(heard)
     }
 
-    /// Whether it is time for a probe; if so, not again too soon.
+    /// Returns whether a probe is due, and if so, schedules the next.
     pub(crate) fn poll_probe(&mut self, now: Instant, heard: Instant) -> bool {
         let due = now >= self.idle_since(heard) + self.probe_after
             && self.next_probe_at().is_none_or(|at| now >= at);
@@ -66,8 +67,8 @@ impl IdleTimer {
         due
     }
 
-    /// Looks whether a peer that DTLS heard last at `heard` is missing; gives when there is
-    /// something to do: to miss it, to pause, to probe, or to end.
+    /// Updates the silence, with the last decrypted datagram at `heard`; returns the next timeout:
+    /// for silence, quiet, a probe, or the idle timeout.
     pub(crate) fn poll_timeout(&mut self, now: Instant, heard: Instant) -> Instant {
         let missing = heard + SILENT_AFTER;
         self.silent_since = (now >= missing).then_some(heard);
@@ -75,19 +76,19 @@ impl IdleTimer {
         if self.silent_since.is_some() { wake } else { wake.min(missing) }
     }
 
-    /// Since when nothing that decrypts has come, if that is long enough to be looked for.
+    /// Returns the start of the silence, if it exceeds [`SILENT_AFTER`].
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         self.silent_since
     }
 
-    /// When a peer that DTLS heard last at `heard` is lost, if it stays silent. str0m has a
-    /// shorter patience of its own, in connectivity checks alone, and goes on when it has run
-    /// out; so do we.
+    /// Returns the end of the idle timeout, with the last decrypted datagram at `heard`. str0m has
+    /// a shorter timeout of its own, by connectivity checks alone, and continues after it; so does
+    /// this.
     pub(crate) fn expires_at(&self, heard: Instant) -> Instant {
         self.idle_since(heard) + self.idle_timeout
     }
 
-    /// When to probe, or to end.
+    /// Returns the time of the next probe or of the idle timeout.
     fn next_timeout(&self, heard: Instant) -> Instant {
         let first = self.idle_since(heard) + self.probe_after;
         self.next_probe_at().map_or(first, |probe| probe.max(first)).min(self.expires_at(heard))

@@ -1,4 +1,5 @@
-//! A peer moves, or falls silent: what it is heard from, and where its data goes.
+//! Connection migration (cf. RFC 9000 §9): remote addresses, path validation, and probes of an idle
+//! peer.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -14,22 +15,22 @@ use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
 use crate::sctp::RecvActivity;
 
-/// Without a word from an address for so long it may have become another peer's.
+/// Silence of an address after which it may be routed to another peer.
 const ADDR_SILENT_AFTER: Duration = Duration::from_millis(250);
 
-/// What a datagram has shown of the peer.
+/// Result of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DatagramOutcome {
-    /// Nothing.
+    /// Not authenticated.
     Ignored,
-    /// It comes from the peer.
+    /// Authenticated as the peer's.
     Authenticated,
-    /// It comes from the peer, and the peer is reached where it came from.
+    /// Authenticated, and its path is validated by a path response.
     PathValidated,
 }
 
 impl Peer {
-    /// Takes one datagram that may be of this peer.
+    /// Handles a datagram that may be from this peer.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -57,7 +58,7 @@ impl Peer {
         taken
     }
 
-    /// Remembers an address from which the peer was heard; false past the bound.
+    /// Records a remote address of the peer; returns false if the table is full.
     pub(crate) fn observe_addr(
         &mut self,
         now: Instant,
@@ -76,22 +77,22 @@ impl Peer {
         }
     }
 
-    /// An address turned out to be another peer's.
+    /// Removes an address that belongs to another peer.
     pub(crate) fn remove_addr(&mut self, address: SocketAddr) {
         self.remote_addrs.remove(address);
     }
 
-    /// Where the peer was heard from.
+    /// Returns the remote addresses of the peer.
     pub(crate) fn remote_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.remote_addrs.addrs()
     }
 
-    /// Whether the peer has not been heard from an address lately.
+    /// Whether nothing authenticated has arrived from an address for [`ADDR_SILENT_AFTER`].
     pub(crate) fn is_silent_at(&self, now: Instant, address: SocketAddr) -> bool {
         self.remote_addrs.last_recv(address).is_none_or(|heard| now >= heard + ADDR_SILENT_AFTER)
     }
 
-    /// How this peer can be found if it moves.
+    /// Returns the key by which this peer is found if it moves.
     pub(crate) fn lookup_key(&self) -> LookupKey {
         match self.active_path.validated() {
             Some(way) if !self.is_closed() => LookupKey {
@@ -102,13 +103,13 @@ impl Peer {
         }
     }
 
-    /// Whether it has been silent for so long that nothing is sent to it but probes.
+    /// Whether it has been idle for so long that only path challenges are sent.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open(_));
         is_open && self.idle_timer.is_quiet(now, self.data_path.lock().recv_activity().last_recv)
     }
 
-    /// Probes a silent peer, if it is time.
+    /// Sends a path challenge to an idle peer, if one is due.
     pub(super) fn probe_idle(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         let heard = self.data_path.lock().recv_activity().last_recv;
         if let Some(way) = self.active_path.current()
@@ -118,8 +119,8 @@ impl Peer {
         }
     }
 
-    /// Sends what str0m wants to go this way, as far as there is leave. A check is answered where
-    /// it came from; all else goes where the peer is.
+    /// Sends a datagram of str0m, within the amplification limit. Responses to checks go back to
+    /// their source; everything else takes the active path.
     pub(super) fn emit(&mut self, way: FourTuple, contents: Vec<u8>, out: &mut Vec<PeerOutput>) {
         if is_stun(&contents) {
             return out.push(PeerOutput::Transmit(way.transmit(contents)));
@@ -130,8 +131,9 @@ impl Peer {
         out.extend(allowed.map(PeerOutput::Transmit));
     }
 
-    /// Before the channel is open, a ClientHello from an address that no check has proved must
-    /// not reach DTLS. Afterwards nothing must, from elsewhere, that is not encrypted.
+    /// Whether a datagram may reach str0m. Before the channel is open, a ClientHello from an
+    /// address without a valid check must not reach DTLS. After that, only encrypted records may
+    /// come from other addresses than the active one.
     fn is_acceptable(&self, way: FourTuple, input: &str0m::Input<'_>, contents: &[u8]) -> bool {
         match self.active_path.validated() {
             Some(here) if !is_stun(contents) => here.remote == way.remote || is_protected(contents),
@@ -139,7 +141,7 @@ impl Peer {
         }
     }
 
-    /// A check came this way, and what str0m has to say to it is in `out` from `begin` on.
+    /// Handles a check from this path; str0m's response to it is in `out` from `begin` on.
     fn on_check(
         &mut self,
         now: Instant,
@@ -161,8 +163,9 @@ impl Peer {
         DatagramOutcome::Ignored
     }
 
-    /// A record came this way. What decrypts was never there before, so it is the peer's; but
-    /// whoever is on the path may have sent it on from elsewhere, so it is only suspicious.
+    /// Handles a record from this path. A record that decrypts is not a replay, so it is from the
+    /// peer; but an attacker on the path may have forwarded it from another address, so the path
+    /// still needs validation.
     fn on_record(
         &mut self,
         now: Instant,
@@ -197,7 +200,7 @@ impl Peer {
         DatagramOutcome::Authenticated
     }
 
-    /// An answer to a probe came this way; whether it proves that the peer is there.
+    /// Handles a path response from this path; returns whether it validates the path.
     fn on_path_response(&mut self, nonce: u64, way: FourTuple) -> bool {
         let before = self.active_path.validated();
         let proven = self.active_path.on_path_response(nonce, way).is_some();
@@ -212,21 +215,21 @@ impl Peer {
         proven
     }
 
-    /// Once the channel is open, the peer may be where DTLS went.
+    /// Lifts the amplification limit if the active path is the one that DTLS validated.
     fn lift_amplification_limit(&mut self) {
         if let Some(here) = self.active_path.validated() {
             self.amplification_limit.on_channel_open(here.remote);
         }
     }
 
-    /// Sends a probe this way, and nothing else.
+    /// Sends only a path challenge on this path.
     fn send_path_challenge(&mut self, now: Instant, way: FourTuple, out: &mut Vec<PeerOutput>) {
         let nonce = self.active_path.new_challenge(way);
         if !self.data_path.lock().send_path_challenge(nonce) {
             return;
         }
         let begin = out.len();
-        // How much goes there is for `Sources` to say.
+        // `RemoteAddrs` limits what goes there.
         let allowance =
             std::mem::replace(&mut self.amplification_limit, AmplificationLimit::Lifted);
         match self.rtc.handle_input(str0m::Input::Timeout(now)) {
@@ -244,9 +247,10 @@ impl Peer {
     }
 }
 
-/// Nobody is sent more than came from there before it is proven that it reaches the peer. A
-/// probe is worth more than an answer, which the next check gets; if it is too long for this
-/// check, it is forgotten. In `out` are answers from `begin` and probes from `probes` on.
+/// Limits the reply to a check from an unvalidated address to the size of the check. A path
+/// challenge is preferred to the response, which the next check gets; a challenge that is longer
+/// than the check is dropped. In `out`, responses are from `begin` on and challenges from `probes`
+/// on.
 fn limit_reply(
     way: FourTuple,
     size: usize,
@@ -258,7 +262,7 @@ fn limit_reply(
     drop_outputs(way, if probe <= size { begin..probes } else { probes..out.len() }, out);
 }
 
-/// Leaves out what would go this way, of these outputs.
+/// Drops those of these outputs that would go to this path.
 fn drop_outputs(way: FourTuple, gone: Range<usize>, out: &mut Vec<PeerOutput>) {
     let mut index = 0;
     out.retain(|output| {
@@ -268,7 +272,7 @@ fn drop_outputs(way: FourTuple, gone: Range<usize>, out: &mut Vec<PeerOutput>) {
     });
 }
 
-/// Bytes of a datagram that goes this way.
+/// Size of an output that is a datagram to this path, otherwise 0.
 fn transmit_len(way: FourTuple, output: &PeerOutput) -> usize {
     match output {
         PeerOutput::Transmit(transmit) if transmit.destination == way.remote => {

@@ -1,4 +1,4 @@
-//! One peer: its `Rtc`, what it has to send, and how far the connection has come.
+//! One peer: str0m's `Rtc`, its send queue and its connection state.
 
 pub(crate) mod amplification;
 mod handshake;
@@ -39,22 +39,21 @@ use crate::sdp::offer::PendingOffer;
 use crate::stats::{DropStats, PathMonitor};
 use crate::{Channels, Config, OfferOptions};
 
-/// More than any honest machine has to give at once: a window of 1 MiB in the smallest packets
-/// that are worth sending.
+/// Maximum number of outputs per drain, more than a correct state machine returns at once: a window
+/// of 1 MiB in the smallest packets that are worth sending.
 const MAX_OUTPUTS_PER_DRAIN: usize = 8_192;
 
-/// What a peer gives to its endpoint.
+/// Output of a peer to its endpoint.
 #[derive(Debug)]
 pub(crate) enum PeerOutput {
     Transmit(Transmit),
     Event(Event),
-    /// Nothing that comes from there is this peer's any more.
+    /// This address is no longer one of the peer's.
     AddrRemoved(SocketAddr),
 }
 
-/// str0m wants to be drained after every single change, so each method that changes something
-/// drains it before it returns; the rule cannot be broken from outside. So it is with when to
-/// be woken: each ends with `settle`.
+/// One connection. str0m must be drained after every change, so each method that changes something
+/// drains it before it returns, and ends with `update_timeout`; callers cannot break the rule.
 #[derive(Debug)]
 pub(crate) struct Peer {
     rtc: Rtc,
@@ -74,7 +73,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A peer that is offered a channel, and the text of the offer.
+    /// Creates a peer as the offerer, and its offer.
     pub(crate) fn new_offerer(
         now: Instant,
         config: &Config,
@@ -95,7 +94,7 @@ impl Peer {
         (peer, offer)
     }
 
-    /// A peer that answers an offer, and the text of the answer.
+    /// Creates a peer as the answerer, and its answer.
     pub(crate) fn new_answerer(
         now: Instant,
         config: &Config,
@@ -150,7 +149,7 @@ impl Peer {
         }
     }
 
-    /// Moves time forward.
+    /// Advances the time and handles due timers.
     pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         match &self.state {
             State::Connecting(progress) if progress.deadline <= now => {
@@ -175,13 +174,13 @@ impl Peer {
         self.writer.push(now, message, options);
     }
 
-    /// Sends what waits, as far as the path takes it.
+    /// Sends the queued messages, as far as the congestion control allows.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         self.advance_time(now, out);
         self.update_timeout(now);
     }
 
-    /// This program was stopped for so long.
+    /// Extends the deadlines after this process was suspended for `stopped`.
     pub(crate) fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
         match &mut self.state {
             State::Connecting(progress) => progress.deadline += stopped,
@@ -191,14 +190,14 @@ impl Peer {
         self.update_timeout(now);
     }
 
-    /// Says goodbye.
+    /// Closes the connection for this reason.
     pub(crate) fn close(&mut self, now: Instant, reason: CloseReason, out: &mut Vec<PeerOutput>) {
         self.finish(reason, out);
         self.advance_time(now, out);
         self.update_timeout(now);
     }
 
-    /// Notes a check with a wrong password.
+    /// Records a check with a wrong password.
     pub(crate) fn on_bad_integrity(&mut self) {
         self.handshake_progress.on_bad_integrity();
     }
@@ -219,24 +218,24 @@ impl Peer {
         self.state.stage()
     }
 
-    /// What was heard on the way to where it is, or to where it ended.
+    /// Returns the progress up to the current stage, or to the one at which the peer was closed.
     pub(crate) fn handshake_progress(&self) -> HandshakeProgress {
         let stage = self.stage().unwrap_or(self.handshake_progress.stage);
         let sctp = self.data_path.lock().has_received();
         HandshakeProgress { stage, sctp_received: sctp, ..self.handshake_progress }
     }
 
-    /// Messages that were dropped unsent.
+    /// Returns the number of messages dropped before they were sent, by cause.
     pub(crate) fn dropped(&self) -> DropStats {
         self.writer.dropped()
     }
 
-    /// Where the state of the path to this peer is shown.
+    /// Returns the handle of the path statistics.
     pub(crate) fn path_monitor(&self) -> &PathMonitor {
         &self.path_monitor
     }
 
-    /// When this peer wants `handle_timeout`.
+    /// Returns the time of the next call of `handle_timeout`.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
     }
@@ -262,8 +261,7 @@ impl Peer {
         self.write_messages(now, out);
     }
 
-    /// Takes everything that str0m has to give. A machine that never comes to rest must not keep
-    /// the others waiting for ever.
+    /// Drains str0m. The bound keeps an endless loop in str0m from blocking the other peers.
     fn drain_rtc(&mut self, out: &mut Vec<PeerOutput>) {
         for _ in 0..MAX_OUTPUTS_PER_DRAIN {
             match self.rtc.poll_output() {
@@ -319,7 +317,7 @@ impl Peer {
         }
     }
 
-    /// What the plane has received, or found wrong, while str0m worked.
+    /// Collects messages and errors of the data path, after str0m has run.
     fn poll_data_path(&mut self, out: &mut Vec<PeerOutput>) {
         let mut plane = self.data_path.lock();
         if matches!(self.state, State::Open(_)) {
@@ -347,7 +345,7 @@ impl Peer {
         }
     }
 
-    /// Writes what is fresh, as far as the path takes it.
+    /// Writes queued messages, as far as the congestion control allows.
     fn write_messages(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         if self.is_quiet(now) {
             return self.writer.expire(now);
@@ -362,7 +360,7 @@ impl Peer {
         }
     }
 
-    /// When to be woken, now that nothing is left to do.
+    /// Computes the next timeout, after all work is done.
     fn update_timeout(&mut self, now: Instant) {
         let own = match &self.state {
             State::Connecting(progress) => Some(progress.deadline),
@@ -378,14 +376,14 @@ impl Peer {
         self.next_timeout = [self.next_timeout, own, sends, plane].into_iter().flatten().min();
     }
 
-    /// When a peer that stays silent is lost.
+    /// Returns the end of the idle timeout.
     fn idle_deadline(&self) -> Instant {
         self.idle_timer.expires_at(self.data_path.lock().recv_activity().last_recv)
     }
 
     fn on_rtc_error(&mut self, error: RtcError, out: &mut Vec<PeerOutput>) {
         if let RtcError::Dtls(_) = error {
-            // It can begin, and fail, before any path is nominated.
+            // DTLS can begin, and fail, before any path is nominated.
             self.advance_stage(WebRtcStage::Dtls);
         }
         self.abort(error.to_string(), out);
@@ -397,7 +395,7 @@ impl Peer {
         self.finish(CloseReason::Failed(stage, cause), out);
     }
 
-    /// Ends the peer, once; str0m's goodbye comes out in the next drain.
+    /// Closes the peer, once; the next drain emits str0m's close messages.
     fn finish(&mut self, reason: CloseReason, out: &mut Vec<PeerOutput>) {
         if self.is_closed() {
             return;

@@ -1,4 +1,4 @@
-//! Nominating a path ourselves.
+//! Automatic nomination: a synthetic check with USE-CANDIDATE (RFC 8445 §8.1.1).
 
 use std::net::IpAddr;
 
@@ -7,18 +7,18 @@ use str0m::ice::{StunMessage, TransId};
 use crate::dtls;
 use crate::peer::path::FourTuple;
 
-/// The controlling side nominates the path (RFC 8445 §8.1.1), and we, an ICE-lite agent, send
-/// nothing before. Chromium takes up to a second over it. So the first check that comes from
-/// where the peer is known to be is handed to str0m once more, as a nomination.
+/// Nominates the path in place of the controlling agent, which Chromium does up to a second later
+/// (RFC 8445 §8.1.1), while an ICE-lite agent sends nothing before. The first check from the peer's
+/// validated IP address is passed to str0m a second time, as a nomination.
 ///
-/// Only from there: who can have us send to any address has us send at a victim.
+/// Other addresses are never nominated: an attacker could direct our datagrams at a victim.
 #[derive(Debug, Default)]
 pub(crate) struct AutoNomination {
     expected_ip: Option<IpAddr>,
     first_check: Option<AuthenticatedCheck>,
 }
 
-/// A connectivity check that was signed with our password.
+/// A connectivity check with our password.
 #[derive(Debug)]
 struct AuthenticatedCheck {
     path: FourTuple,
@@ -27,7 +27,7 @@ struct AuthenticatedCheck {
     tie_breaker: u64,
 }
 
-/// A check that nobody sent.
+/// A synthetic Binding request with USE-CANDIDATE.
 #[derive(Debug)]
 pub(crate) struct SyntheticCheck {
     pub(crate) path: FourTuple,
@@ -36,19 +36,19 @@ pub(crate) struct SyntheticCheck {
 }
 
 impl AutoNomination {
-    /// Waits for a check from this address.
+    /// Expects a check from this IP address.
     pub(crate) fn new(from: Option<IpAddr>) -> AutoNomination {
         AutoNomination { expected_ip: from.map(|ip| ip.to_canonical()), first_check: None }
     }
 
-    /// Looks at a datagram that ICE has taken for the peer's own.
+    /// Records the first check from the expected IP address, among datagrams that ICE has accepted.
     pub(crate) fn on_datagram(&mut self, way: FourTuple, datagram: &[u8]) {
         if self.first_check.is_none() && self.expected_ip == Some(way.remote.ip().to_canonical()) {
             self.first_check = AuthenticatedCheck::parse(way, datagram);
         }
     }
 
-    /// The nomination, once there is a check to make it of.
+    /// Returns the nomination, once, after a check has arrived.
     pub(crate) fn take_nomination(&mut self, password: &str) -> Option<SyntheticCheck> {
         let check = self.first_check.take()?;
         self.expected_ip = None;
@@ -83,7 +83,7 @@ impl AuthenticatedCheck {
 }
 
 impl SyntheticCheck {
-    /// Whether a datagram is the answer to it, which nobody awaits.
+    /// Whether a datagram is the response to it, which must not be sent.
     pub(crate) fn is_answered_by(&self, datagram: &[u8]) -> bool {
         datagram.get(8..20) == Some(&self.transaction_id) && datagram.first() == Some(&1)
     }

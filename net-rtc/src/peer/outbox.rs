@@ -1,4 +1,4 @@
-//! What a peer has to send, and its way into the plane or into SCTP.
+//! Send queue of a peer, and its writer into the data path or SCTP.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::event::SendOptions;
 use crate::peer::send_queue::SendQueue;
 use crate::stats::DropStats;
 
-/// What SCTP takes at most where the other side's `a=max-message-size` is not known to it (RFC
-/// 8841 §6.1).
+/// Maximum message size of str0m's SCTP if the other side's `a=max-message-size` is unknown to it
+/// (RFC 8841 §6.1).
 pub(crate) const MAX_SCTP_MESSAGE_SIZE: usize = 65_536;
 
-/// Messages that wait, in front of whoever carries the channel's data.
+/// Queued messages of a peer, in front of the data path or SCTP.
 #[derive(Debug)]
 pub(crate) struct ChannelWriter {
     queue: SendQueue,
@@ -24,14 +24,14 @@ pub(crate) struct ChannelWriter {
     sctp_send_buffer: usize,
 }
 
-/// What was written; if anything, str0m must be drained.
+/// Result of a write; unless it is `Nothing`, str0m must be drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
-    /// Nothing: there is nothing, or no room for it.
+    /// Nothing: the queue is empty, or there is no room.
     Nothing,
     /// One message; there may be more.
     One,
-    /// All that there is room for.
+    /// All messages that there is room for.
     All,
 }
 
@@ -46,7 +46,7 @@ impl ChannelWriter {
         self.queue.push(now, message, options);
     }
 
-    /// Lets the plane take over once SCTP has sent all that belongs to the opening.
+    /// Activates the data path once SCTP has sent everything of the channel's opening.
     pub(crate) fn activate_data_path(&mut self, rtc: &mut Rtc, channel: ChannelId) {
         let mut plane = self.data_path.lock();
         if plane.is_handshaking()
@@ -56,7 +56,7 @@ impl ChannelWriter {
         }
     }
 
-    /// Writes what is fresh, by the plane or, if it does not carry this peer, into SCTP.
+    /// Writes queued messages to the data path or, if it is not active, into SCTP.
     pub(crate) fn write(
         &mut self,
         now: Instant,
@@ -72,17 +72,17 @@ impl ChannelWriter {
         rtc.handle_input(str0m::Input::Timeout(now)).map(|()| WriteOutcome::All)
     }
 
-    /// Drops what has grown too old.
+    /// Drops expired messages.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.queue.peek(now);
     }
 
-    /// When there is something to drop.
+    /// Returns the time of the next expiry.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.queue.next_expiry()
     }
 
-    /// When there is something to drop or to write.
+    /// Returns the time of the next expiry or write.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let fresh = self.queue.next_expiry();
         let waits = !self.queue.is_empty();
@@ -90,12 +90,12 @@ impl ChannelWriter {
         fresh.into_iter().chain(room).min()
     }
 
-    /// Messages that were dropped unsent.
+    /// Returns the number of messages dropped before they were sent, by cause.
     pub(crate) fn dropped(&self) -> DropStats {
         self.queue.dropped()
     }
 
-    /// Hands the plane what it has room for, and tells whether it has packets for DTLS to take.
+    /// Passes messages to the data path while it has room; returns whether it has packets for DTLS.
     fn write_to_data_path(&mut self, now: Instant) -> bool {
         let mut plane = self.data_path.lock();
         loop {
@@ -104,14 +104,15 @@ impl ChannelWriter {
                 plane.send(message, options.repair_override());
             }
             let has_packets = plane.flush();
-            // What left just now may have been all that the next message waited for.
+            // The flush may have made room for the next message.
             if self.queue.peek(now).is_none() || plane.poll_ready().is_err() {
                 return has_packets;
             }
         }
     }
 
-    /// Only as long as little waits inside SCTP, where it would grow old.
+    /// Writes one message into SCTP while little data is queued there, because that does not
+    /// expire.
     fn write_to_sctp(
         &mut self,
         now: Instant,
@@ -129,7 +130,7 @@ impl ChannelWriter {
             return Ok(WriteOutcome::Nothing);
         }
         let (message, _) = self.queue.pop().expect("peek saw it");
-        // The one byte of text stands for an empty message: see `text_to_empty`.
+        // An empty message is sent as one byte of text: see `text_to_empty`.
         match message.is_empty() {
             true => writer.write(false, &[0])?,
             false => writer.write(true, &message)?,

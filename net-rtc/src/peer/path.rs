@@ -1,4 +1,4 @@
-//! Where a peer is: the address that data is sent to.
+//! Path validation (cf. RFC 9000 §8.2): the active path and the remote addresses of a peer.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,12 +12,13 @@ use str0m::net::{Protocol, Receive};
 use crate::event::Transmit;
 use crate::rtc::SignallingRole;
 
-/// Probes whose answers are awaited. An older one proves nothing any more.
+/// Maximum number of pending path challenges; older ones are dropped.
 const MAX_PENDING_CHALLENGES: usize = 16;
 
-/// Where data goes. ICE says so until the channel is open. From then on a peer moves when an
-/// answer to a probe comes from elsewhere: a nonce that was sent there, back through DTLS. A
-/// connectivity check has no nonce of ours, so a captured one could be sent from anywhere.
+/// Path that data is sent on. ICE selects it until the channel is open. From then on the peer
+/// migrates when a path response arrives from another address: a nonce that was sent there,
+/// returned through DTLS. A connectivity check has no nonce of ours, so a captured one can be
+/// replayed from any address.
 #[derive(Debug)]
 pub(crate) struct ActivePath {
     role: SignallingRole,
@@ -26,20 +27,22 @@ pub(crate) struct ActivePath {
     pending_challenges: VecDeque<(u64, FourTuple)>,
 }
 
+/// State of the active path.
+///
 /// ```text
-///   Nominated --open--> Proven --answer to a probe from elsewhere--> Proven
+///   Nominated --open--> Validated --path response from another address--> Validated
 /// ```
 #[derive(Clone, Copy, Debug)]
 enum PathState {
-    /// Wherever ICE sends.
+    /// The path that ICE used last.
     Nominated(Option<FourTuple>),
-    /// There: what is sent there reaches the peer.
+    /// Validated: datagrams on this path reach the peer.
     Validated(FourTuple),
 }
 
 impl ActivePath {
-    /// Who answers an offer makes the checks, so there ICE knows best, always. `seed` is for
-    /// tests; `None` takes the system's randomness.
+    /// An unnominated path. The answerer is the controlling agent: it always uses the path that ICE
+    /// selects. `seed` is for tests; `None` uses the system's randomness.
     pub(crate) fn new(role: SignallingRole, seed: Option<u64>) -> ActivePath {
         let random = seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         ActivePath {
@@ -50,7 +53,7 @@ impl ActivePath {
         }
     }
 
-    /// The way of a datagram that ICE would send this way.
+    /// Returns the path for a datagram that ICE would send on this one.
     pub(crate) fn route(&mut self, way: FourTuple) -> FourTuple {
         match &mut self.state {
             PathState::Nominated(last) => *last.insert(way),
@@ -58,7 +61,7 @@ impl ActivePath {
         }
     }
 
-    /// The channel is open, so the peer is where the handshakes went.
+    /// Pins the path of the handshakes, once the channel is open.
     pub(crate) fn pin(&mut self) {
         if self.role == SignallingRole::Offerer
             && let PathState::Nominated(Some(way)) = self.state
@@ -67,7 +70,7 @@ impl ActivePath {
         }
     }
 
-    /// Where the peer is, if that is not left to ICE.
+    /// Returns the validated path; `None` while ICE selects the path.
     pub(crate) fn validated(&self) -> Option<FourTuple> {
         match self.state {
             PathState::Nominated(_) => None,
@@ -75,7 +78,7 @@ impl ActivePath {
         }
     }
 
-    /// Where data goes, whoever says so.
+    /// Returns the path that data goes to, validated or nominated.
     pub(crate) fn current(&self) -> Option<FourTuple> {
         match self.state {
             PathState::Nominated(way) => way,
@@ -83,12 +86,12 @@ impl ActivePath {
         }
     }
 
-    /// Whether what came this way came from elsewhere than the peer is.
+    /// Whether this path differs from the validated one.
     pub(crate) fn is_off_path(&self, from: FourTuple) -> bool {
         matches!(self.state, PathState::Validated(way) if way != from)
     }
 
-    /// The nonce of a probe that goes this way.
+    /// Returns the nonce of a new path challenge on this path.
     pub(crate) fn new_challenge(&mut self, way: FourTuple) -> u64 {
         let nonce = self.random.random();
         self.pending_challenges.truncate(MAX_PENDING_CHALLENGES - 1);
@@ -96,40 +99,42 @@ impl ActivePath {
         nonce
     }
 
-    /// An answer to a probe came this way. Gives the way that it proves, if the probe went
-    /// there too: the peer is there now.
+    /// Handles a path response from this path. If its challenge was sent on the same path,
+    /// activates that path and returns it.
     pub(crate) fn on_path_response(&mut self, nonce: u64, from: FourTuple) -> Option<FourTuple> {
         let probe = self.pending_challenges.iter().position(|(sent, _)| *sent == nonce)?;
         let (_, to) = self.pending_challenges.remove(probe)?;
         if to != from || matches!(self.state, PathState::Nominated(_)) {
             return None;
         }
-        // What older ones prove is what has been.
+        // Responses to older challenges are out of date.
         self.pending_challenges.truncate(probe);
         self.state = PathState::Validated(from);
         Some(from)
     }
 }
 
-/// A source that has been silent for so long makes room for another.
+/// Silence after which an address can be evicted by a check from a new one.
 const EVICT_AFTER: Duration = Duration::from_secs(30);
-/// Sources in the life of a peer that were never proven and made room. str0m remembers every
-/// one of which a check came, and a check can be replayed.
+/// Maximum number of unvalidated addresses evicted in the lifetime of a peer. str0m keeps every
+/// address that has sent a check, and checks can be replayed.
 const MAX_UNVALIDATED_EVICTIONS: u32 = 240;
-/// How often a source is probed that sends what decrypts: nothing else can move a peer sooner.
+/// Minimum interval of path challenges to an address that sends decryptable records; it bounds how
+/// fast a peer can migrate.
 const RECORD_PROBE_INTERVAL: Duration = Duration::from_millis(250);
-/// How often one is that sends checks. Between two, an unproven one is answered.
+/// Minimum interval of path challenges to an address that sends checks. In between, an unvalidated
+/// one gets responses to its checks.
 const CHECK_PROBE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// What one costs, mostly in str0m (346 measured).
+/// Memory of one address, mostly in str0m, in bytes (346 measured).
 const MEMORY_PER_ADDR: usize = 352;
 
-/// Most memory that the addresses of a peer can take, if so many are known at a time.
+/// Maximum memory of the addresses of a peer, in bytes, with this bound of the table.
 pub(crate) fn max_memory(most: usize) -> usize {
     most.saturating_add(MAX_UNVALIDATED_EVICTIONS as usize).saturating_mul(MEMORY_PER_ADDR)
 }
 
-/// The addresses that a peer is heard from; few, for each is a route, and a place in str0m.
+/// Table of a peer's remote addresses; bounded, because each has a route and an entry in str0m.
 #[derive(Debug)]
 pub(crate) struct RemoteAddrs {
     addrs: Vec<RemoteAddr>,
@@ -140,32 +145,32 @@ pub(crate) struct RemoteAddrs {
 #[derive(Clone, Copy, Debug)]
 struct RemoteAddr {
     address: SocketAddr,
-    /// When something authenticated came from there.
+    /// Time of the last authenticated datagram from there.
     last_recv: Instant,
     last_probe: Option<Instant>,
-    /// Bytes of records that came from there, less those of the probes that answered them.
+    /// Bytes of records from there, less those of the path challenges sent for them.
     credit: usize,
-    /// Whether an answer to a probe came from there: what is sent there reaches the peer.
+    /// Whether a path response has arrived from there.
     validated: bool,
 }
 
-/// What shows that an address is the peer's.
+/// Evidence that an address is the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SeenBy {
-    /// A connectivity check. Its password is the peer's, but it may be a replay.
+    /// A connectivity check with the peer's password; may be a replay.
     Check,
-    /// A record that DTLS decrypted. It was never seen before.
+    /// A record that DTLS decrypted; not a replay.
     Record,
 }
 
-/// What became of an address.
+/// Result of recording an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
-    /// It is remembered.
+    /// It is in the table.
     Kept,
-    /// It is remembered in place of this one.
+    /// It is in the table and has evicted this one.
     Evicted(SocketAddr),
-    /// There is no room.
+    /// The table is full.
     Full,
 }
 
@@ -174,7 +179,7 @@ impl RemoteAddrs {
         RemoteAddrs { addrs: Vec::new(), max_addrs, unvalidated_evictions: 0 }
     }
 
-    /// The peer was heard from an address. Where data goes, `here`, is never forgotten.
+    /// Records that the peer sent from an address. The active address, `here`, is never evicted.
     pub(crate) fn observe(
         &mut self,
         now: Instant,
@@ -198,7 +203,7 @@ impl RemoteAddrs {
         Inserted::Evicted(old.address)
     }
 
-    /// An answer to a probe came from there.
+    /// Marks an address as validated.
     pub(crate) fn validate(&mut self, address: SocketAddr) {
         if let Some(source) = self.find(address) {
             source.validated = true;
@@ -209,7 +214,7 @@ impl RemoteAddrs {
         self.addrs.iter().any(|source| source.address == address && source.validated)
     }
 
-    /// Whether an address may be probed; if so, not again too soon.
+    /// Returns whether a path challenge to an address is due, and if so, schedules the next.
     pub(crate) fn poll_probe(&mut self, now: Instant, address: SocketAddr, sign: SeenBy) -> bool {
         let Some(source) = self.find(address) else { return false };
         let pause = match sign {
@@ -221,15 +226,16 @@ impl RemoteAddrs {
         due
     }
 
-    /// A record of so many bytes came from there.
+    /// Adds credit for a record of this size.
     pub(crate) fn credit(&mut self, address: SocketAddr, bytes: usize) {
         if let Some(source) = self.find(address) {
             source.credit = source.credit.saturating_add(bytes);
         }
     }
 
-    /// Whether a probe of so many bytes may answer the records of an address: until it is proven
-    /// it gets no more than came. If not, the next record is looked at as if none had been sent.
+    /// Takes credit for a path challenge of this size; returns whether it may be sent. An
+    /// unvalidated address gets no more bytes than it has sent. Without enough credit, the next
+    /// record may be answered by a challenge at once.
     pub(crate) fn try_debit(&mut self, address: SocketAddr, bytes: usize) -> bool {
         let Some(source) = self.find(address).filter(|source| !source.validated) else {
             return true;
@@ -241,12 +247,12 @@ impl RemoteAddrs {
         source.last_probe.is_some()
     }
 
-    /// When the peer was last heard from an address.
+    /// Returns the time of the last authenticated datagram from an address.
     pub(crate) fn last_recv(&self, address: SocketAddr) -> Option<Instant> {
         self.addrs.iter().find(|source| source.address == address).map(|source| source.last_recv)
     }
 
-    /// An address turned out to be another's.
+    /// Removes an address that belongs to another peer.
     pub(crate) fn remove(&mut self, address: SocketAddr) {
         self.addrs.retain(|source| source.address != address);
     }
@@ -259,8 +265,8 @@ impl RemoteAddrs {
         self.addrs.iter_mut().find(|source| source.address == address)
     }
 
-    /// Who makes room: the longest silent. A replay must not push out what lives, nor without
-    /// end what may come to live.
+    /// Returns the address to evict: the longest silent, unvalidated ones first. A replayed check
+    /// must not evict an address in use, nor evict unvalidated addresses without limit.
     fn eviction_index(
         &self,
         now: Instant,
@@ -282,7 +288,7 @@ impl RemoteAddrs {
     }
 }
 
-/// The two ends that a datagram has.
+/// Local and remote address of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FourTuple {
     pub(crate) local: SocketAddr,
@@ -290,12 +296,12 @@ pub(crate) struct FourTuple {
 }
 
 impl FourTuple {
-    /// A datagram that goes this way.
+    /// Returns a datagram to send on this path.
     pub(crate) fn transmit(self, contents: Vec<u8>) -> Transmit {
         Transmit { source: self.local, destination: self.remote, contents }
     }
 
-    /// A datagram that came this way, if str0m knows such.
+    /// Returns a received datagram as str0m's input, if str0m recognises its kind.
     pub(crate) fn rtc_input(self, now: Instant, contents: &[u8]) -> Option<Input<'_>> {
         let receive = Receive::new(Protocol::Udp, self.remote, self.local, contents).ok()?;
         Some(Input::Receive(now, receive))
@@ -408,7 +414,7 @@ mod sources_tests {
             learnt += u32::from(result != Inserted::Full);
         }
         assert_eq!(learnt, 16 + MAX_UNVALIDATED_EVICTIONS);
-        // Whoever really moves is proven each time, and has room without end.
+        // A peer that really migrates is validated each time, and is never limited.
         for port in 1..2_000 {
             let at = now + EVICT_AFTER * (60_000 + u32::from(port));
             let learnt = sources.observe(at, address(port), SeenBy::Record, None);

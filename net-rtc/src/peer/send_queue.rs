@@ -1,4 +1,4 @@
-//! Messages that wait to be sent: fresh or not at all.
+//! Unreliable send queue: bounded, keyed, and with a maximum age of messages.
 
 use std::time::{Duration, Instant};
 
@@ -8,45 +8,45 @@ use crate::event::SendOptions;
 use crate::keyed_queue::{KeyedQueue, MIN_ITEM_COST};
 use crate::stats::DropStats;
 
-/// This part of the time that a message may wait is left to it while the queue stands.
+/// Divisor of the maximum age while the queue is overloaded.
 const OVERLOAD_DIVISOR: u32 = 5;
 
-/// What a message costs beside its bytes (226 measured).
+/// Overhead of a message in bytes (226 measured).
 const MEMORY_PER_MESSAGE: usize = 228;
 
-/// Most memory that the messages of a queue for so many bytes can take.
+/// Maximum memory of a queue with this bound, in bytes.
 pub(crate) fn max_memory(most_bytes: usize) -> usize {
     most_bytes.saturating_add((most_bytes / MIN_ITEM_COST).saturating_mul(MEMORY_PER_MESSAGE))
 }
 
-/// The queue in front of the path: bounded, the newest of a key in place of the older one, and
-/// nothing in it grows old.
+/// The queue in front of the data path: bounded, with keys by which newer messages supersede older
+/// ones, and with a maximum age.
 ///
-/// A burst may use the whole time that a message may wait. If not everything could be sent for
-/// that long, then more comes than the path takes, and waiting would make each message as old
-/// as all the others: a message gives way to newer ones after a fifth of the time. That ends
-/// when everything was sent, and for that long nothing had to be dropped for its age. While
-/// nothing newer has come a message has the whole time, for then nobody gains by its end.
+/// A burst may use the whole maximum age. When the queue has not been empty for that long, messages
+/// are sent faster than the path takes them, and every message would reach the maximum age: a
+/// message then expires after a fifth of it. That ends when the queue is empty and no message has
+/// expired for the maximum age. While nothing newer has been pushed, a message has the whole
+/// maximum age, because dropping it would benefit no other.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     queue: KeyedQueue<QueuedMessage>,
     state: QueueState,
-    /// When the last message came; at first, when the queue was made.
+    /// Time of the last push, or of the creation of the queue.
     last_push: Instant,
     max_age: Duration,
     dropped: DropStats,
 }
 
-/// What comes, beside what the path takes.
+/// Load of the queue relative to the path.
 #[derive(Debug)]
 enum QueueState {
-    /// Everything that came before then was sent, and nothing has grown too old since.
+    /// The queue was empty at `since`, and nothing has expired after that.
     Normal { since: Instant },
-    /// Too much: then something grew too old, lastly.
+    /// Overloaded; the last message expired at `last_expiry`.
     Overloaded { last_expiry: Instant },
 }
 
-/// A message and when it came.
+/// A message and the time of its push.
 #[derive(Debug)]
 struct QueuedMessage {
     queued_at: Instant,
@@ -65,8 +65,8 @@ impl SendQueue {
         }
     }
 
-    /// Admits a message, always: in the place of the one with its key, or at the cost of the
-    /// first in line.
+    /// Admits a message, always: supersedes the one with its key, or drops the oldest above the
+    /// bound.
     pub(crate) fn push(&mut self, now: Instant, message: Bytes, options: SendOptions) {
         self.expire(now);
         if self.queue.is_empty() && self.has_recovered(now) {
@@ -77,7 +77,7 @@ impl SendQueue {
         self.dropped += self.queue.push(options.key, waiting.message.len(), waiting);
     }
 
-    /// The size of the next message that is still fresh, after dropping those that are not.
+    /// Drops expired messages, and returns the size of the next one.
     pub(crate) fn peek(&mut self, now: Instant) -> Option<usize> {
         self.expire(now);
         self.queue.front().map(|waiting| waiting.message.len())
@@ -87,7 +87,7 @@ impl SendQueue {
         self.queue.pop().map(|waiting| (waiting.message, waiting.options))
     }
 
-    /// Drops the next message, for which there will never be room.
+    /// Drops the next message, which is too large to be sent.
     pub(crate) fn drop_front(&mut self) {
         self.dropped.overflow += u64::from(self.queue.pop().is_some());
     }
@@ -96,7 +96,7 @@ impl SendQueue {
         self.queue.is_empty()
     }
 
-    /// When the next message stops being fresh; `None` if it never does, or nothing waits.
+    /// Returns the expiry of the next message; `None` if it never expires, or the queue is empty.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let came = self.queue.front()?.queued_at;
         let at_most = came.checked_add(self.max_age)?;
@@ -108,7 +108,7 @@ impl SendQueue {
         })
     }
 
-    /// Messages that were dropped.
+    /// Returns the number of dropped messages, by cause.
     pub(crate) fn dropped(&self) -> DropStats {
         self.dropped
     }
@@ -121,7 +121,7 @@ impl SendQueue {
         }
     }
 
-    /// Whether nothing has grown too old lately.
+    /// Whether nothing has expired for the maximum age.
     fn has_recovered(&self, now: Instant) -> bool {
         match self.state {
             QueueState::Normal { .. } => true,
@@ -282,7 +282,7 @@ mod tests {
             for _ in 0..200 {
                 push(&mut fresh, now, None, 1);
                 let newest = now;
-                // Nothing leaves: at each moment the newest is there, for the whole time.
+                // Nothing is sent: the newest message stays in the queue for the whole maximum age.
                 for _ in 0..pause {
                     let is_there = fresh.peek(now).is_some();
                     assert_eq!(is_there, now < newest + MAX_AGE, "a pause of {pause} ms");
@@ -301,13 +301,13 @@ mod tests {
         assert_eq!(fresh.peek(now + MAX_AGE * 10_000), Some(1));
     }
 
-    /// What is known of a message in the model: key, size, and when it came.
+    /// A message in the model: key, size, and time of its push.
     type ModelMessage = (Option<u64>, usize, Instant);
 
-    /// The same as [`Fresh`], as simple as can be, and told of every millisecond.
+    /// Reference model of [`SendQueue`], advanced every millisecond.
     struct Model {
         items: Vec<ModelMessage>,
-        /// Since when the queue has not been seen empty, but for moments of overload.
+        /// Time since which the queue has not been seen empty, except while overloaded.
         backlogged_since: Instant,
         last_push: Instant,
         last_expiry: Option<Instant>,

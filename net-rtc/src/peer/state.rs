@@ -1,4 +1,4 @@
-//! How far a peer has come.
+//! Connection state of a peer.
 
 use std::time::Instant;
 
@@ -9,11 +9,13 @@ use crate::Config;
 use crate::event::WebRtcStage;
 use crate::sdp::offer::PendingOffer;
 
+/// Connection state of a peer.
+///
 /// ```text
-///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --opened--> Open
-///      '---------------------------------'------------- finish -----------------'--> Closed
+///   Offered --accept_answer--> Connecting(Ice -> Dtls -> Channel) --open_channel--> Open
+///      '---------------------------------'--------------- finish ---------------------'--> Closed
 /// ```
-/// A peer that answers begins as `Connecting`.
+/// The answerer begins in `Connecting`.
 #[derive(Debug)]
 pub(crate) enum State {
     Offered(Box<PendingOffer>),
@@ -22,21 +24,21 @@ pub(crate) enum State {
     Closed,
 }
 
-/// What is known of a connection on its way.
+/// State of a connecting peer.
 #[derive(Debug)]
 pub(crate) struct ConnectingState {
     pub(crate) stage: WebRtcStage,
     pub(crate) deadline: Instant,
-    /// The channel that this side has made; without one it is the first of the other side.
+    /// The channel that this side created; if none, the first of the other side is used.
     pub(crate) own_channel: Option<ChannelId>,
-    /// The channel that is open as far as SCTP here knows.
+    /// The channel that our SCTP reports as open.
     pub(crate) ready_channel: Option<ChannelId>,
     pub(crate) preopen: PreOpenBuffer,
 }
 
 impl ConnectingState {
-    /// The channel, once both ends can send on it: what SCTP believes of itself is no proof that
-    /// the other end has come as far, but that DTLS has decrypted something of its SCTP is.
+    /// Returns the channel once both sides can send on it. Our SCTP's report does not imply that
+    /// the other side's channel is open; a decrypted SCTP packet of the other side does.
     pub(crate) fn open_channel(&self, heard: bool) -> Option<ChannelId> {
         self.ready_channel.filter(|_| self.stage == WebRtcStage::Channel && heard)
     }
@@ -55,7 +57,7 @@ impl State {
         })
     }
 
-    /// `None` once it is over.
+    /// Returns the stage; `None` once closed.
     pub(crate) fn stage(&self) -> Option<WebRtcStage> {
         match self {
             State::Offered(..) => Some(WebRtcStage::Answer),
@@ -66,11 +68,11 @@ impl State {
     }
 }
 
-/// What a message costs at least, in bytes: so many small ones are bounded too.
+/// Minimum cost of a message, in bytes, which bounds the number of small ones.
 const MIN_MESSAGE_COST: usize = 64;
 
-/// A queue with a bound. On an unordered channel data can overtake the acknowledgement that
-/// opens it (RFC 8832 §6).
+/// Bounded buffer of messages received before the channel is open. On an unordered channel data can
+/// overtake the acknowledgement that opens it (RFC 8832 §6).
 #[derive(Debug, Default)]
 pub(crate) struct PreOpenBuffer {
     messages: Vec<Bytes>,
@@ -82,7 +84,7 @@ impl PreOpenBuffer {
         PreOpenBuffer { messages: Vec::new(), remaining: most_bytes }
     }
 
-    /// Keeps a message, or drops it if there is no room: the path is unreliable anyway.
+    /// Adds a message, or drops it if there is no room: the channel is unreliable anyway.
     pub(crate) fn push(&mut self, message: Bytes) {
         let size = message.len().max(MIN_MESSAGE_COST);
         if size <= self.remaining {

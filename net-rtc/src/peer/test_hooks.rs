@@ -1,4 +1,4 @@
-//! What no honest peer does and no network should: for tests.
+//! Test hooks of a peer: faults of peers and of the network.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::rtc::channel_config;
 use crate::sctp::packet::{PacketWriter, Tsn};
 
 impl Peer {
-    /// Whether SCTP has begun, so that it could be sent.
+    /// Sends an SCTP packet; returns false if the SCTP association has not begun.
     pub(crate) fn inject_packet(
         &mut self,
         now: Instant,
@@ -57,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// What a page does by `channel.close()`: RE-CONFIG (RFC 6525).
+    /// Closes the channel by RE-CONFIG (RFC 6525), like `channel.close()` in a page.
     pub(crate) fn close_channel(&mut self, now: Instant, out: &mut Vec<PeerOutput>) {
         if let State::Open(channel) = self.state {
             self.rtc.direct_api().close_data_channel(channel);

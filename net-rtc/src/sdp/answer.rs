@@ -1,4 +1,4 @@
-//! An answer to our offer.
+//! SDP answer to our offer (RFC 8866, RFC 8839).
 
 use std::str::FromStr;
 
@@ -9,20 +9,20 @@ use str0m::config::Fingerprint;
 use crate::DtlsRole;
 use crate::sdp::{check_single_media, line_value, line_values};
 
-/// What we need of an answer. Its candidates are not among it: where the other side is, its
-/// connectivity checks show.
+/// The required parts of an answer. Its candidates are ignored: the other side's addresses are
+/// learned from its connectivity checks.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) credentials: IceCreds,
     pub(crate) fingerprint: Fingerprint,
-    /// Whether we begin DTLS.
+    /// Whether this side is the DTLS client.
     pub(crate) is_dtls_client: bool,
-    /// The other side's SCTP handshake, if it takes part in that.
+    /// The INIT chunk of the other side's SCTP, with SNAP.
     pub(crate) sctp_init: Option<Vec<u8>>,
 }
 
 impl Answer {
-    /// Reads an answer to an offer with this `a=setup`. The error is in words.
+    /// Parses an answer to an offer with this `a=setup`. The error is a message.
     pub(crate) fn parse(sdp: &str, most_bytes: usize, offered: DtlsRole) -> Result<Answer, String> {
         check_single_media(sdp, most_bytes)?;
         if sdp.lines().any(|line| line == "a=ice-lite") {
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-/// SHA-256 if there is a choice (RFC 8122 §5.1).
+/// Returns the fingerprint, by SHA-256 if there are several (RFC 8122 §5.1).
 fn fingerprint(sdp: &str) -> Result<Fingerprint, String> {
     let all = || line_values(sdp, "a=fingerprint:");
     let best = all().find(|text| text.to_ascii_lowercase().starts_with("sha-256"));
@@ -47,7 +47,8 @@ fn fingerprint(sdp: &str) -> Result<Fingerprint, String> {
     Ok(Fingerprint { hash_func: parsed.hash_func.to_ascii_lowercase(), ..parsed })
 }
 
-/// The other side has the last word (RFC 8842 §5.3), unless it says nothing of use.
+/// Whether this side is the DTLS client: the answerer decides (RFC 8842 §5.3); without a valid
+/// value, our offer does.
 fn is_dtls_client(setup: Option<&str>, offered: DtlsRole) -> bool {
     match setup {
         Some("active") => false,
@@ -56,7 +57,7 @@ fn is_dtls_client(setup: Option<&str>, offered: DtlsRole) -> bool {
     }
 }
 
-/// What both sides say of themselves.
+/// INIT chunks of both sides (SNAP).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InitChunks {
     pub(crate) local: Vec<u8>,
@@ -64,14 +65,14 @@ pub(crate) struct InitChunks {
 }
 
 impl InitChunks {
-    /// Those of two descriptions, if both have one.
+    /// Returns those of two descriptions, if both have one.
     pub(crate) fn from_sdp(ours: &str, theirs: &str) -> Option<InitChunks> {
         let init = |sdp| decode_init(line_value(sdp, "a=sctp-init:")?).ok();
         Some(InitChunks { local: init(ours)?, remote: init(theirs)? })
     }
 }
 
-/// The chunk in an `a=sctp-init`. The error is in words.
+/// Decodes the chunk in an `a=sctp-init`. The error is a message.
 pub(crate) fn decode_init(text: &str) -> Result<Vec<u8>, String> {
     Base64::decode_vec(text).map_err(|_| "a=sctp-init: not base64".into())
 }

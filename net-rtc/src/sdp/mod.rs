@@ -1,5 +1,5 @@
-//! Session descriptions (RFC 8866) as text: what is taken out and put in before and after
-//! str0m sees them.
+//! Session descriptions (RFC 8866): our offers as text, and checks of remote descriptions before
+//! str0m parses them.
 
 pub(crate) mod answer;
 pub(crate) mod offer;
@@ -11,16 +11,16 @@ use str0m::config::Fingerprint;
 
 use crate::DtlsRole;
 
-/// Most remote candidates that are read from an offer.
+/// Maximum number of remote candidates that are read from an offer.
 const MAX_REMOTE_CANDIDATES: usize = 16;
 
-/// An offer to hand to the other side.
+/// An offer for the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// The session description; it carries every candidate and says that there are no more.
+    /// The session description; it has all candidates and `a=end-of-candidates`.
     pub sdp: String,
-    /// The same candidates one by one, as in an `RTCIceCandidateInit`, for clients that look
-    /// for them there.
+    /// The same candidates one by one, as in an `RTCIceCandidateInit`, for clients that expect them
+    /// there.
     pub candidates: Vec<String>,
     /// The `a=mid` of the one media section.
     pub mid: String,
@@ -28,22 +28,23 @@ pub struct Offer {
     pub ufrag: String,
 }
 
-/// What an offer says of this side.
+/// Parameters of an offer.
 #[derive(Debug)]
 pub(crate) struct OfferParams<'a> {
     pub(crate) credentials: &'a IceCreds,
     pub(crate) fingerprint: &'a Fingerprint,
     pub(crate) dtls_role: DtlsRole,
     pub(crate) max_message_size: usize,
-    /// Our SCTP handshake in base64, if the other side may have it now.
+    /// Our INIT chunk in base64, with SNAP.
     pub(crate) sctp_init: Option<&'a str>,
 }
 
-/// There is one section, and this is its name.
+/// Identifier of the only media section.
 const MID: &str = "0";
 
 impl Offer {
-    /// One channel section with all our candidates, as an ICE-lite agent (RFC 8839, RFC 8841).
+    /// An offer of one data channel section with all our candidates, as an ICE-lite agent (RFC
+    /// 8839, RFC 8841).
     pub(crate) fn new(terms: &OfferParams<'_>, announced: &[SocketAddr]) -> Offer {
         let candidates: Vec<_> = announced.iter().enumerate().map(host_candidate).collect();
         let IceCreds { ufrag, pass } = terms.credentials;
@@ -80,23 +81,24 @@ impl DtlsRole {
     }
 }
 
-/// A number for the session that other sessions do not have (RFC 8866 §5.2): the ufrag is
-/// unique, and its hexadecimal digits are a number.
+/// Returns a unique session id (RFC 8866 §5.2): the low hexadecimal digits of the ufrag, which is
+/// unique.
 fn session_id(ufrag: &str) -> u64 {
     let digits = ufrag.len().saturating_sub(15);
     ufrag.get(digits..).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(1)
 }
 
-/// RFC 8839 §5.1: foundation, component 1 (there is only one), type preference 126, and a
-/// local preference that falls from one address to the next (RFC 8445 §5.1.2).
+/// Returns a host candidate (RFC 8839 §5.1): foundation, component 1 (the only one), type
+/// preference 126, and a local preference that decreases from one address to the next (RFC 8445
+/// §5.1.2).
 fn host_candidate((index, address): (usize, &SocketAddr)) -> String {
     let priority = (126 << 24) + ((65_535 - index.min(65_535) as u32) << 8) + 255;
     let (ip, port) = (address.ip(), address.port());
     format!("candidate:{} 1 udp {priority} {ip} {port} typ host", index + 1)
 }
 
-/// Checks an offer of the other side for what we need of it, and takes out the candidates past
-/// a bound, because str0m's cost is quadratic in them.
+/// Checks that a remote offer has the required lines, and removes the candidates past the bound,
+/// because str0m's cost is quadratic in them.
 pub(crate) fn sanitize_offer(sdp: &str, most_bytes: usize, snap: bool) -> Result<String, String> {
     check_single_media(sdp, most_bytes)?;
     for needed in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
@@ -110,7 +112,7 @@ pub(crate) fn sanitize_offer(sdp: &str, most_bytes: usize, snap: bool) -> Result
     }))
 }
 
-/// Checks that a description is no longer than may be, and of one section for a data channel.
+/// Checks the size of a description, and that its only section is a data channel.
 pub(crate) fn check_single_media(sdp: &str, most_bytes: usize) -> Result<(), String> {
     if sdp.len() > most_bytes {
         return Err(format!("{} bytes are more than the {most_bytes} allowed", sdp.len()));
@@ -122,7 +124,7 @@ pub(crate) fn check_single_media(sdp: &str, most_bytes: usize) -> Result<(), Str
     line_value(sdp, "m=application").map(drop).ok_or_else(|| "no m=application line".into())
 }
 
-/// The addresses of an offer's candidates.
+/// Returns the addresses of an offer's candidates.
 pub(crate) fn candidate_addresses(sdp: &str) -> Vec<SocketAddr> {
     sdp.lines()
         .filter_map(|line| line.strip_prefix("a=candidate:"))
@@ -142,12 +144,12 @@ fn is_candidate(line: &str) -> bool {
         .any(|prefix| line.starts_with(prefix))
 }
 
-/// What follows this in the first line that begins with it.
+/// Returns the rest of the first line with this prefix.
 pub(crate) fn line_value<'a>(sdp: &'a str, prefix: &'a str) -> Option<&'a str> {
     line_values(sdp, prefix).next()
 }
 
-/// What follows this in each line that begins with it.
+/// Returns the rest of each line with this prefix.
 pub(crate) fn line_values<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     sdp.lines().filter_map(move |line| line.strip_prefix(prefix)).map(str::trim_end)
 }

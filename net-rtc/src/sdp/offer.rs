@@ -1,4 +1,4 @@
-//! Our offer, and the answer to it.
+//! SDP offer of this side, and the application of its answer.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::sdp::answer::{Answer, InitChunks};
 use crate::sdp::{Offer, OfferParams};
 use crate::{Config, HandshakeOptions};
 
-/// An offer of a channel that awaits its answer.
+/// An offer that awaits its answer.
 #[derive(Debug)]
 pub(crate) struct PendingOffer {
     handshake: HandshakeOptions,
@@ -18,8 +18,8 @@ pub(crate) struct PendingOffer {
     sctp_init: Option<SctpInitData>,
 }
 
-/// What an answer has brought about. If it is for us to begin DTLS, that waits for a path: its
-/// timers run from the first packet on.
+/// Result of an answer. If this side is the DTLS client, DTLS starts only once a path is nominated:
+/// its timers run from the first packet on.
 #[derive(Debug)]
 pub(crate) struct NegotiatedSession {
     pub(crate) channel: ChannelId,
@@ -28,7 +28,7 @@ pub(crate) struct NegotiatedSession {
 }
 
 impl PendingOffer {
-    /// Offers a channel.
+    /// Creates an offer of one data channel.
     pub(crate) fn new(
         rtc: &mut Rtc,
         config: &Config,
@@ -36,7 +36,7 @@ impl PendingOffer {
         credentials: &IceCreds,
         candidates: &[SocketAddr],
     ) -> (PendingOffer, Offer) {
-        // Where a test wants our TSNs to begin is not for the other side to know beforehand.
+        // An initial TSN set by a test is not known when the offer's INIT is made.
         let snap = connecting.snap && config.initial_tsn.is_none();
         let mut init = snap.then(SctpInitData::new);
         let text = init.as_mut().and_then(|init| init.local_init_string().ok());
@@ -64,7 +64,7 @@ impl PendingOffer {
         &self.handshake
     }
 
-    /// Takes the text of the answer. The error is in words.
+    /// Applies the answer. The error is a message.
     pub(crate) fn accept(
         self,
         rtc: &mut Rtc,
@@ -105,8 +105,8 @@ impl PendingOffer {
     }
 }
 
-/// Both sides' SCTP handshakes, if the other has said its own: there are answers that repeat
-/// every line of the offer that their maker does not know, ours among them.
+/// Returns the INIT chunks of both sides, if the other side sent its own. Some answerers repeat
+/// every unknown line of the offer, this library's among them: then the chunks are equal.
 fn both_inits(
     init: Option<SctpInitData>,
     theirs: Option<Vec<u8>>,

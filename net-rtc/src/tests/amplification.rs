@@ -1,4 +1,4 @@
-//! Tests: what somebody gets who is no peer, or of whom nobody knows yet that he is one.
+//! Anti-amplification limit: replies to senders without credentials and to unvalidated addresses.
 
 use crate::CloseReason;
 use crate::Event;

@@ -1,4 +1,4 @@
-//! A server, an honest client, and whoever knows what travelled over the client's websocket.
+//! Test scenario: a server, a client, and an attacker that knows the client's signalling.
 
 use crate::Config;
 use crate::HandshakeOptions;

@@ -1,4 +1,4 @@
-//! What a server and a client do with each other.
+//! Data channel between a server and a client: opening, messages, limits and closing.
 
 use crate::AcceptAnswerError;
 use crate::AcceptOfferError;

@@ -1,4 +1,4 @@
-//! A DTLS 1.3 handshake of which a part never comes while others do.
+//! DTLS 1.3 handshake with a fragment that never arrives while later ones do.
 
 use crate::CloseReason;
 use crate::Endpoint;

@@ -1,4 +1,4 @@
-//! Tests: what makes a connection open sooner, each switched on and off, in virtual time.
+//! Handshake options, each switched on and off, in virtual time.
 
 use crate::AcceptAnswerError;
 use crate::Config;

@@ -1,4 +1,4 @@
-//! Exactly one packet of the SCTP handshake is lost: how long that takes.
+//! Handshake delay after the loss of exactly one SCTP packet.
 
 use crate::Config;
 use crate::DtlsRole;

@@ -1,4 +1,4 @@
-//! Tests: DTLS that no honest peer speaks, or that somebody speaks in its name.
+//! Malicious and spoofed DTLS handshakes.
 
 use crate::CloseReason;
 use crate::Event;

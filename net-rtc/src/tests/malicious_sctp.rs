@@ -1,5 +1,4 @@
-//! Peers that do inside DTLS what no honest one does: each ends itself, at once, and nothing
-//! else.
+//! SCTP protocol violations inside DTLS: each closes its own peer at once, and no other.
 
 use crate::CloseReason;
 use crate::Config;

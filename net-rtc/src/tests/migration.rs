@@ -1,4 +1,4 @@
-//! Peers whose address changes, and peers that vanish and return.
+//! Connection migration: peers whose address changes, and peers that vanish and return.
 
 use crate::Config;
 use crate::DataPathMode;

@@ -1,4 +1,4 @@
-//! A server, and clients behind NATs that change, in virtual time.
+//! NAT simulation: a server and clients behind NATs whose mappings change, in virtual time.
 
 use crate::Config;
 use crate::DataPathMode;

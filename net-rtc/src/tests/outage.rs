@@ -1,4 +1,4 @@
-//! Peers that vanish, and return in time or do not.
+//! Path outages shorter and longer than the idle timeout.
 
 use crate::CloseReason;
 use crate::DataPathMode;

@@ -1,4 +1,4 @@
-//! How messages are sent: keys, overload, and the gauge that shows it.
+//! Unreliable send queue: keys, overload, and the path statistics.
 
 use crate::Config;
 use crate::DataPathMode;

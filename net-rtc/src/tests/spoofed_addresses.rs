@@ -1,4 +1,4 @@
-//! Whoever is not the peer, and says so from elsewhere.
+//! Spoofed sources: replayed and forged datagrams from other addresses than the peer's.
 
 use crate::CloseReason;
 use crate::Event;

@@ -1,5 +1,5 @@
-//! Tests: what we lean on of str0m, dimpl and sctp-proto beyond what their documentation
-//! promises. One that fails after an upgrade names what has to be looked at again.
+//! Assumptions about str0m, dimpl and sctp-proto beyond what their documentation promises. A test
+//! that fails after an upgrade names the assumption to review.
 
 use crate::dtls::sha1_hmac;
 use crate::rtc::channel_config;

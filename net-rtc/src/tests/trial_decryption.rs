@@ -1,5 +1,4 @@
-//! Trying a record on a session that it does not belong to does no harm: what DTLS does with
-//! encrypted records that are not genuine.
+//! Trial decryption: encrypted records that are not authentic leave a DTLS session unchanged.
 
 use crate::datagram::is_protected;
 use rand::RngExt;

@@ -1,4 +1,4 @@
-//! A server and a client in virtual time, with a link between them that delays and drops.
+//! Test pair: a server and a client in virtual time, with a link that delays and drops.
 
 use crate::Config;
 use crate::Endpoint;
