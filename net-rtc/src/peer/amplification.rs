@@ -21,7 +21,7 @@ const MAX_HELD_DATAGRAMS: usize = 3;
 ///   Handshake --DTLS connected--> DtlsConnected --active path is the validated one--> Lifted
 ///                                         '--------- path challenge answered ----------^
 /// ```
-/// The answerer begins in `Lifted`: its ICE agent has checked the path.
+/// The answerer begins in `Lifted`: it sends to the candidates of the offer.
 #[derive(Debug)]
 pub(crate) enum AmplificationLimit {
     /// DTLS is not connected. Each further datagram from an address adds credit for one of ours,

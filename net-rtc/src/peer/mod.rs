@@ -142,7 +142,7 @@ impl Peer {
             auto_nomination: AutoNomination::default(),
             amplification_limit: match role {
                 SignallingRole::Offerer => AmplificationLimit::new(config.max_remote_addrs),
-                // An offer says where to send.
+                // The answerer sends to the candidates of the offer.
                 SignallingRole::Answerer => AmplificationLimit::Lifted,
             },
             next_timeout: None,
