@@ -13,13 +13,13 @@
 //! let mut server = Endpoint::new(Config::new(vec![here]));
 //! let mut client = Endpoint::new(Config::new(vec![there]));
 //!
-//! // Offer and answer travel over a reliable path of yours, for example a websocket.
+//! // The application carries offer and answer, for example over a websocket.
 //! let mut now = Instant::now();
 //! let offer = server.offer(now, "peer")?;
 //! let answer = client.accept_offer(now, "peer", &offer.sdp)?;
 //! server.accept_answer(now, &"peer", &answer)?;
 //!
-//! // Here memory is the network: what one side sends, the other receives at once.
+//! // The network of this example is memory: each datagram arrives at once.
 //! fn carry(now: Instant, from: &mut Endpoint<&str>, to: &mut Endpoint<&str>) -> Vec<Event> {
 //!     let mut events = Vec::new();
 //!     loop {
