@@ -1,4 +1,4 @@
-//! Bytes of the peer into messages.
+//! Frame decoder (RFC 6455 §5) on tungstenite.
 
 use std::io;
 use std::io::{ErrorKind, Read, Write};
@@ -13,11 +13,11 @@ use tungstenite::protocol::{
 use crate::frame_scanner::FrameScanner;
 use crate::{CloseReason, Config, Message, Violation};
 
-/// Bytes read at a time. Each socket holds a buffer of this size all its life, so a large one
-/// would cost far more memory than it saves time.
+/// Size of tungstenite's read buffer in bytes. Each socket holds one for its lifetime, so a large
+/// one would cost far more memory than it saves time.
 const READ_BUFFER_SIZE: usize = 4 * 1024;
 
-/// What the peer sent.
+/// A decoded message or control frame of the peer.
 #[derive(Debug)]
 pub(crate) enum Decoded {
     Message(Message),
@@ -26,7 +26,7 @@ pub(crate) enum Decoded {
     Close(Option<(u16, String)>),
 }
 
-/// tungstenite's decoder under our limits. It is never told to send anything.
+/// tungstenite's decoder with the limits of [`Config`]. It is used for reading only.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     context: WebSocketContext,
@@ -44,8 +44,8 @@ impl Decoder {
         Decoder { context, scanner: FrameScanner::new(config.max_empty_fragments) }
     }
 
-    /// What comes next in `bytes`, which is moved on; `None` when they are used up. After a close
-    /// or an error the decoder is of no more use, only [`Decoder::take_meter`].
+    /// Decodes the next item of `bytes` and advances `bytes` behind it; returns `None` when they
+    /// are used up. After a close or an error only [`Decoder::take_scanner`] may be called.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Result<Decoded, CloseReason>> {
         loop {
             let mut pipe = ScannedReader { bytes, scanner: &mut self.scanner };
@@ -61,12 +61,13 @@ impl Decoder {
         }
     }
 
-    /// What looks for the peer's close frame when messages do not matter any more.
+    /// Takes the scanner, which finds the peer's close frame once messages are ignored.
     pub(crate) fn take_scanner(&mut self) -> FrameScanner {
         std::mem::replace(&mut self.scanner, FrameScanner::new(0))
     }
 
-    /// A close frame, unless its code was forbidden: tungstenite then shows a code of its own.
+    /// Returns the close frame, or a violation if its code was forbidden: tungstenite replaces
+    /// such a code.
     fn on_close_frame(&self, frame: Option<CloseFrame>) -> Result<Decoded, CloseReason> {
         let Some(frame) = frame else { return Ok(Decoded::Close(None)) };
         let code = u16::from(frame.code);
@@ -77,7 +78,7 @@ impl Decoder {
     }
 }
 
-/// Whose fault a decoder's error is: always the peer's.
+/// Maps a decoder error to a close reason. Every decoder error is a violation by the peer.
 fn close_reason(error: Error) -> CloseReason {
     CloseReason::Protocol(match error {
         Error::Capacity(_) => return CloseReason::TooLarge,
@@ -90,18 +91,19 @@ fn close_reason(error: Error) -> CloseReason {
     })
 }
 
-/// The bytes of one input, read under the eyes of a [`Meter`]. What tungstenite writes while it
-/// reads is its own answer to a ping or a close frame; we answer those ourselves, when there is
-/// room, so it goes nowhere.
+/// Reader over the bytes of one input that passes them through a [`FrameScanner`]. Writes are
+/// discarded: tungstenite responds to pings and close frames while it reads, but the socket
+/// responds itself, when the send buffer has room.
 pub(crate) struct ScannedReader<'a, 'b> {
-    /// What is not read yet.
+    /// Unread bytes.
     pub(crate) bytes: &'a mut &'b [u8],
-    /// Sees every byte once.
+    /// Scans every byte once.
     pub(crate) scanner: &'a mut FrameScanner,
 }
 
 impl Read for ScannedReader<'_, '_> {
-    /// `WouldBlock` when all was read, `InvalidData` behind one empty fragment too many.
+    /// Returns `WouldBlock` when all bytes are read, `InvalidData` after one empty fragment too
+    /// many.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.scanner.is_over_limit() {
             return Err(io::ErrorKind::InvalidData.into());

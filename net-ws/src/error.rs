@@ -1,4 +1,4 @@
-//! What `connect` and `send` refuse.
+//! Error types, close reasons and close frame payloads (RFC 6455 §7.4).
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{Message, SlowConsumer};
 
-/// Why [`Socket::connect`](crate::Socket::connect) refused its arguments.
+/// Error of [`Socket::connect`](crate::Socket::connect): invalid arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Host and target do not make a URI: the host is a name or address with an optional port
-    /// (`example.org:3000`, `[::1]:3000`), the target begins with `/` and has no `#`.
+    /// Host and target do not form a URI: the host must be a name or address with an optional port
+    /// (`example.org:3000`, `[::1]:3000`), the target must begin with `/` and have no `#`.
     #[error("not a host and a path: {0:?}")]
     InvalidUri(String),
-    /// A header with a bad name or value, or one that the upgrade itself sets.
+    /// A header with an invalid name or value, or one that the upgrade itself sets.
     #[error("a header that cannot be sent: {0}")]
     InvalidHeader(String),
 }
 
-/// Why [`Socket::send`](crate::Socket::send) did not take a message. It is given back, and
-/// nothing has changed.
+/// Error of [`Socket::send`](crate::Socket::send). Holds the unsent message; the socket is
+/// unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Longer than `message_bytes`: it can never be sent.
+    /// Longer than `max_message_size`: it can never be sent.
     #[error("the message is longer than the limit")]
     TooLarge(Message),
-    /// The backlog has no room for it: try again when the peer has read more.
+    /// The send buffer has no room for it: try again when the peer has read more.
     #[error("the backlog is full")]
     Full(Message),
     /// The socket is not open: before `Upgraded`, or after closing began.
@@ -36,7 +36,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The message that was not sent.
+    /// Returns the unsent message.
     pub fn into_message(self) -> Message {
         match self {
             SendError::TooLarge(message)
@@ -46,10 +46,11 @@ impl SendError {
     }
 }
 
-/// The longest close reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
+/// Maximum length of a close reason: a control frame has 125 bytes, the code takes 2
+/// (RFC 6455 §5.5).
 const MAX_REASON_LEN: usize = 123;
 
-/// Why a socket closed. Comes once, in [`Output::Closed`](crate::Output::Closed).
+/// Reason for which a socket closed. Emitted once, in [`Output::Closed`](crate::Output::Closed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -60,33 +61,34 @@ pub enum CloseReason {
         /// Its reason, possibly empty, at most 123 bytes.
         reason: String,
     },
-    /// [`Socket::close`](crate::Socket::close) or [`Socket::refuse`](crate::Socket::refuse).
+    /// The application called [`Socket::close`](crate::Socket::close) or
+    /// [`Socket::reject_upgrade`](crate::Socket::reject_upgrade).
     Local,
     /// The stream ended without a close frame.
     Eof,
-    /// The peer broke the protocol. It was told 1002, 1007 or 1008.
+    /// The peer violated the protocol. Sent close code: 1002, 1007 or 1008.
     Protocol(Violation),
-    /// The peer sent or announced a message over `message_bytes`. It was told 1009.
+    /// The peer sent or announced a message over `max_message_size`. Sent close code: 1009.
     TooLarge,
-    /// No byte was received for `dead_after`.
+    /// No byte was received for `pong_timeout`.
     TimedOut,
-    /// The peer took too little of what waited for it, in `send_timeout`. It was told 1008,
-    /// behind what waited.
+    /// The peer read too little of the send buffer within `send_timeout`. Sent close code: 1008,
+    /// after the buffered bytes.
     SlowConsumer(SlowConsumer),
-    /// The upgrade was not done within `upgrade_timeout`.
+    /// The upgrade did not complete within `upgrade_timeout`.
     UpgradeTimeout,
-    /// Server side: the request was no proper upgrade. It was answered in HTTP.
+    /// Server side: the request was no valid upgrade. The response was an HTTP error.
     BadRequest(BadRequest),
-    /// Server side: the request asked for no upgrade, and [`Socket::respond`] answered it.
+    /// Server side: the request was plain HTTP, and [`Socket::respond`] responded to it.
     ///
     /// [`Socket::respond`]: crate::Socket::respond
     Responded,
-    /// Client side: the server answered with this HTTP status instead of 101.
+    /// Client side: the server responded with this HTTP status instead of 101.
     Rejected {
         /// The HTTP status, for example 403.
         status: u16,
     },
-    /// Client side: the server's answer was no proper upgrade.
+    /// Client side: the server's response was no valid upgrade.
     BadResponse(BadResponse),
 }
 
@@ -118,23 +120,23 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// How a peer broke RFC 6455.
+/// Violation of RFC 6455 by the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A frame that must not be: reserved bits or opcodes, a missing or forbidden mask, a bad
-    /// control frame, fragments out of order. The text says which. Code 1002.
+    /// An invalid frame: reserved bits or opcodes, a missing or forbidden mask, a bad control
+    /// frame, fragments out of order. The text says which. Code 1002.
     Frame(String),
     /// A close frame with a code that must not be sent, such as 1005 (§7.4). Code 1002.
     CloseCode(u16),
     /// Text that is not UTF-8 (§8.1). Code 1007.
     Utf8,
-    /// More than `empty_fragments` fragments without payload in one message. Code 1008.
+    /// More than `max_empty_fragments` fragments without payload in one message. Code 1008.
     EmptyFragments,
 }
 
 impl Violation {
-    /// The close code the peer was told (RFC 6455 §7.4.1).
+    /// Returns the close code that was sent to the peer (RFC 6455 §7.4.1).
     pub fn close_code(&self) -> u16 {
         match self {
             Violation::Frame(_) | Violation::CloseCode(_) => 1002,
@@ -155,11 +157,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Why a request was refused by the server side (RFC 6455 §4.2.1).
+/// Reason for which the server side rejected a request, with the HTTP status of its response
+/// (RFC 6455 §4.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadRequest {
-    /// A TLS hello: the client speaks `wss:` or `https:` to a plain port. 400.
+    /// A TLS ClientHello: the client speaks `wss:` or `https:` to a plain port. 400.
     Tls,
     /// The preface of HTTP/2 (RFC 9113 §3.4) without TLS: a proxy speaks HTTP/2 to this port. 400.
     Http2,
@@ -168,41 +171,41 @@ pub enum BadRequest {
         /// Its version: 1 is text, 2 is binary.
         version: u8,
     },
-    /// Not HTTP, or not readable as such; the text says why. 400.
+    /// Not HTTP, or malformed; the text says why. 400.
     Syntax(String),
     /// A method other than GET. 405.
     Method,
     /// HTTP before 1.1. 400.
     HttpVersion,
-    /// No `Host` header, or several. 400.
+    /// No `Host` header, or several (RFC 9112 §3.2). 400.
     Host,
     /// No `Connection: Upgrade` with `Upgrade: websocket`. 400.
     Upgrade,
     /// No `Sec-WebSocket-Version: 13`. 426.
     WebSocketVersion,
-    /// An upgrade without any `Sec-WebSocket-Key`, as a proxy makes of a websocket over HTTP/2
-    /// (RFC 8441), which has none. 400.
+    /// An upgrade without any `Sec-WebSocket-Key`: proxies that translate a websocket over HTTP/2
+    /// (RFC 8441), which has none, send such requests. 400.
     MissingKey,
     /// A `Sec-WebSocket-Key` that is not 16 bytes in base64. 400.
     InvalidKey,
-    /// The head has more than `head_bytes`. 431.
+    /// The head has more than `max_request_head_size` bytes. 431.
     HeadTooLarge {
-        /// `head_bytes`.
+        /// `max_request_head_size`.
         limit: usize,
-        /// How many of the bytes that were read of it are cookies.
+        /// Bytes of cookies among the bytes of the head that were read.
         cookie_bytes: usize,
     },
-    /// The head has more than `head_headers` lines. 431.
+    /// The head has more than `max_request_headers` lines. 431.
     TooManyHeaders {
-        /// `head_headers`.
+        /// `max_request_headers`.
         limit: usize,
     },
-    /// More than one message's bytes before the server's verdict on a held upgrade. 400.
+    /// More than `max_message_size` bytes before the server's decision on a pending upgrade. 400.
     EarlyData,
 }
 
 impl BadRequest {
-    /// The HTTP status it was answered with.
+    /// Returns the HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self {
             BadRequest::Method => 405,
@@ -242,21 +245,21 @@ impl fmt::Display for BadRequest {
     }
 }
 
-/// What was wrong with a server's answer, for the client side (RFC 6455 §4.1).
+/// Reason for which the client side rejected the server's response (RFC 6455 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadResponse {
     /// Not HTTP; the text says why.
     Syntax(String),
-    /// The head has more than `head_bytes`.
+    /// The head has more than `max_request_head_size` bytes.
     HeadTooLarge,
-    /// The head has more than `head_headers` lines.
+    /// The head has more than `max_request_headers` lines.
     TooManyHeaders,
     /// No `Connection: Upgrade` with `Upgrade: websocket`.
     Upgrade,
-    /// The `Sec-WebSocket-Accept` does not fit the key.
+    /// The `Sec-WebSocket-Accept` does not match the key.
     AcceptKey,
-    /// An extension or subprotocol that was not asked for.
+    /// An extension or subprotocol that was not requested.
     Unrequested,
 }
 
@@ -273,7 +276,8 @@ impl fmt::Display for BadResponse {
     }
 }
 
-/// The payload of a close frame. A code that must not be sent (§7.4) becomes 1000.
+/// Returns the payload of a close frame. A code that must not be sent (RFC 6455 §7.4) becomes
+/// 1000.
 pub(crate) fn close_payload(code: u16, reason: &str) -> Bytes {
     let code = if CloseCode::from(code).is_allowed() { code } else { 1000 };
     let reason = truncate_reason(reason);
@@ -283,7 +287,7 @@ pub(crate) fn close_payload(code: u16, reason: &str) -> Bytes {
     payload.freeze()
 }
 
-/// The longest beginning of `reason` that fits a close frame and ends between characters.
+/// Returns the longest prefix of `reason` that fits a close frame and ends between characters.
 fn truncate_reason(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_REASON_LEN);
     while !reason.is_char_boundary(end) {

@@ -1,14 +1,14 @@
-//! Counting what tungstenite does not.
+//! Frame header scanner: empty fragments and close frames (RFC 6455 §5.2, §5.5.1).
 
-/// The opcode of a close frame, and the first of all control opcodes (RFC 6455 §5.2).
+/// Opcode of a close frame, the lowest of all control opcodes (RFC 6455 §5.2).
 const OPCODE_CLOSE: u8 = 8;
 
-/// Walks over the frame heads in the bytes on their way to the decoder. It bounds empty fragments,
-/// remembers the true code of a close frame (the decoder replaces a forbidden one), and finds the
-/// peer's goodbye when nothing else in the stream matters any more.
+/// Scanner of the frame headers in the bytes that go to the decoder. It bounds empty fragments,
+/// records the code of a close frame as sent (the decoder replaces a forbidden one), and finds the
+/// peer's close frame when the rest of the stream is ignored.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameScanner {
-    /// The head of a frame so far: 14 bytes at most, and 2 of a close code.
+    /// The frame header so far: at most 14 bytes, and 2 of a close code.
     header: [u8; 16],
     header_filled: usize,
     /// Payload bytes of the current frame still to come.
@@ -18,12 +18,12 @@ pub(crate) struct FrameScanner {
     close: Option<SeenClose>,
 }
 
-/// A close frame's code, if it has one.
+/// Code of a scanned close frame, if it has one.
 #[derive(Clone, Copy, Debug)]
 struct SeenClose(Option<u16>);
 
 impl FrameScanner {
-    /// Allows `limit` empty fragments in one message.
+    /// Creates a scanner that allows `max_empty_fragments` in one message.
     pub(crate) fn new(max_empty_fragments: usize) -> FrameScanner {
         FrameScanner {
             header: [0; 16],
@@ -35,7 +35,10 @@ impl FrameScanner {
         }
     }
 
-    /// Walks over `bytes`; `Err(n)` after `n` of them if that empty fragment is one too many.
+    /// Scans `bytes`.
+    ///
+    /// # Errors
+    /// `Err(n)` if the empty fragment that ends after `n` bytes is one too many.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() && !self.has_close() {
@@ -58,28 +61,28 @@ impl FrameScanner {
         Ok(())
     }
 
-    /// Walks over `bytes`, looking only for a close frame.
+    /// Scans `bytes` for a close frame only.
     pub(crate) fn scan_for_close(&mut self, bytes: &[u8]) {
         self.max_empty_fragments = usize::MAX;
         self.scan(bytes).expect("a count cannot pass usize::MAX");
     }
 
-    /// Whether the last frame was one empty fragment too many.
+    /// Returns whether the last frame was one empty fragment too many.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.empty_fragments > self.max_empty_fragments
     }
 
-    /// Whether a whole close frame has passed. Nothing after it counts.
+    /// Returns whether a complete close frame was scanned. Bytes after it are ignored.
     pub(crate) fn has_close(&self) -> bool {
         self.close.is_some() && self.payload_remaining == 0
     }
 
-    /// The code of the close frame that has passed, if it had one.
+    /// Returns the code of the scanned close frame, if it had one.
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.close.and_then(|SeenClose(code)| code)
     }
 
-    /// Bytes of this head, known when two of them are here.
+    /// Returns the length of this header, known after its first two bytes.
     fn header_len(&self) -> usize {
         let length = match self.header[1] & 0x7f {
             126 => 2,
@@ -122,8 +125,8 @@ impl FrameScanner {
         self.header[1] & 0x80 != 0
     }
 
-    /// Whether the code's two bytes count as part of the head. Longer lengths are not legal in a
-    /// close frame and their payload is of no interest.
+    /// Returns whether the two bytes of a close code count as part of the header. Longer lengths
+    /// are invalid in a close frame and their payload is ignored.
     fn has_close_code(&self) -> bool {
         self.header[0] & 0x0f == OPCODE_CLOSE && (2..=125).contains(&(self.header[1] & 0x7f))
     }

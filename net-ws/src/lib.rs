@@ -1,27 +1,28 @@
-//! A websocket (RFC 6455), server and client side, as one machine without IO.
+//! Sans-IO websocket (RFC 6455), server and client side.
 //!
-//! Bytes go in, bytes come out: a [`Socket`] owns no stream, no thread and no clock. It speaks the
-//! HTTP upgrade with deadlines and limits, cuts the bytes into messages, answers pings and sends
-//! its own, pushes back when the peer does not read, and says goodbye with a close code. Frames
-//! are decoded by [tungstenite](https://docs.rs/tungstenite).
+//! A [`Socket`] is a state machine: bytes in, bytes out, no stream, no thread and no clock. It
+//! performs the HTTP upgrade with deadlines and limits, decodes and encodes messages, answers
+//! pings and sends its own, applies backpressure when the peer does not read, and performs the
+//! closing handshake. Frames are decoded by [tungstenite](https://docs.rs/tungstenite).
 //!
-//! # The one door
-//! * [`Socket::handle_input`] takes what happened: bytes, the end of the stream, or time passing.
-//! * [`Socket::send`] and [`Socket::close`] are what the application wants.
-//! * [`Socket::outgoing`] are bytes for the stream; [`Socket::advance`] says how many were written.
-//! * [`Socket::poll_output`] says what came of it. Call it after each of the above until it
-//!   gives [`Output::Timeout`], and call `handle_input` with [`Input::Timeout`] at that time.
+//! # Driving a socket
+//! * [`Socket::handle_input`] takes inputs: bytes, the end of the stream, or passing time.
+//! * [`Socket::send`] and [`Socket::close`] are the application's calls.
+//! * [`Socket::outgoing`] returns bytes for the stream; [`Socket::advance`] takes the number of
+//!   bytes written.
+//! * [`Socket::poll_output`] returns the outputs. Call it after each of the above until it
+//!   returns [`Output::Timeout`], and call `handle_input` with [`Input::Timeout`] at that time.
 //!
 //! The outputs of a socket are always, in this order: at most one [`Output::Upgraded`], then any
 //! number of [`Output::Message`], then one [`Output::Closed`], then one [`Output::Finished`]. A
-//! server with [`Config::hold_upgrade`] may say [`Output::Plain`] or [`Output::Oversized`] in
-//! place of the first.
+//! server with [`Config::await_decision`] may emit [`Output::PlainHttp`] or [`Output::Oversized`]
+//! in place of the first. [`Output::SlowConsumer`] may come between messages.
 //!
 //! ```
 //! use net_ws::{Config, Input, Message, Output, Socket};
 //! use std::time::Instant;
 //!
-//! /// What one socket has to say, into the other.
+//! /// Moves all outgoing bytes of one socket into the other.
 //! fn carry(now: Instant, from: &mut Socket, to: &mut Socket) {
 //!     while !from.outgoing().is_empty() {
 //!         let bytes = from.outgoing().to_vec();
@@ -38,7 +39,7 @@
 //! let Output::Upgraded(request) = server.poll_output() else { panic!("not upgraded") };
 //! assert_eq!((request.path(), request.query()), ("/game", Some("room=7")));
 //!
-//! carry(now, &mut server, &mut client); // the answer
+//! carry(now, &mut server, &mut client); // the response
 //! assert!(matches!(client.poll_output(), Output::Upgraded(_)));
 //!
 //! client.send(now, Message::Text("hello".into()))?;
@@ -48,48 +49,50 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Without an event loop of one's own, [`Stream`] moves the bytes between a socket and anything
-//! that is `Read + Write`; `examples/ws_echo.rs` is a server on it.
+//! [`Stream`] connects a socket to anything that is `Read + Write`, for applications without an
+//! event loop; `examples/ws_echo.rs` is a server on it.
 //!
-//! # With an event loop of one's own
-//! After each input and each call: drain `poll_output`, write, and note the time. For writing,
-//! [`Socket::outgoing_vectored`] gives all there is in few pieces; [`Socket::outgoing`] gives the
-//! first piece. A partial write is an [`advance`](Socket::advance) by as much. Switch Nagle's
-//! algorithm off (`TCP_NODELAY`), or small messages wait for the peer's acknowledgements.
+//! # In an event loop
+//! After each input and each call: drain `poll_output`, write, and set the timer. For writing,
+//! [`Socket::outgoing_vectored`] returns all unsent bytes in few slices; [`Socket::outgoing`]
+//! returns the first slice. After a partial write call [`advance`](Socket::advance) with the
+//! number of bytes written. Switch Nagle's algorithm off (`TCP_NODELAY`), or small messages wait
+//! for the peer's acknowledgements.
 //!
-//! A server that asks the application who may connect sets [`Config::hold_upgrade`]: the request
-//! is shown by [`Output::Upgraded`] before it is answered, and [`Socket::admit`] or
-//! [`Socket::refuse`] answers it. A refused browser is told on the websocket, because it shows no
-//! HTTP status to its page. `Origin`, cookies and subprotocols are in the [`Request`];
-//! this crate does not judge them. Such a server also sees what asks for no websocket, such as a
-//! balancer's GET ([`Output::Plain`]), and answers it ([`Socket::respond`]).
+//! A server with admission control sets [`Config::await_decision`]: [`Output::Upgraded`] shows the
+//! request before the response is sent, and [`Socket::accept_upgrade`] or
+//! [`Socket::reject_upgrade`] responds. A rejected browser gets its close code on the websocket,
+//! because it shows no HTTP status to its page. `Origin`, cookies and subprotocols are in the
+//! [`Request`]; this crate does not check them. Such a server also sees plain HTTP requests, such
+//! as a load balancer's GET ([`Output::PlainHttp`]), and responds with [`Socket::respond`].
 //!
-//! A loop that stopped reading, or was stopped itself, says so with [`Socket::excuse_silence`], or
-//! its peers count as dead.
+//! A loop that stopped reading, or was suspended, calls [`Socket::reset_idle_timer`] or
+//! [`Socket::extend_deadlines`]; otherwise its peers time out.
 //!
-//! # One message to many
+//! # Broadcast
 //! [`Message::Binary`] holds [`Bytes`](bytes::Bytes). A server's frames are not masked, so large
 //! payloads are not copied: a thousand sockets to which the same `Bytes` is sent hold it once,
-//! however long it waits. It counts in the backlog of each.
+//! however long it is buffered. It counts in the [`buffered_amount`](Socket::buffered_amount) of
+//! each.
 //!
-//! # What the other side can do
-//! Nothing beyond the bounds in [`Config`], be it a client or a server, and whatever its bytes:
-//! the upgrade has a deadline and a largest head, a message has a largest size and is refused by
-//! what its head announces, fragments without payload are counted, and so are our own answers to
-//! pings that it does not read. What breaks RFC 6455 ends the socket with the close code that
-//! belongs to it ([`Violation`]), and no input panics. Silence is asked about with pings and ends
-//! after `dead_after`; a peer that does not take what waits for it has `send_timeout`; closing
-//! waits for `close_timeout` since the peer last took anything, and `send_timeout` in all.
+//! # Bounds on a hostile peer
+//! A peer, client or server, cannot exceed the bounds in [`Config`], whatever it sends: the
+//! upgrade has a deadline and a maximum head size, a message has a maximum size and is rejected by
+//! the length in its frame header, fragments without payload are counted, and pongs that the peer
+//! does not read are bounded. A violation of RFC 6455 closes the socket with the matching close
+//! code ([`Violation`]), and no input panics. A silent peer gets pings and times out after
+//! `pong_timeout`; a peer that does not read has `send_timeout`; the closing handshake waits
+//! `close_timeout` after the peer last read anything, and `send_timeout` in all.
 //!
 //! With the defaults an idle socket holds less than 8 KiB. A peer can make it hold up to about
-//! three times [`Config::message_bytes`] while a message arrives, and [`Config::backlog_bytes`]
+//! three times [`Config::max_message_size`] while a message arrives, and [`Config::send_buffer`]
 //! while it does not read.
 //!
-//! # What it does not do
-//! TLS (put it between stream and socket), compression (RFC 7692; none is ever agreed on), other
-//! HTTP than the upgrade but for one line of text, and HTTP/2 (RFC 8441). Text is judged when its frame is whole, not at
-//! the byte that spoils it; the Autobahn suite calls that "non-strict", and the rest of it, but
-//! for compression, passes.
+//! # Not supported
+//! TLS (put it between stream and socket), compression (RFC 7692; never negotiated), HTTP other
+//! than the upgrade and responses of one line of text, and HTTP/2 (RFC 8441). UTF-8 is validated
+//! when a frame is complete, not at the first bad byte; the Autobahn suite calls that
+//! "non-strict". The rest of the suite, except compression, passes.
 
 mod config;
 mod decoder;
@@ -109,17 +112,17 @@ pub use send_timeout::SlowConsumer;
 pub use socket::{Input, Output, Socket};
 pub use stream::Stream;
 
-/// One whole message, however many frames carried it (RFC 6455 §5.6).
+/// A complete message, reassembled from its frames (RFC 6455 §5.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// UTF-8 text.
     Text(String),
-    /// Any bytes.
+    /// Binary data.
     Binary(Bytes),
 }
 
 impl Message {
-    /// Payload bytes.
+    /// Returns the payload length in bytes.
     pub fn len(&self) -> usize {
         match self {
             Message::Text(text) => text.len(),
@@ -127,7 +130,7 @@ impl Message {
         }
     }
 
-    /// Whether there is no payload. An empty message is a message like any other.
+    /// Returns whether there is no payload. Empty messages are valid.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,4 +1,4 @@
-//! Bytes that wait to be written.
+//! Send buffer with shared payloads.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,27 +8,27 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::OpCode;
 
-/// Payloads from here on are shared, not copied. Copying less is cheaper than one more piece to
-/// write; and what is shared may keep alive what it was cut from, which for a peer's own message
-/// on its way back is at most about this much more.
+/// Payload size in bytes from which payloads are shared instead of copied. Copying less is cheaper
+/// than one more slice to write. A shared payload may keep the buffer alive that it is a slice of;
+/// for an echoed message that is at most about this much more.
 pub(crate) const SHARE_THRESHOLD: usize = 4 * 1024;
-/// Most bytes of our own that lie together: enough for few writes, and the most that is moved
-/// when they grow.
+/// Maximum bytes of an owned segment: large enough for few writes, and the most that is moved when
+/// it grows.
 const MAX_SEGMENT_LEN: usize = 16 * 1024;
-/// Most bytes that are kept allocated for the next frame when all was written.
+/// Maximum capacity in bytes of the buffer that is kept for the next frame.
 const MAX_SPARE_CAPACITY: usize = 4 * 1024;
-/// The same for the line of segments.
+/// Maximum capacity of the segment queue that is kept when it is empty.
 const MAX_SPARE_SEGMENTS: usize = 8;
 
-/// Unsent bytes: small frames are copied one behind the other, so that one write takes many;
-/// large payloads are held by reference, so that a broadcast holds its message once.
+/// Buffer of unsent bytes: small frames are copied into contiguous segments, so that one write
+/// takes many; large payloads are held by reference, so that a broadcast stores its message once.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are written already, never all.
+    /// Bytes of the first segment that are already written, never all.
     written: usize,
     len: usize,
-    /// What was allocated for an earlier frame; always empty.
+    /// Allocation of an earlier segment for reuse; always empty.
     spare: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Outbox {
         self.segments.push_back(segment);
     }
 
-    /// Forgets the first `count` bytes, or all where there are fewer.
+    /// Removes the first `count` bytes, or all if there are fewer.
     pub(crate) fn advance(&mut self, count: usize) {
         let count = count.min(self.len);
         self.len -= count;
@@ -62,17 +62,17 @@ impl Outbox {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all bytes.
     pub(crate) fn clear(&mut self) {
         *self = Outbox::default();
     }
 
-    /// The bytes to write next; empty only if there are none.
+    /// Returns the bytes to write next; empty only if there are none.
     pub(crate) fn chunk(&self) -> &[u8] {
         self.segments.front().map_or(&[], |first| first.chunks_from(self.written)[0])
     }
 
-    /// Fills `slices` with the bytes to write next; gives how many it has filled.
+    /// Fills `slices` with the bytes to write next; returns the number of slices filled.
     pub(crate) fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let written = std::iter::once(self.written).chain(std::iter::repeat(0));
         let parts = self.segments.iter().zip(written);
@@ -81,12 +81,12 @@ impl Outbox {
         slices.iter_mut().zip(parts).map(|(slice, part)| *slice = IoSlice::new(part)).count()
     }
 
-    /// All unsent bytes.
+    /// Returns the number of unsent bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The last segment, if it is our own and not full, or a new one.
+    /// Returns the last segment, if it is owned and not full, or a new one.
     fn writable_segment(&mut self) -> &mut Vec<u8> {
         if !matches!(self.segments.back(), Some(Segment::Owned(bytes)) if bytes.len() < MAX_SEGMENT_LEN)
         {
@@ -98,7 +98,7 @@ impl Outbox {
         }
     }
 
-    /// Lets go of the first segment, which is written, but keeps a little for the next frame.
+    /// Removes the first segment, which is written, and keeps a small allocation for reuse.
     fn pop_front(&mut self) {
         let Some(first) = self.segments.pop_front() else { return };
         self.written -= first.len();
@@ -114,8 +114,8 @@ impl Outbox {
     }
 }
 
-/// Makes room for `more` bytes: twice as much as there was, so that few are moved, and never over
-/// [`OWN`], so that memory stays close to what waits.
+/// Reserves room for `more` bytes: doubles the capacity, so that few bytes are moved, up to
+/// [`MAX_SEGMENT_LEN`], so that memory stays close to the unsent bytes.
 fn grow(own: &mut Vec<u8>, more: usize) {
     let needed = own.len() + more;
     if needed > own.capacity() {
@@ -135,19 +135,19 @@ impl io::Write for Outbox {
     }
 }
 
-/// The longest head of a frame without a mask (RFC 6455 §5.2).
+/// Maximum length of an unmasked frame header (RFC 6455 §5.2).
 const MAX_HEADER_LEN: usize = 10;
 
-/// Bytes that lie together, never none.
+/// Part of the send buffer; never empty.
 #[derive(Debug)]
 pub(crate) enum Segment {
-    /// Our own: small frames one behind the other.
+    /// Small frames, contiguous.
     Owned(Vec<u8>),
-    /// One frame whose payload may be that of other sockets too.
+    /// One frame whose payload may be shared with other sockets.
     Shared(EncodedHeader, Bytes),
 }
 
-/// The head of a frame without a mask.
+/// Encoded header of an unmasked frame (RFC 6455 §5.2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncodedHeader {
     bytes: [u8; MAX_HEADER_LEN],
@@ -155,7 +155,7 @@ pub(crate) struct EncodedHeader {
 }
 
 impl EncodedHeader {
-    /// The head of a whole message of `payload` bytes.
+    /// Encodes the header of an unfragmented message of `payload` bytes.
     pub(crate) fn new(opcode: OpCode, payload: usize) -> EncodedHeader {
         let header = FrameHeader { opcode, ..FrameHeader::default() };
         let mut bytes = [0; MAX_HEADER_LEN];
@@ -175,8 +175,8 @@ impl Segment {
         self.parts().map(<[u8]>::len).iter().sum()
     }
 
-    /// What follows its first `written` bytes, in two parts. The first is empty only if there is
-    /// nothing.
+    /// Returns the bytes after the first `written`, in two parts. The first is empty only if there
+    /// are none.
     pub(crate) fn chunks_from(&self, written: usize) -> [&[u8]; 2] {
         let [first, second] = self.parts();
         match written.checked_sub(first.len()) {
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// Everything, taken out in steps of `step`.
+    /// Drains all bytes in steps of `step`.
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while outbox.len() > 0 {
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// What lies allocated, shared payloads apart.
+    /// Returns the allocated bytes, without shared payloads.
     fn allocated(outbox: &Outbox) -> usize {
         let own = outbox.segments.iter().map(|segment| match segment {
             Segment::Owned(bytes) => bytes.capacity(),
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Everything, taken out in vectored writes of at most `most` bytes.
+    /// Drains all bytes in vectored writes of at most `most` bytes.
     fn drain_vectored(outbox: &mut Outbox, most: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while outbox.len() > 0 {
@@ -343,7 +343,7 @@ mod tests {
         outbox.advance(100);
         outbox.push(&[2; 100]);
         assert_eq!((outbox.chunk().as_ptr(), outbox.chunk()), (at, &[2; 100][..]));
-        // And a large one is not kept.
+        // A large segment is not kept.
         outbox.push(&[3; 10_000]);
         outbox.advance(usize::MAX);
         assert_eq!(allocated(&outbox), outbox.segments.capacity() * size_of::<Segment>());

@@ -1,4 +1,4 @@
-//! Whether the peer takes what is sent to it.
+//! Send timeout: detection of slow consumers.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use crate::Config;
 use crate::config::saturating_add;
 
-/// How slowly a peer takes what is sent.
+/// Measured send progress of a slow peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowConsumer {
-    /// Bytes that it took, frame heads included.
+    /// Bytes written to the stream in `elapsed`, frame headers included.
     pub written: usize,
-    /// In this time.
+    /// Time since the start of the period.
     pub elapsed: Duration,
-    /// Bytes that wait for it still.
+    /// Bytes still in the send buffer.
     pub buffered: usize,
 }
 
@@ -24,31 +24,32 @@ impl fmt::Display for SlowConsumer {
     }
 }
 
-/// One period in which bytes wait. Until its end the peer must have taken all that waited at its
-/// beginning, or as much as the least rate makes of its time: a peer that is only far away, or
-/// whose path is narrow, passes, and one that takes a byte now and then does not.
+/// One period of [`Config::send_timeout`] with buffered bytes. Until its end the peer must have
+/// read all bytes buffered at its start, or as many as [`Config::min_send_bitrate`] amounts to: a
+/// peer with a long round-trip time or a narrow path passes, one that reads a byte now and then
+/// does not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendTimeout {
     started: Instant,
-    /// What must be taken, in bytes.
+    /// Bytes that must be written until the end of the period.
     required: usize,
     written: usize,
     warned: bool,
 }
 
-/// What a period has come to.
+/// Result of [`SendTimeout::check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendStatus {
-    /// It goes on, or the next one begins.
+    /// The period continues, or the next one has started.
     OnTrack,
-    /// It is half over, and less than half of what must be was taken.
+    /// The period is half over, and less than half of the required bytes were written.
     Behind(SlowConsumer),
-    /// It is over, and too little was taken.
+    /// The period is over, and too few bytes were written.
     TooSlow(SlowConsumer),
 }
 
 impl SendTimeout {
-    /// A period that begins with so many bytes waiting.
+    /// Starts a period with `waiting` buffered bytes.
     pub(crate) fn new(now: Instant, waiting: usize, config: &Config) -> SendTimeout {
         let least = f64::from(config.min_send_bitrate) / 8.0 * config.send_timeout.as_secs_f64();
         SendTimeout {
@@ -59,23 +60,24 @@ impl SendTimeout {
         }
     }
 
-    /// The stream took so many bytes.
+    /// Records `bytes` written to the stream.
     pub(crate) fn on_written(&mut self, bytes: usize) {
         self.written = self.written.saturating_add(bytes);
     }
 
-    /// So much of the time is not the peer's.
+    /// Extends the period by `time`, in which the peer could not be served.
     pub(crate) fn extend(&mut self, time: Duration) {
         self.started = saturating_add(self.started, time);
     }
 
-    /// When to judge next.
+    /// Returns the time of the next check.
     pub(crate) fn next_check(&self, config: &Config) -> Instant {
         let time = config.send_timeout;
         saturating_add(self.started, if self.warned { time } else { time / 2 })
     }
 
-    /// Judges what was taken, with so many bytes waiting still; once it is [due](Progress::due).
+    /// Checks the bytes written, with `waiting` bytes still buffered. Returns
+    /// [`SendStatus::OnTrack`] before [`next_check`](SendTimeout::next_check).
     pub(crate) fn check(&mut self, now: Instant, waiting: usize, config: &Config) -> SendStatus {
         if now < self.next_check(config) {
             return SendStatus::OnTrack;
@@ -103,12 +105,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// 10 s, in which 1,000 bytes must be taken.
+    /// A period of 10 s, in which 1,000 bytes must be written.
     fn config() -> Config {
         Config { send_timeout: 10 * SECOND, min_send_bitrate: 800, ..Config::default() }
     }
 
-    /// How long a peer lasts that takes `bytes` each second of more than there is.
+    /// Returns the second at which a peer times out that reads `bytes` per second of a full buffer.
     fn lasts(bytes: usize) -> Option<u32> {
         let (config, start) = (config(), Instant::now());
         let mut progress = SendTimeout::new(start, 1 << 20, &config);
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!([100, 101, 1 << 20].map(lasts), [None; 3]);
     }
 
-    /// A hundred bytes a second, each of which waits for a while.
+    /// 100 bytes per period of 10 s, below the minimum rate, but all that is buffered.
     #[test]
     fn a_peer_that_takes_all_that_waited_is_not_slow() {
         let (config, start) = (config(), Instant::now());

@@ -1,4 +1,4 @@
-//! A socket on a stream of bytes.
+//! Adapter between a socket and a `Read + Write` stream.
 
 use std::io;
 use std::io::{ErrorKind, IoSlice, Read, Write};
@@ -6,17 +6,16 @@ use std::time::Instant;
 
 use crate::{Input, Socket};
 
-/// Bytes read by one exchange.
+/// Maximum bytes read by one exchange.
 const READ_BUFFER_SIZE: usize = 16 * 1024;
-/// Pieces written at once.
+/// Maximum slices per vectored write.
 const MAX_WRITE_SLICES: usize = 16;
 
-/// Moves bytes between a [`Socket`] and a blocking or non-blocking stream, for use without an
-/// event loop of one's own.
+/// A [`Socket`] on a blocking or non-blocking stream, for use without an event loop.
 ///
-/// Call [`Stream::exchange`] again and again, and after each call drain
+/// Call [`Stream::exchange`] in a loop, and after each call drain
 /// [`poll_output`](Socket::poll_output) of [`Stream::socket_mut`]. On a blocking stream set a read
-/// timeout, or nothing is sent and no deadline kept while the peer is silent.
+/// timeout; otherwise nothing is sent and no deadline is kept while the peer is silent.
 #[derive(Debug)]
 pub struct Stream<S> {
     socket: Socket,
@@ -25,33 +24,33 @@ pub struct Stream<S> {
 }
 
 impl<S: Read + Write> Stream<S> {
-    /// Joins the two. The stream carries nothing but this socket's bytes, from their first.
+    /// Creates the adapter. The stream must carry only this socket's bytes, from the first.
     pub fn new(socket: Socket, stream: S) -> Stream<S> {
         Stream { socket, stream, buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice() }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// The socket, to poll it, and to send and close.
+    /// Returns the socket, to poll it, and to send and close.
     pub fn socket_mut(&mut self) -> &mut Socket {
         &mut self.socket
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn stream(&self) -> &S {
         &self.stream
     }
 
-    /// Writes what the stream takes, reads once (at most 16 KiB), writes what that caused, and
-    /// lets the socket act on its deadlines.
+    /// Writes as much as the stream accepts, reads once (at most 16 KiB), writes the resulting
+    /// bytes, and handles expired deadlines. Does nothing if the socket is finished.
     ///
     /// # Errors
-    /// The stream's; the socket takes each as its end, so that it closes as `Gone` and finishes.
-    /// `WouldBlock`, `TimedOut` and `Interrupted` are none. A finished socket leaves the stream
-    /// alone.
+    /// Those of the stream; the socket treats each as the end of the stream, closes with
+    /// [`CloseReason::Eof`](crate::CloseReason::Eof) and finishes. `WouldBlock`, `TimedOut` and
+    /// `Interrupted` are not errors.
     pub fn exchange(&mut self, now: Instant) -> io::Result<()> {
         if self.socket.is_finished() {
             return Ok(());
@@ -93,7 +92,7 @@ impl<S: Read + Write> Stream<S> {
     }
 }
 
-/// An error, unless it only means "not now".
+/// Returns the error, unless it is `WouldBlock`, `TimedOut` or `Interrupted`.
 fn ignore_would_block(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),

@@ -1,21 +1,21 @@
-//! Collecting the head of an HTTP message.
+//! HTTP/1.1 message heads (RFC 9112 §2) of the opening handshake.
 
 pub(crate) mod oversized_head;
 pub(crate) mod request;
 pub(crate) mod response;
 
-/// The bytes of a request or answer up to its empty line. Each byte is looked at once, however
-/// many pieces they arrive in.
+/// Buffer of a request or response head up to its empty line. Each byte is scanned once, however
+/// the bytes are split.
 #[derive(Debug, Default)]
 pub(crate) struct HeadBuffer {
     bytes: Vec<u8>,
     line: LineState,
 }
 
-/// The line that is being read.
+/// State of the line that is being read.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum LineState {
-    /// Empty, and no other came before it but empty ones (RFC 9112 §2.2).
+    /// Empty, with only empty lines before it (RFC 9112 §2.2).
     #[default]
     Leading,
     /// Empty so far.
@@ -24,19 +24,19 @@ enum LineState {
     NonEmpty,
 }
 
-/// What more bytes did to a head.
+/// Result of extending a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HeadProgress<'a> {
-    /// The end is not here yet.
+    /// The head is incomplete.
     Partial,
     /// The head is complete; these bytes follow it.
     Complete(&'a [u8]),
-    /// The head is longer than allowed; these bytes are over it.
+    /// The head is longer than allowed; these bytes are past the limit.
     TooLong(&'a [u8]),
 }
 
 impl HeadBuffer {
-    /// Takes `input` up to the end of the head, which may have `limit` bytes.
+    /// Appends `input` up to the end of the head, which may have `limit` bytes.
     pub(crate) fn extend<'a>(&mut self, input: &'a [u8], limit: usize) -> HeadProgress<'a> {
         let room = limit.saturating_sub(self.bytes.len());
         let seen = &input[..input.len().min(room)];
@@ -51,12 +51,12 @@ impl HeadBuffer {
         }
     }
 
-    /// What is collected.
+    /// Returns the bytes buffered so far.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Doubles the room where there is too little, and never past the limit.
+    /// Reserves room for `more` bytes: doubles the capacity, up to `limit`.
     fn reserve(&mut self, more: usize, limit: usize) {
         let (len, room) = (self.bytes.len(), self.bytes.capacity());
         if len + more > room {
@@ -65,7 +65,7 @@ impl HeadBuffer {
         }
     }
 
-    /// Behind the line feed of the first empty line.
+    /// Returns the position after the line feed of the first empty line that is not leading.
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
         for (at, byte) in input.iter().enumerate() {
             self.line = match (byte, &self.line) {

@@ -1,11 +1,11 @@
-//! A head that is too long, without what makes it so.
+//! Oversized HTTP request head, reduced to the headers of the upgrade.
 
 use crate::handshake::HeadProgress;
 
-/// The longest line that is kept.
+/// Maximum length of a line that is kept.
 const MAX_LINE_LEN: usize = 4 * 1024;
 
-/// Header lines that say whose request it is, and without which no upgrade can be answered.
+/// Headers that identify the client or are necessary for the response to an upgrade.
 const KEPT_HEADERS: [&str; 9] = [
     "connection",
     "host",
@@ -18,13 +18,13 @@ const KEPT_HEADERS: [&str; 9] = [
     "x-forwarded-for",
 ];
 
-/// The request line and the few header lines that matter, of a head whose rest is read and
-/// dropped: so that a browser, which shows no HTTP status to its page, can be told of it on the
-/// websocket. What it is does not hang on how the bytes are cut.
+/// The request line and the [`KEPT_HEADERS`] of a head whose rest is read and dropped: so that a
+/// browser, which shows no HTTP status to its page, gets a close code on the websocket. The result
+/// does not depend on how the bytes are split.
 #[derive(Debug, Default)]
 pub(crate) struct OversizedHead {
     kept: Vec<u8>,
-    /// The beginning of the line that is being read.
+    /// First bytes of the line that is being read, at most [`MAX_LINE_LEN`].
     line: Vec<u8>,
     line_len: usize,
     total_len: usize,
@@ -32,8 +32,8 @@ pub(crate) struct OversizedHead {
 }
 
 impl OversizedHead {
-    /// Takes `input` up to the end of the head. Past `most` bytes in all, or `limit` kept ones,
-    /// it gives up.
+    /// Reads `input` up to the end of the head. Returns [`HeadProgress::TooLong`] past `most`
+    /// bytes in all, or past `limit` kept bytes.
     pub(crate) fn extend<'a>(
         &mut self,
         input: &'a [u8],
@@ -54,12 +54,12 @@ impl OversizedHead {
         HeadProgress::Partial
     }
 
-    /// The lines that were kept, and the empty one behind them.
+    /// Returns the kept lines and the final empty line.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.kept
     }
 
-    /// Bytes of the whole head that were cookies.
+    /// Returns the number of cookie bytes in the whole head.
     pub(crate) fn cookie_bytes(&self) -> usize {
         self.cookie_bytes
     }
@@ -71,13 +71,13 @@ impl OversizedHead {
         }
     }
 
-    /// Whether the line that has come to its end is the empty one that ends the head.
+    /// Ends the current line; returns whether it is the empty one that ends the head.
     fn end_line(&mut self) -> bool {
         let is_cut = self.line.len() < self.line_len;
         let is_empty = self.line.trim_ascii().is_empty();
         let is_first = self.kept.is_empty();
         if is_empty && is_first {
-            // RFC 9112 §2.2: empty lines in front of the request are ignored.
+            // RFC 9112 §2.2: empty lines before the request are ignored.
         } else if is_empty || is_first || (!is_cut && self.is_kept_header()) {
             self.kept.extend_from_slice(&self.line);
             self.kept.push(b'\n');

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! The client's request, parsed and checked by the server (RFC 6455 §4.2.1).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,48 +12,48 @@ use tungstenite::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::BadRequest;
 
-/// What the client asked for: the head of its request, of an upgrade (RFC 6455 §4.1) or in plain
-/// HTTP. On the client side this is what it asked itself.
+/// Head of a client's request: an upgrade (RFC 6455 §4.1) or plain HTTP. On the client side this
+/// is its own request.
 #[derive(Clone, Debug)]
 pub struct Request {
     head: tungstenite::http::Request<()>,
 }
 
 impl Request {
-    /// The path, beginning with `/`, as it was sent (percent-encoded).
+    /// Returns the path, beginning with `/`, as sent (percent-encoded).
     pub fn path(&self) -> &str {
         self.head.uri().path()
     }
 
-    /// What follows the `?`, as it was sent.
+    /// Returns the query after the `?`, as sent.
     pub fn query(&self) -> Option<&str> {
         self.head.uri().query()
     }
 
-    /// The method, as in `GET`; a websocket's is no other.
+    /// Returns the method; that of an upgrade is always `GET`.
     pub fn method(&self) -> &str {
         self.head.method().as_str()
     }
 
-    /// The value of the first header of that name, in any case; `None` also where it is not
-    /// UTF-8: see [`values`](Request::values).
+    /// Returns the value of the first header of that name, compared case-insensitively; `None`
+    /// also if it is not UTF-8: see [`values`](Request::values).
     pub fn header(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.values(name).next()?).ok()
     }
 
-    /// The values of all headers of that name, in any case, in order, as they were sent: so that
-    /// what is repeated, or is not UTF-8, can be told from what is not there.
+    /// Returns the values of all headers of that name, compared case-insensitively, in order and
+    /// as sent. Distinguishes repeated values, and values that are not UTF-8, from missing ones.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.head.headers().get_all(name).iter().map(|value| value.as_bytes())
     }
 
-    /// The members of a comma-separated list over all headers of that name (RFC 9110 §5.3), in
-    /// order, without the white space around them.
+    /// Returns the members of the comma-separated list of all headers of that name
+    /// (RFC 9110 §5.3), in order, without the white space around them and without empty ones.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         list_members(self.head.headers(), name)
     }
 
-    /// Names (lower case) and values of all headers whose value is UTF-8.
+    /// Returns the names (lower case) and values of all headers whose value is UTF-8.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let headers = self.head.headers().iter();
         headers.filter_map(|(name, value)| {
@@ -61,15 +61,16 @@ impl Request {
         })
     }
 
-    /// Whether it is a browser's: one names an `Origin` always (RFC 6455 §4.1), a program seldom.
+    /// Returns whether the request has an `Origin`: browsers always send one (RFC 6455 §4.1),
+    /// other clients rarely.
     pub fn is_browser(&self) -> bool {
         self.head.headers().contains_key("origin")
     }
 
-    /// The first subprotocol that is offered.
+    /// Returns the first offered subprotocol, if it is visible ASCII.
     pub(crate) fn first_subprotocol(&self) -> Option<HeaderValue> {
         let first = self.list("sec-websocket-protocol").next()?;
-        // It is to stand in the answer: visible ASCII only.
+        // It is repeated in the response: visible ASCII only.
         HeaderValue::from_bytes(first).ok().filter(|value| value.to_str().is_ok())
     }
 
@@ -79,7 +80,7 @@ impl Request {
 }
 
 impl PartialEq for Request {
-    /// By target and headers.
+    /// Compares target and headers.
     fn eq(&self, other: &Request) -> bool {
         self.head.uri() == other.head.uri() && self.head.headers() == other.head.headers()
     }
@@ -87,15 +88,15 @@ impl PartialEq for Request {
 
 impl Eq for Request {}
 
-/// What a complete head asks for.
+/// A parsed request head.
 pub(crate) enum ParsedRequest {
-    /// A websocket; with the 101.
+    /// A valid upgrade, with its 101 response.
     Upgrade(Request, Response),
-    /// Anything else, in plain HTTP.
+    /// A plain HTTP request.
     PlainHttp(Request),
 }
 
-/// Reads a complete head, with at most `max_headers` lines.
+/// Parses a complete head with at most `max_headers` lines.
 pub(crate) fn parse(head: &[u8], max_headers: usize) -> Result<ParsedRequest, BadRequest> {
     let too_many = BadRequest::TooManyHeaders { limit: max_headers };
     let line = RequestLine::parse(head);
@@ -124,20 +125,20 @@ pub(crate) fn parse(head: &[u8], max_headers: usize) -> Result<ParsedRequest, Ba
     }
 }
 
-/// Whether anything in the head is a websocket's: a proxy that takes `Upgrade` away leaves the
-/// other fields.
+/// Returns whether any header is of a websocket: a proxy that removes `Upgrade` leaves the other
+/// fields.
 fn is_websocket(headers: &HeaderMap) -> bool {
     let own = ["sec-websocket-key", "sec-websocket-version"];
     has_token(headers, "upgrade", "websocket") || own.iter().any(|name| headers.contains_key(*name))
 }
 
-/// The 101 for a request that has all that RFC 6455 §4.2.1 asks for.
+/// Returns the 101 response if the request meets RFC 6455 §4.2.1.
 fn switching_protocols(request: &server::Request) -> Result<Response, BadRequest> {
     let headers = request.headers();
     if request.method() != Method::GET {
         return Err(BadRequest::Method);
     }
-    // RFC 9112 §3.2: none or several are an error; the upgrade needs it.
+    // RFC 9112 §3.2: none or several are an error.
     if headers.get_all("host").iter().count() != 1 {
         return Err(BadRequest::Host);
     }
@@ -164,8 +165,8 @@ fn switching_protocols(request: &server::Request) -> Result<Response, BadRequest
     Ok(response)
 }
 
-/// Whether these are 16 bytes in base64 (RFC 4648 §4): 22 digits, the last of which has two bits
-/// only, and the padding.
+/// Returns whether `key` is 16 bytes in base64 (RFC 4648 §4): 22 digits, the last of which has two
+/// bits only, and the padding.
 fn is_valid_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key.strip_suffix(b"==") {
@@ -177,12 +178,12 @@ fn is_valid_key(key: &[u8]) -> bool {
     }
 }
 
-/// The first line of a request (RFC 9112 §3), which the parser takes only of a GET in HTTP/1.1.
+/// Request line (RFC 9112 §3). tungstenite's parser accepts only that of a GET in HTTP/1.1.
 struct RequestLine {
     method: Method,
-    /// HTTP/1.0.
+    /// Whether the version is HTTP/1.0.
     is_http10: bool,
-    /// Where in the head the target is, and where the line ends.
+    /// Position of the target in the head; `end` is that of the line feed.
     target: Range<usize>,
     end: usize,
 }
@@ -205,7 +206,7 @@ impl RequestLine {
         Some(RequestLine { method, is_http10: is_old, target, end })
     }
 
-    /// The head as that of a GET in HTTP/1.1.
+    /// Returns the head with the request line of a GET in HTTP/1.1.
     fn as_get<'a>(&self, head: &'a [u8]) -> Cow<'a, [u8]> {
         match self.method == Method::GET && !self.is_http10 {
             true => head.into(),
@@ -217,8 +218,8 @@ impl RequestLine {
     }
 }
 
-/// The members of a comma-separated list over all lines of that name, in order, without the white
-/// space around them. Empty ones are left out.
+/// Returns the members of the comma-separated list of all lines of that name, in order, without
+/// the white space around them and without empty ones.
 pub(crate) fn list_members<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -228,7 +229,7 @@ pub(crate) fn list_members<'a>(
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-/// Whether this token is among them, in any case.
+/// Returns whether `token` is a member of the list, compared case-insensitively.
 pub(crate) fn has_token(headers: &HeaderMap, name: &str, token: &str) -> bool {
     list_members(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
 }

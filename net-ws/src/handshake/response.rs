@@ -1,4 +1,4 @@
-//! The client's request, and what the server answers to it.
+//! The client's upgrade request (RFC 6455 §4.1), its check of the response, and HTTP responses.
 
 use std::io::Write;
 
@@ -24,14 +24,14 @@ const RESERVED_HEADERS: [&str; 7] = [
     "upgrade",
 ];
 
-/// What was asked, and the proof that an answer belongs to it.
+/// A sent upgrade request, with the `Sec-WebSocket-Accept` value that the response must have.
 #[derive(Debug)]
 pub(crate) struct ClientRequest {
     pub(crate) request: Request,
     accept_key: String,
 }
 
-/// The bytes of an upgrade request with these headers beside the necessary ones.
+/// Builds an upgrade request with additional `headers`; returns its bytes and its description.
 pub(crate) fn build_request(
     host: &str,
     target: &str,
@@ -50,7 +50,8 @@ pub(crate) fn build_request(
     Ok((bytes, ClientRequest { request: shown, accept_key: derive_accept_key(key.as_bytes()) }))
 }
 
-/// Reads a complete head, with at most `max_headers` lines: is it the answer to `asked`?
+/// Checks that a complete response head, with at most `max_headers` lines, accepts the request
+/// `asked`.
 pub(crate) fn check_response(
     head: &[u8],
     max_headers: usize,
@@ -70,7 +71,7 @@ pub(crate) fn check_response(
     check_headers(response.headers(), max_headers, asked).map_err(CloseReason::BadResponse)
 }
 
-/// RFC 6455 §4.1, the client's five checks.
+/// Performs the client's checks of the response headers (RFC 6455 §4.1).
 fn check_headers(
     headers: &HeaderMap,
     most: usize,
@@ -102,7 +103,8 @@ fn bad_response(why: BadResponse) -> Result<(), CloseReason> {
     Err(CloseReason::BadResponse(why))
 }
 
-/// A URI of exactly these parts: a parser may drop or shift what it finds odd, such as a fragment.
+/// Builds a URI of exactly these parts; returns an error if the parser drops or moves a part, such
+/// as a fragment.
 fn build_uri(host: &str, target: &str) -> Result<Uri, ConnectError> {
     let text = format!("ws://{host}{target}");
     let whole = text.parse::<Uri>().ok().filter(|uri| {
@@ -127,14 +129,14 @@ fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Co
 
 /// RFC 8446 §5.1: a record of type 22, a handshake.
 const TLS_HANDSHAKE: &[u8] = &[22];
-/// RFC 9113 §3.4, as far as it tells it apart.
+/// RFC 9113 §3.4: the first bytes of the connection preface.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-/// The PROXY protocol of HAProxy, version 1, §2.1.
+/// HAProxy PROXY protocol §2.1: version 1.
 const PROXY_V1: &[u8] = b"PROXY ";
-/// The same, version 2, §2.2.
+/// HAProxy PROXY protocol §2.2: version 2.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What these first bytes of a connection are, if they are a known protocol that is not HTTP/1.
+/// Detects a known protocol other than HTTP/1 by the first bytes of a connection.
 pub(crate) fn detect_foreign_protocol(bytes: &[u8]) -> Option<BadRequest> {
     let known = [
         (TLS_HANDSHAKE, BadRequest::Tls),
@@ -145,11 +147,11 @@ pub(crate) fn detect_foreign_protocol(bytes: &[u8]) -> Option<BadRequest> {
     known.into_iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, what)| what)
 }
 
-/// Lets cross-origin isolated pages see that there was an answer (HTML, cross-origin embedder
-/// policy), as net.js asks where a browser delays websockets.
+/// Lets cross-origin isolated pages see that a response came (HTML, cross-origin embedder policy):
+/// net.js probes the server with a plain request where a browser delays websockets.
 const CORP_HEADER: &str = "Cross-Origin-Resource-Policy: cross-origin\r\n";
 
-/// Answers a request with an error `status` and a line of text, and announces the end of the
+/// Writes a response with an error `status` and a line of text that announces the end of the
 /// stream. A number that is no HTTP error status becomes 500.
 pub(crate) fn http_error(outbox: &mut Outbox, status: u16, text: &str) {
     let status = StatusCode::from_u16(status)
@@ -158,9 +160,9 @@ pub(crate) fn http_error(outbox: &mut Outbox, status: u16, text: &str) {
     write_http(outbox, status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text, true);
 }
 
-/// Answers a plain request with any final `status` and a line of text, and announces the end of
-/// the stream. To a HEAD it goes without the text (RFC 9110 §9.3.2). A number that is no such
-/// status becomes 500.
+/// Writes a response with any final `status` and a line of text that announces the end of the
+/// stream. The response to a HEAD has no text (RFC 9110 §9.3.2). A number that is no such status
+/// becomes 500.
 pub(crate) fn http_response(outbox: &mut Outbox, status: u16, text: &str, is_head: bool) {
     let status = StatusCode::from_u16(status)
         .ok()
@@ -184,7 +186,8 @@ fn write_http(outbox: &mut Outbox, status: StatusCode, text: &str, with_text: bo
     }
 }
 
-/// The headers with which HTTP says what would do instead (RFC 9110 §15.5.6, RFC 6455 §4.4).
+/// Returns the headers that a status requires: `Allow` for 405 (RFC 9110 §15.5.6), the supported
+/// version for 426 (RFC 6455 §4.4).
 fn extra_headers(status: StatusCode) -> &'static str {
     match status {
         StatusCode::METHOD_NOT_ALLOWED => "Allow: GET, HEAD, OPTIONS\r\n",

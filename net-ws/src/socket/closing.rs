@@ -1,4 +1,4 @@
-//! Closing, in order or not.
+//! Closing handshake and abnormal closure (RFC 6455 §7).
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::socket::state::CloseDeadline;
 use crate::socket::{Output, PeerClose, Side, Socket, State};
 
 impl Socket {
-    /// The peer said its last word; `rest` is what came behind it.
+    /// Handles the peer's close frame or violation; `rest` holds the bytes after it.
     pub(super) fn on_peer_close(&mut self, now: Instant, last: PeerClose, rest: &[u8]) {
         let State::Open(live) = &mut self.state else { return };
         let mut meter = live.decoder.take_scanner();
@@ -19,7 +19,7 @@ impl Socket {
         self.set_state(State::PeerClosed { close: last, scanner: meter, closed_at: now });
     }
 
-    /// Acts on the peer's last word, if it was said.
+    /// Processes the peer's close frame or violation, if one is pending.
     pub(super) fn process_close(&mut self) {
         let State::PeerClosed { close: last, scanner: meter, closed_at: since } = &self.state
         else {
@@ -32,7 +32,7 @@ impl Socket {
         }
     }
 
-    /// The peer broke a rule. It is told so, and may answer.
+    /// Starts the closing handshake with the close code of the peer's violation.
     fn close_on_violation(&mut self, now: Instant, meter: FrameScanner, reason: CloseReason) {
         let code = match &reason {
             CloseReason::TooLarge => 1009,
@@ -43,7 +43,7 @@ impl Socket {
         self.start_close(now, meter, reason, code, &text);
     }
 
-    /// Queues our close frame; the peer's may have passed the `meter`, or come later.
+    /// Queues our close frame; the scanner may have seen the peer's already.
     pub(super) fn start_close(
         &mut self,
         now: Instant,
@@ -71,7 +71,7 @@ impl Socket {
         self.set_state(State::Draining { await_end: self.is_client(), close_deadline: goodbye });
     }
 
-    /// Both close frames are there: only the bytes' way out is left.
+    /// Enters `Draining` if the peer's close frame has come: only unsent bytes are left.
     pub(super) fn drain_if_closed(&mut self) {
         if let State::Closing { scanner: meter, close_deadline: goodbye } = &self.state
             && meter.has_close()
@@ -84,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// The stream is gone.
+    /// Handles the end of the stream.
     pub(super) fn on_end(&mut self) {
         self.process_close();
         match self.state {
@@ -99,13 +99,13 @@ impl Socket {
         }
     }
 
-    /// Closes without a word.
+    /// Closes without a close frame.
     pub(super) fn abort(&mut self, reason: CloseReason) {
         self.push_closed(reason);
         self.finish();
     }
 
-    /// Finishes when nothing is left to write, if that is all we wait for.
+    /// Finishes once the send buffer is empty, in `Draining` without `await_end`.
     pub(super) fn finish_if_flushed(&mut self) {
         if matches!(self.state, State::Draining { await_end: false, .. })
             && self.buffered_amount() == 0

@@ -1,4 +1,4 @@
-//! The machine: what it takes and what it gives.
+//! The websocket state machine: inputs, calls and outputs.
 
 mod closing;
 mod state;
@@ -21,64 +21,65 @@ use crate::send_timeout::{SendStatus, SendTimeout, SlowConsumer};
 use crate::socket::state::{OpenState, PeerClose, State};
 use crate::{BadRequest, CloseReason, Config, ConnectError, Message, Request, SendError};
 
-/// Capacity of the queue of outputs that is kept when it is empty.
+/// Maximum capacity of the output queue that is kept when it is empty.
 const MAX_SPARE_OUTPUTS: usize = 32;
 
-/// One websocket, server or client side, from its first byte to its last. See the
-/// [crate's page](crate) for how to drive it.
+/// One websocket, server or client side, from the HTTP upgrade to the end of the stream. See the
+/// [crate documentation](crate) for how to drive it.
 #[derive(Debug)]
 pub struct Socket {
     side: Side,
     config: Config,
     state: State,
     outbox: Outbox,
-    /// Bounded by what one input can hold: drain it after each.
+    /// Bounded by the size of one input: drained after each.
     outputs: VecDeque<Output>,
 }
 
-/// What happened.
+/// Input of [`Socket::handle_input`].
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Bytes were read from the stream. All of them are taken. They become at most one message
-    /// for each two bytes (server side: six), so the size of one read bounds the outputs.
+    /// Bytes read from the stream. All of them are consumed. They become at most one message per
+    /// two bytes (server side: six), so the size of one read bounds the outputs.
     Bytes(&'a [u8]),
     /// The stream ended, or reading or writing failed.
     End,
-    /// The time of the last [`Output::Timeout`] has come; harmless at any other time. First give
-    /// the bytes that can be read, then this: they prove that the peer lives.
+    /// The time of the last [`Output::Timeout`] has come; harmless at any other time. Pass
+    /// readable bytes first: they prove that the peer is alive.
     Timeout,
 }
 
-/// What came of it.
+/// Output of [`Socket::poll_output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The upgrade is done: the socket is open, messages can be sent. Server side: what the
-    /// client asked; client side: what we asked. With `hold_upgrade` the server side is open
-    /// only after [`Socket::admit`].
+    /// The upgrade is complete: the socket is open, messages can be sent. Holds the client's
+    /// request, on both sides. With `await_decision` the server side is open only after
+    /// [`Socket::accept_upgrade`].
     Upgraded(Request),
-    /// Server side with `hold_upgrade`: a plain HTTP request, with nothing of a websocket's in
-    /// it. [`Socket::respond`] answers it, and closes.
+    /// Server side with `await_decision`: a plain HTTP request, without any websocket header.
+    /// [`Socket::respond`] responds to it and closes.
     PlainHttp(Request),
-    /// Server side with `hold_upgrade`: a websocket's request over `head_bytes` or
-    /// `head_headers`. It cannot be opened, and all but its most needed headers are missing.
-    /// [`Socket::refuse`] answers it.
+    /// Server side with `await_decision`: an upgrade request over `max_request_head_size` or
+    /// `max_request_headers`. All but the necessary headers are missing, so it should be rejected:
+    /// [`Socket::reject_upgrade`].
     Oversized(Request, BadRequest),
-    /// A whole message of the peer.
+    /// A complete message of the peer.
     Message(Message),
-    /// Half of `send_timeout` is over and the peer took less than half of what it must: it is
-    /// closed at the end of that time unless it takes more.
+    /// Half of `send_timeout` is over and the peer has read less than half of the required bytes:
+    /// the socket closes at the end of that period unless the peer catches up.
     SlowConsumer(SlowConsumer),
-    /// No message will come and none can be sent any more. Comes once. Until it is polled, what
-    /// the peer said before its goodbye, or before its fault, can still be answered.
+    /// No more messages can be received or sent. Emitted once. Until it is polled, the
+    /// application can still reply to messages that came before the peer's close frame or
+    /// violation.
     Closed(CloseReason),
-    /// Nothing is left to write or to wait for, the stream may be dropped. Comes once, after
+    /// Nothing is left to write or to wait for; the stream may be dropped. Emitted once, after
     /// `Closed`.
     Finished,
-    /// Nothing more now. Give [`Input::Timeout`] at this time, if there is one.
+    /// No more outputs for now. Pass [`Input::Timeout`] at this time, if there is one.
     Timeout(Option<Instant>),
 }
 
-/// Which side we are; a client masks its frames (RFC 6455 §5.3).
+/// Side of the connection; a client masks its frames (RFC 6455 §5.3).
 #[derive(Debug)]
 enum Side {
     Server,
@@ -86,7 +87,7 @@ enum Side {
 }
 
 impl Socket {
-    /// The server side of a stream that was just accepted.
+    /// Creates the server side for a stream that was just accepted.
     pub fn accept(now: Instant, config: Config) -> Socket {
         let deadline = saturating_add(now, config.upgrade_timeout);
         Socket::new(
@@ -96,13 +97,13 @@ impl Socket {
         )
     }
 
-    /// The client side of a stream that was just connected. The request waits in
+    /// Creates the client side for a stream that was just connected. The request is in
     /// [`Socket::outgoing`].
     ///
     /// `host` is the `Host` header (`example.org:3000`), `path_and_query` begins with `/`.
     ///
     /// # Errors
-    /// [`ConnectError::Address`] where the two do not make a URI.
+    /// [`ConnectError::InvalidUri`] if the two do not form a URI.
     pub fn connect(
         now: Instant,
         config: Config,
@@ -115,7 +116,8 @@ impl Socket {
     /// Like [`Socket::connect`], with more headers, such as `Origin` or `Sec-WebSocket-Protocol`.
     ///
     /// # Errors
-    /// [`ConnectError::Header`] for one that cannot be sent, or that the upgrade itself sets.
+    /// Also [`ConnectError::InvalidHeader`] for a header that is malformed or that the upgrade
+    /// itself sets.
     pub fn connect_with(
         now: Instant,
         config: Config,
@@ -132,7 +134,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Takes what happened. Never panics, whatever the bytes.
+    /// Handles an input at `now`. Never panics, whatever the bytes.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Bytes(bytes) => self.on_bytes(now, bytes),
@@ -147,13 +149,12 @@ impl Socket {
         self.update_send_timeout(now);
     }
 
-    /// Appends one message, as one frame, to what is [`outgoing`](Socket::outgoing).
+    /// Queues one message, as one frame.
     ///
     /// # Errors
-    /// Each gives the message back and changes nothing. [`SendError::TooLarge`] over
-    /// `message_bytes`, [`SendError::Full`] where it does not fit into `backlog_bytes` (one whole
-    /// message always fits into an empty backlog), [`SendError::Closed`] where the socket is not
-    /// open.
+    /// Each returns the message and changes nothing. [`SendError::TooLarge`] over
+    /// `max_message_size`, [`SendError::Full`] if it does not fit into `send_buffer` (one whole
+    /// message always fits into an empty buffer), [`SendError::Closed`] if the socket is not open.
     pub fn send(&mut self, now: Instant, message: Message) -> Result<(), SendError> {
         if !matches!(self.state, State::Open(_) | State::PeerClosed { .. }) {
             return Err(SendError::Closed(message));
@@ -174,14 +175,15 @@ impl Socket {
         Ok(())
     }
 
-    /// Says goodbye: what was accepted goes out, then a close frame (RFC 6455 §7.1.2), and the
-    /// socket is `Finished` when the peer has answered it, or after `close_timeout`. No message
-    /// comes out any more.
+    /// Starts the closing handshake (RFC 6455 §7.1.2): flushes the send buffer, then sends a close
+    /// frame. The socket is `Finished` once the peer's close frame has come, or after
+    /// `close_timeout`. No more messages are emitted.
     ///
-    /// A `code` that must not be sent (§7.4) goes out as 1000; the `reason` is cut to 123 bytes
-    /// between characters. A held upgrade is granted and closed in the same way. Before the
-    /// request is whole a server answers 503 with the reason as body instead, and a client goes
-    /// without a word. Does nothing if closing has begun.
+    /// A `code` that must not be sent (§7.4) is sent as 1000; the `reason` is truncated to 123
+    /// bytes between characters. A pending upgrade is accepted and closed in the same way. Before
+    /// the request is complete, and for a plain request, a server responds 503 with the reason as
+    /// body instead; a client closes without a close frame before the upgrade. Does nothing if
+    /// closing has started.
     pub fn close(&mut self, now: Instant, code: u16, reason: &str) {
         self.process_close();
         self.outputs.retain(|output| !matches!(output, Output::Message(_)));
@@ -207,38 +209,39 @@ impl Socket {
         self.finish_if_flushed();
     }
 
-    /// Counts `now` as life: for a loop that was stopped or did not read for a while, and cannot
-    /// blame the peer for the silence. Pings go out as ever, so that the peer hears something.
+    /// Restarts `pong_timeout` at `now`, for a loop that did not read for a while. Pings are sent
+    /// as before, so that the peer does not time out either.
     pub fn reset_idle_timer(&mut self, now: Instant) {
         if let State::Open(live) = &mut self.state {
             live.idle_exempt_until = now;
         }
     }
 
-    /// The same for a loop that was stopped for so long: what had its deadline in the meantime,
-    /// such as the upgrade, has that much longer.
+    /// Extends all deadlines by `stopped`, for a process that was suspended for that time: those
+    /// of the upgrade, of sending and of closing; restarts `pong_timeout` at `now`.
     pub fn extend_deadlines(&mut self, now: Instant, stopped: Duration) {
         self.reset_idle_timer(now);
         self.state.extend(stopped);
         self.update_send_timeout(now);
     }
 
-    /// Bytes to write to the stream now: a part of all there is, empty only if there are none.
+    /// Returns bytes to write to the stream: a prefix of all unsent bytes, empty only if there are
+    /// none.
     pub fn outgoing(&self) -> &[u8] {
         self.outbox.chunk()
     }
 
-    /// Fills `slices` with bytes to write to the stream now, in order and none of them empty, and
-    /// gives how many it has filled; 0 only if there are no bytes. For streams with vectored
-    /// writes ([`io::Write::write_vectored`](std::io::Write::write_vectored)): a large message is
-    /// not copied behind the head of its frame, and so [`Socket::outgoing`] alone takes two
+    /// Fills `slices` with bytes to write to the stream, in order and none of them empty, and
+    /// returns the number of slices filled; 0 only if there are no bytes. For streams with
+    /// vectored writes ([`io::Write::write_vectored`](std::io::Write::write_vectored)): a large
+    /// payload is not copied behind its frame header, so [`Socket::outgoing`] alone takes two
     /// writes for it.
     pub fn outgoing_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outbox.chunks_vectored(slices)
     }
 
-    /// The first `written` of all unsent bytes are written. More than there were counts as all
-    /// of them.
+    /// Removes the first `written` of all unsent bytes, which were written to the stream; all of
+    /// them if there are fewer.
     pub fn advance(&mut self, now: Instant, written: usize) {
         let takes = written.min(self.outbox.len()) > 0;
         self.outbox.advance(written);
@@ -259,17 +262,17 @@ impl Socket {
         self.update_send_timeout(now);
     }
 
-    /// All unsent bytes, frame heads included.
+    /// Returns the number of unsent bytes, frame headers included.
     pub fn buffered_amount(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Whether nothing is left to write or to wait for; [`Output::Finished`] says it once.
+    /// Returns whether nothing is left to write or to wait for; see [`Output::Finished`].
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
     }
 
-    /// What came of inputs and calls, in order; at the end [`Output::Timeout`].
+    /// Returns the next output; [`Output::Timeout`] when there are no more.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         if self.outputs.is_empty() {
@@ -323,7 +326,7 @@ impl Socket {
         }
     }
 
-    /// Acts on the deadlines that `now` has reached.
+    /// Handles the deadlines that `now` has reached.
     fn handle_timeout(&mut self, now: Instant) {
         if self.state.deadline(&self.config).is_none_or(|deadline| now < deadline) {
             return;
@@ -343,7 +346,7 @@ impl Socket {
             State::Open(live) if live.next_ping(&self.config) > now => {}
             State::Open(live) => {
                 live.last_ping = Some(now);
-                // Over the bound there is nothing to learn from one frame more.
+                // With a full send buffer one more frame would not help.
                 if self.outbox.len() < self.config.send_buffer {
                     self.write_frame(Frame::ping(Bytes::new()));
                 }
@@ -353,7 +356,7 @@ impl Socket {
         }
     }
 
-    /// Judges the peer by what it takes; tells whether it was closed for that.
+    /// Checks the send timeout; returns whether it has closed the socket.
     fn has_send_timed_out(&mut self, now: Instant) -> bool {
         let State::Open(live) = &mut self.state else { return false };
         let Some(progress) = &mut live.send_timeout else { return false };
@@ -371,7 +374,7 @@ impl Socket {
         false
     }
 
-    /// A period of the peer's progress begins when bytes begin to wait, and ends when none do.
+    /// Starts the send timeout when bytes are buffered, and stops it when none are.
     fn update_send_timeout(&mut self, now: Instant) {
         if let State::Open(live) = &mut self.state {
             live.send_timeout = match (self.outbox.len(), live.send_timeout) {
@@ -382,7 +385,7 @@ impl Socket {
         }
     }
 
-    /// Answers a ping now, or keeps the newest for when there is room (RFC 6455 §5.5.3).
+    /// Queues a pong, or keeps the newest ping until there is room (RFC 6455 §5.5.3).
     fn answer_ping(&mut self, data: &[u8]) {
         if let State::Open(live) = &mut self.state {
             live.pending_pong = Some(Bytes::copy_from_slice(data));
@@ -404,7 +407,8 @@ impl Socket {
         self.write_frame(Frame::from_payload(head, payload));
     }
 
-    /// Appends a frame. A server shares a large payload; all else is copied, for a client masks.
+    /// Queues a frame. A server shares a large payload; all other frames are copied: a client
+    /// masks its payloads.
     fn write_frame(&mut self, mut frame: Frame) {
         match &mut self.side {
             Side::Client(masks) => frame.header_mut().mask = Some(masks.next_mask()),
@@ -417,7 +421,7 @@ impl Socket {
         frame.format(&mut self.outbox).expect("an outbox takes everything");
     }
 
-    /// Bytes of a frame with this payload.
+    /// Returns the length of a frame with `payload` bytes.
     fn frame_len(&self, payload: usize) -> usize {
         let mask = matches!(self.side, Side::Client(_)).then_some([0; 4]);
         FrameHeader { mask, ..Default::default() }.len(payload as u64) + payload
@@ -429,9 +433,9 @@ impl Socket {
     }
 }
 
-/// A source of masks that the peer and the application cannot foresee (RFC 6455 §5.3): a keyed
-/// hash over a counter, the key drawn from the operating system. It exists so that scripts cannot
-/// choose the bytes on the wire; it keeps nothing secret.
+/// Source of masking keys that the peer and the application cannot predict (RFC 6455 §5.3): a
+/// keyed hash over a counter, with a key from the operating system. Masking prevents scripts from
+/// choosing the bytes on the wire; it is no encryption.
 #[derive(Debug, Default)]
 pub(crate) struct MaskSource {
     key: RandomState,
@@ -439,7 +443,7 @@ pub(crate) struct MaskSource {
 }
 
 impl MaskSource {
-    /// The mask of the next frame.
+    /// Returns the masking key of the next frame.
     pub(crate) fn next_mask(&mut self) -> [u8; 4] {
         self.counter += 1;
         let [a, b, c, d, ..] = self.key.hash_one(self.counter).to_ne_bytes();

@@ -1,4 +1,4 @@
-//! The life of a socket.
+//! Connection states (RFC 6455 §4, §7) and their deadlines.
 
 use std::time::{Duration, Instant};
 
@@ -15,116 +15,119 @@ use crate::handshake::response::ClientRequest;
 use crate::send_timeout::SendTimeout;
 use crate::{BadRequest, CloseReason, Config};
 
-/// Where a socket is in its life; each arrow is a method of the socket.
+/// State of a socket; each arrow is a method of [`Socket`](crate::Socket).
 ///
 /// ```text
-/// server  accept --> Upgrading --answer----------> Open
-///                     | | '-read_request-> Held --admit-^
-///                     | |                   ^ |----dismiss----> Closing
-///                     | |                   | '-refuse_upgrade--> Flushing
-///                     | '--> Trimming ------'                      ^  ^
-///                     '----> Plain --respond-----------------------'  |
-///                        each of them --refuse_upgrade----------------'
+/// server
+/// accept --> ServerHandshake --complete_upgrade-------------------> Open
+///             | | '-on_request-> AwaitingDecision --accept_upgrade---^
+///             | |                      ^  |--accept_then_close--> Closing
+///             | |                      |  '--send_http_error---> Draining
+///             | '-> OversizedRequest --'                          ^  ^
+///             '---> PlainHttp --respond---------------------------'  |
+///                   each of them --send_http_error-------------------'
 ///
-/// client  connect --> Asking --read_answer--> Open
+/// client
+/// connect --> ClientHandshake --read_response--> Open
 ///
-/// both    Open --say_goodbye--> Closing --look_whether_closed--> Flushing --settle--> Finished
-///          '-read_last-> Ending -fail-^                            ^
-///                          '-------------answer_close-------------'
+/// both
+/// Open --start_close--> Closing --drain_if_closed--> Draining --finish_if_flushed--> Finished
+///  '-on_peer_close-> PeerClosed --answer_close----------^
+///                      '-close_on_violation-> Closing
 /// ```
 ///
-/// `abort` leads to `Finished` from every state before `Closing`: the stream ended, the peer is
-/// dead, the server said no. `finish` does from the two after it, when the stream ends or
-/// `close_timeout` is over.
+/// `abort` leads to `Finished` from every state before `Closing`: the stream ended, the peer timed
+/// out, the server rejected the upgrade. `finish` leads there from `Closing` and `Draining`, when
+/// the stream ends or `close_timeout` is over.
 #[derive(Debug)]
 pub(super) enum State {
     /// Server: the request is arriving.
     ServerHandshake { head: HeadBuffer, deadline: Instant },
-    /// Server: the request is over a limit, the rest of it is read for the sake of the answer.
+    /// Server: the request is over a limit; the rest of it is read to choose the response.
     OversizedRequest { head: OversizedHead, why: BadRequest, deadline: Instant },
-    /// Server: a plain request waits for its answer.
+    /// Server: a plain request waits for the application's response.
     PlainHttp { is_head: bool, deadline: Instant },
-    /// Server: a good request waits for the application's verdict.
+    /// Server: a valid request waits for the application's decision.
     AwaitingDecision(Box<PendingUpgrade>),
-    /// Client: the answer is arriving.
+    /// Client: the response is arriving.
     ClientHandshake { head: HeadBuffer, request: ClientRequest, deadline: Instant },
-    /// Messages go both ways.
+    /// Messages are sent and received.
     Open(Box<OpenState>),
-    /// The peer's last word is read. It is acted on when the messages before it have come out, so
-    /// that they can still be answered.
+    /// The peer's close frame or violation is read. It is processed once the messages before it
+    /// are polled, so that the application can still reply to them.
     PeerClosed { close: PeerClose, scanner: FrameScanner, closed_at: Instant },
     /// Our close frame is queued or sent, the peer's has not come yet.
     Closing { scanner: FrameScanner, close_deadline: CloseDeadline },
-    /// Nothing is read any more; what is queued goes out. A client then waits for the server to
-    /// end the stream, so that the server's side keeps TIME_WAIT (RFC 6455 §7.1.1).
+    /// Input is ignored; the send buffer is flushed. A client then waits for the server to end the
+    /// stream, so that the server's side keeps TIME_WAIT (RFC 6455 §7.1.1).
     Draining { await_end: bool, close_deadline: CloseDeadline },
-    /// Nothing is left to do.
+    /// Final state.
     Finished,
 }
 
-/// A good request that waits for the application's verdict.
+/// A valid request that waits for the application's decision.
 #[derive(Debug)]
 pub(super) struct PendingUpgrade {
     pub(super) response: Response,
-    /// What came behind the request.
+    /// Bytes after the request, at most `max_message_size`.
     pub(super) early: Vec<u8>,
     pub(super) deadline: Instant,
     pub(super) is_browser: bool,
-    /// The first subprotocol that is offered: Chromium fails a handshake in which none of them
-    /// is chosen, and then shows no close code either.
+    /// The first offered subprotocol: Chromium fails a handshake in which none of them is chosen,
+    /// and then shows no close code either.
     pub(super) protocol: Option<HeaderValue>,
 }
 
-/// Until when closing may take.
+/// Deadline of the closing handshake.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CloseDeadline {
-    /// As it is now: `close_timeout` after the last bytes were taken.
+    /// Current deadline: `close_timeout` after the last bytes were written.
     pub(super) at: Instant,
-    /// However much is taken.
+    /// Upper bound of `at`.
     max: Instant,
 }
 
 impl CloseDeadline {
-    /// A peer that takes what waits has `send_timeout`.
+    /// Creates a deadline that a reading peer can extend up to `send_timeout`.
     pub(super) fn new(now: Instant, config: &Config) -> CloseDeadline {
         let at = saturating_add(now, config.close_timeout);
         CloseDeadline { at, max: at.max(saturating_add(now, config.send_timeout)) }
     }
 
-    /// For a peer that takes too little.
+    /// Creates a deadline that cannot be extended, for a slow peer and for HTTP responses.
     pub(super) fn fixed(now: Instant, config: &Config) -> CloseDeadline {
         let at = saturating_add(now, config.close_timeout);
         CloseDeadline { at, max: at }
     }
 
-    /// Bytes were taken.
+    /// Extends the deadline after bytes were written.
     pub(super) fn on_written(&mut self, now: Instant, config: &Config) {
         self.at = saturating_add(now, config.close_timeout).min(self.max).max(self.at);
     }
 }
 
-/// What no message of the peer comes after.
+/// End of the peer's messages.
 #[derive(Clone, Debug)]
 pub(super) enum PeerClose {
-    /// Its close frame: code and reason, where there was a payload.
+    /// A close frame: code and reason, if it had a payload.
     Frame(Option<(u16, String)>),
-    /// It broke a rule.
+    /// A protocol violation.
     Violation(CloseReason),
 }
 
-/// What an open socket needs.
+/// State of an open socket.
 #[derive(Debug)]
 pub(super) struct OpenState {
     pub(super) decoder: Decoder,
-    /// When the last byte was received.
+    /// Time of the last byte received.
     pub(super) last_recv: Instant,
-    /// Until when silence is not the peer's fault.
+    /// Time until which silence does not count for `pong_timeout`.
     pub(super) idle_exempt_until: Instant,
-    /// When the last ping was sent.
+    /// Time of the last ping sent.
     pub(super) last_ping: Option<Instant>,
-    /// The newest ping that could not be answered for want of room.
+    /// The newest ping whose pong did not fit into the send buffer.
     pub(super) pending_pong: Option<Bytes>,
-    /// While bytes wait: what the peer takes of them.
+    /// The send timeout, while bytes are buffered.
     pub(super) send_timeout: Option<SendTimeout>,
 }
 
@@ -140,7 +143,7 @@ impl OpenState {
 }
 
 impl State {
-    /// When this state wants to be looked at if nothing happens.
+    /// Returns the next deadline of this state.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         match self {
             State::ServerHandshake { deadline, .. }
@@ -159,7 +162,7 @@ impl State {
         }
     }
 
-    /// Moves the deadline of a state that has one.
+    /// Extends the deadline of a state that has one by `time`.
     pub(super) fn extend(&mut self, time: Duration) {
         match self {
             State::ServerHandshake { deadline, .. }

@@ -1,4 +1,4 @@
-//! From HTTP to frames.
+//! Opening handshake: HTTP upgrade (RFC 6455 §4).
 
 use std::time::Instant;
 
@@ -15,15 +15,16 @@ use crate::socket::state::{CloseDeadline, PendingUpgrade};
 use crate::socket::{OpenState, Output, Side, Socket, State};
 use crate::{BadRequest, BadResponse, CloseReason, Request};
 
-/// So many times the longest head are read of one that is over it, to tell a browser so.
+/// Multiple of `max_request_head_size` up to which an oversized head is read, so that a browser
+/// gets a close code.
 const OVERSIZED_HEAD_FACTOR: usize = 16;
 
 impl Socket {
-    /// Answers a held upgrade with 101: the socket is open. Where the client offered
-    /// subprotocols, `protocol` is the one chosen of them (browsers hang up without one). Does
-    /// nothing where no upgrade is held.
+    /// Accepts a pending upgrade with 101: the socket is open. If the client offered subprotocols,
+    /// `protocol` is the chosen one (browsers close the connection without one). Does nothing if
+    /// no upgrade is pending.
     ///
-    /// A `protocol` that cannot stand in a header is left out.
+    /// A `protocol` that is no valid header value is left out.
     pub fn accept_upgrade(&mut self, now: Instant, protocol: Option<&str>) {
         if let State::AwaitingDecision(held) = &mut self.state {
             let early = std::mem::take(&mut held.early);
@@ -36,22 +37,22 @@ impl Socket {
         }
     }
 
-    /// Refuses a held upgrade, in the way that the client can read. Does nothing where no upgrade
-    /// is held.
+    /// Rejects a pending upgrade in the way that the client can read. Does nothing if no upgrade
+    /// is pending.
     ///
-    /// A browser shows no HTTP status to its page: its request is granted, and the websocket
+    /// A browser shows no HTTP status to its page: its request is accepted, and the websocket is
     /// closed with `code` and `reason` as by [`Socket::close`], before anything else is sent. Any
-    /// other client is answered with HTTP `status` (403 for example; one that is no error goes
-    /// out as 500) and `reason` as its body. [`Request::is_browser`](crate::Request::is_browser)
-    /// tells them apart.
+    /// other client gets HTTP `status` (403 for example; one that is no error is sent as 500) with
+    /// `reason` as the body. [`Request::is_browser`](crate::Request::is_browser) distinguishes
+    /// them.
     pub fn reject_upgrade(&mut self, now: Instant, status: u16, code: u16, reason: &str) {
         self.reject_pending(now, CloseReason::Local, status, code, reason);
         self.finish_if_flushed();
     }
 
-    /// Answers a plain request ([`Output::Plain`]) with a status from 200 on and a line of text,
-    /// and closes. A HEAD is answered without the text; a status that is none goes out as 500.
-    /// Does nothing where no such request waits.
+    /// Responds to a plain request ([`Output::PlainHttp`]) with a status from 200 to 599 and a
+    /// line of text, and closes. The response to a HEAD has no text; any other status is sent as
+    /// 500. Does nothing if no such request is pending.
     pub fn respond(&mut self, now: Instant, status: u16, text: &str) {
         if let State::PlainHttp { is_head, .. } = self.state {
             response::http_response(&mut self.outbox, status, text, is_head);
@@ -120,7 +121,7 @@ impl Socket {
         self.on_bytes(now, tail);
     }
 
-    /// The request is over a limit; `rest` is what came behind what is collected of it.
+    /// Starts reading a request that is over a limit; `rest` follows the bytes in the head buffer.
     fn start_oversized(&mut self, now: Instant, why: BadRequest, rest: &[u8]) {
         let State::ServerHandshake { head, deadline } = &mut self.state else { return };
         let (head, deadline) = (std::mem::take(head), *deadline);
@@ -132,7 +133,8 @@ impl Socket {
         }
     }
 
-    /// Reads on in a request that is over a limit, up to its end or to a limit of that.
+    /// Reads a request that is over a limit, up to its end or to [`OVERSIZED_HEAD_FACTOR`] times
+    /// `max_request_head_size`.
     pub(super) fn read_oversized(&mut self, now: Instant, bytes: &[u8]) {
         let State::OversizedRequest { head, .. } = &mut self.state else { return };
         let limit = self.config.max_request_head_size;
@@ -143,7 +145,8 @@ impl Socket {
         }
     }
 
-    /// A request over a limit is whole. If it is a websocket's, the application decides how to tell it.
+    /// Handles a complete request that is over a limit. The application rejects an upgrade; any
+    /// other request is rejected at once.
     fn on_oversized(&mut self, now: Instant, tail: &[u8]) {
         let State::OversizedRequest { head, why, .. } = &self.state else { return };
         match request::parse(head.bytes(), self.config.max_request_headers) {
@@ -163,7 +166,7 @@ impl Socket {
         }
     }
 
-    /// Keeps what a hasty client sends before our verdict.
+    /// Buffers bytes that a client sends before the decision.
     pub(super) fn read_early(&mut self, now: Instant, bytes: &[u8]) {
         let State::AwaitingDecision(held) = &mut self.state else { return };
         if held.early.len() + bytes.len() > self.config.max_message_size {
@@ -207,7 +210,7 @@ impl Socket {
         }
     }
 
-    /// Answers in HTTP that there will be no websocket.
+    /// Responds with an HTTP error and closes.
     pub(super) fn send_http_error(
         &mut self,
         now: Instant,
@@ -219,7 +222,7 @@ impl Socket {
         self.start_draining(now, reason);
     }
 
-    /// The answer is written, there will be no websocket.
+    /// Closes after an HTTP response: only unsent bytes are left.
     fn start_draining(&mut self, now: Instant, reason: CloseReason) {
         self.push_closed(reason);
         let goodbye = CloseDeadline::fixed(now, &self.config);
@@ -243,8 +246,8 @@ impl Socket {
         }
     }
 
-    /// Grants a held upgrade, only to close it with these words. What came early is not looked
-    /// at, but for the peer's close frame.
+    /// Accepts a pending upgrade and closes it with `code` and `reason`. Early bytes are scanned
+    /// for a close frame only.
     pub(super) fn accept_then_close(
         &mut self,
         now: Instant,
@@ -270,7 +273,7 @@ impl Socket {
         self.send_http_error(now, CloseReason::BadRequest(why), status, &text);
     }
 
-    /// The 101, and what came behind the request.
+    /// Sends the 101 and opens the socket; `tail` follows the request.
     fn complete_upgrade(&mut self, now: Instant, response: &Response, tail: &[u8]) {
         self.write_response(response);
         self.open(now, protocol::Role::Server, tail);
@@ -297,7 +300,7 @@ impl Socket {
     }
 }
 
-/// Why a request is refused, with what is known of its cookies.
+/// Returns `why` with the cookie bytes of the head.
 fn with_cookies(why: &BadRequest, head: &OversizedHead) -> BadRequest {
     match why {
         BadRequest::HeadTooLarge { limit, .. } => {
