@@ -1,4 +1,4 @@
-//! The client's side.
+//! Answerer: the client side of the offer/answer exchange (RFC 3264).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -6,24 +6,23 @@ use std::time::Instant;
 use crate::rate_limit::{RateLimiter, TextKind};
 use crate::{Error, Input, Limits, Message, parse};
 
-/// The client's side of one connection: it awaits one offer and answers it.
+/// Client side of one connection: waits for one offer and answers it.
 ///
-/// After every call drain [`poll_output`](Answering::poll_output) until it
-/// returns [`Output::Timeout`]. After [`Output::Refused`] the machine is inert:
-/// close the connection.
+/// After every call drain [`poll_output`](Answerer::poll_output) until it returns
+/// [`Output::Timeout`]. After [`Output::Failed`] the answerer is inert: close the connection.
 ///
-/// It waits for the offer, and for the caller's answer, for ever: whoever
-/// connects has a deadline for the whole of it. Candidate texts of the server
-/// are ignored, because the offer carries its candidates; and so is each text
-/// after the answer, within [`Limits::texts_per_second`].
+/// It has no timeout for the offer or for the caller's answer: the caller needs a deadline for the
+/// whole connection attempt. Candidate messages of the server are ignored, because the offer
+/// carries its candidates; so is each text after the answer, within
+/// [`Limits::max_messages_per_sec`].
 ///
 /// ```
-/// use net_signal::answerer::{Answering, Output};
+/// use net_signal::answerer::{Answerer, Output};
 /// use net_signal::{Input, Limits};
 /// use std::time::Instant;
 ///
 /// let now = Instant::now();
-/// let mut client = Answering::new(Limits::default());
+/// let mut client = Answerer::new(Limits::default());
 /// client.handle_input(now, Input::Text(r#"{"type":"offer","sdp":"v=0"}"#));
 /// assert_eq!(client.poll_output(), Output::Offer { sdp: "v=0".into(), negotiated: false });
 ///
@@ -34,68 +33,68 @@ use crate::{Error, Input, Limits, Message, parse};
 pub struct Answerer {
     state: State,
     limiter: RateLimiter,
-    // At most one offer, one answer and one refusal.
+    // At most one offer, one answer and one failure.
     outputs: VecDeque<Output>,
 }
 
-/// What an [`Answering`] wants.
+/// Output of [`Answerer::poll_output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The server offers: call [`Answering::answer`]. At most once.
+    /// The server's offer: call [`Answerer::answer`]. At most once.
     Offer {
-        /// The offer: begins with `v=0`, holds no NUL, is no longer than
-        /// [`Limits::text_bytes`], and otherwise is as the server sent it.
+        /// The offer: begins with `v=0`, contains no NUL, is no longer than
+        /// [`Limits::max_message_size`], and otherwise is as the server sent it.
         sdp: String,
-        /// Whether the server takes an
-        /// [`answer_negotiated`](Answering::answer_negotiated).
+        /// Whether the server accepts an
+        /// [`answer_negotiated`](Answerer::answer_negotiated).
         negotiated: bool,
     },
     /// Send this text to the server.
     Send(String),
-    /// The negotiation is over. At most once, and nothing but
-    /// `Timeout(None)` comes after it.
+    /// The negotiation has failed. At most once, followed only by `Timeout(None)`.
     Failed(Error),
-    /// Nothing more for now; always the last output of a drain, and always
-    /// `None`, as this machine waits for nothing but inputs.
+    /// No more outputs for now. Always `None`, as an answerer has no deadlines.
     Timeout(Option<Instant>),
 }
 
-/// Why an answer was not sent; it holds the SDP that was to be sent.
+/// Error of [`Answerer::answer`]; holds the unsent SDP.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// The server has not offered yet: answer after [`Output::Offer`].
     #[error("there is no offer to answer yet")]
     NoOffer(String),
-    /// An answer was sent already.
+    /// An answer was already sent.
     #[error("the offer is answered already")]
     AlreadyAnswered(String),
-    /// The negotiation has ended with [`Output::Refused`].
+    /// The negotiation has ended with [`Output::Failed`].
     #[error("the negotiation was refused")]
     Failed(String),
 }
 
+/// State of the offer/answer exchange (cf. W3C WebRTC `RTCSignalingState`).
+///
 /// ```text
-///                    offered()          answered()
-///  new() -> Waiting -----------> Offered ---------> Answered
-///              |                    |                  |
-///              '----------------> Refused <------------'
-///                         refused(), from any
+///                        on_offer()                send_answer()
+///  new() -> AwaitingOffer ---------> HaveRemoteOffer -----------> Answered
+///                 |                         |                        |
+///                 '--------------------> Failed <--------------------'
+///                                  fail(), from any
 /// ```
 #[derive(Debug)]
 enum State {
-    /// The offer is awaited.
+    /// Waiting for the offer.
     AwaitingOffer,
-    /// The caller's answer is awaited.
+    /// Waiting for the caller's answer.
     HaveRemoteOffer,
-    /// The answer is out: further texts are not read, only their rate is bounded.
+    /// The answer is queued: further texts are not parsed, only their rate is bounded.
     Answered,
     /// Inert.
     Failed,
 }
 
 impl Answerer {
-    /// Begins to wait for an offer; `limits` bound what the server may send.
+    /// Creates an answerer; `limits` bound what the server may send.
     pub fn new(limits: Limits) -> Answerer {
         Answerer {
             state: State::AwaitingOffer,
@@ -104,8 +103,7 @@ impl Answerer {
         }
     }
 
-    /// Tells the machine what happened at `now`. [`Input::Timeout`] changes
-    /// nothing.
+    /// Handles an input at `now`. [`Input::Timeout`] changes nothing.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         let Input::Text(text) = input else { return };
         if matches!(self.state, State::Failed) {
@@ -116,28 +114,27 @@ impl Answerer {
         }
     }
 
-    /// Answers the offer: queues the text.
+    /// Queues the answer to the offer.
     ///
     /// # Errors
     ///
-    /// Gives the SDP back if there is no offer, if it was answered already, or
-    /// if the negotiation was refused.
+    /// Returns the SDP if there is no offer, if it was already answered, or if the negotiation has
+    /// failed.
     pub fn answer(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
         self.send_answer(now, sdp, false)
     }
 
-    /// As [`answer`](Answering::answer), and tells the server that the client
-    /// opens the data channel on its own, as stream 0. Only a server whose
-    /// [offer](Output::Offer) says that it takes this understands it.
+    /// Like [`answer`](Answerer::answer), with `negotiated`: the client opens the data channel on
+    /// its own, as stream 0. Only valid if the [offer](Output::Offer) has `negotiated`.
     ///
     /// # Errors
     ///
-    /// As [`answer`](Answering::answer).
+    /// As [`answer`](Answerer::answer).
     pub fn answer_negotiated(&mut self, now: Instant, sdp: String) -> Result<(), AnswerError> {
         self.send_answer(now, sdp, true)
     }
 
-    /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    /// Returns the next output; [`Output::Timeout`] when there are no more.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or(Output::Timeout(None))
@@ -172,7 +169,7 @@ impl Answerer {
         Ok(())
     }
 
-    // Every mutator takes the time, even where nothing depends on it yet.
+    // Every mutator takes the time, even if nothing depends on it yet.
     fn send_answer(
         &mut self,
         _now: Instant,

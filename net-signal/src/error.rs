@@ -1,16 +1,15 @@
-//! Why a negotiation ended without success.
+//! Causes of a failed negotiation.
 
 use crate::ParseError;
 
-/// What the other side did wrong; the negotiation is over.
+/// Cause of a failed negotiation: an error of the peer, which ends the negotiation.
 ///
-/// The words of its `Display` are at most 123 bytes, the room in a websocket
-/// close frame ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) section
-/// 5.5), and never quote what the other side sent.
+/// The `Display` text is at most 123 bytes, the maximum in a websocket close frame
+/// ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) section 5.5), and never quotes the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A text is longer than [`Limits::text_bytes`](crate::Limits::text_bytes).
+    /// A text is longer than [`Limits::max_message_size`](crate::Limits::max_message_size).
     #[error("a signalling text of {bytes} bytes is too long, the limit is {limit}")]
     MessageTooLong {
         /// The length of the text, in bytes.
@@ -18,20 +17,20 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More than [`Limits::texts`](crate::Limits::texts) texts before the end
-    /// of the negotiation.
+    /// More than [`Limits::max_messages`](crate::Limits::max_messages) texts before the end of the
+    /// negotiation.
     #[error("too many texts before the answer, the limit is {limit}")]
     TooManyMessages {
         /// The limit, in texts.
         limit: usize,
     },
-    /// More than [`Limits::texts_per_second`](crate::Limits::texts_per_second).
+    /// More than [`Limits::max_messages_per_sec`](crate::Limits::max_messages_per_sec).
     #[error("text frames come too fast, the limit is {limit} a second; messages are binary frames")]
     RateExceeded {
-        /// The limit, in texts a second.
+        /// The limit, in texts per second.
         limit: usize,
     },
-    /// A text cannot be read.
+    /// A text cannot be parsed.
     #[error("malformed signalling text: {0}")]
     Malformed(ParseError),
     /// The client sent an offer to the server.
@@ -40,7 +39,7 @@ pub enum Error {
     /// The server sent an answer to the client.
     #[error("unexpected answer: the server makes the offer, the client answers")]
     UnexpectedAnswer,
-    /// The server offered again: a new offer needs a new connection.
+    /// The server sent a second offer: a new offer needs a new connection.
     #[error("second offer: a connection takes one offer, reconnect for another")]
     SecondOffer,
     /// No answer within

@@ -1,7 +1,7 @@
-//! Signalling: how a client and a server agree on a WebRTC connection over a
-//! channel of texts that they have already, for example a websocket.
+//! Sans-IO signalling for WebRTC: offer/answer exchange (RFC 3264, [RFC 8829]) over an existing
+//! text channel such as a websocket.
 //!
-//! The server offers, the client answers, and that is all:
+//! The server offers, the client answers:
 //!
 //! ```text
 //!   server                                  client
@@ -15,32 +15,30 @@
 //!     |<--------------------------------------|
 //! ```
 //!
-//! * [`Message`] is one such text, read and written.
-//! * [`Negotiation`] is the server's side, [`Answering`] the client's side.
-//! * [`Limits`] bounds what the other side may send, [`Refusal`] says what it
-//!   did wrong.
+//! * [`Message`] is one message; it parses and writes the text.
+//! * [`Offerer`] is the server side, [`Answerer`] the client side.
+//! * [`Limits`] bounds what the peer may send, [`Error`] is the cause of a failed negotiation.
 //!
-//! The offer must list all candidates of the server in its SDP
-//! (`a=candidate`, [RFC 8839] section 5.1, and `a=end-of-candidates`,
-//! [RFC 8840]); the candidate texts repeat them for clients that look there.
-//! The client's own candidates are not needed: its connectivity checks reveal
-//! its address (a peer-reflexive candidate, [RFC 8445] section 7.3.1.3). So a
-//! text that looks like a candidate is dropped unread, whatever it holds, and
-//! after the answer every text is: only their rate is bounded.
+//! The offer must list all candidates of the server in its SDP (`a=candidate`, [RFC 8839] section
+//! 5.1, and `a=end-of-candidates`, [RFC 8840]); the candidate messages repeat them for clients
+//! that expect trickle ICE. The client's own candidates are not needed: its connectivity checks
+//! reveal its address (a peer-reflexive candidate, [RFC 8445] section 7.3.1.3). A text that looks
+//! like a candidate is therefore dropped unparsed, whatever it contains, and so is every text
+//! after the answer: only the rate of texts is bounded.
 //!
-//! Both machines are sans-IO: texts go in, texts come out, and the time is a
-//! parameter. They know neither WebRTC nor websockets. Feed a machine through
-//! `handle_input`, then call `poll_output` until it returns `Timeout`.
+//! Both state machines are sans-IO: texts in, texts out, and the time is a parameter. They depend
+//! on neither WebRTC nor websockets. Call `handle_input`, then `poll_output` until it returns
+//! `Timeout`.
 //!
 //! # Example
 //!
 //! ```
-//! use net_signal::{Answering, Input, Limits, Negotiation, Output, answerer};
+//! use net_signal::{Answerer, Input, Limits, Offerer, Output, answerer};
 //! use std::time::Instant;
 //!
 //! let now = Instant::now();
-//! let mut server = Negotiation::offer(now, Limits::default(), "v=0 (offer)".into(), vec![]);
-//! let mut client = Answering::new(Limits::default());
+//! let mut server = Offerer::offer(now, Limits::default(), "v=0 (offer)".into(), vec![]);
+//! let mut client = Answerer::new(Limits::default());
 //!
 //! // The offer travels to the client ...
 //! let Output::Send(text) = server.poll_output() else { panic!("an offer is due") };
@@ -58,6 +56,7 @@
 //! ```
 //!
 //! [RFC 8445]: https://www.rfc-editor.org/rfc/rfc8445
+//! [RFC 8829]: https://www.rfc-editor.org/rfc/rfc8829
 //! [RFC 8839]: https://www.rfc-editor.org/rfc/rfc8839
 //! [RFC 8840]: https://www.rfc-editor.org/rfc/rfc8840
 

@@ -1,11 +1,11 @@
-//! One signalling text.
+//! Signalling messages and their JSON form (cf. W3C WebRTC `RTCSessionDescriptionInit`).
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::parse;
 use crate::parse::ParseError;
 
-/// What one text says.
+/// A signalling message.
 ///
 /// ```
 /// use net_signal::Message;
@@ -17,49 +17,49 @@ use crate::parse::ParseError;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The server's offer, of the shape of an `RTCSessionDescriptionInit`.
+    /// The server's offer, in the form of an `RTCSessionDescriptionInit`.
     Offer {
         /// The session description
         /// ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866)), begins with
         /// `v=0`.
         sdp: String,
-        /// The client may open the data channel on its own and say so in its
-        /// answer. Default `false`.
+        /// Whether the client may open the data channel on its own, as stream 0, and set
+        /// `negotiated` in its answer. Default `false`.
         negotiated: bool,
     },
-    /// The client's answer, of the shape of an `RTCSessionDescriptionInit`.
+    /// The client's answer, in the form of an `RTCSessionDescriptionInit`.
     Answer {
         /// The session description
         /// ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866)), begins with
         /// `v=0`.
         sdp: String,
-        /// The client has opened the data channel on its own, as stream 0,
+        /// Whether the client has opened the data channel on its own, as stream 0,
         /// without waiting for the server's DCEP OPEN
         /// ([RFC 8832](https://www.rfc-editor.org/rfc/rfc8832)). Default
         /// `false`.
         negotiated: bool,
     },
-    /// One candidate, or `None`: there are no more of them.
+    /// A candidate, or `None` for the end of candidates.
     Candidate(Option<Candidate>),
 }
 
-/// A candidate, of the shape of an `RTCIceCandidateInit`
+/// A candidate, in the form of an `RTCIceCandidateInit`
 /// ([WebRTC](https://www.w3.org/TR/webrtc/#dom-rtcicecandidateinit)).
 ///
-/// The fields are named in `camelCase` on the wire. A field that is absent or
-/// null there is empty or 0 here.
+/// The fields have `camelCase` names on the wire. A field that is absent or null on the wire is
+/// empty or 0 here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Candidate {
     /// The `candidate:...` attribute
     /// ([RFC 8839](https://www.rfc-editor.org/rfc/rfc8839) section 5.1),
-    /// without `a=`. An empty one stands for the end of candidates.
+    /// without `a=`. An empty one is the end of candidates.
     #[serde(deserialize_with = "null_as_empty")]
     pub candidate: String,
     /// The `a=mid` of the media section that it belongs to.
     #[serde(deserialize_with = "null_as_empty")]
     pub sdp_mid: String,
-    /// The position of that media section, counted from 0.
+    /// The index of that media section, from 0.
     #[serde(deserialize_with = "crate::parse::index")]
     pub sdp_m_line_index: u16,
     /// The `a=ice-ufrag` that it belongs to.
@@ -67,7 +67,7 @@ pub struct Candidate {
     pub username_fragment: String,
 }
 
-/// How a [`Message`] is written, borrowed.
+/// Borrowed JSON form of a [`Message`].
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum WireMessage<'a> {
@@ -87,11 +87,11 @@ enum WireMessage<'a> {
 }
 
 impl Message {
-    /// Reads a text.
+    /// Parses a text.
     ///
-    /// `Ok(None)` is a JSON object of an unknown `type`, or without a type and
-    /// anything known: ignore it, so that the other side can grow. For the same
-    /// reason unknown fields are ignored. Accepted are
+    /// `Ok(None)` is a JSON object of an unknown `type`, or without a type and any known field:
+    /// ignore it, for forward compatibility. Unknown fields are ignored for the same reason.
+    /// Accepted are
     ///
     /// * `{"type":"offer","sdp":..}` and `{"type":"answer","sdp":..}`, each with
     ///   an optional `"negotiated":true`;
@@ -104,22 +104,21 @@ impl Message {
     /// * for the end of candidates: `null`, or one of the candidate forms with
     ///   an empty, null or absent candidate.
     ///
-    /// The cost is linear in the length of the text, in time and in memory,
-    /// however deep its brackets nest. The length itself is the caller's to
-    /// bound; [`Negotiation`](crate::Negotiation) does.
+    /// The cost is linear in the length of the text, in time and in memory, at any nesting depth.
+    /// The caller must bound the length; [`Offerer`](crate::Offerer) and
+    /// [`Answerer`](crate::Answerer) do.
     ///
     /// # Errors
     ///
-    /// The text is none of these, or its SDP does not begin with `v=0`, or
-    /// holds a NUL.
+    /// The text is none of these, or its SDP does not begin with `v=0` or contains a NUL.
     pub fn parse(text: &str) -> Result<Option<Message>, ParseError> {
         parse::parse_message(text)
     }
 
-    /// Writes the text.
+    /// Serializes the message.
     ///
-    /// [`parse`](Message::parse) reads it back as the same message if the SDP
-    /// begins with `v=0` and holds no NUL, and the candidate is not empty.
+    /// [`parse`](Message::parse) returns the same message if the SDP begins with `v=0` and
+    /// contains no NUL, and the candidate is not empty.
     pub fn to_text(&self) -> String {
         serde_json::to_string(&self.to_wire()).expect("strings and numbers can be written as JSON")
     }

@@ -1,4 +1,4 @@
-//! The server's side.
+//! Offerer: the server side of the offer/answer exchange (RFC 3264).
 
 #[cfg(test)]
 mod tests;
@@ -9,101 +9,97 @@ use std::time::{Duration, Instant};
 use crate::rate_limit::{RateLimiter, TextKind};
 use crate::{Candidate, Error, Limits, Message, parse};
 
-/// The server's side of one connection: it offers and awaits one answer.
+/// Server side of one connection: sends an offer and waits for one answer.
 ///
-/// After every call drain [`poll_output`](Negotiation::poll_output) until it
-/// returns [`Output::Timeout`], and hand in [`Input::Timeout`] when that time
-/// has come. After [`Output::Refused`] the machine is inert: close the
-/// connection.
+/// After every call drain [`poll_output`](Offerer::poll_output) until it returns
+/// [`Output::Timeout`], and pass [`Input::Timeout`] at that time. After [`Output::Failed`] the
+/// offerer is inert: close the connection.
 ///
-/// Candidates of the client are accepted, not read, and not needed. Once the
-/// answer is in, no text is read any more: a client may send whatever it likes,
-/// such as a heartbeat, within [`Limits::texts_per_second`].
+/// Candidates of the client are accepted, but neither parsed nor needed. After the answer no text
+/// is parsed: a client may send any text, such as a heartbeat, within
+/// [`Limits::max_messages_per_sec`].
 ///
 /// ```
-/// use net_signal::{Input, Limits, Negotiation, Output, Refusal};
+/// use net_signal::{Error, Input, Limits, Offerer, Output};
 /// use std::time::{Duration, Instant};
 ///
 /// let now = Instant::now();
-/// let mut server = Negotiation::offer(now, Limits::default(), "v=0".into(), vec![]);
+/// let mut server = Offerer::offer(now, Limits::default(), "v=0".into(), vec![]);
 /// assert_eq!(server.poll_output(), Output::Send(r#"{"type":"offer","sdp":"v=0"}"#.into()));
 ///
 /// let deadline = now + Duration::from_secs(10);
 /// assert_eq!(server.poll_output(), Output::Timeout(Some(deadline)));
 /// server.handle_input(deadline, Input::Timeout);
-/// assert_eq!(server.poll_output(), Output::Refused(Refusal::NoAnswer));
+/// assert_eq!(server.poll_output(), Output::Failed(Error::AnswerTimeout));
 /// ```
 #[derive(Debug)]
 pub struct Offerer {
     state: State,
     limiter: RateLimiter,
-    // At most the offer, its candidates, one answer and one refusal.
+    // At most the offer, its candidates, one answer and one failure.
     outputs: VecDeque<Output>,
 }
 
-/// What happens to a machine, [`Negotiation`] or [`Answering`](crate::Answering).
+/// Input of an [`Offerer`] or an [`Answerer`](crate::Answerer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
-    /// The other side sent a text.
+    /// A text from the peer.
     Text(&'a str),
-    /// Time has passed. Too early is not an error.
+    /// Time has passed. Harmless before the deadline.
     Timeout,
 }
 
-/// What a [`Negotiation`] wants.
+/// Output of [`Offerer::poll_output`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send this text to the client.
     Send(String),
-    /// The client has answered. At most once.
+    /// The client's answer. At most once.
     Answer {
-        /// The answer: begins with `v=0`, holds no NUL, is no longer than
-        /// [`Limits::text_bytes`], and otherwise is as the client sent it.
+        /// The answer: begins with `v=0`, contains no NUL, is no longer than
+        /// [`Limits::max_message_size`], and otherwise is as the client sent it.
         sdp: String,
-        /// The client has opened the data channel as stream 0 on its own.
+        /// Whether the client has opened the data channel on its own, as stream 0.
         negotiated: bool,
     },
-    /// The negotiation is over. At most once, and nothing but
-    /// `Timeout(None)` comes after it. After the answer it can only be
-    /// [`Refusal::TooFast`].
+    /// The negotiation has failed. At most once, followed only by `Timeout(None)`. After the
+    /// answer the only possible error is [`Error::RateExceeded`].
     Failed(Error),
-    /// Nothing more for now: call
-    /// [`handle_input`](Negotiation::handle_input) with the next text, or at
-    /// this time, if there is one. Always the last output of a drain.
+    /// No more outputs for now: call [`handle_input`](Offerer::handle_input) with the next text,
+    /// or at this time, if there is one.
     Timeout(Option<Instant>),
 }
 
+/// State of the offer/answer exchange (cf. W3C WebRTC `RTCSignalingState`).
+///
 /// ```text
-///                     answered()
-///  offer() -> Offered ----------> Answered
-///                |                   |
-///                '---> Refused <-----'
-///             refused()      refused()
+///                            on_answer()
+///  offer() -> HaveLocalOffer -----------> Answered
+///                   |                        |
+///                   '-------> Failed <-------'
+///                     fail()          fail()
 /// ```
 #[derive(Debug)]
 enum State {
-    /// The answer is awaited, for ever if the time is beyond what an `Instant`
-    /// can hold.
+    /// Waiting for the answer; without a deadline if an `Instant` cannot represent it.
     HaveLocalOffer { answer_deadline: Option<Instant> },
-    /// The answer is in: further texts are not read, only their rate is bounded.
+    /// The answer has come: further texts are not parsed, only their rate is bounded.
     Answered,
     /// Inert.
     Failed,
 }
 
 impl Offerer {
-    /// Makes an offer at `now`: queues its text, then one text for each
-    /// candidate.
+    /// Creates an offerer at `now`; queues the offer, then one message per candidate.
     ///
-    /// `sdp` should carry all `candidates` too, as not every client looks at
-    /// their texts. It begins with `v=0`, or no client will understand it.
+    /// `sdp` must begin with `v=0`, and should carry all `candidates` too, as not every client
+    /// reads candidate messages.
     pub fn offer(now: Instant, limits: Limits, sdp: String, candidates: Vec<Candidate>) -> Offerer {
         Offerer::new(now, limits, Message::Offer { sdp, negotiated: false }, candidates)
     }
 
-    /// As [`offer`](Negotiation::offer), and tells the client that it may open
-    /// the data channel on its own, as stream 0. A client that knows nothing of
-    /// this answers as ever.
+    /// Like [`offer`](Offerer::offer), with `negotiated`: the client may open the data channel on
+    /// its own, as stream 0. A client without support for this ignores the field.
     pub fn offer_negotiated(
         now: Instant,
         limits: Limits,
@@ -124,11 +120,10 @@ impl Offerer {
         }
     }
 
-    /// Tells the machine what happened at `now`.
+    /// Handles an input at `now`.
     ///
-    /// An answer that comes after its time, but before an [`Input::Timeout`],
-    /// is accepted: if this program was stopped for a while, the client is not
-    /// to blame.
+    /// An answer after the deadline, but before an [`Input::Timeout`], is accepted: the process
+    /// may have been suspended.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         if matches!(self.state, State::Failed) {
             return;
@@ -142,14 +137,14 @@ impl Offerer {
         }
     }
 
-    /// The answer has so much longer: for a server that was stopped, and cannot blame the client.
+    /// Extends the answer deadline by `stopped`, for a process that was suspended for that time.
     pub fn extend_deadline(&mut self, stopped: Duration) {
         if let State::HaveLocalOffer { answer_deadline: answer_by } = &mut self.state {
             *answer_by = answer_by.and_then(|at| at.checked_add(stopped));
         }
     }
 
-    /// The next thing to do; [`Output::Timeout`] when there is nothing more.
+    /// Returns the next output; [`Output::Timeout`] when there are no more.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         let answer_by = self.answer_deadline();

@@ -1,8 +1,8 @@
-//! Reading a text.
+//! Parser of signalling messages (JSON, RFC 8259, or bare SDP, RFC 8866).
 //!
-//! An object is read twice: once for its shape, and then the fields that matter
-//! for this shape. A message of an unknown type may thus use the names of known
-//! fields for anything. Whatever is unknown is skipped without recursion.
+//! An object is parsed twice: first for its message type, then for the fields of that type. A
+//! message of an unknown type may thus use the names of known fields for anything. Unknown values
+//! are skipped without recursion.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde_json::error::Category;
 
 use crate::{Candidate, Message};
 
-/// Why a text is not a [`Message`].
+/// Error of [`Message::parse`].
 ///
 /// It never quotes the text, so that it can be logged and sent back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum ParseError {
     /// The text is neither a JSON object, nor `null`, nor SDP.
     #[error("neither a JSON object, nor null, nor SDP beginning with v=0")]
     NotAMessage,
-    /// The text begins like a JSON object and is not one.
+    /// The text begins like a JSON object but is malformed.
     #[error("no valid JSON at line {line} column {column}")]
     Json {
         /// Counted from 1.
@@ -30,7 +30,7 @@ pub enum ParseError {
         /// Counted from 1, in bytes.
         column: usize,
     },
-    /// A known field has a wrong type, or stands there twice.
+    /// A known field has a wrong type or is repeated.
     #[error("wrong or repeated field at line {line} column {column}")]
     Field {
         /// Counted from 1.
@@ -41,18 +41,18 @@ pub enum ParseError {
     /// An offer or an answer without an SDP.
     #[error("a description without sdp")]
     NoSdp,
-    /// The SDP does not begin with `v=0` or holds a NUL
+    /// The SDP does not begin with `v=0` or contains a NUL
     /// ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866) sections 5.1 and 9).
     #[error("the sdp does not begin with v=0, or holds a NUL")]
     BadSdp,
 }
 
-/// Reads a text; see [`Message::parse`].
+/// Parses a text; see [`Message::parse`].
 pub(crate) fn parse_message(text: &str) -> Result<Option<Message>, ParseError> {
     if text.starts_with(SDP_PREFIX) {
         return build_answer(Some(text.to_owned()), false);
     }
-    // Derived code would take an array for an object, hence the look at `{`.
+    // Derived code would accept an array as an object, hence the check for `{`.
     match text.trim_matches(JSON_WHITESPACE) {
         "null" => Ok(Some(Message::Candidate(None))),
         object if object.starts_with('{') => parse_object(text),
@@ -60,8 +60,9 @@ pub(crate) fn parse_message(text: &str) -> Result<Option<Message>, ParseError> {
     }
 }
 
-/// Reads a text as an offer or an answer, for a side that needs no candidates:
-/// `None` is a candidate, whatever its fields hold, or an unknown object.
+/// Parses a text as an offer or an answer, for a side that needs no candidates: `None` is a
+/// candidate, whatever its fields contain, or an unknown object. A bare `null` is
+/// `Message::Candidate(None)`.
 pub(crate) fn parse_description(text: &str) -> Result<Option<Message>, ParseError> {
     match text.trim_matches(JSON_WHITESPACE).starts_with('{') && !text.starts_with(SDP_PREFIX) {
         true => from_json::<Header>(text)?.message_type().parse(text),
@@ -69,13 +70,13 @@ pub(crate) fn parse_description(text: &str) -> Result<Option<Message>, ParseErro
     }
 }
 
-/// How every session description begins (RFC 8866 section 5.1).
+/// Prefix of every session description (RFC 8866 section 5.1).
 pub(crate) const SDP_PREFIX: &str = "v=0";
 
 /// White space around a JSON value (RFC 8259 section 2).
 pub(crate) const JSON_WHITESPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// What kind of message an object is, before its fields are trusted.
+/// Fields that determine the message type of an object, parsed leniently.
 #[derive(Deserialize)]
 struct Header {
     #[serde(rename = "type")]
@@ -85,7 +86,7 @@ struct Header {
     candidate: bool,
 }
 
-/// What kind of message that is.
+/// Message type of an object.
 #[derive(Clone, Copy)]
 enum MessageType {
     Offer,
@@ -106,7 +107,7 @@ impl Header {
 }
 
 impl MessageType {
-    /// The offer or the answer that a text of this kind is.
+    /// Parses a text of this type as an offer or an answer; `None` for other types.
     fn parse(self, text: &str) -> Result<Option<Message>, ParseError> {
         let description = || from_json::<Description>(text);
         match self {
@@ -132,7 +133,7 @@ struct CandidateMessage {
     candidate: CandidateField,
 }
 
-/// What stands in the `candidate` field.
+/// Value of the `candidate` field.
 #[derive(Default)]
 enum CandidateField {
     /// Null or absent.
@@ -222,7 +223,7 @@ impl<'de> Visitor<'de> for CandidateVisitor {
     }
 }
 
-/// Reads a flag; null is `false`.
+/// Deserializes a boolean; null is `false`.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match deserializer.deserialize_any(ScalarVisitor)? {
         Scalar::Null => Ok(false),
@@ -231,7 +232,7 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
     }
 }
 
-/// Reads a number of 16 bits; null is 0.
+/// Deserializes a 16-bit number; null is 0.
 pub(crate) fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     match deserializer.deserialize_any(ScalarVisitor)? {
         Scalar::Null => Ok(0),

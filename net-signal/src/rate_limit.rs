@@ -1,11 +1,11 @@
-//! Which texts are let in, before anything in them is parsed.
+//! Limits on received texts, checked before parsing.
 
 use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::parse::{JSON_WHITESPACE, SDP_PREFIX};
 
-/// Counts the texts of one connection against its [`Limits`].
+/// Rate limiter of one connection: counts its texts against its [`Limits`].
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limits: Limits,
@@ -13,16 +13,16 @@ pub(crate) struct RateLimiter {
     window: Option<Window>,
 }
 
-/// What a text that was let in looks like, without parsing.
+/// Likely kind of an accepted text, without parsing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TextKind {
-    /// Like a candidate: not needed, and not worth parsing.
+    /// Likely a candidate: not needed, so not parsed.
     Candidate,
-    /// Like anything else.
+    /// Any other text.
     Other,
 }
 
-/// One second with texts in it.
+/// Counting window of one second, from its first text.
 #[derive(Debug)]
 struct Window {
     started: Instant,
@@ -34,7 +34,8 @@ impl RateLimiter {
         RateLimiter { limits, messages: 0, window: None }
     }
 
-    /// Lets a text in that may be read, or says which limit it breaks.
+    /// Checks a text that may be parsed against all limits. Likely candidates count only for the
+    /// rate.
     pub(crate) fn check_text(&mut self, now: Instant, text: &str) -> Result<TextKind, Error> {
         self.check_rate(now)?;
         if is_likely_candidate(text) {
@@ -44,7 +45,7 @@ impl RateLimiter {
         self.count_message()
     }
 
-    /// Lets a text in that is not read: only its rate matters.
+    /// Checks a text that is not parsed: only the rate is limited.
     pub(crate) fn check_rate(&mut self, now: Instant) -> Result<(), Error> {
         self.count_in_window(now)
     }
@@ -91,9 +92,9 @@ impl Window {
     }
 }
 
-/// A search for a few words. It decides only whether a text is dropped, so a
-/// client that disguises one kind as the other harms only itself: a text with
-/// an `sdp` is never taken for a candidate.
+/// Returns whether a text is likely a candidate, by a search for a few substrings. The result only
+/// decides whether the text is dropped, so a client that disguises one kind as the other harms only
+/// itself: a text with an `sdp` is never classified as a candidate.
 fn is_likely_candidate(text: &str) -> bool {
     if text.starts_with(SDP_PREFIX) || text.contains(r#""sdp""#) {
         return false;
@@ -103,36 +104,33 @@ fn is_likely_candidate(text: &str) -> bool {
         || text.trim_matches(JSON_WHITESPACE) == "null"
 }
 
-/// Bounds on the texts of one connection.
+/// Limits on the texts that one connection may send.
 ///
-/// A text *at* a bound is accepted, the first one past it is not. Only texts
-/// before the end of the negotiation are parsed, and at most `texts` of them.
-/// Later ones have to keep to `texts_per_second`, and nothing else.
+/// A text *at* a limit is accepted, the first one past it is not. Only texts before the end of the
+/// negotiation are parsed, and at most `max_messages` of them. Later ones are only subject to
+/// `max_messages_per_sec`.
 ///
 /// ```
 /// use net_signal::Limits;
 ///
-/// let strict = Limits { texts: 2, ..Limits::default() };
-/// assert_eq!(strict.text_bytes, 16 * 1024);
+/// let strict = Limits { max_messages: 2, ..Limits::default() };
+/// assert_eq!(strict.max_message_size, 16 * 1024);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest text that is read, in bytes of UTF-8. Default 16 KiB. A longer
-    /// one is refused ([`Refusal::TextTooLong`](crate::Refusal)).
+    /// Maximum length of a parsed text, in bytes of UTF-8. Default 16 KiB. A longer one fails the
+    /// negotiation with [`Error::MessageTooLong`].
     pub max_message_size: usize,
-    /// How many texts a connection may send before the negotiation is done,
-    /// those that look like candidates not counted. Default 8. One more is
-    /// refused ([`Refusal::TooManyTexts`](crate::Refusal)).
+    /// Maximum number of texts before the end of the negotiation, without those that look like
+    /// candidates. Default 8. One more fails the negotiation with [`Error::TooManyMessages`].
     pub max_messages: usize,
-    /// How many texts of any kind a connection may send in one second, which
-    /// begins with the first text after the second before it. Default 50. One
-    /// more is refused ([`Refusal::TooFast`](crate::Refusal)), for as long as
-    /// the connection lives; 0 refuses all.
+    /// Maximum number of texts of any kind in one second; a second starts with the first text
+    /// after the end of the one before. Default 50. One more fails with [`Error::RateExceeded`],
+    /// for the lifetime of the connection; 0 rejects all texts.
     pub max_messages_per_sec: usize,
-    /// How long a [`Negotiation`](crate::Negotiation) waits for the answer to
-    /// its offer. Default 10 s. Then it ends with
-    /// [`Refusal::NoAnswer`](crate::Refusal). [`Answering`](crate::Answering)
-    /// does not use it.
+    /// Time that an [`Offerer`](crate::Offerer) waits for the answer to its offer. Default 10 s.
+    /// Then it fails with [`Error::AnswerTimeout`]. An [`Answerer`](crate::Answerer) does not use
+    /// it.
     pub answer_timeout: Duration,
 }
 

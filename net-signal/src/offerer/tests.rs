@@ -1,4 +1,4 @@
-//! What a negotiation makes of what clients send.
+//! Tests of the offerer against client texts.
 
 use crate::ParseError;
 use crate::offerer::*;
@@ -6,7 +6,7 @@ use crate::offerer::*;
 const ANSWER: &str = r#"{"type":"answer","sdp":"v=0 answer"}"#;
 const CANDIDATE: &str = r#"{"type":"ice","candidate":{"candidate":"candidate:1"}}"#;
 
-/// A negotiation whose offer has been sent.
+/// An offerer whose offer has been sent.
 struct Fixture {
     now: Instant,
     server: Offerer,
@@ -24,7 +24,7 @@ impl Fixture {
         Fixture { now, server }
     }
 
-    /// What the client's text leads to, but for the timeout.
+    /// Returns the outputs of a client text, without the timeout.
     fn text(&mut self, text: &str) -> Vec<Output> {
         self.server.handle_input(self.now, Input::Text(text));
         drain(&mut self.server).0
@@ -122,7 +122,7 @@ fn a_timeout_beyond_all_time_is_none() {
     assert_eq!(table.text(ANSWER), [answer()]);
 }
 
-/// Whatever a client may send once its part is done.
+/// Texts that are allowed after the answer.
 const LATE: [&str; 14] = [
     r#"{"type":"ping"}"#,
     "ping",
@@ -231,7 +231,7 @@ fn a_candidate_may_hold_anything_before_and_after_the_answer() {
             assert_eq!(table.text(text), [], "{text:.80}");
         }
     }
-    // With an `sdp` it is read; by its type it is a candidate all the same.
+    // With an `sdp` it is parsed; by its type it is still a candidate.
     let text = r#"{"type":"candidate","candidate":[],"sdpMLineIndex":"0","sdp":7}"#;
     let mut table = Fixture::new();
     assert_eq!(table.text(text), []);
