@@ -69,7 +69,6 @@ mod error;
 mod event;
 mod keyed_queue;
 mod peer;
-mod rtc;
 mod sctp;
 mod sdp;
 mod stats;

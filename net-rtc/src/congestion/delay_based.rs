@@ -1,208 +1,387 @@
-//! Delay controller: capacity estimate and send rate for a short self-induced queue.
+//! Hybrid congestion control: delay-based, TCP-friendly AIMD beside buffer-filling traffic.
 //!
-//! No published algorithm; the nearest relatives are LEDBAT++, Copa, SCReAM and GCC, which hold the
-//! queuing delay at a target too. Symbols: `C` capacity estimate, `q` queuing delay, `r` send rate,
-//! `p` delivery rate divided by 1 - baseline loss, `Δ` length of a [`RateSample`], `D = Δ + RTT`
-//! feedback delay; bytes and seconds.
+//! The nearest published relatives are Copa and Nimbus, which switch in the same way between a
+//! delay-controlling and a TCP-competitive mode. `q` is the queuing delay: RTT - `RTprop`, less the
+//! serialization time of one packet on slow paths.
 //!
-//! ```text
-//!   target    q* = clamp(0.010 + 1,250 / C, 0.010, 0.045)
-//!   rate      r  = C · (1 + clamp((q* - q) / T, -0.5, 0.1 · d))
-//!             T  = max(3 D, 0.4), or 0.4 if q > limit
-//!   damping   d  = min(0.2 / D, 1)²
-//!   fairness  C += min(4,000, 0.15 C) · Δ · max(1 - q / q*, 0)
-//!   learn     C += 0.4 · (s - C)
-//!             s  = r / max(1 + dq/dt, 0.1), or p if q > limit or loss exceeds its baseline
-//!   probe     C *= 1 + 0.2 Δ · d + min(0.04 n, 0.25)
-//!   evidence  E  = max(E + (p / ceiling - 1.03) · Δ, 0), proof if E > 0.010 + 2,400 / ceiling
-//! ```
-//!
-//! `C` is learned while a queue stands (two samples in a row over 5 ms): the queue grows by `dq/dt
-//! = r / C - 1`. It is probed while `q` is at most 10 ms and loss does not exceed its baseline,
-//! faster by the number `n` of samples since `E` proved that more than the ceiling passes.
+//! * [`Mode::DelayControl`] ([`DelayController`]) holds `q` at a target of 10 to 45 ms.
+//! * [`Mode::Competitive`] ([`TcpFriendly`]) takes the share of a TCP flow.
+//! * [`Mode::Probing`] ([`QueueProbe`]) decides between them: it lowers the rate for a moment and
+//!   observes whether the queue drains.
+//! * Loss that rises with the own send rate ([`LossDetector`]) lowers the rate to the delivered
+//!   one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::congestion::queue_probe::EMPTY_QUEUE_DELAY;
-use crate::congestion::rate_sample::RateSample;
+use log::debug;
 
-/// Initial share of the delivered rate that is sent.
-const INITIAL_CAPACITY_SHARE: f64 = 0.95;
-/// Time in which the queue is brought to its target: a multiple of the feedback delay `D`, and its
-/// lower bound in seconds.
-const SETTLE_ROUNDS: f64 = 3.0;
-const MIN_SETTLE_SECS: f64 = 0.4;
-/// Bounds of the rate above and below `C`, as shares of `C`.
-const MAX_OVERSHOOT: f64 = 0.10;
-const MAX_UNDERSHOOT: f64 = 0.5;
-/// Growth of `C` while the queue is empty, as a share per second.
-const GROWTH_PER_SEC: f64 = 0.2;
-/// Additive increase that makes flows in a short queue converge to equal shares, in bytes per
-/// second per second, and its upper bound as a share of `C` per second.
-const FAIRNESS_INCREASE: f64 = 4_000.0;
-const MAX_FAIRNESS_SHARE: f64 = 0.15;
-/// Feedback delay in seconds up to which growth is not damped.
-const FULL_GROWTH_DELAY: f64 = 0.2;
-/// Weight of a new sample in `C`.
-const CAPACITY_GAIN: f64 = 0.4;
-/// Weight of a new sample in the recent and in the baseline loss.
-const RECENT_LOSS_GAIN: f64 = 0.1;
-const BASELINE_LOSS_GAIN: f64 = 0.05;
-/// Upper bound of the baseline loss, as a share.
-const MAX_BASELINE_LOSS: f64 = 0.5;
-/// Recent loss indicates that the capacity is reached if it exceeds the baseline by the sum of this
-/// share and this multiple of the baseline's standard deviation.
-const EXCESS_LOSS: f64 = 0.06;
-const EXCESS_LOSS_DEVIATIONS: f64 = 0.15;
-/// Delivery above the ceiling, by this share, is evidence of more capacity; it suffices once it
-/// comes to this many seconds plus bytes at the ceiling.
-const GROWTH_EVIDENCE_MARGIN: f64 = 0.03;
-const MIN_GROWTH_EVIDENCE_SECS: f64 = 0.01;
-const MIN_GROWTH_EVIDENCE_BYTES: f64 = 2_400.0;
-/// Additional growth once more capacity is proven: share per sample, rising by the step with each
-/// one up to the maximum.
-const FAST_GROWTH_STEP: f64 = 0.04;
-const MAX_FAST_GROWTH: f64 = 0.25;
+use crate::congestion::ack::AckSummary;
+use crate::congestion::delay_controller::DelayController;
+use crate::congestion::loss_based::{LossDetector, LossReport, LossThresholds, TcpFriendly};
+use crate::congestion::queue_probe::{ProbeReason, QueueCause, QueueProbe};
+use crate::congestion::rate_sample::{MinRtt, RateSample, RateSampler};
+use crate::congestion::{RateLimits, pacer, queue_probe};
 
-/// Capacity estimator and send rate of a self-induced queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DelayController {
-    /// Capacity estimate `C`, in bytes per second.
-    capacity: f64,
-    /// `C` when a sample last showed that the capacity is reached.
-    capacity_ceiling: f64,
-    /// Delivery above the ceiling, in seconds at the ceiling.
-    growth_evidence: f64,
-    /// Samples since more capacity was proven.
-    fast_growth_samples: u32,
-    /// Moving averages of the lost share: recent, and at rates that the path is known to carry.
-    recent_loss: f64,
-    baseline_loss: f64,
-    /// Samples in the baseline loss.
-    baseline_samples: u32,
-    /// Queuing delay of the last sample, in seconds.
-    last_queue: f64,
-    last_send_rate: f64,
+/// Constant loss of up to 25 % is not self-induced; three windows in a row over 35 % are not
+/// chance.
+pub(super) const DELAY_BASED_THRESHOLDS: LossThresholds = LossThresholds {
+    min_packets: 100,
+    min_increase: 0.05,
+    min_deviations: 2.5,
+    heavy_loss: 0.35,
+    min_heavy_windows: 3,
+};
+/// Queuing delay above which a standing queue is probed.
+const MAX_QUEUE_DELAY: Duration = Duration::from_millis(50);
+/// The same if at least [`LOSSY_SHARE`] is lost at the same time: a flow that joins a full queue
+/// does not measure all of its delay.
+const MAX_LOSSY_QUEUE_DELAY: Duration = Duration::from_millis(25);
+const LOSSY_SHARE: f64 = 0.03;
+/// Burst size while the path limits the rate, in seconds at the rate.
+const LIMITED_BURST_SECS: f64 = 0.01;
+/// Interval between probes that drain the own queue, to measure `RTprop` and to look for cross
+/// traffic.
+const PERIODIC_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// The same after cross traffic was found for the first time; doubles each time, up to
+/// [`PERIODIC_PROBE_INTERVAL`].
+const COMPETITIVE_PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Delay of a repeated probe after an ambiguous result.
+const REPEAT_PROBE_DELAY: Duration = Duration::from_millis(400);
+/// Consecutive samples with a queue of [`MAX_QUEUE_DELAY`] or more that start a probe.
+const PERSISTENT_QUEUE_SAMPLES: u32 = 4;
+/// The same, to assume cross traffic without a probe when the send rate is at its minimum.
+const UNRESPONSIVE_QUEUE_SAMPLES: u32 = 10;
+/// A flow that sends less than this multiple of its delivery rate was application-limited; its
+/// competitive rate is [`APP_LIMITED_GAIN`] times its send rate.
+const APP_LIMITED_BELOW: f64 = 1.2;
+const APP_LIMITED_GAIN: f64 = 1.5;
+
+/// Delay-based congestion controller with a TCP-competitive mode.
+#[derive(Debug)]
+pub(super) struct DelayBased {
+    rate: f64,
+    mode: Mode,
+    sampler: RateSampler,
+    loss_detector: LossDetector,
+    /// Serialization time of one packet above [`queue_probe::EMPTY_QUEUE_DELAY`]; no part of `q`.
+    one_packet_delay: Duration,
+    /// Consecutive probes that found cross traffic.
+    cross_traffic_count: u32,
+    /// Time of the last rate decrease. Losses of packets sent before it are ignored.
+    last_decrease: Instant,
 }
 
-impl DelayController {
-    /// Creates the controller for a delivered rate in bytes per second and a baseline loss share.
-    pub(super) fn new(passes: f64, loss: f64) -> DelayController {
-        DelayController {
-            capacity: passes * INITIAL_CAPACITY_SHARE,
-            capacity_ceiling: passes,
-            growth_evidence: 0.0,
-            fast_growth_samples: 0,
-            recent_loss: loss,
-            baseline_loss: loss,
-            baseline_samples: 0,
-            last_queue: 0.0,
-            last_send_rate: passes * INITIAL_CAPACITY_SHARE,
+/// ```text
+///   Unlimited --standing queue--> Probing --self-induced--> DelayControl --no limit--> Unlimited
+///                                 ^    '--cross traffic--> Competitive --it ends--> DelayControl
+///                                 '-- ProbeTimer, from DelayControl and Competitive
+/// ```
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// The path does not limit the rate. Counts consecutive samples with some queue and loss.
+    Unlimited(u32),
+    /// A probe of the queue's cause, and the controller of a self-induced queue.
+    Probing(QueueProbe, DelayController),
+    /// The queue is self-induced and is kept short.
+    DelayControl(ProbeTimer, DelayController),
+    /// Cross traffic fills the queue: TCP-friendly AIMD.
+    Competitive(ProbeTimer, TcpFriendly),
+}
+
+/// Time of the next queue probe.
+#[derive(Clone, Copy, Debug)]
+struct ProbeTimer {
+    next_probe: Instant,
+    /// Whether the next probe repeats an ambiguous one.
+    is_repeat: bool,
+    /// Consecutive samples with a queue of [`MAX_QUEUE_DELAY`] or more.
+    long_queue_samples: u32,
+}
+
+impl ProbeTimer {
+    fn new(now: Instant) -> ProbeTimer {
+        ProbeTimer {
+            next_probe: now + PERIODIC_PROBE_INTERVAL,
+            is_repeat: false,
+            long_queue_samples: 0,
         }
     }
 
-    /// Returns the controller after a probe drained the queue.
-    pub(super) fn after_drain(self) -> DelayController {
-        let known = self.capacity * INITIAL_CAPACITY_SHARE;
-        DelayController { capacity: known, last_send_rate: known, last_queue: 0.0, ..self }
+    /// Returns the timer after `others` earlier probes in a row found cross traffic.
+    fn backed_off(now: Instant, others: u32) -> ProbeTimer {
+        let pause = COMPETITIVE_PROBE_INTERVAL * (1 << others.min(4));
+        ProbeTimer { next_probe: now + pause.min(PERIODIC_PROBE_INTERVAL), ..ProbeTimer::new(now) }
     }
 
-    /// Returns the capacity estimate `C`, in bytes per second.
-    pub(super) fn capacity(&self) -> f64 {
-        self.capacity
+    /// Returns the timer after an ambiguous probe.
+    fn repeat(now: Instant) -> ProbeTimer {
+        ProbeTimer { next_probe: now + REPEAT_PROBE_DELAY, is_repeat: true, long_queue_samples: 0 }
     }
 
-    /// Takes a sample; returns the send rate in bytes per second. A queue over `limit` may be full.
-    pub(super) fn update_rate(
+    /// Takes a queue sample; returns whether to probe now.
+    fn is_due(&mut self, now: Instant, queue: Duration) -> bool {
+        self.long_queue_samples =
+            if queue >= MAX_QUEUE_DELAY { self.long_queue_samples + 1 } else { 0 };
+        (now >= self.next_probe && queue >= queue_probe::EMPTY_QUEUE_DELAY)
+            || self.is_queue_persistent()
+    }
+
+    fn is_queue_persistent(&self) -> bool {
+        self.long_queue_samples >= PERSISTENT_QUEUE_SAMPLES
+    }
+
+    fn is_queue_unresponsive(&self) -> bool {
+        self.long_queue_samples >= UNRESPONSIVE_QUEUE_SAMPLES
+    }
+
+    fn probe_reason(&self) -> ProbeReason {
+        match (self.is_repeat, self.is_queue_persistent()) {
+            (true, _) => ProbeReason::Repeat,
+            (false, true) => ProbeReason::Uncertain,
+            (false, false) => ProbeReason::Periodic,
+        }
+    }
+}
+
+impl DelayBased {
+    pub(super) fn new(now: Instant, limits: RateLimits) -> DelayBased {
+        DelayBased {
+            rate: limits.max_rate,
+            mode: Mode::Unlimited(0),
+            sampler: RateSampler::new(now),
+            loss_detector: LossDetector::new(now, DELAY_BASED_THRESHOLDS),
+            one_packet_delay: Duration::ZERO,
+            cross_traffic_count: 0,
+            last_decrease: now,
+        }
+    }
+
+    pub(super) fn on_send(&mut self, bytes: usize) {
+        self.sampler.on_send(bytes);
+        self.loss_detector.on_send(bytes);
+    }
+
+    pub(super) fn on_ack(
         &mut self,
+        now: Instant,
+        told: &AckSummary,
+        least: &MinRtt,
+        limits: RateLimits,
+    ) {
+        let told = &self.without_stale_losses(*told);
+        if let Some(verdict) = self.loss_detector.on_ack(now, told) {
+            self.on_loss_report(now, verdict, limits);
+        }
+        let seen = self.sampler.on_ack(now, told, least.rtt());
+        match (self.mode, seen) {
+            (Mode::Probing(dip, hold), _) => {
+                self.on_probe_sample(now, dip, hold, told.rtt_sample, least, limits)
+            }
+            (_, Some(seen)) => {
+                self.one_packet_delay =
+                    one_packet_delay(limits.avg_packet_size / seen.delivery_rate);
+                self.on_sample(now, self.queuing_delay(seen.min_rtt, least), seen, limits);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the summary without losses of packets sent before the last rate decrease.
+    fn without_stale_losses(&self, told: AckSummary) -> AckSummary {
+        let old = told.last_lost_sent_at.is_some_and(|left| left <= self.last_decrease);
+        AckSummary { packets_lost: if old { 0 } else { told.packets_lost }, ..told }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Returns the burst size, in seconds at the rate.
+    pub(super) fn burst_secs(&self) -> f64 {
+        if matches!(self.mode, Mode::Unlimited(_)) { pacer::BURST_SECS } else { LIMITED_BURST_SECS }
+    }
+
+    fn queuing_delay(&self, rtt: Duration, least: &MinRtt) -> Duration {
+        least.queuing_delay(rtt).saturating_sub(self.one_packet_delay)
+    }
+
+    fn on_sample(&mut self, now: Instant, queue: Duration, seen: RateSample, limits: RateLimits) {
+        let asks = match &mut self.mode {
+            Mode::Unlimited(strained) => {
+                let is_strained = queue >= MAX_LOSSY_QUEUE_DELAY && seen.loss >= LOSSY_SHARE;
+                *strained = if is_strained { *strained + 1 } else { 0 };
+                queue >= MAX_QUEUE_DELAY || *strained >= PERSISTENT_QUEUE_SAMPLES
+            }
+            Mode::DelayControl(doubt, _) => doubt.is_due(now, queue),
+            Mode::Competitive(doubt, _) => now >= doubt.next_probe,
+            Mode::Probing(..) => false,
+        };
+        if asks && seen.send_rate > limits.min_rate {
+            return self.start_probe(now, queue, seen, limits);
+        }
+        if let Mode::DelayControl(doubt, _) = self.mode
+            && doubt.is_queue_unresponsive()
+        {
+            // The rate is at its minimum and the queue still stands.
+            return self.enter_competitive(now, self.rate, limits);
+        }
+        match self.mode {
+            Mode::Unlimited(_) | Mode::Probing(..) => {}
+            Mode::DelayControl(doubt, hold) => {
+                self.update_delay_control(doubt, hold, queue, seen, limits)
+            }
+            Mode::Competitive(doubt, compete) => {
+                self.update_competitive(now, doubt, compete, queue, seen, limits);
+            }
+        }
+    }
+
+    /// Starts a probe of the queue's cause.
+    fn start_probe(&mut self, now: Instant, queue: Duration, seen: RateSample, limits: RateLimits) {
+        let hold = match self.mode {
+            Mode::DelayControl(_, hold) => hold.after_drain(),
+            _ => DelayController::new(seen.delivery_rate, 0.0),
+        };
+        let sparse = seen.send_rate < seen.delivery_rate * APP_LIMITED_BELOW;
+        let share = if sparse { seen.send_rate * APP_LIMITED_GAIN } else { seen.delivery_rate };
+        self.last_decrease = now;
+        let dip = QueueProbe::new(now, self.probe_reason(), queue, hold.capacity(), share);
+        self.rate = limits.clamp(dip.rate(now));
+        self.set_mode(Mode::Probing(dip, hold));
+    }
+
+    fn probe_reason(&self) -> ProbeReason {
+        match self.mode {
+            Mode::DelayControl(doubt, _) => doubt.probe_reason(),
+            Mode::Competitive(..) => ProbeReason::Uncertain,
+            Mode::Unlimited(_) | Mode::Probing(..) => ProbeReason::NewQueue,
+        }
+    }
+
+    fn on_probe_sample(
+        &mut self,
+        now: Instant,
+        mut dip: QueueProbe,
+        hold: DelayController,
+        rtt: Option<Duration>,
+        least: &MinRtt,
+        limits: RateLimits,
+    ) {
+        let found = rtt.and_then(|rtt| dip.on_sample(now - rtt, self.queuing_delay(rtt, least)));
+        let owner = found.or(dip.poll_timeout(now, least.rtt().unwrap_or_default()));
+        self.rate = limits.clamp(dip.rate(now));
+        self.mode = Mode::Probing(dip, hold);
+        if let Some(owner) = owner {
+            self.sampler = RateSampler::new(now);
+            self.loss_detector.reset(now);
+            self.finish_probe(now, dip, hold, owner, limits);
+        }
+    }
+
+    fn finish_probe(
+        &mut self,
+        now: Instant,
+        dip: QueueProbe,
+        hold: DelayController,
+        owner: QueueCause,
+        limits: RateLimits,
+    ) {
+        match (owner, dip.reason) {
+            (_, ProbeReason::Periodic) => {
+                self.cross_traffic_count = 0;
+                self.enter_delay_control(ProbeTimer::new(now), hold, limits);
+            }
+            (QueueCause::SelfInduced, ProbeReason::Uncertain)
+            | (QueueCause::CrossTraffic, ProbeReason::NewQueue) => {
+                self.enter_delay_control(ProbeTimer::repeat(now), hold, limits);
+            }
+            (QueueCause::SelfInduced, _) => {
+                self.enter_delay_control(ProbeTimer::new(now), hold, limits)
+            }
+            (QueueCause::CrossTraffic, _) => {
+                self.enter_competitive(now, dip.competitive_rate, limits);
+            }
+        }
+    }
+
+    fn enter_competitive(&mut self, now: Instant, rate: f64, limits: RateLimits) {
+        self.rate = limits.clamp(rate);
+        let doubt = ProbeTimer::backed_off(now, self.cross_traffic_count);
+        self.cross_traffic_count += 1;
+        self.set_mode(Mode::Competitive(doubt, TcpFriendly::new(self.rate)));
+    }
+
+    fn enter_delay_control(
+        &mut self,
+        doubt: ProbeTimer,
+        hold: DelayController,
+        limits: RateLimits,
+    ) {
+        self.rate = limits.clamp(hold.capacity());
+        self.set_mode(Mode::DelayControl(doubt, hold));
+    }
+
+    fn update_delay_control(
+        &mut self,
+        doubt: ProbeTimer,
+        mut hold: DelayController,
         queue: Duration,
         seen: RateSample,
-        limit: Duration,
-    ) -> f64 {
-        self.update_loss(seen);
-        let stands =
-            queue.as_secs_f64().min(self.last_queue) > EMPTY_QUEUE_DELAY.as_secs_f64() / 2.0;
-        match stands {
-            true => self.learn_capacity(queue, seen, limit),
-            false if queue > EMPTY_QUEUE_DELAY => self.on_capacity_reached(),
-            false => self.probe_up(seen),
-        }
-        (self.last_queue, self.last_send_rate) = (queue.as_secs_f64(), seen.send_rate);
-        let delay = seen.interval_secs + seen.min_rtt.as_secs_f64();
-        let target = target_queue(self.capacity);
-        let more = FAIRNESS_INCREASE.min(self.capacity * MAX_FAIRNESS_SHARE) * seen.interval_secs;
-        self.capacity += more * (1.0 - self.last_queue / target).max(0.0);
-        let settle = match queue > limit {
-            true => MIN_SETTLE_SECS,
-            false => (SETTLE_ROUNDS * delay).max(MIN_SETTLE_SECS),
-        };
-        let step = (target - self.last_queue) / settle;
-        self.capacity * (1.0 + step.clamp(-MAX_UNDERSHOOT, MAX_OVERSHOOT * growth_damping(delay)))
-    }
-
-    fn update_loss(&mut self, seen: RateSample) {
-        self.recent_loss += (seen.loss - self.recent_loss) * RECENT_LOSS_GAIN;
-        if seen.send_rate <= self.capacity_ceiling {
-            self.baseline_samples += 1;
-            let weight = BASELINE_LOSS_GAIN.max(1.0 / f64::from(self.baseline_samples));
-            self.baseline_loss = (self.baseline_loss + (seen.loss - self.baseline_loss) * weight)
-                .min(MAX_BASELINE_LOSS);
+        limits: RateLimits,
+    ) {
+        self.rate = limits.clamp(hold.update_rate(queue, seen, MAX_QUEUE_DELAY));
+        self.mode = Mode::DelayControl(doubt, hold);
+        if self.rate >= limits.max_rate {
+            self.set_mode(Mode::Unlimited(0));
         }
     }
 
-    /// Corrects `C` by a sample with a standing queue: its slope shows by how much the rate of one
-    /// round trip ago exceeded the capacity.
-    fn learn_capacity(&mut self, queue: Duration, seen: RateSample, limit: Duration) {
-        let slope = (queue.as_secs_f64() - self.last_queue) / seen.interval_secs;
-        let sent = (self.last_send_rate + seen.send_rate) / 2.0;
-        let passes = match queue > limit || self.has_excess_loss() {
-            true => seen.delivery_rate / (1.0 - self.baseline_loss),
-            false => sent / (1.0 + slope).max(0.1),
-        };
-        self.capacity += (passes - self.capacity) * CAPACITY_GAIN;
-        self.on_capacity_reached();
-    }
-
-    /// Returns whether recent loss is above its baseline.
-    fn has_excess_loss(&self) -> bool {
-        let chance = (self.baseline_loss * (1.0 - self.baseline_loss)).sqrt();
-        self.recent_loss > self.baseline_loss + EXCESS_LOSS + EXCESS_LOSS_DEVIATIONS * chance
-    }
-
-    /// Sets the ceiling to `C` and discards evidence of growth.
-    fn on_capacity_reached(&mut self) {
-        (self.capacity_ceiling, self.growth_evidence, self.fast_growth_samples) =
-            (self.capacity, 0.0, 0);
-    }
-
-    /// Raises `C` while the queue is empty, unless loss is above its baseline.
-    fn probe_up(&mut self, seen: RateSample) {
-        let passes = seen.delivery_rate / (1.0 - self.baseline_loss);
-        self.growth_evidence = (self.growth_evidence
-            + (passes / self.capacity_ceiling - 1.0 - GROWTH_EVIDENCE_MARGIN) * seen.interval_secs)
-            .max(0.0);
-        let enough = MIN_GROWTH_EVIDENCE_SECS + MIN_GROWTH_EVIDENCE_BYTES / self.capacity_ceiling;
-        self.fast_growth_samples =
-            if self.growth_evidence > enough { self.fast_growth_samples + 1 } else { 0 };
-        if !self.has_excess_loss() {
-            let eager =
-                (f64::from(self.fast_growth_samples) * FAST_GROWTH_STEP).min(MAX_FAST_GROWTH);
-            let growth = GROWTH_PER_SEC
-                * seen.interval_secs
-                * growth_damping(seen.interval_secs + seen.min_rtt.as_secs_f64());
-            self.capacity *= 1.0 + growth + eager;
+    fn update_competitive(
+        &mut self,
+        now: Instant,
+        doubt: ProbeTimer,
+        mut compete: TcpFriendly,
+        queue: Duration,
+        seen: RateSample,
+        limits: RateLimits,
+    ) {
+        let before = self.rate;
+        self.rate = limits.clamp(compete.update_rate(queue, seen));
+        if self.rate < before {
+            self.last_decrease = now;
         }
+        self.mode = Mode::Competitive(doubt, compete);
+        if compete.is_uncontended() {
+            self.enter_delay_control(
+                ProbeTimer::new(now),
+                DelayController::new(self.rate, 0.0),
+                limits,
+            );
+        }
+    }
+
+    /// Lowers the rate to the delivered one after self-induced loss. [`Mode::Competitive`] reacts
+    /// to each loss on its own.
+    fn on_loss_report(&mut self, now: Instant, verdict: LossReport, limits: RateLimits) {
+        if verdict.is_self_induced
+            && matches!(self.mode, Mode::Unlimited(_) | Mode::DelayControl(..))
+        {
+            self.last_decrease = now;
+            let passed = verdict.send_rate * (1.0 - verdict.loss) / (1.0 - verdict.baseline_loss);
+            let hold = DelayController::new(passed.min(self.rate), verdict.baseline_loss);
+            self.enter_delay_control(ProbeTimer::new(now), hold, limits);
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        debug!("{:?} -> {mode:?} at {:.0} B/s", self.mode, self.rate);
+        self.mode = mode;
     }
 }
 
-/// Returns the damping `d` of growth, from 0 to 1: the later the outcome is seen, the less is
-/// probed.
-fn growth_damping(delay: f64) -> f64 {
-    (FULL_GROWTH_DELAY / delay).min(1.0).powi(2)
-}
-
-/// Returns the target queuing delay `q*` in seconds for a capacity estimate in bytes per second.
-/// Flows that send less have a longer target, so flows that share a queue converge to equal shares.
-fn target_queue(rate: f64) -> f64 {
-    (0.010 + 1_250.0 / rate).clamp(0.010, 0.045)
+/// Returns the serialization time of one packet above [`queue_probe::EMPTY_QUEUE_DELAY`] (10 ms).
+/// The wait for one packet is no queue (RFC 8289 §4.3). `packet` is that time in seconds, counted
+/// up to 1 s.
+fn one_packet_delay(packet: f64) -> Duration {
+    Duration::from_secs_f64(packet.min(1.0)).saturating_sub(queue_probe::EMPTY_QUEUE_DELAY)
 }

@@ -220,7 +220,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::congestion::controller::DELAY_BASED_THRESHOLDS;
+    use crate::congestion::delay_based::DELAY_BASED_THRESHOLDS;
 
     const OFTEN: Duration = Duration::from_millis(100);
     const SELDOM: Duration = Duration::from_millis(500);

@@ -10,8 +10,8 @@
 //! capacity estimate of the bottleneck, `q` queuing delay, `RTprop` minimum RTT ([`MinRtt`]).
 
 pub(crate) mod ack;
-mod controller;
 mod delay_based;
+mod delay_controller;
 mod loss_based;
 mod pacer;
 mod queue_probe;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::Congestion;
 use crate::congestion::ack::{AckSummary, RttEstimator};
-use crate::congestion::controller::DelayBased;
+use crate::congestion::delay_based::DelayBased;
 use crate::congestion::loss_based::LossBased;
 pub(crate) use crate::congestion::pacer::CircuitBreaker;
 use crate::congestion::pacer::{BurstLimiter, PROBE_SHARE, TokenBucket};

@@ -1,7 +1,7 @@
 //! One peer: str0m's `Rtc`, its send queue and its connection state.
 
 pub(crate) mod amplification;
-mod handshake;
+pub(crate) mod handshake;
 pub(crate) mod idle;
 mod migration;
 pub(crate) mod nomination;
@@ -25,17 +25,16 @@ use crate::dtls::DtlsContext;
 use crate::dtls::intercept::SharedDataPath;
 use crate::event::{CloseReason, Event, HandshakeProgress, SendOptions, Transmit, WebRtcStage};
 use crate::peer::amplification::AmplificationLimit;
+use crate::peer::handshake::{SignallingRole, build_rtc, channel_config};
 use crate::peer::idle::IdleTimer;
 pub(crate) use crate::peer::migration::DatagramOutcome;
 use crate::peer::nomination::AutoNomination;
 use crate::peer::outbox::{ChannelWriter, WriteOutcome};
 use crate::peer::path::{ActivePath, FourTuple, RemoteAddrs};
 use crate::peer::state::State;
-use crate::rtc::{SignallingRole, build_rtc, channel_config};
 use crate::sctp::DataPathError;
-use crate::sdp::Offer;
-use crate::sdp::answer::InitChunks;
 use crate::sdp::offer::PendingOffer;
+use crate::sdp::{InitChunks, Offer};
 use crate::stats::{DropStats, PathMonitor};
 use crate::{Channels, Config, OfferOptions};
 

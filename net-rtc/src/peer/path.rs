@@ -10,7 +10,7 @@ use str0m::Input;
 use str0m::net::{Protocol, Receive};
 
 use crate::event::Transmit;
-use crate::rtc::SignallingRole;
+use crate::peer::handshake::SignallingRole;
 
 /// Maximum number of pending path challenges; older ones are dropped.
 const MAX_PENDING_CHALLENGES: usize = 16;

@@ -6,10 +6,10 @@ use std::time::Instant;
 use str0m::crypto::dtls::ProtocolVersion;
 
 #[cfg(test)]
+use crate::peer::handshake::channel_config;
+#[cfg(test)]
 use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
-#[cfg(test)]
-use crate::rtc::channel_config;
 use crate::sctp::packet::{PacketWriter, Tsn};
 
 impl Peer {

@@ -1,4 +1,4 @@
-//! Fallback to plain SCTP: TSN offset and the closing FORWARD-TSN (RFC 3758).
+//! Fallback to plain SCTP: its watchdog, the TSN offset and the closing FORWARD-TSN (RFC 3758).
 
 use std::time::{Duration, Instant};
 
@@ -105,6 +105,53 @@ fn forward_tsn_packet(header: CommonHeader, target: Tsn) -> Vec<u8> {
     let mut builder = PacketWriter::new(header);
     builder.write_forward_tsn(target);
     builder.finish()
+}
+
+/// Fall back after this many ignored FORWARD-TSNs over at least this time.
+const MIN_IGNORED_COUNT: u32 = 8;
+const MIN_IGNORED_DURATION: Duration = Duration::from_secs(2);
+
+/// Watchdog of peers that ignore FORWARD-TSN. Counts packets with data and FORWARD-TSN whose data
+/// arrived, so the peer must have received the FORWARD-TSN too; lost packets prove nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ForwardTsnWatchdog {
+    /// The packet of the pending FORWARD-TSN, and its TSN.
+    pending: Option<(u32, Tsn)>,
+    /// Time of the first ignored FORWARD-TSN, and their number.
+    ignored: Option<(Instant, u32)>,
+}
+
+impl ForwardTsnWatchdog {
+    /// Records a packet with data and a FORWARD-TSN of `target`.
+    pub(super) fn on_send(&mut self, packet: u32, target: Tsn) {
+        self.pending.get_or_insert((packet, target));
+    }
+
+    /// Returns the packet of the pending FORWARD-TSN.
+    pub(super) fn pending_packet(&self) -> Option<u32> {
+        self.pending.map(|(packet, _)| packet)
+    }
+
+    /// Records that the packet arrived, and that the peer's cumulative TSN is `cumulative`.
+    pub(super) fn on_ack(&mut self, now: Instant, cumulative: Tsn) {
+        let Some((_, target)) = self.pending.take() else { return };
+        self.ignored = (cumulative < target).then(|| {
+            let (since, times) = self.ignored.unwrap_or((now, 0));
+            (since, times + 1)
+        });
+    }
+
+    /// Records that the packet is lost.
+    pub(super) fn on_loss(&mut self) {
+        self.pending = None;
+    }
+
+    /// Returns whether the peer ignored FORWARD-TSN often and long enough.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.ignored.is_some_and(|(since, times)| {
+            times >= MIN_IGNORED_COUNT && now >= since + MIN_IGNORED_DURATION
+        })
+    }
 }
 
 #[cfg(test)]

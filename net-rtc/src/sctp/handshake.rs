@@ -18,7 +18,7 @@ use crate::sctp::quota::ReceiveQuota;
 use crate::sctp::reassembly::Reassembly;
 use crate::sctp::receiver::{ProtocolViolation, Receiver};
 use crate::sctp::settings::DataPathSettings;
-use crate::sdp::answer::InitChunks;
+use crate::sdp::InitChunks;
 use crate::{Channels, Config};
 
 /// Maximum INIT and COOKIE-ECHO chunks of a peer. An honest peer repeats them only when they are

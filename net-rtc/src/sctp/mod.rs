@@ -42,7 +42,7 @@ use crate::sctp::heartbeat::PathChallenges;
 use crate::sctp::packet::chunk_type;
 use crate::sctp::retransmit::HandshakeRetransmit;
 pub(crate) use crate::sctp::settings::{DataPathError, max_memory};
-use crate::sdp::answer::InitChunks;
+use crate::sdp::InitChunks;
 use crate::stats::PathMonitor;
 use crate::{Config, DataPathMode};
 

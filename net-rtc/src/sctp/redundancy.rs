@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::congestion::ack::FirstTransmission;
+use crate::congestion::ack::{FirstTransmission, Redundancy};
 use crate::sctp::packet::Tsn;
 use crate::sctp::packet_builder::{Fragment, RepairPolicy};
 
@@ -185,6 +185,52 @@ impl LossEstimator {
     pub(super) fn is_bursty(&self) -> bool {
         self.burst_samples >= MIN_BURST_SAMPLES
             && self.loss_after_loss > BURSTY_SHARE.max(BURSTY_FACTOR * self.loss_rate).min(0.9)
+    }
+}
+
+/// Copies without a duplicate TSN report after which the peer is assumed to report none.
+const MAX_UNREPORTED_DUPS: u32 = 64;
+
+/// Whether the peer reports duplicate TSNs, as it should (RFC 9260 §6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DupReporting {
+    /// Number of copies that it could have reported and did not.
+    Unconfirmed(u32),
+    Confirmed,
+}
+
+impl DupReporting {
+    /// Returns the outcome of a chunk's first packet from a SACK whose newest chunk was sent in
+    /// packet `newest`.
+    pub(super) fn classify(
+        &mut self,
+        care: Redundancy,
+        newest: Option<u32>,
+        came_twice: impl Fn() -> bool,
+    ) -> FirstTransmission {
+        let (Redundancy::Copied { first_copy_packet: copy, .. }, Some(newest)) = (care, newest)
+        else {
+            return FirstTransmission::Arrived;
+        };
+        match newest.wrapping_sub(copy) as i32 {
+            // The copy had not arrived yet.
+            ..0 => FirstTransmission::Arrived,
+            0 if came_twice() => FirstTransmission::Arrived,
+            0 => self.on_unreported(),
+            // The SACK that would have reported it is lost.
+            1.. => FirstTransmission::Unknown,
+        }
+    }
+
+    fn on_unreported(&mut self) -> FirstTransmission {
+        match self {
+            DupReporting::Confirmed => FirstTransmission::Lost,
+            DupReporting::Unconfirmed(MAX_UNREPORTED_DUPS..) => FirstTransmission::PresumedLost,
+            DupReporting::Unconfirmed(count) => {
+                *count += 1;
+                FirstTransmission::Unknown
+            }
+        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use crate::congestion::ack::{
     AckSummary, ChunkState, FirstTransmission, Redundancy, RttEstimator, SentChunk,
 };
+use crate::sctp::fallback::ForwardTsnWatchdog;
 use crate::sctp::packet::{Chunk, SackChunk, Tsn};
 use crate::sctp::path_mtu;
 use crate::sctp::path_mtu::{MtuSuspect, PathMtu};
-use crate::sctp::redundancy::{LossEstimator, MAX_COPY_AGE, MAX_COPY_DISTANCE};
+use crate::sctp::redundancy::{DupReporting, LossEstimator, MAX_COPY_AGE, MAX_COPY_DISTANCE};
 
 /// Maximum recorded TSNs. At 600 messages per second this is seven seconds.
 const MAX_SENT_CHUNKS: usize = 4_096;
@@ -564,98 +565,5 @@ impl Sender {
 
     fn forward_interval(&self) -> Duration {
         self.forward_backoff.max(self.rtt.smoothed() / 2)
-    }
-}
-
-/// Fall back after this many ignored FORWARD-TSNs over at least this time.
-const MIN_IGNORED_COUNT: u32 = 8;
-const MIN_IGNORED_DURATION: Duration = Duration::from_secs(2);
-
-/// Watchdog of peers that ignore FORWARD-TSN. Counts packets with data and FORWARD-TSN whose data
-/// arrived, so the peer must have received the FORWARD-TSN too; lost packets prove nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ForwardTsnWatchdog {
-    /// The packet of the pending FORWARD-TSN, and its TSN.
-    pending: Option<(u32, Tsn)>,
-    /// Time of the first ignored FORWARD-TSN, and their number.
-    ignored: Option<(Instant, u32)>,
-}
-
-impl ForwardTsnWatchdog {
-    /// Records a packet with data and a FORWARD-TSN of `target`.
-    pub(super) fn on_send(&mut self, packet: u32, target: Tsn) {
-        self.pending.get_or_insert((packet, target));
-    }
-
-    /// Returns the packet of the pending FORWARD-TSN.
-    pub(super) fn pending_packet(&self) -> Option<u32> {
-        self.pending.map(|(packet, _)| packet)
-    }
-
-    /// Records that the packet arrived, and that the peer's cumulative TSN is `cumulative`.
-    pub(super) fn on_ack(&mut self, now: Instant, cumulative: Tsn) {
-        let Some((_, target)) = self.pending.take() else { return };
-        self.ignored = (cumulative < target).then(|| {
-            let (since, times) = self.ignored.unwrap_or((now, 0));
-            (since, times + 1)
-        });
-    }
-
-    /// Records that the packet is lost.
-    pub(super) fn on_loss(&mut self) {
-        self.pending = None;
-    }
-
-    /// Returns whether the peer ignored FORWARD-TSN often and long enough.
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.ignored.is_some_and(|(since, times)| {
-            times >= MIN_IGNORED_COUNT && now >= since + MIN_IGNORED_DURATION
-        })
-    }
-}
-
-/// Copies without a duplicate TSN report after which the peer is assumed to report none.
-const MAX_UNREPORTED_DUPS: u32 = 64;
-
-/// Whether the peer reports duplicate TSNs, as it should (RFC 9260 §6.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DupReporting {
-    /// Number of copies that it could have reported and did not.
-    Unconfirmed(u32),
-    Confirmed,
-}
-
-impl DupReporting {
-    /// Returns the outcome of a chunk's first packet from a SACK whose newest chunk was sent in
-    /// packet `newest`.
-    pub(super) fn classify(
-        &mut self,
-        care: Redundancy,
-        newest: Option<u32>,
-        came_twice: impl Fn() -> bool,
-    ) -> FirstTransmission {
-        let (Redundancy::Copied { first_copy_packet: copy, .. }, Some(newest)) = (care, newest)
-        else {
-            return FirstTransmission::Arrived;
-        };
-        match newest.wrapping_sub(copy) as i32 {
-            // The copy had not arrived yet.
-            ..0 => FirstTransmission::Arrived,
-            0 if came_twice() => FirstTransmission::Arrived,
-            0 => self.on_unreported(),
-            // The SACK that would have reported it is lost.
-            1.. => FirstTransmission::Unknown,
-        }
-    }
-
-    fn on_unreported(&mut self) -> FirstTransmission {
-        match self {
-            DupReporting::Confirmed => FirstTransmission::Lost,
-            DupReporting::Unconfirmed(MAX_UNREPORTED_DUPS..) => FirstTransmission::PresumedLost,
-            DupReporting::Unconfirmed(count) => {
-                *count += 1;
-                FirstTransmission::Unknown
-            }
-        }
     }
 }

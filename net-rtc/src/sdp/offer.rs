@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use str0m::channel::{ChannelId, SctpInitData};
 use str0m::{IceCreds, Rtc, RtcError};
 
-use crate::rtc::channel_config;
-use crate::sdp::answer::{Answer, InitChunks};
-use crate::sdp::{Offer, OfferParams};
+use crate::peer::handshake::channel_config;
+use crate::sdp::{Answer, InitChunks, Offer, OfferParams};
 use crate::{Config, HandshakeOptions};
 
 /// An offer that awaits its answer.

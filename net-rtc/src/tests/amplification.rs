@@ -1,21 +1,13 @@
 //! Anti-amplification limit: replies to senders without credentials and to unvalidated addresses.
 
-use crate::CloseReason;
-use crate::Event;
-use crate::HandshakeOptions;
-use crate::WebRtcStage;
-use crate::datagram::is_binding_request;
-use crate::datagram::is_stun;
-use crate::tests::amplification_util::MS;
-use crate::tests::amplification_util::SpoofScenario;
-use crate::tests::amplification_util::client_hello;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::address;
-use rand::RngExt;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use str0m::config::DtlsVersion;
+
+use crate::datagram::{is_binding_request, is_stun};
+use crate::tests::amplification_util::{MS, SpoofScenario, client_hello};
+use crate::tests::data_channel::{CLIENT, Pair, address};
+use crate::{CloseReason, Event, HandshakeOptions, WebRtcStage};
 
 const STRANGER: &str = "203.0.113.66:666";
 /// Another port of where the websocket comes from.

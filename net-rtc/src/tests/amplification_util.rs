@@ -1,23 +1,17 @@
 //! Test scenario: a server, a client, and an attacker that knows the client's signalling.
 
-use crate::Config;
-use crate::HandshakeOptions;
-use crate::OfferOptions;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::config::DtlsVersion;
+use str0m::crypto::dtls::DtlsOutput;
+use str0m::ice::{StunMessage, TransId};
+
 use crate::datagram::is_stun;
 use crate::dtls::sha1_hmac;
 use crate::sdp::line_value;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::address;
-use crate::tests::data_channel::config;
-use std::net::SocketAddr;
-use std::time::Duration;
-use std::time::Instant;
-use str0m::config::DtlsVersion;
-use str0m::crypto::dtls::DtlsOutput;
-use str0m::ice::StunMessage;
-use str0m::ice::TransId;
+use crate::tests::data_channel::{CLIENT, Pair, SERVER, address, config};
+use crate::{Config, HandshakeOptions, OfferOptions};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 

@@ -1,26 +1,14 @@
 //! Data channel between a server and a client: opening, messages, limits and closing.
 
-use crate::AcceptAnswerError;
-use crate::AcceptOfferError;
-use crate::Channels;
-use crate::CloseReason;
-use crate::Config;
-use crate::DataPathMode;
-use crate::DropStats;
-use crate::EndpointUsage;
-use crate::Event;
-use crate::OfferError;
-use crate::SendError;
-use crate::WebRtcStage;
-pub(crate) use crate::tests::util::CLIENT;
-pub(crate) use crate::tests::util::LossFn;
-pub(crate) use crate::tests::util::ONE_WAY;
-pub(crate) use crate::tests::util::Pair;
-pub(crate) use crate::tests::util::SERVER;
-pub(crate) use crate::tests::util::address;
-pub(crate) use crate::tests::util::config;
-use bytes::Bytes;
 use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use crate::tests::util::{CLIENT, LossFn, ONE_WAY, Pair, SERVER, address, config};
+use crate::{
+    AcceptAnswerError, AcceptOfferError, Channels, CloseReason, Config, DataPathMode, DropStats,
+    EndpointUsage, Event, OfferError, SendError, WebRtcStage,
+};
 
 #[test]
 fn opens_and_echoes() {

@@ -1,16 +1,9 @@
 //! DTLS 1.3 handshake with a fragment that never arrives while later ones do.
 
-use crate::CloseReason;
-use crate::Endpoint;
-use crate::Event;
-use crate::Input;
-use crate::Output;
-use crate::Transmit;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::config;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::tests::data_channel::{CLIENT, SERVER, config};
+use crate::{CloseReason, Endpoint, Event, Input, Output, Transmit};
 
 /// A record's header before the keys are there (RFC 9147 §4), and where its length stands.
 const HEADER: usize = 13;

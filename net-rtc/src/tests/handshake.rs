@@ -1,28 +1,16 @@
 //! Handshake options, each switched on and off, in virtual time.
 
-use crate::AcceptAnswerError;
-use crate::Config;
-use crate::DataPathMode;
-use crate::DtlsRole;
-use crate::DtlsVersions;
-use crate::Event;
-use crate::HandshakeOptions;
-use crate::OfferOptions;
-use crate::WebRtcStage;
-use crate::sctp::packet::DataChunk;
-use crate::sctp::packet::Tsn;
-use crate::sctp::packet::flag;
-use crate::sctp::packet::ppid;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::ONE_WAY;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::address;
-use crate::tests::data_channel::config;
-use bytes::Bytes;
 use std::net::SocketAddr;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::sctp::packet::{DataChunk, Tsn, flag, ppid};
+use crate::tests::data_channel::{CLIENT, ONE_WAY, Pair, SERVER, address, config};
+use crate::{
+    AcceptAnswerError, Config, DataPathMode, DtlsRole, DtlsVersions, Event, HandshakeOptions,
+    OfferOptions, WebRtcStage,
+};
 
 const ROUND_TRIP: Duration = Duration::from_millis(40);
 const STEP: Duration = Duration::from_millis(1);

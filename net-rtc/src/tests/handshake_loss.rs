@@ -1,18 +1,12 @@
 //! Handshake delay after the loss of exactly one SCTP packet.
 
-use crate::Config;
-use crate::DtlsRole;
-use crate::Event;
-use crate::HandshakeOptions;
-use crate::sctp::packet::chunk_type;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::ONE_WAY;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::config;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use std::time::Duration;
-use std::time::Instant;
+
+use crate::sctp::packet::chunk_type;
+use crate::tests::data_channel::{CLIENT, ONE_WAY, Pair, SERVER, config};
+use crate::{Config, DtlsRole, Event, HandshakeOptions};
 
 /// What a lost packet may cost that is sent again: two round trips and this.
 const SOON: Duration = Duration::from_millis(300);

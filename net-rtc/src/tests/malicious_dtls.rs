@@ -1,16 +1,12 @@
 //! Malicious and spoofed DTLS handshakes.
 
-use crate::CloseReason;
-use crate::Event;
-use crate::HandshakeOptions;
-use crate::WebRtcStage;
-use crate::tests::amplification_util::MS;
-use crate::tests::amplification_util::SpoofScenario;
-use crate::tests::amplification_util::client_hello;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::address;
 use std::time::Duration;
+
 use str0m::config::DtlsVersion;
+
+use crate::tests::amplification_util::{MS, SpoofScenario, client_hello};
+use crate::tests::data_channel::{CLIENT, address};
+use crate::{CloseReason, Event, HandshakeOptions, WebRtcStage};
 
 const HANDSHAKE: u8 = 22;
 

@@ -1,22 +1,11 @@
 //! SCTP protocol violations inside DTLS: each closes its own peer at once, and no other.
 
-use crate::CloseReason;
-use crate::Config;
-use crate::DataPathMode;
-use crate::Event;
-use crate::WebRtcStage;
-use crate::sctp::packet::DataChunk;
-use crate::sctp::packet::PacketWriter;
-use crate::sctp::packet::Tsn;
-use crate::sctp::packet::chunk_type;
-use crate::sctp::packet::flag;
-use crate::sctp::packet::ppid;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::config;
 use std::cell::Cell;
 use std::time::Duration;
+
+use crate::sctp::packet::{DataChunk, PacketWriter, Tsn, chunk_type, flag, ppid};
+use crate::tests::data_channel::{CLIENT, Pair, SERVER, config};
+use crate::{CloseReason, Config, DataPathMode, Event, WebRtcStage};
 
 /// The channel's, when the server begins DTLS.
 const STREAM: u16 = 0;

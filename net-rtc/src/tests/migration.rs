@@ -1,19 +1,10 @@
 //! Connection migration: peers whose address changes, and peers that vanish and return.
 
-use crate::Config;
-use crate::DataPathMode;
-use crate::DtlsVersions;
-use crate::HandshakeOptions;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::config;
-use crate::tests::nat_sim::Browser;
-use crate::tests::nat_sim::MS;
-use crate::tests::nat_sim::NatSim;
-use crate::tests::nat_sim::ONE_WAY;
-use crate::tests::nat_sim::TICK;
-use crate::tests::nat_sim::address;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::tests::data_channel::{SERVER, config};
+use crate::tests::nat_sim::{Browser, MS, NatSim, ONE_WAY, TICK, address};
+use crate::{Config, DataPathMode, DtlsVersions, HandshakeOptions};
 
 const BROWSERS: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
 /// Another mapping of the same NAT, and another network.

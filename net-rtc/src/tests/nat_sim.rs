@@ -1,20 +1,14 @@
 //! NAT simulation: a server and clients behind NATs whose mappings change, in virtual time.
 
-use crate::Config;
-use crate::DataPathMode;
-use crate::Endpoint;
-use crate::Event;
-use crate::Input;
-use crate::Output;
-use crate::Transmit;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::config;
-use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::tests::data_channel::{SERVER, config};
+use crate::{Config, DataPathMode, Endpoint, Event, Input, Output, Transmit};
 
 pub(crate) const ONE_WAY: Duration = Duration::from_millis(20);
 pub(crate) const TICK: Duration = Duration::from_micros(16_667);

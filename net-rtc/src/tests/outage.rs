@@ -1,18 +1,11 @@
 //! Path outages shorter and longer than the idle timeout.
 
-use crate::CloseReason;
-use crate::DataPathMode;
-use crate::Event;
+use std::time::{Duration, Instant};
+
 use crate::datagram::is_stun;
-use crate::tests::migration::TrafficDirection;
-use crate::tests::migration::talk;
-use crate::tests::nat_sim::Browser;
-use crate::tests::nat_sim::MS;
-use crate::tests::nat_sim::NatSim;
-use crate::tests::nat_sim::ONE_WAY;
-use crate::tests::nat_sim::TICK;
-use std::time::Duration;
-use std::time::Instant;
+use crate::tests::migration::{TrafficDirection, talk};
+use crate::tests::nat_sim::{Browser, MS, NatSim, ONE_WAY, TICK};
+use crate::{CloseReason, DataPathMode, Event};
 
 /// Which ways are out.
 const OUT: [[bool; 2]; 3] = [[true, true], [false, true], [true, false]];

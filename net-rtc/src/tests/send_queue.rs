@@ -1,15 +1,11 @@
 //! Unreliable send queue: keys, overload, and the path statistics.
 
-use crate::Config;
-use crate::DataPathMode;
-use crate::SendOptions;
-use crate::tests::data_channel::CLIENT;
-use crate::tests::data_channel::Pair;
-use crate::tests::data_channel::SERVER;
-use crate::tests::data_channel::address;
-use crate::tests::data_channel::config;
-use bytes::Bytes;
 use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::tests::data_channel::{CLIENT, Pair, SERVER, address, config};
+use crate::{Config, DataPathMode, SendOptions};
 
 #[test]
 fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {

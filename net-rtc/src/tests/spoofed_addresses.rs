@@ -1,20 +1,14 @@
 //! Spoofed sources: replayed and forged datagrams from other addresses than the peer's.
 
-use crate::CloseReason;
-use crate::Event;
-use crate::datagram::is_protected;
-use crate::tests::migration::TrafficDirection;
-use crate::tests::migration::silence;
-use crate::tests::migration::talk;
-use crate::tests::nat_sim::Browser;
-use crate::tests::nat_sim::MS;
-use crate::tests::nat_sim::NatSim;
-use crate::tests::nat_sim::TICK;
-use crate::tests::nat_sim::address;
-use rand::RngExt;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::net::SocketAddr;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::datagram::is_protected;
+use crate::tests::migration::{TrafficDirection, silence, talk};
+use crate::tests::nat_sim::{Browser, MS, NatSim, TICK, address};
+use crate::{CloseReason, Event};
 
 const ATTACKER: &str = "203.0.113.66:666";
 

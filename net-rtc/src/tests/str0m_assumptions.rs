@@ -1,31 +1,21 @@
 //! Assumptions about str0m, dimpl and sctp-proto beyond what their documentation promises. A test
 //! that fails after an upgrade names the assumption to review.
 
-use crate::dtls::sha1_hmac;
-use crate::rtc::channel_config;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
-use str0m::Candidate;
-use str0m::DATAGRAM_MTU_TARGET;
-use str0m::IceCreds;
-use str0m::Input;
-use str0m::Output;
-use str0m::Rtc;
-use str0m::RtcConfig;
-use str0m::channel::ChannelId;
-use str0m::channel::SctpInitData;
-use str0m::config::DtlsCert;
-use str0m::config::DtlsVersion;
+use std::time::{Duration, Instant};
+
+use str0m::channel::{ChannelId, SctpInitData};
+use str0m::config::{DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::DtlsInstance;
-use str0m::crypto::dtls::DtlsProvider;
-use str0m::ice::StunMessage;
-use str0m::ice::TransId;
-use str0m::net::Protocol;
-use str0m::net::Receive;
+use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
+use str0m::ice::{StunMessage, TransId};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, DATAGRAM_MTU_TARGET, IceCreds, Input, Output, Rtc, RtcConfig};
+
+use crate::dtls::sha1_hmac;
+use crate::peer::handshake::channel_config;
 
 const HERE: &str = "192.0.2.1:3000";
 const THERE: &str = "192.0.2.2:5000";

@@ -1,13 +1,13 @@
 //! Trial decryption: encrypted records that are not authentic leave a DTLS session unchanged.
 
-use crate::datagram::is_protected;
-use rand::RngExt;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use str0m::config::DtlsVersion;
-use str0m::crypto::dtls::DtlsInstance;
-use str0m::crypto::dtls::DtlsOutput;
+use str0m::crypto::dtls::{DtlsInstance, DtlsOutput};
+
+use crate::datagram::is_protected;
 
 /// One end of a session.
 struct DtlsSide {

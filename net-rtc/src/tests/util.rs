@@ -1,16 +1,12 @@
 //! Test pair: a server and a client in virtual time, with a link that delays and drops.
 
-use crate::Config;
-use crate::Endpoint;
-use crate::Event;
-use crate::Input;
-use crate::Output;
-use crate::Transmit;
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{Config, Endpoint, Event, Input, Output, Transmit};
 
 pub(crate) const SERVER: &str = "192.0.2.1:3000";
 pub(crate) const CLIENT: &str = "192.0.2.2:5000";

@@ -1,30 +1,22 @@
 //! Fragmented messages over a lossy network to usrsctp, in virtual time.
 
-use crate::Config;
-use crate::Repair;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use crate::sctp::Filtered;
-use crate::sctp::association::Association;
-use crate::sctp::association::SctpView;
-use crate::sctp::packet::CommonHeader;
-use crate::sctp::packet::DataChunk;
-use crate::sctp::packet::SackChunk;
-use crate::sctp::packet::Tsn;
-use crate::sctp::packet::chunk_type;
-use crate::sctp::packet::chunks;
-use crate::sctp::packet::parse_forward_tsn;
+use crate::sctp::association::{Association, SctpView};
+use crate::sctp::packet::{
+    CommonHeader, DataChunk, SackChunk, Tsn, chunk_type, chunks, parse_forward_tsn,
+};
 use crate::sctp::reassembly::Reassembly;
 use crate::sctp::receiver::Receiver;
 use crate::sctp::settings::DataPathSettings;
 use crate::sctp::tests::usrsctp::UsrsctpReceiver;
-use bytes::Bytes;
-use rand::RngExt;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::VecDeque;
-use std::time::Duration;
-use std::time::Instant;
+use crate::{Config, Repair};
 
 const HEADER: CommonHeader =
     CommonHeader { source_port: 5_000, destination_port: 5_000, verification_tag: 7 };

@@ -5,18 +5,12 @@
 //! whole ones behind it wait until it is, or until a FORWARD-TSN has passed it. That one throws
 //! away all pieces up to its TSN, and the message at the head, whatever of it is there.
 
-use crate::sctp::packet::CommonHeader;
-use crate::sctp::packet::DataChunk;
-use crate::sctp::packet::PacketWriter;
-use crate::sctp::packet::Tsn;
-use crate::sctp::packet::chunk_type;
-use crate::sctp::packet::chunks;
-use crate::sctp::packet::flag;
-use crate::sctp::packet::parse_forward_tsn;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::sctp::packet::{
+    CommonHeader, DataChunk, PacketWriter, Tsn, chunk_type, chunks, flag, parse_forward_tsn,
+};
 
 /// How long it waits for a second packet before it acknowledges the first, as libdatachannel
 /// sets it.
