@@ -1,4 +1,4 @@
-//! Every setting and every bound, with its unit and default.
+//! Server configuration: settings and limits, with units and defaults.
 
 use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -9,289 +9,297 @@ pub use net_rtc::{Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOpt
 
 use crate::AcceptHook;
 
-/// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one
-/// with `Config { peers: 64, ..Config::default() }`.
+/// Settings of a [`Server`](crate::Server). The defaults suit a public game server; change one with
+/// `Config { max_peers: 64, ..Config::default() }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses that browsers are told for WebRTC before those that are bound, for a server that
-    /// clients see at others, as behind the 1:1 NAT of most clouds. Each is an IP address, or one
-    /// with a port. Default none. Clients from public addresses are told of public ones only, if
-    /// there are any, and clients of the same private network of the private ones besides.
+    /// Advertised addresses: ICE host candidates placed before those of the bound addresses, for a
+    /// server that clients reach at other addresses, such as behind the 1:1 NAT of most clouds.
+    /// Each is an IP address, or one with a port. Default none. Clients at public addresses get
+    /// public candidates only, if there are any; clients of the same private network also get the
+    /// private ones.
     pub public_addrs: Vec<PublicAddr>,
 
-    /// Addresses that one offer names. Default 8, at least 1. Where there are more, no public one
-    /// makes room for a private one, nor the last of IPv4 or IPv6, and the one that the client's
-    /// websocket came in on is always named.
+    /// Maximum number of candidates in one offer. Default 8, at least 1. Above it, a private
+    /// address never displaces a public one, at least one address of each family (IPv4, IPv6)
+    /// stays, and the address on which the client's websocket arrived is always included.
     pub max_candidates: usize,
 
-    /// UDP sockets, one for each address of this machine, where a wildcard address is bound.
-    /// Default 32, at least 1 and at most 1,024. Where there are more addresses, those stay
-    /// without one that are the least likely to be of use, and are told to nobody.
+    /// Maximum number of UDP sockets, one per address of this machine, where a wildcard address is
+    /// bound. Default 32, at least 1 and at most 1,024. Above it, the addresses least likely to be
+    /// useful get no socket and are not advertised.
     pub max_udp_sockets: usize,
 
-    /// Largest message either way, on either path, in bytes. Default 64 KiB. An unreliable
-    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all:
-    /// 16 KiB are the practical maximum on paths with loss.
+    /// Largest message in either direction, on either path, in bytes. Default 64 KiB. An unreliable
+    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all: 16
+    /// KiB is the practical maximum on paths with loss.
     pub max_message_size: usize,
 
-    /// Reliable messages of one peer that wait to be written, in bytes. Default 16 MiB, for a
-    /// world that is sent in one go. Past it `try_send` gives `Full`, and `send_reliable` closes
-    /// the peer as `SlowConsumer`. One whole message is always admitted. Until it is written a
-    /// message counts its bytes, and 80 more until the loop has taken it.
+    /// Send buffer for the unsent reliable messages of one peer, in bytes. Default 16 MiB, enough
+    /// for a whole world in one go. Above it `try_send` returns `Full`, and `send_reliable` closes
+    /// the peer as `SlowConsumer`. One whole message is always admitted. A message counts its bytes
+    /// until it is written, plus 80 more until the event loop has taken it.
     pub reliable_send_buffer: usize,
 
-    /// The same for all peers together, in bytes. Default 2 GiB. Half of it is divided among
-    /// [`peers`](Config::max_peers), and each always has its part, 1 MiB with the defaults; the other
-    /// half is for those for which more waits, whoever comes first. A message that is broadcast
-    /// counts for each peer, though its payload is there once.
+    /// Send buffer for the unsent reliable messages of all peers together, in bytes. Default 2 GiB.
+    /// Half of it is divided among [`max_peers`](Config::max_peers): each peer always has its
+    /// share, 1 MiB with the defaults. The other half is shared, first come, first served, by the
+    /// peers that need more. A broadcast message counts once per peer, though its payload is stored
+    /// once.
     pub total_reliable_send_buffer: usize,
 
-    /// How long a peer may take too little of the reliable messages that wait for it. Default
-    /// 30 s. In each such time it must take all that waited at its beginning, or as much as
-    /// [`min_reliable_bitrate`](Config::min_reliable_bitrate) makes; else it is closed as
-    /// `SlowConsumer`. A peer at which nothing waits is not judged. At half the time the log
-    /// warns.
+    /// Period over which the drain rate of a peer's reliable messages is judged. Default 30 s. In
+    /// each such period the peer must take all that was queued at its beginning, or as much as
+    /// [`min_reliable_bitrate`](Config::min_reliable_bitrate) requires; else it is closed as
+    /// `SlowConsumer`. A peer with nothing queued is not judged. A warning is logged at half the
+    /// time.
     pub reliable_send_timeout: Duration,
 
-    /// Least rate at which a peer must take the reliable messages that wait, in bits a second,
-    /// over the whole of [`reliable_send_timeout`](Config::reliable_send_timeout). Default
-    /// 16,000, which is 60,000 bytes in 30 s. With 0 a single byte will do.
+    /// Minimum rate at which a peer must take queued reliable messages, in bits per second,
+    /// averaged over [`reliable_send_timeout`](Config::reliable_send_timeout). Default 16,000,
+    /// which is 60,000 bytes in 30 s. With 0 a single byte is enough.
     pub min_reliable_bitrate: u32,
 
-    /// Unreliable messages of one peer that wait to be sent, in bytes. Default 128 KiB. Past it
-    /// the first in line is dropped and counted. One whole message is always admitted. A message
-    /// counts as 64 bytes at least.
+    /// Send buffer for the unsent unreliable messages of one peer, in bytes. Default 128 KiB. Above
+    /// it the first message in the queue is dropped and counted. One whole message is always
+    /// admitted. A message counts as at least 64 bytes.
     pub unreliable_send_buffer: usize,
 
-    /// How long an unreliable message may wait to be sent. Default 100 ms. Past it the message
-    /// is dropped and counted. Once messages to a peer have waited without a break for that
-    /// long, more is sent than the path takes: then a message that a newer one has followed may
-    /// wait a fifth of it, until there is a break and none has been dropped as too old for that
-    /// long.
+    /// Maximum time that an unreliable message waits to be sent. Default 100 ms. An older message
+    /// is dropped and counted. Once messages to a peer have been queued without a break for that
+    /// long, more is sent than the path carries: then a message that a newer one has followed may
+    /// wait a fifth of it, until the queue has been empty once and none has been dropped as too old
+    /// for that long.
     pub unreliable_max_age: Duration,
 
-    /// Unreliable messages of one peer that may wait for missing pieces, in whole messages' worth
-    /// of [`max_message_size`](Config::max_message_size). Default 2, at least 1. Past it the oldest
-    /// pieces are dropped: their message is lost.
+    /// Reassembly buffer for the incomplete unreliable messages of one peer, in multiples of
+    /// [`max_message_size`](Config::max_message_size). Default 2, at least 1. Above it the oldest
+    /// fragments are dropped, and their message is lost.
     pub max_partial_messages: usize,
 
-    /// Who carries unreliable messages. Default: our own data plane. `DataPathMode::PlainSctp` is plain
-    /// SCTP as other stacks do it, which makes messages seconds old once packets are lost.
+    /// Transport of unreliable messages. Default: the data path of this library.
+    /// `DataPathMode::PlainSctp` is plain SCTP as other stacks do it, which makes messages seconds
+    /// old once packets are lost.
     pub data_path: DataPathMode,
 
-    /// How the sending rate of unreliable messages is found. Default: by delay and loss.
+    /// Congestion control of unreliable messages. Default: by delay and loss.
     pub congestion: Congestion,
 
-    /// Least that one peer may be sent of unreliable messages, whatever the path says, in bits a
-    /// second of SCTP packets. Default 64,000, and never less than two packets a round trip. It
-    /// is given up only when most of what is sent has been lost for 10 s.
+    /// Minimum sending rate of unreliable messages to one peer, whatever congestion control says,
+    /// in bits per second of SCTP packets. Default 64,000, and never less than two packets per
+    /// round trip. It is given up only when most of what is sent has been lost for 10 s.
     pub min_bitrate: u32,
 
-    /// Most that one peer is sent of unreliable messages, in bits a second of SCTP packets.
+    /// Maximum sending rate of unreliable messages to one peer, in bits per second of SCTP packets.
     /// Default 4,000,000.
     pub max_bitrate: u32,
 
-    /// Whether unreliable messages ride again in later packets, in case they were lost.
-    /// Default: while loss is seen.
+    /// Redundant retransmission: whether unreliable messages are repeated in later packets, in case
+    /// they were lost. Default: while loss is seen.
     pub repair: Repair,
 
-    /// With plain SCTP: bytes of one peer that may wait inside it, for its window or for their
-    /// acknowledgement. Default 16 KiB. What waits there grows old. One whole message is always
-    /// admitted.
+    /// With plain SCTP: bytes of one peer inside the SCTP association that wait for its window or
+    /// for their acknowledgement. Default 16 KiB. Messages that wait there grow old. One whole
+    /// message is always admitted.
     pub sctp_send_buffer: usize,
 
-    /// The first TSN of the server's side, for tests of its wrap-around. Default `None`: chance
-    /// decides.
+    /// First TSN of the server's side, for tests of its wrap-around. Default `None`: random.
     #[doc(hidden)]
     pub initial_tsn: Option<u32>,
 
-    /// Peers that may be open at once. Default 1,024; one more is refused as `Limit`.
+    /// Maximum number of open peers. Default 1,024; one more is refused as `Limit`.
     pub max_peers: usize,
 
-    /// The same for one address: an IPv4 address, or the first 64 bits of an IPv6 one. Default
+    /// Maximum number of open peers per address: an IPv4 address, or an IPv6 /64 prefix. Default
     /// 64.
     pub max_peers_per_ip: usize,
 
-    /// The same for one address of this machine or of a private network, where everyone may
-    /// come from one address, as through a proxy. Default: no bound but [`peers`](Config::max_peers).
-    /// What a trusted proxy says to be private counts as any other address.
+    /// Maximum number of open peers per address of this machine or of a private network, where all
+    /// clients may share one address, as through a proxy. Default: no limit but
+    /// [`max_peers`](Config::max_peers). A private address that a trusted proxy names counts as any
+    /// other address.
     pub max_peers_per_private_ip: usize,
 
-    /// Connections that may be on their way to open at once. Default 1,024. One address may have
-    /// all of this room while no other address needs it. For one more connection the address with
-    /// the most on their way gives one up, if it has more than that of the new one. Else the one
-    /// that has not taken its next step for half a second ends; if there is none, the new one is
-    /// refused. Both are told on the websocket, with close code 1013, "try again later". As many
-    /// again may be in the closing handshake, for [`close_timeout`](Config::close_timeout), or wait
-    /// for their request to be told so; past that the one that was refused first is dropped.
+    /// Maximum number of connections that are not open yet. Default 1,024. One address may use all
+    /// of it while no other address needs it. When it is full, the address with the most pending
+    /// connections gives one up for a new connection, if it has more than that of the new one.
+    /// Otherwise a connection that has made no progress for half a second is closed; if there is
+    /// none, the new one is refused. Both get close code 1013, "try again later", on the websocket.
+    /// Up to as many more may be in the closing handshake, for
+    /// [`close_timeout`](Config::close_timeout), or wait for their request to be refused; above
+    /// that the one refused first is dropped.
     pub max_handshakes: usize,
 
-    /// Those of one address that do not count as its own in this, once their datagrams have come
-    /// through: they never give way. Default 8.
+    /// Connections of one address that are never evicted under
+    /// [`max_handshakes`](Config::max_handshakes) once their datagrams have been authenticated.
+    /// Default 8.
     pub max_protected_handshakes_per_ip: usize,
 
     /// The same for one address of this machine or of a private network. Default 32.
     pub max_protected_handshakes_per_private_ip: usize,
 
-    /// Proxies in front of the TCP port, whose `X-Forwarded-For` is believed: the right-most
-    /// address in it that is not one of theirs is the client's, in
-    /// [`PeerInfo::remote`](crate::PeerInfo::remote), in refusals and for the bounds by address.
-    /// Default none: anyone could write anything there, and it is ignored. As in
-    /// `vec!["127.0.0.1/32".parse()?, "10.0.0.0/8".parse()?]`; an
-    /// address alone is `IpNet::from(ip)`.
+    /// Trusted proxies in front of the TCP port, whose `X-Forwarded-For` is believed: the
+    /// right-most address in it that is not one of theirs is the client's, in
+    /// [`PeerInfo::remote`](crate::PeerInfo::remote), in connect failures and for the limits per
+    /// address. Default none: the header is ignored, because any client can forge it. For example
+    /// `vec!["127.0.0.1/32".parse()?, "10.0.0.0/8".parse()?]`; a single address is
+    /// `IpNet::from(ip)`.
     ///
     /// The proxy must set or append that header. Caddy, HAProxy with `option forwardfor`, Traefik
-    /// and Envoy do; nginx does with
-    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`, which its documented stanza
-    /// for websockets leaves out; proxies of TLS alone, as stunnel, hitch and nginx's `stream`,
-    /// never do. Without it all clients count as one address, the proxy's.
+    /// and Envoy do; nginx does with `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for`,
+    /// which its documented stanza for websockets leaves out; TLS-only proxies such as stunnel,
+    /// hitch and nginx's `stream` never do. Without it all clients count as one address, the
+    /// proxy's.
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Whether [`trusted_proxies`](Config::trusted_proxies) begin each connection with a header of
-    /// the PROXY protocol, version 1 or 2, which names the client: for proxies that do not speak
-    /// HTTP, such as balancers of TCP. Default `false`. Then a connection of theirs without one
-    /// is refused. From others it is never taken.
+    /// Whether [`trusted_proxies`](Config::trusted_proxies) begin each connection with a PROXY
+    /// protocol header, version 1 or 2, which names the client: for proxies that do not speak HTTP,
+    /// such as TCP load balancers. Default `false`. If `true`, a connection from a trusted proxy
+    /// without the header is refused. From other addresses the header is never accepted.
     pub proxy_protocol: bool,
 
-    /// Whose pages may connect: origins as browsers send them, `scheme://host[:port]`, compared
-    /// whole (RFC 6454 §6.2). Default `None`: everyone's. A page of another origin is told so with
-    /// close code 1008, before any offer; a client without an origin gets 403. Pages from a file
-    /// or in a sandboxed frame, anyone's, send `null`, which is let in only if it is in the
-    /// list. It keeps other sites' pages away, not programs: they send what they like.
+    /// Allowed origins of pages, as browsers send them, `scheme://host[:port]`, compared whole (RFC
+    /// 6454 §6.2). Default `None`: all. A page of another origin gets close code 1008, before any
+    /// offer; a client without an origin gets 403. Any page from a file or in a sandboxed frame
+    /// sends `null`, which is accepted only if it is in the list. The list keeps other sites' pages
+    /// away, not programs, which can send any origin.
     pub allowed_origins: Option<Vec<String>>,
 
-    /// Whether clients that send no `Origin`, as no browser does, are let in where
-    /// [`origins`](Config::allowed_origins) is a list. Default `false`.
+    /// Whether clients that send no `Origin`, as no browser does, are accepted where
+    /// [`allowed_origins`](Config::allowed_origins) is a list. Default `false`.
     pub allow_missing_origin: bool,
 
-    /// Says who may become a peer, and what is to be known of him. Default `None`: everyone
-    /// that the other settings let in.
+    /// Admission hook: accepts or rejects each client; its value is kept as
+    /// [`PeerInfo::user_data`](crate::PeerInfo::user_data). Default `None`: accepts every client
+    /// that the other settings admit.
     pub accept: Option<AcceptHook>,
 
-    /// Threads on which [`accept`](Config::accept) is asked, at least 1. Default 4: so many
-    /// requests are thought about at once.
+    /// Worker threads that run [`accept`](Config::accept), at least 1. Default 4: the number of
+    /// requests decided at the same time.
     pub accept_threads: usize,
 
-    /// Requests that may wait for one of them; their addresses take turns. Default 256. For one
-    /// more the last of the address that has the most of them is refused as `Limit`, with close
-    /// code 1013 or, without an origin, with 503. One that leaves, or has waited too long, is not
-    /// asked about any more.
+    /// Maximum number of requests that wait for a worker thread; addresses are served round-robin.
+    /// Default 256. When it is full, the last request of the address with the most of them is
+    /// refused as `Limit`, with close code 1013 or, without an origin, with 503. A request whose
+    /// client left or that waited too long is not passed to the hook.
     pub accept_queue_len: usize,
 
-    /// What makes the data channel open sooner, each to be switched off on its own. Default:
-    /// everything. A client for which it does not work is offered
+    /// Optimisations that make the data channel open sooner, each of which can be switched off on
+    /// its own. Default: all. A client for which they do not work is offered
     /// [`HandshakeOptions::COMPATIBLE`] when it asks for that.
     pub handshake: HandshakeOptions,
 
-    /// From the TCP connection to the end of the websocket's upgrade, the verdict of
+    /// Maximum time from the TCP connection to the end of the websocket's upgrade, the decision of
     /// [`accept`](Config::accept) included. Default 5 s.
     pub upgrade_timeout: Duration,
 
-    /// From the offer to the answer. Default 10 s.
+    /// Maximum time from the offer to the answer. Default 10 s.
     pub answer_timeout: Duration,
 
-    /// From the answer to the open data channel. Default 15 s.
+    /// Maximum time from the answer to the open data channel. Default 15 s.
     pub connect_timeout: Duration,
 
-    /// Silence on UDP, in datagrams that prove to be the peer's own, after which it is `Lost`.
-    /// Default 20 s.
+    /// Idle timeout on UDP: time without authenticated datagrams of the peer after which it is
+    /// `Lost`. Default 20 s.
     pub idle_timeout: Duration,
 
-    /// The same silence after which nothing unreliable is sent to the peer but four probes a
-    /// second, so that its return is noticed at once. Default 10 s. What would be sent is
+    /// The same silence after which nothing unreliable is sent to the peer but four probes per
+    /// second, so that its return is noticed at once. Default 10 s. Messages sent meanwhile are
     /// dropped as too old.
     pub probe_after: Duration,
 
-    /// How often datagrams from unknown addresses are tried on peers that may have moved, in
-    /// trials a second over all peers: once for peers of the same IP address, and once more for
-    /// peers that have just fallen silent. One costs some microseconds. Default 1,000; 0 leaves
-    /// it to the browser's connectivity checks, seconds apart, to find a peer again.
+    /// Rate limit on trial decryptions that match datagrams from unknown addresses to peers that
+    /// may have moved, per second over all peers: one trial for peers of the same IP address, and
+    /// one for peers that have just fallen silent. One costs some microseconds. Default 1,000; with
+    /// 0 a moved peer is found only by the browser's connectivity checks, seconds apart.
     pub max_trial_decryptions_per_sec: u32,
 
     /// STUN Binding requests without credentials (RFC 8489) that the UDP port answers for each
-    /// connection between its offer and its `Open`; only to the IP address that its websocket
-    /// comes from. A Firefox that hides its own addresses connects only if it finds a STUN server, and
-    /// this can be one. Chromium needs none, and must not be told of it: it takes nothing else from
-    /// the address of a STUN server. Default 32; 0 answers none. An answer has 32 bytes, over IPv6 44, a request at least 20.
+    /// connection between its offer and its `Open`, only to the IP address of its websocket. A
+    /// Firefox that hides its own addresses connects only if it finds a STUN server, and this can
+    /// be one. Chromium needs none, and must not be configured with it: it takes nothing else from
+    /// the address of a STUN server. Default 32; 0 answers none. A response has 32 bytes, over IPv6
+    /// 44, a request at least 20.
     pub max_stun_responses: u32,
 
-    /// The same for all connections together, a second. Default 1,000.
+    /// The same for all connections together, per second. Default 1,000.
     pub max_stun_responses_per_sec: u32,
 
-    /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They
-    /// are delivered after `Open`. Past the bound a client that has not answered the offer is
-    /// refused as `Limit`; the websocket of one that has is not read until it is open, because
-    /// the client's end of the channel opens before ours.
+    /// Reliable messages that a client may send before `Open`, in bytes. Default 64 KiB. They are
+    /// delivered after `Open`. Above the limit a client that has not answered the offer is refused
+    /// as `Limit`; the websocket of a client that has answered is not read until it is open,
+    /// because the client's end of the channel opens before the server's.
     pub max_preopen_bytes: usize,
 
     /// The same, in messages. Default 64.
     pub max_preopen_messages: usize,
 
-    /// Longest signalling text that is read, in bytes. Default 16 KiB. A longer one before the
-    /// client's answer is refused; after it no text is read.
+    /// Maximum length of a signalling message, in bytes. Default 16 KiB. A longer one before the
+    /// client's answer is refused; after the answer no text is read.
     pub max_signal_message_size: usize,
 
-    /// Texts that a connection may send before its answer, those that look like candidates not
-    /// counted. Default 8; one more is refused.
+    /// Maximum number of signalling messages before the client's answer, those that look like
+    /// candidates not counted. Default 8; one more is refused.
     pub max_signal_messages: usize,
 
-    /// Texts of any kind that a connection may send in one second, for as long as it lives.
-    /// Default 50; one more ends it, as `Limit`.
+    /// Maximum number of text messages of any kind per second on one connection, during its whole
+    /// life. Default 50; one more closes it, as `Limit`.
     pub max_signal_messages_per_sec: usize,
 
-    /// Longest head of a request, in bytes. Default 32 KiB: browsers send all cookies of a host
-    /// to each of its ports. Of a longer one a page is told on its websocket, others are answered
-    /// 431. A connection holds about as much until its request is whole, and all that are
-    /// [`max_handshakes`](Config::max_handshakes) together 32 MiB at most.
+    /// Maximum size of an HTTP request head, in bytes. Default 32 KiB: browsers send all cookies of
+    /// a host to each of its ports. For a longer head a page gets a close code on its websocket,
+    /// other clients get 431. A connection holds about as much until its request is complete, and
+    /// all [`max_handshakes`](Config::max_handshakes) connections together at most 32 MiB.
     pub max_request_head_size: usize,
 
-    /// Header lines of such a head. Default and maximum 124: browsers send about 15, and proxies
-    /// add theirs. One more is refused in the same way.
+    /// Maximum number of header lines of such a head. Default and maximum 124: browsers send about
+    /// 15, and proxies add theirs. One more is refused in the same way.
     pub max_request_headers: usize,
 
-    /// Silence on the websocket after which a ping is sent. Default 15 s.
+    /// Silence on the websocket after which a ping is sent (RFC 6455 §5.5.2). Default 15 s.
     pub ping_interval: Duration,
 
     /// Silence on the websocket after which the peer is `Lost`. Default 35 s. Linux gives up the
-    /// TCP connection after the same time without an acknowledgement of what was sent, or
-    /// [`reliable_send_timeout`](Config::reliable_send_timeout) if that is longer. Time in
-    /// which the websocket was not read, or the server was stopped, does not count.
+    /// TCP connection after the same time without an acknowledgement of sent data
+    /// (`TCP_USER_TIMEOUT`), or [`reliable_send_timeout`](Config::reliable_send_timeout) if that is
+    /// longer. Time in which the websocket was not read, or the server was stopped, does not count.
     pub pong_timeout: Duration,
 
-    /// From the beginning of a goodbye on the websocket, or from the last bytes that the peer took
-    /// of what was accepted, to its end: time to write that, and to hear the answer. Default 2 s;
-    /// in all no more than [`reliable_send_timeout`](Config::reliable_send_timeout).
+    /// Maximum time of the websocket's closing handshake, from its start or from the last bytes
+    /// that the peer took of the messages accepted before: time to write those, and to receive the
+    /// close frame. Default 2 s; in all no more than
+    /// [`reliable_send_timeout`](Config::reliable_send_timeout).
     pub close_timeout: Duration,
 
-    /// Addresses that the datagrams of one peer are taken from. Default 16. A further one takes
-    /// the place of one that has been silent for 30 s, or of any but the current once what comes
-    /// from there decrypts; else it is not heard.
+    /// Maximum number of remote addresses from which the datagrams of one peer are accepted.
+    /// Default 16. A further address replaces one that has been silent for 30 s, or any but the
+    /// current one once a datagram from it decrypts; else its datagrams are ignored.
     pub max_remote_addrs: usize,
 
-    /// Work of one turn of the loop, after which what is left waits for the next, in the order
-    /// in which it came. Default 4 ms. Each kind of work has a share of it, and goes on at least
-    /// by one piece however short it is.
+    /// Time budget of one iteration of the event loop, after which the remaining work waits for the
+    /// next, in order of arrival. Default 4 ms. Each kind of work has a share of it, and advances
+    /// by at least one item however short it is.
     pub max_iteration_time: Duration,
 
-    /// Datagrams that are taken in one turn, if there is time for so many. Default 1,024, at
-    /// least 1.
+    /// Maximum number of datagrams received in one iteration, within its time budget. Default
+    /// 1,024, at least 1.
     pub max_datagrams_per_iteration: u32,
 
-    /// Connections that are accepted in one turn, if there is time for so many. Default 256, at
-    /// least 1.
+    /// Maximum number of connections accepted in one iteration, within its time budget. Default
+    /// 256, at least 1.
     pub max_accepts_per_iteration: u32,
 
-    /// What is read of one websocket in one turn, in bytes. Default 4 KiB, at least 1: so much
-    /// of a client that sends without end goes before the others have their turn.
+    /// Maximum number of bytes read from one websocket in one iteration. Default 4 KiB, at least 1:
+    /// a client that sends without end gets this much before the others are served.
     pub max_read_bytes_per_iteration: usize,
 
-    /// Lines of one kind that are written to the log in one second. Default 10. The rest is
-    /// counted, and the number written with the next one.
+    /// Maximum number of log lines of one kind per second. Default 10. The rest is counted, and the
+    /// number logged with the next line.
     pub max_log_lines_per_sec: u32,
 
-    /// Events that wait for the application. Default 65,536. Past it unreliable messages are
-    /// dropped, the oldest first, and websockets are not read, so that their senders wait.
-    /// `Open` and `Closed` are always kept.
+    /// Maximum number of events that wait for the application. Default 65,536. Above it unreliable
+    /// messages are dropped, the oldest first, and websockets are not read, so that TCP flow
+    /// control stops their senders. `Open` and `Closed` are always kept.
     pub event_queue_len: usize,
 
     /// The same, in bytes of messages. Default 64 MiB.
@@ -363,7 +371,8 @@ impl Default for Config {
     }
 }
 
-/// Not to be reached over the internet: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and this machine.
+/// Whether an address is not reachable over the internet: RFC 1918, RFC 6598, RFC 3927, RFC 4193,
+/// and loopback.
 pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
@@ -374,8 +383,8 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// At most `max` of these, in their order. The first ones stay, except that what is needed goes
-/// before the public ones, these before the private ones, and that of each family at least one
+/// Selects at most `max` addresses, in their order. The first ones stay, except that required ones
+/// take precedence over public ones, these over private ones, and at least one of each family
 /// stays.
 pub(crate) fn select_addrs<T: Copy>(
     max: usize,
@@ -410,11 +419,11 @@ impl Config {
             upgrade_timeout: self.upgrade_timeout,
             max_request_head_size: self.max_request_head_size,
             max_request_headers: self.max_request_headers,
-            // Whether it may is decided here.
+            // The upgrade is held until the decision.
             await_decision: true,
             max_message_size: self.max_message_size.max(self.max_signal_message_size),
-            // The mailbox holds the application to `reliable_send_buffer`; what the websocket adds,
-            // headers and pongs, must not turn an accepted message away.
+            // `PeerSendQueue` enforces `reliable_send_buffer`; what the websocket adds, headers and
+            // pongs, must not reject an accepted message.
             send_buffer: self
                 .reliable_send_buffer
                 .saturating_add(self.max_message_size)
@@ -470,12 +479,12 @@ impl Config {
     }
 }
 
-/// An address that browsers are told: an IP address, with the bound port unless it has its own.
+/// Advertised address: an IP address, with the bound port unless it has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicAddr {
     /// The address.
     pub ip: IpAddr,
-    /// The UDP port; `None` is the one that is bound.
+    /// The UDP port; `None` is the bound one.
     pub port: Option<u16>,
 }
 
@@ -508,25 +517,26 @@ impl FromStr for PublicAddr {
 }
 
 impl Config {
-    /// Most memory that one peer can take, in bytes, whatever it does: about 17.4 MiB with the
+    /// Upper bound of the memory that one peer can take, in bytes: about 17.4 MiB with the
     /// defaults. Of these 16 MiB are unsent reliable messages
-    /// ([`reliable_send_buffer`](Config::reliable_send_buffer)), which for all peers together are no more than
-    /// [`total_reliable_send_buffer`](Config::total_reliable_send_buffer); so `peers` of them can
-    /// take that, and 1.4 MiB each. It is the bound of each queue and what its smallest items
-    /// cost: besides, pieces of one message that arrives (three times
-    /// [`max_message_size`](Config::max_message_size)), and what
-    /// [`net_rtc::Config::most_memory_per_peer`] has: unsent unreliable messages, pieces, what is
-    /// known of what was sent. Not in it, because no peer can make more of it: the C heap of its
-    /// DTLS session (8 KB measured), and unreliable messages that the application has handed over
-    /// since the last turn of the loop, [`unreliable_send_buffer`](Config::unreliable_send_buffer) at most. Events that
-    /// wait for the application are bounded for all peers together
+    /// ([`reliable_send_buffer`](Config::reliable_send_buffer)), which for all peers together are
+    /// at most [`total_reliable_send_buffer`](Config::total_reliable_send_buffer); so `max_peers`
+    /// of them can take that, and 1.4 MiB each. It is the bound of each queue, with the cost of its
+    /// smallest items, plus fragments of one arriving message (three times
+    /// [`max_message_size`](Config::max_message_size)), plus what
+    /// [`net_rtc::Config::max_memory_per_peer`] counts: unsent unreliable messages, fragments,
+    /// records of sent packets. Not included, because no peer can increase it: the C heap of its
+    /// DTLS session (8 KB measured), and unreliable messages that the application has sent since
+    /// the last iteration of the event loop, at most
+    /// [`unreliable_send_buffer`](Config::unreliable_send_buffer). Events that wait for the
+    /// application are bounded for all peers together
     /// ([`event_queue_bytes`](Config::event_queue_bytes)).
     pub fn max_memory_per_peer(&self) -> usize {
         let (backlog, message) =
             (self.reliable_send_buffer, self.max_message_size.max(self.max_signal_message_size));
         let websocket = backlog.saturating_add(message.saturating_mul(3));
-        // Before it is open: its head as bytes or as headers, both for a moment, and what came
-        // behind it.
+        // Before it is open: the request head as bytes and as headers, both for a moment, and the
+        // bytes that follow it.
         let half_open = self.max_request_head_size.saturating_mul(2).saturating_add(message);
         websocket
             .max(half_open)

@@ -1,4 +1,4 @@
-//! What a call can be refused for: one enum for each verb.
+//! Errors, close reasons and connect failures.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -9,35 +9,35 @@ use log::warn;
 pub use net_rtc::WebRtcStage;
 use thiserror::Error;
 
-/// Why a server could not start. Each names the address and the cause.
+/// Error of [`Server::bind`](crate::Server::bind). Each variant names the address and the cause.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The text is no address, or a name that nobody knows.
+    /// The text is not an address, or a name that does not resolve.
     #[error("{address:?} is no address to listen on: {cause}; write it as in \"127.0.0.1:3000\"")]
     Address {
-        /// What was given.
+        /// The given address.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// The TCP port, for websockets, cannot be had.
+    /// The TCP port, for websockets, cannot be bound.
     #[error("TCP {address} cannot be listened on: {cause}{}", hint(.cause))]
     Tcp {
-        /// Where it was tried.
+        /// The address to bind.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// The UDP port of the same number, for WebRTC, cannot be had.
+    /// The UDP port of the same number, for WebRTC, cannot be bound.
     #[error("UDP {address} cannot be bound: {cause}{}", hint(.cause))]
     Udp {
-        /// Where it was tried.
+        /// The address to bind.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// The system gives no event queue or thread.
+    /// The system cannot create an event queue or a thread.
     #[error("the event loop cannot start: {0}")]
     EventLoop(io::Error),
 }
@@ -54,19 +54,18 @@ pub(crate) fn hint(cause: &io::Error) -> &'static str {
     }
 }
 
-/// Why a message was not taken. Each gives the message back.
+/// Error of [`Server::try_send`](crate::Server::try_send). Each variant returns the message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// No open peer has this id: never, not yet, or not any more.
     #[error("no open peer has this id")]
     NoSuchPeer(Bytes),
-    /// Longer than `Config::max_message_size`.
+    /// The message is longer than [`Config::max_message_size`](crate::Config::max_message_size).
     #[error("the message is longer than Config::max_message_size")]
     TooLarge(Bytes),
-    /// More than `Config::reliable_send_buffer` of reliable messages wait for this peer already, or
-    /// more than its part of `Config::total_reliable_send_buffer`. Nothing changed; try later, or
-    /// close the peer.
+    /// The peer's reliable messages fill `Config::reliable_send_buffer`, or its part of
+    /// `Config::total_reliable_send_buffer`. Nothing changed; try later, or close the peer.
     #[error(
         "more reliable messages wait than Config::reliable_send_buffer or total_reliable_send_buffer"
     )]
@@ -77,7 +76,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The message that was not taken.
+    /// Returns the message that was not sent.
     pub fn into_message(self) -> Bytes {
         match self {
             SendError::NoSuchPeer(message)
@@ -88,7 +87,7 @@ impl SendError {
     }
 }
 
-/// Why a peer closed.
+/// Reason why a peer closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -97,49 +96,51 @@ pub enum CloseReason {
     ClosedByPeer,
     /// `Server::close` was called.
     ClosedByServer,
-    /// `Server::close_with` was called; this is what the other side is told.
+    /// `Server::close_with` was called; this is what the other side receives.
     ClosedWithCode {
         /// The close code, 4000 to 4999.
         code: u16,
         /// The reason, at most 123 bytes.
         reason: String,
     },
-    /// Nothing was heard from the other side for too long, or its TCP connection broke.
+    /// The other side was silent for too long, or its TCP connection broke.
     Lost,
-    /// The other side broke the protocol, with the cause in words.
+    /// The other side violated the protocol; the text is the cause.
     Protocol(String),
     /// The other side sent a message longer than `Config::max_message_size`.
     TooLarge,
-    /// The other side reads more slowly than the application sends reliable messages, with the
-    /// bytes, the time and the setting in words: it took next to nothing for
-    /// `Config::reliable_send_timeout`, or more than `Config::reliable_send_buffer` waited.
+    /// The other side reads more slowly than the application sends reliable messages: it stayed
+    /// below `Config::min_reliable_bitrate` for `Config::reliable_send_timeout`, or more than
+    /// `Config::reliable_send_buffer` was queued. The text names the bytes, the time and the
+    /// setting.
     SlowConsumer(String),
     /// The websocket's upgrade or the answer took too long.
     HandshakeTimeout,
-    /// WebRTC failed at this stage, with the cause in words. Of DTLS the other side is told to
-    /// try again (close code 1013): somebody else may have spoken in its name.
+    /// WebRTC failed at this stage; the text is the cause. After a DTLS failure the other side is
+    /// asked to try again (close code 1013), because an attacker may have spoofed its datagrams.
     WebRtcFailed(WebRtcStage, String),
-    /// The other side asked for more than it may have, with the limit in words.
+    /// The other side exceeded a limit, which the text names.
     Limit(String),
-    /// It was not let in, with the cause in words: the page's origin is not in
-    /// `Config::allowed_origins`, or `Config::accept` says no.
+    /// The client was not admitted: the page's origin is not in `Config::allowed_origins`, or
+    /// `Config::accept` rejected it. The text is the cause.
     Rejected(String),
-    /// `Config::accept` panicked at its request.
+    /// `Config::accept` panicked on its request.
     AcceptPanicked,
-    /// The machine of this peer panicked: a fault of the library, which hurts no other peer.
+    /// The state machine of this peer panicked: a bug of the library, which affects no other peer.
     PeerPanicked,
     /// The server was dropped.
     Shutdown,
 }
 
-/// The close codes that are an application's own (RFC 6455 §7.4.2).
+/// Close codes for private use by the application (RFC 6455 §7.4.2).
 const APPLICATION_CLOSE_CODES: RangeInclusive<u16> = 4000..=4999;
-/// The longest reason: a control frame has 125 bytes, the code takes 2 (RFC 6455 §5.5).
+/// Maximum length of a close reason: a control frame has 125 bytes, the code takes 2 (RFC 6455
+/// §5.5).
 const MAX_REASON_LEN: usize = 123;
 
 impl CloseReason {
-    /// A closing by the application. A code that is not its own becomes 4000, and a reason that is
-    /// too long is cut between characters: a peer that is to go must go all the same.
+    /// Creates the reason of a close by the application. A code outside 4000 to 4999 becomes 4000,
+    /// and a reason that is too long is cut between characters, so that closing never fails.
     pub(crate) fn with_code(code: u16, mut reason: String) -> CloseReason {
         let allowed = APPLICATION_CLOSE_CODES.contains(&code);
         if !allowed {
@@ -153,7 +154,7 @@ impl CloseReason {
         CloseReason::ClosedWithCode { code: if allowed { code } else { 4000 }, reason }
     }
 
-    /// The text of the close frame.
+    /// Returns the text of the close frame.
     pub(crate) fn close_text(&self) -> String {
         match self {
             CloseReason::ClosedWithCode { reason, .. } => reason.clone(),
@@ -161,7 +162,7 @@ impl CloseReason {
         }
     }
 
-    /// A short name of the cause, the same for all closings of a kind, for counting.
+    /// Returns a short name of the cause, the same for all closes of a kind, for counting.
     pub fn name(&self) -> &'static str {
         match self {
             CloseReason::ClosedByPeer => "closed by peer",
@@ -181,7 +182,7 @@ impl CloseReason {
         }
     }
 
-    /// The websocket close code that tells the other side (RFC 6455 §7.4.1).
+    /// Returns the websocket close code (RFC 6455 §7.4.1).
     pub(crate) fn close_code(&self) -> u16 {
         match self {
             CloseReason::ClosedByPeer | CloseReason::ClosedByServer => 1000,
@@ -189,7 +190,8 @@ impl CloseReason {
             CloseReason::Shutdown | CloseReason::Lost => 1001,
             CloseReason::Protocol(_) => 1002,
             CloseReason::TooLarge => 1009,
-            // Whoever knows the client's address can break its handshake, and not for long.
+            // An attacker that knows the client's address can break its handshake, but not for
+            // long.
             CloseReason::WebRtcFailed(WebRtcStage::Dtls, _) => 1013,
             CloseReason::SlowConsumer(_)
             | CloseReason::HandshakeTimeout
@@ -259,7 +261,7 @@ impl From<net_signal::Error> for CloseReason {
     fn from(refusal: net_signal::Error) -> CloseReason {
         match refusal {
             net_signal::Error::AnswerTimeout => CloseReason::HandshakeTimeout,
-            // The first is the only one that can end a peer that is open.
+            // Only rate limits can close an open peer.
             net_signal::Error::RateExceeded { .. } | net_signal::Error::TooManyMessages { .. } => {
                 CloseReason::Limit(refusal.to_string())
             }
@@ -268,19 +270,19 @@ impl From<net_signal::Error> for CloseReason {
     }
 }
 
-/// A connection that never became a peer. The application never saw it.
+/// Connection that never became a peer, and never reached the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectFailure {
-    /// The address that connected, or that a trusted proxy named.
+    /// The address of the client, or the one that a trusted proxy named.
     pub remote: SocketAddr,
-    /// How far it came.
+    /// The handshake stage it reached.
     pub stage: HandshakeStage,
-    /// Why it ended, for counting.
+    /// The reason, for counting.
     pub reason: CloseReason,
-    /// Why it ended, in words: what was heard and what was not.
+    /// The cause as text: what was received and what was not.
     pub cause: String,
-    /// What to look at or to set, if something can be done about it.
+    /// What to check or to configure, if anything helps.
     pub hint: Option<String>,
 }
 
@@ -294,13 +296,13 @@ impl fmt::Display for ConnectFailure {
     }
 }
 
-/// The steps to an open connection, in order. A connection fails at the first that it does not
-/// pass.
+/// Stages of connection establishment, in order. A connection fails at the first stage that it does
+/// not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HandshakeStage {
     /// The websocket's upgrade (RFC 6455 §4).
     Upgrade,
-    /// Whether it is let in: its page's origin, the limits, the word of `Config::accept`.
+    /// Admission: the page's origin, the limits, the decision of `Config::accept`.
     Accept,
     /// The client's answer to the offer.
     Answer,
@@ -313,7 +315,7 @@ pub enum HandshakeStage {
 }
 
 impl HandshakeStage {
-    /// Its name, as in logs and in what the client is told.
+    /// Returns its name, as in logs and in close reasons.
     pub fn name(self) -> &'static str {
         match self {
             HandshakeStage::Upgrade => "upgrade",
@@ -338,7 +340,7 @@ impl From<net_rtc::WebRtcStage> for HandshakeStage {
             net_rtc::WebRtcStage::Answer => HandshakeStage::Answer,
             net_rtc::WebRtcStage::Ice => HandshakeStage::Ice,
             net_rtc::WebRtcStage::Dtls => HandshakeStage::Dtls,
-            // What fails when the channel opens has failed there.
+            // A failure while the channel opens counts as this stage.
             net_rtc::WebRtcStage::Channel | net_rtc::WebRtcStage::Open => HandshakeStage::Channel,
         }
     }

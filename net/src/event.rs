@@ -1,4 +1,4 @@
-//! What the application sees: events, the ids of peers, and the two ways to send.
+//! Events, peer ids, messages and delivery modes.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,21 +6,21 @@ use std::ops::Deref;
 use bytes::Bytes;
 use net_rtc::SendOptions;
 
-/// Something happened to a peer. For each id: one `Open`, then any number of `Recv`, then
-/// one `Closed`, then nothing.
+/// Event of a peer. For each id: one `Open`, then any number of `Received`, then one `Closed`, then
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Both paths are up: a message sent now can arrive on either.
     Open(PeerId),
-    /// Either path failed or closed, or the server closed the peer; `Server::close_reason`
-    /// knows why.
+    /// Either path failed or closed, or the server closed the peer; `Server::close_reason` returns
+    /// the cause.
     Closed(PeerId),
     /// A message arrived, over the websocket or the data channel: [`Message::delivery`].
     Received(PeerId, Message),
 }
 
 impl Event {
-    /// The peer that it happened to.
+    /// Returns the peer of the event.
     pub fn peer_id(&self) -> PeerId {
         match self {
             Event::Open(id) | Event::Closed(id) | Event::Received(id, _) => *id,
@@ -28,11 +28,11 @@ impl Event {
     }
 }
 
-/// Names a peer: 0 for the first that opened, then 1, and so on, never used again.
+/// Id of a peer: 0 for the first that opened, then 1, and so on, never reused.
 ///
 /// A `PeerId` is a number with a type of its own. It can be the key of a map,
-/// [`as_u64`](PeerId::as_u64) and `u64::from` give the number, and what takes an id takes a number
-/// or a reference as well:
+/// [`as_u64`](PeerId::as_u64) and `u64::from` return the number, and functions that take an id also
+/// take a number or a reference:
 ///
 /// ```no_run
 /// # let (server, _queue) = net::Server::new("127.0.0.1:3000");
@@ -52,7 +52,7 @@ impl Event {
 pub struct PeerId(u64);
 
 impl PeerId {
-    /// Its number.
+    /// Returns its number.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
@@ -84,16 +84,16 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// The two ways to send a message.
+/// Delivery mode of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// Over the websocket: whole, once, in order.
+    /// Over the websocket: complete, once, in order.
     Reliable,
-    /// Over the data channel: fresh or not at all.
+    /// Over the data channel: unordered, dropped rather than late.
     Unreliable,
 }
 
-/// The same with what can be asked of either.
+/// Delivery mode with its send options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendMode {
     Reliable,
@@ -109,10 +109,10 @@ impl From<Delivery> for SendMode {
     }
 }
 
-/// A message of a peer: its bytes, and the path that it came on.
+/// Message of a peer: its bytes, and the path on which it arrived.
 ///
-/// It can be used like a byte slice, compares with slices, vectors and strings, and becomes
-/// [`Bytes`] at no cost, so that it can be sent on as it is:
+/// It derefs to a byte slice, compares with slices, vectors and strings, and converts to [`Bytes`]
+/// without a copy, so that it can be forwarded as it is:
 ///
 /// ```no_run
 /// # let (server, queue) = net::Server::new("127.0.0.1:3000");
@@ -134,23 +134,23 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message as if it had arrived, for tests of an application.
+    /// Creates a message as if it had been received, for tests of an application.
     pub fn new(delivery: Delivery, bytes: impl Into<Bytes>) -> Message {
         Message { bytes: bytes.into(), delivery }
     }
 
-    /// The path that it came on: [`Delivery::Reliable`] for the websocket,
+    /// Returns the path on which it arrived: [`Delivery::Reliable`] for the websocket,
     /// [`Delivery::Unreliable`] for the data channel.
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// Its bytes, which can be cloned and cut ([`Bytes::slice`]) without a copy.
+    /// Returns its bytes, which can be cloned and sliced ([`Bytes::slice`]) without a copy.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Its bytes, without a copy.
+    /// Returns its bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
@@ -171,7 +171,7 @@ impl AsRef<[u8]> for Message {
 }
 
 impl fmt::Debug for Message {
-    /// As a byte string, `b"hello\x00"`.
+    /// Formats as a byte string, `b"hello\x00"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes.fmt(f)
     }
@@ -189,7 +189,7 @@ impl From<Message> for Vec<u8> {
     }
 }
 
-/// Comparison of the bytes alone, either way round.
+/// Implements comparison of the bytes alone, in both directions.
 macro_rules! impl_partial_eq {
     ($($other:ty $(, $size:ident)?;)*) => {$(
         impl $(<const $size: usize>)? PartialEq<$other> for Message {
