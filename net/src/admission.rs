@@ -1,4 +1,4 @@
-//! The application's word on who may become a peer.
+//! Admission of clients: the hook of the application and its decision.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Asks the application whether a client may become a peer: [`Config::accept`].
+/// Admission hook of the application: [`Config::accept`].
 ///
 /// ```no_run
-/// use net::{Accept, Config, Server, Verdict};
+/// use net::{AcceptHook, Config, Decision, Server};
 ///
 /// #[derive(Clone)]
 /// struct Account(String);
@@ -24,12 +24,12 @@ use std::sync::Arc;
 /// let (server, queue) = Server::bind("127.0.0.1:3000", config)?;
 ///
 /// // Later, of an open peer:
-/// let account = server.peer(0).and_then(|peer| peer.value::<Account>());
+/// let account = server.peer(0).and_then(|peer| peer.user_data::<Account>());
 /// # Ok::<(), net::BindError>(())
 /// ```
 ///
-/// It runs on threads of its own ([`Config::accept_threads`]), so it may wait for a file or a
-/// database: nobody else waits with it. Two of them are equal if one is a clone of the other.
+/// It runs on dedicated threads ([`Config::accept_threads`]), so it may wait for a file or a
+/// database without delaying the server. Two hooks are equal if one is a clone of the other.
 ///
 /// [`Config::accept`]: crate::Config::accept
 /// [`Config::accept_threads`]: crate::Config::accept_threads
@@ -38,36 +38,37 @@ pub struct AcceptHook {
     hook: Arc<dyn Fn(&Request) -> Decision + Send + Sync>,
 }
 
-/// Whether a client may become a peer.
+/// Decision of the admission hook.
 #[derive(Clone, Debug)]
 #[must_use = "a verdict decides nothing until Config::accept returns it"]
 pub enum Decision {
-    /// It may; the offer follows.
+    /// The client is accepted; the offer follows.
     Accept(Accepted),
-    /// It may not, and is told so in the way that it can read.
+    /// The client is rejected, and informed in the form that it can read.
     ///
-    /// Browsers show no HTTP status to a page. A browser's request, one that names an `Origin`,
-    /// is therefore upgraded and closed at once with a close code and `accept: {reason}`; no offer
-    /// is made. The code is 1008, or 1013 ("try again later", which `net.js` does) for status
-    /// 503. Any other client is answered with the HTTP status.
+    /// Browsers show no HTTP status to a page. A browser's request, one with an `Origin`, is
+    /// therefore upgraded and closed at once with a close code and `accept: {reason}`; no offer is
+    /// made. The code is 1008, or 1013 ("try again later", which `net.js` does) for status 503. Any
+    /// other client gets the HTTP status.
     Reject {
-        /// The HTTP status, 400 to 599, for example 403; another goes out as 500.
+        /// The HTTP status, 400 to 599, for example 403; any other is sent as 500.
         status: u16,
-        /// Why, for the client, the log and [`ConnectFailure::cause`](crate::ConnectFailure::cause). A browser
-        /// is told its first 115 bytes.
+        /// Cause for the client, the log and
+        /// [`ConnectFailure::cause`](crate::ConnectFailure::cause). A browser gets its first 115
+        /// bytes.
         reason: String,
     },
 }
 
-/// What a client is accepted with.
+/// Parameters of an accepted client.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// What the application wants to know of the peer while it lives:
-    /// [`PeerInfo::user_data`](crate::PeerInfo::user_data). It may be dropped on the server's own thread,
-    /// or by a call that takes events, so its `Drop` must neither wait nor panic.
+    /// Application data of the peer, kept while it lives:
+    /// [`PeerInfo::user_data`](crate::PeerInfo::user_data). It may be dropped on the server's own
+    /// thread, or by a call that pops events, so its `Drop` must neither wait nor panic.
     pub user_data: Arc<dyn Any + Send + Sync>,
-    /// The subprotocol, one of [`Request::subprotocols`]; another is left out. A browser that
-    /// offers some hangs up if none of them is chosen.
+    /// The subprotocol, one of [`Request::subprotocols`]; any other is ignored. A browser that
+    /// offers some disconnects if none of them is selected.
     pub subprotocol: Option<String>,
 }
 
@@ -77,31 +78,32 @@ impl Default for Accepted {
     }
 }
 
-/// Why there is no verdict on a request.
+/// Error of the admission hook: no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookError {
-    /// Too many requests wait for theirs: [`Config::accept_queue_len`](crate::Config::accept_queue_len).
+    /// The queue of requests is full:
+    /// [`Config::accept_queue_len`](crate::Config::accept_queue_len).
     QueueFull,
-    /// None came within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
+    /// No decision within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout).
     TimedOut,
-    /// The application panicked.
+    /// The hook panicked.
     Panicked,
 }
 
 impl Decision {
-    /// It may; `value` is kept for [`PeerInfo::user_data`](crate::PeerInfo::user_data), `()` if there is
-    /// nothing to keep.
+    /// Accepts the client; `value` is kept for [`PeerInfo::user_data`](crate::PeerInfo::user_data),
+    /// `()` if there is nothing to keep.
     pub fn accept(value: impl Any + Send + Sync) -> Decision {
         Decision::Accept(Accepted { user_data: Arc::new(value), ..Accepted::default() })
     }
 
-    /// It may not, with an HTTP status and the reason: [`Decision::Reject`]. Status 503 is for what
-    /// is temporary.
+    /// Rejects the client with an HTTP status and a reason: [`Decision::Reject`]. Status 503 is for
+    /// temporary causes.
     pub fn reject(status: u16, reason: impl Into<String>) -> Decision {
         Decision::Reject { status, reason: reason.into() }
     }
 
-    /// The same with a subprotocol, see [`Accepted::subprotocol`]; changes no refusal.
+    /// Sets the subprotocol, see [`Accepted::subprotocol`]; no effect on a rejection.
     pub fn with_subprotocol(mut self, protocol: impl Into<String>) -> Decision {
         if let Decision::Accept(admission) = &mut self {
             admission.subprotocol = Some(protocol.into());
@@ -111,20 +113,22 @@ impl Decision {
 }
 
 impl AcceptHook {
-    /// Asks this. It should answer within [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which
-    /// counts from the TCP connection: a request that has no verdict by then is refused with 503
-    /// (a browser is told 1013), one whose verdict is a panic with 500 (1011).
+    /// Creates a hook from a function. It should return within
+    /// [`Config::upgrade_timeout`](crate::Config::upgrade_timeout), which counts from the TCP
+    /// connection: a request without a decision by then is refused with 503 (a browser gets 1013),
+    /// one on which the hook panics with 500 (1011).
     #[must_use = "it is asked once it is in Config::accept"]
     pub fn new(hook: impl Fn(&Request) -> Decision + Send + Sync + 'static) -> AcceptHook {
         AcceptHook { hook: Arc::new(hook) }
     }
 
-    /// Asks it now, on this thread: for who drives a [`Hub`](crate::hub::Hub).
+    /// Runs the hook on this thread, for drivers of a [`Hub`](crate::hub::Hub).
     ///
     /// # Errors
     /// [`HookError::Panicked`] if it panics, where panics unwind.
     pub fn decide(&self, request: &Request) -> Result<Decision, HookError> {
-        // Nothing of ours is changed by it, and what is the application's own is its own care.
+        // The hook changes nothing of the library; its own state is the application's
+        // responsibility.
         catch_unwind(AssertUnwindSafe(|| (self.hook)(request))).map_err(|_| HookError::Panicked)
     }
 }
@@ -143,8 +147,8 @@ impl fmt::Debug for AcceptHook {
     }
 }
 
-/// Names and values in order. Any query can be read: what is no percent-encoding stays as it is,
-/// and what is no UTF-8 becomes U+FFFD.
+/// Parses a query into names and values, in order. Any query is valid: malformed percent-encoding
+/// stays as it is, and invalid UTF-8 becomes U+FFFD.
 pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').filter(|item| !item.is_empty()).map(|item| {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
@@ -152,12 +156,12 @@ pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Co
     })
 }
 
-/// The first value of this name.
+/// Returns the first value of this name.
 pub(crate) fn find_query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     parse_query(query).find(|(found, _)| found == name).map(|(_, value)| value)
 }
 
-/// Undoes percent-encoding, and `+` for a space.
+/// Decodes percent-encoding, and `+` as a space.
 fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();
@@ -186,8 +190,8 @@ fn hex_digit(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// What a client asks for, as [`Config::accept`](crate::Config::accept) sees it: the head of its
-/// websocket's request (RFC 6455 §4.1), of at most
+/// Websocket request of a client, as [`Config::accept`](crate::Config::accept) gets it: its request
+/// head (RFC 6455 §4.1), of at most
 /// [`Config::max_request_head_size`](crate::Config::max_request_head_size).
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -201,70 +205,71 @@ impl Request {
         Request { remote, query, head }
     }
 
-    /// The client's address, as in [`PeerInfo::remote`](crate::PeerInfo::remote).
+    /// Returns the client's address, as in [`PeerInfo::remote`](crate::PeerInfo::remote).
     pub fn remote(&self) -> SocketAddr {
         self.remote
     }
 
-    /// The path, as it was sent (percent-encoded), as in `/room/7`.
+    /// Returns the path, percent-encoded, for example `/room/7`.
     pub fn path(&self) -> &str {
         self.head.path()
     }
 
-    /// What stood behind the `?`, as it was sent, as in
-    /// [`PeerInfo::query`](crate::PeerInfo::query); [`query_value`](Request::query_value) reads
+    /// Returns the query without the `?`, percent-encoded, as in
+    /// [`PeerInfo::query`](crate::PeerInfo::query); [`query_value`](Request::query_value) decodes
     /// it.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// Names and values of the query, decoded as a page's `URLSearchParams` encodes them: percent
-    /// signs, and `+` for a space.
+    /// Returns names and values of the query, decoded as a page's `URLSearchParams` encodes them:
+    /// percent-encoding, and `+` for a space.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         parse_query(self.query().unwrap_or_default())
     }
 
-    /// The first value of that name in the query, decoded: `a b` of `?ticket=a%20b`. Empty for a
-    /// name without `=`.
+    /// Returns the first value of that name in the query, decoded: `a b` of `?ticket=a%20b`. Empty
+    /// for a name without `=`.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
         find_query_value(self.query()?, name)
     }
 
-    /// The value of the first header of that name, in any case; `None` also where it is not
-    /// UTF-8. A program may send any, a page only its cookies, its origin and its subprotocols.
+    /// Returns the value of the first header of that name, case-insensitive; `None` also where it
+    /// is not UTF-8. A program can set any header, a page only its cookies, its origin and its
+    /// subprotocols.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
 
-    /// The values of all headers of that name, in any case, in order, as they were sent: those
-    /// too that are not UTF-8.
+    /// Returns the values of all headers of that name, case-insensitive, in order, unchanged,
+    /// including those that are not UTF-8.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.head.values(name)
     }
 
-    /// Names (lower case) and values of all headers whose value is UTF-8.
+    /// Returns names (lower case) and values of all headers whose value is UTF-8.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.head.headers()
     }
 
-    /// The origin of the page that asks (RFC 6454 §7), as in `https://game.example`.
+    /// Returns the origin of the page (RFC 6454 §7), for example `https://game.example`.
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
 
-    /// The subprotocols that the client offers, most wanted first (RFC 6455 §4.1, the second
-    /// argument of a page's `new WebSocket`).
+    /// Returns the subprotocols that the client offers, in order of preference (RFC 6455 §4.1, the
+    /// second argument of a page's `new WebSocket`).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.head.list("sec-websocket-protocol").filter_map(|one| std::str::from_utf8(one).ok())
     }
 
-    /// The value of the first cookie of that name (RFC 6265 §4.2), as it was sent. `None` also
-    /// where that one is not UTF-8; whatever other cookies hold does not matter.
+    /// Returns the value of the first cookie of that name (RFC 6265 §4.2), unchanged. `None` also
+    /// where that one is not UTF-8; the contents of other cookies do not matter.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies().find(|(cookie, _)| *cookie == name).map(|(_, value)| value)
     }
 
-    /// Names and values of all cookies that are UTF-8.
+    /// Returns names and values of all cookies that are UTF-8.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.values("cookie").flat_map(|list| list.split(|byte| *byte == b';'));
         let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());

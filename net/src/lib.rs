@@ -1,9 +1,9 @@
 //! Reliable and unreliable messages between a game or realtime server and browsers: over a
 //! websocket and a WebRTC data channel at once.
 //!
-//! A browser that connects to a [`Server`] becomes a peer with an id. Its [`Event`]s come out
-//! of an [`EventQueue`]; messages to it go by [`Server::send_reliable`] (whole, once, in order)
-//! or [`Server::send_unreliable`] (fresh or not at all):
+//! A browser that connects to a [`Server`] becomes a peer with an id. Its [`Event`]s come out of an
+//! [`EventQueue`]; messages to it are sent with [`Server::send_reliable`] (complete, once, in
+//! order) or [`Server::send_unreliable`] (unordered, dropped rather than late):
 //!
 //! ```no_run
 //! use net::{Event, Server};
@@ -20,9 +20,9 @@
 //! }
 //! ```
 //!
-//! Both handles are thread-safe, cheap to clone and never block on the network. Everything
-//! that can be set stands in [`Config`]; the server's machine without its sockets is [`hub`].
-//! `ARCHITECTURE.md` beside this crate's manifest is the map for whoever changes it.
+//! Both handles are thread-safe, cheap to clone and never block on the network. [`Config`] holds
+//! every setting; [`hub`] is the server's state machine without IO. `ARCHITECTURE.md` beside this
+//! crate's manifest describes the internals for contributors.
 
 mod admission;
 mod config;
@@ -52,7 +52,7 @@ pub use peer::PeerInfo;
 pub use server::{EventQueue, Server};
 pub use stats::{ConnectFailures, Stats};
 
-/// The README's programs compile.
+/// Compiles the README's programs.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

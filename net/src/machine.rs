@@ -1,6 +1,5 @@
-//! A server without sockets and without a thread, for tests outside of this crate: the same
-//! handles, the same meeting points and the same hub, with somebody else to turn the crank.
-//! There only with the feature `odd`; may change in any version.
+//! Server without sockets and thread, for tests outside of this crate: the same handles, queues and
+//! hub, driven by the caller. Available only with the feature `odd`; may change in any version.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,8 +13,9 @@ use crate::queues::{PeerHandle, Shared};
 use crate::stats::add;
 use crate::{Config, Delivery, EventQueue, PeerId, Server};
 
-/// What stands between the handles and the network. Call [`take_post`](Machine::dispatch_sends), then
-/// [`stop`](Machine::check_shutdown), after whatever happened, then [`poll_output`](Machine::poll_output) until `Timeout`.
+/// Event loop state between the handles and the network. Call
+/// [`dispatch_sends`](Machine::dispatch_sends), then [`check_shutdown`](Machine::check_shutdown),
+/// after each event, then [`poll_output`](Machine::poll_output) until `Timeout`.
 #[derive(Debug)]
 pub struct Machine {
     hub: Hub,
@@ -26,7 +26,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A server at this address, and its handles. `seed` makes it repeat itself.
+    /// Creates a server at this address, and its handles. `seed` makes it deterministic.
     pub fn new(config: Config, local: SocketAddr, seed: u64) -> (Machine, Server, EventQueue) {
         let shared = Arc::new(Shared::new(&config, || ()));
         let (server, queue) =
@@ -51,12 +51,12 @@ impl Machine {
         self.hub.handle_input(now, input);
     }
 
-    /// Takes one mailbox that is not empty; false if there is none. Poll after each.
+    /// Drains one non-empty send queue; returns `false` if there is none. Poll after each call.
     pub fn dispatch_sends(&mut self, now: Instant) -> bool {
         self.shared.dispatch_sends(now, &mut self.hub)
     }
 
-    /// Begins the end once no handle is left.
+    /// Starts the shutdown once no handle is left.
     pub fn check_shutdown(&mut self, now: Instant) {
         self.shared.clear_wake();
         if self.shared.is_ready_to_stop() && !std::mem::replace(&mut self.is_shutting_down, true) {
@@ -64,7 +64,7 @@ impl Machine {
         }
     }
 
-    /// What there is to do; what is to be told has been told to the handles.
+    /// Returns the next output; outputs for the handles have been delivered to them.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         loop {
@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    /// As [`Hub::wants_read`], and too much may wait for the application besides.
+    /// As [`Hub::wants_read`], and `false` while the event queue is full.
     pub fn wants_read(&self, id: ConnectionId) -> bool {
         !self.shared.events.is_full() && self.hub.wants_read(id)
     }
@@ -124,7 +124,7 @@ impl Machine {
         self.hub.is_empty()
     }
 
-    /// The loop has ended.
+    /// Signals that the loop has ended.
     pub fn on_loop_stopped(self) {
         self.shared.on_loop_stopped();
     }

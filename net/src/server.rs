@@ -1,4 +1,4 @@
-//! The handle by which an application sends.
+//! Server handle and event queue of the application.
 
 use std::fmt::Debug;
 use std::mem;
@@ -17,12 +17,12 @@ use crate::{
     SendOptions, Stats, driver,
 };
 
-/// A running server. Clone it freely, use it from any thread; no call blocks, and none panics
-/// on anything a peer did.
+/// Handle of a running server. It can be cloned freely and used from any thread; no call blocks,
+/// and none panics on anything a peer did.
 ///
-/// When the last clone is dropped the server says goodbye to every peer and ends: its thread
-/// and port are free within 2 s, and the [`EventQueue`] still gives what waits in it, then
-/// `Closed` for each peer, then [`is_finished`](EventQueue::is_finished).
+/// When the last clone is dropped the server closes every peer and ends: its thread and port are
+/// free within 2 s, and the [`EventQueue`] still returns the queued events, then `Closed` for each
+/// peer, then [`is_finished`](EventQueue::is_finished).
 #[derive(Clone, Debug)]
 #[must_use = "once the last Server is dropped, the server ends"]
 pub struct Server {
@@ -43,7 +43,7 @@ impl Drop for ServerHandle {
 
 #[cfg(any(feature = "odd", all(test, feature = "models")))]
 impl Server {
-    /// A handle on a server without a loop of its own.
+    /// Creates a handle on a server without an event loop of its own.
     pub(crate) fn without_loop(shared: Arc<Shared>, local: SocketAddr) -> Server {
         shared.set_announced_addrs(vec![local]);
         Server { handle: Arc::new(ServerHandle { shared, local_addr: local }) }
@@ -59,7 +59,7 @@ impl Server {
     /// gives an error instead.
     #[track_caller]
     pub fn new(addr: impl ToSocketAddrs + Debug) -> (Server, EventQueue) {
-        // Not a closure: the panic is to name the caller's line.
+        // Not a closure: the panic must name the caller's line.
         match Server::bind(addr, Config::default()) {
             Ok(started) => started,
             Err(error) => panic!("{error}"),
@@ -69,9 +69,9 @@ impl Server {
     /// Starts a server with these settings.
     ///
     /// # Errors
-    /// If the address is none, or cannot be bound. Where a wildcard is to be bound, an address of
-    /// this machine whose UDP port cannot be had is left out, named in the log, and taken within
-    /// seconds of its being ready; it is an error only if no other is left.
+    /// If the address does not resolve, or cannot be bound. With a wildcard address, an address of
+    /// this machine whose UDP port cannot be bound is skipped and logged, and bound within seconds
+    /// of becoming available; it is an error only if no other is left.
     pub fn bind(
         addr: impl ToSocketAddrs + Debug,
         config: Config,
@@ -84,26 +84,27 @@ impl Server {
         Ok((Server { handle: Arc::new(handle) }, queue))
     }
 
-    /// Sends over the websocket: whole, once, in order. An id that nobody has is not an error.
+    /// Sends over the websocket: complete, once, in order. An unknown id is ignored.
     ///
-    /// Messages wait as long as the peer takes them. One that takes next to nothing for
-    /// [`Config::reliable_send_timeout`] is closed as `SlowConsumer`, and so is one for which more
-    /// than [`Config::reliable_send_buffer`] would wait. Messages over [`Config::max_message_size`] are not
-    /// sent. What does not fit is counted in [`stats`](Server::stats); [`try_send`](Server::try_send) tells.
+    /// Messages are queued for as long as the peer takes them. A peer slower than
+    /// [`Config::min_reliable_bitrate`] for [`Config::reliable_send_timeout`] is closed as
+    /// `SlowConsumer`, and so is one with more than [`Config::reliable_send_buffer`] queued.
+    /// Messages over [`Config::max_message_size`] are not sent. Messages that are not sent are
+    /// counted in [`stats`](Server::stats); [`try_send`](Server::try_send) returns the error.
     pub fn send_reliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
         self.handle.shared.send_or_close(SendMode::Reliable, id.into(), message.into());
     }
 
-    /// Sends over the WebRTC data channel: fresh or not at all. An id that nobody has is not an
-    /// error. Messages over [`Config::max_message_size`] are not sent, and counted.
+    /// Sends over the WebRTC data channel: unordered, dropped rather than late. An unknown id is
+    /// ignored. Messages over [`Config::max_message_size`] are not sent, but counted.
     pub fn send_unreliable(&self, id: impl Into<PeerId>, message: impl Into<Bytes>) {
         self.send_unreliable_with(id, message, SendOptions::default());
     }
 
-    /// [`send_unreliable`](Server::send_unreliable) for state of which only the newest matters:
-    /// a message takes the place, and the turn, of an older one with the same key to the same
-    /// peer that has not left. So a path that is too narrow for every message carries the newest
-    /// of each key in turn, instead of old ones.
+    /// [`send_unreliable`](Server::send_unreliable) for state of which only the newest matters: a
+    /// message replaces an unsent older one with the same key to the same peer, and keeps its place
+    /// in the queue. So a path that is too narrow for every message carries the newest of each key
+    /// in turn, instead of old ones.
     ///
     /// Give each entity a key of its own:
     ///
@@ -117,19 +118,19 @@ impl Server {
     /// }
     /// ```
     ///
-    /// Such messages are not repaired: the next one makes good for one that was lost. For what
-    /// happens once, use [`send_unreliable_with`](Server::send_unreliable_with).
+    /// Such messages are not repaired: the next one replaces a lost one. For one-off events, use
+    /// [`send_unreliable_with`](Server::send_unreliable_with).
     pub fn send_latest(&self, id: impl Into<PeerId>, key: u64, message: impl Into<Bytes>) {
         self.send_unreliable_with(id, message, SendOptions::latest(key));
     }
 
-    /// [`send_unreliable`](Server::send_unreliable) with a key, or with a word on repair:
+    /// [`send_unreliable`](Server::send_unreliable) with a key or a repair option:
     ///
     /// ```no_run
     /// # let (server, _queue) = net::Server::new("127.0.0.1:3000");
     /// use net::SendOptions;
     ///
-    /// // It happens once: worth sending along with later messages, in case it is lost.
+    /// // A one-off event: worth repeating with later messages, in case it is lost.
     /// server.send_unreliable_with(0, "bang", SendOptions::default().repair(true));
     /// ```
     pub fn send_unreliable_with(
@@ -141,8 +142,8 @@ impl Server {
         self.handle.shared.send_or_close(SendMode::Unreliable(options), id.into(), message.into());
     }
 
-    /// Sends a message and tells whether it was taken; if not, it comes back and nothing has
-    /// changed. An unreliable message is never `Full`.
+    /// Sends a message and returns whether it was accepted; a rejected message is in the error, and
+    /// nothing has changed. An unreliable message is never `Full`.
     pub fn try_send(
         &self,
         delivery: Delivery,
@@ -172,38 +173,40 @@ impl Server {
         self.handle.shared.broadcast(SendMode::Unreliable(options), &message.into());
     }
 
-    /// [`close`](Server::close) with a code and a reason, which the page finds in the event of
-    /// `net.onclose` (or of its `WebSocket`), and [`close_reason`](Server::close_reason) here:
+    /// [`close`](Server::close) with a code and a reason, which the page gets in the event of
+    /// `net.onclose` (or of its `WebSocket`), and [`close_reason`](Server::close_reason) returns
+    /// here:
     ///
     /// ```no_run
     /// # let (server, id) = (net::Server::new("127.0.0.1:3000").0, 0);
     /// server.close_with(id, 4001, "kicked: idle for 5 minutes");
     /// ```
     ///
-    /// An application's own codes are 4000 to 4999 (RFC 6455 §7.4.2); another goes out as 4000,
-    /// with a warning in the log. The reason has at most 123 bytes of UTF-8 (§5.5); a longer one
-    /// is cut between characters.
+    /// Application codes are 4000 to 4999 (RFC 6455 §7.4.2); any other is sent as 4000, with a
+    /// warning in the log. The reason has at most 123 bytes of UTF-8 (§5.5); a longer one is cut
+    /// between characters.
     pub fn close_with(&self, id: impl Into<PeerId>, code: u16, reason: impl Into<String>) {
         self.handle.shared.close(id.into(), CloseReason::with_code(code, reason.into()));
     }
 
-    /// Closes a peer after the reliable messages that were sent before. It gets a goodbye on
-    /// both paths; the queue gets its `Closed`. An id that nobody has is not an error.
-    /// [`close_with`](Server::close_with) gives it a reason.
+    /// Closes a peer after the reliable messages sent before. Both paths get a close message; the
+    /// queue gets its `Closed`. An unknown id is ignored. [`close_with`](Server::close_with) adds a
+    /// code and a reason.
     pub fn close(&self, id: impl Into<PeerId>) {
         self.handle.shared.close(id.into(), CloseReason::ClosedByServer);
     }
 
-    /// Why a peer closed: known from before its `Closed` is popped, and then for the last
-    /// 4,096 of them.
+    /// Returns why a peer closed: available before its `Closed` is popped, and after that for the
+    /// last 4,096 closed peers.
     #[must_use]
     pub fn close_reason(&self, id: impl Into<PeerId>) -> Option<CloseReason> {
         self.handle.shared.events.close_reason(id.into())
     }
 
-    /// What is known of a peer, and the [value](PeerInfo::user_data) that [`Config::accept`]
-    /// accepted it with. A peer that has closed is known while its `Closed` is handled: until
-    /// the [`EventQueue`] handle that gave the `Closed` is asked for events again, or dropped.
+    /// Returns information about a peer, with the [value](PeerInfo::user_data) that
+    /// [`Config::accept`] accepted it with. A closed peer remains available while its `Closed` is
+    /// handled: until the [`EventQueue`] handle that returned the `Closed` is asked for events
+    /// again, or dropped.
     ///
     /// Cheap enough for every tick; a game can send less to a peer with a narrow path:
     ///
@@ -217,7 +220,7 @@ impl Server {
     ///
     /// /// Of every how many ticks this peer gets a snapshot; a rate of 0 is not known yet.
     /// fn pace(peer: &PeerInfo) -> u64 {
-    ///     match peer.link.rate {
+    ///     match peer.path_stats.allowed_rate {
     ///         0 => 1,
     ///         rate => FULL.div_ceil(rate).min(6),
     ///     }
@@ -232,59 +235,60 @@ impl Server {
         self.handle.shared.peer_info(id.into())
     }
 
-    /// Counters.
+    /// Returns the counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.shared.counters.snapshot()
     }
 
-    /// How much the loop holds, for tests. Waits for its answer; `None` if there is none.
+    /// Returns the sizes of the loop's tables and queues, for tests. Waits for its answer; `None`
+    /// if there is none.
     #[doc(hidden)]
     pub fn resource_usage(&self) -> Option<crate::hub::ResourceUsage> {
         self.handle.shared.loop_monitor.resource_usage(|| self.handle.shared.wake())
     }
 
-    /// From now on the loop's turns are measured, for tests, by this clock.
+    /// Starts measuring the loop's iterations with this clock, for tests.
     #[doc(hidden)]
     pub fn measure_iterations(&self, clock: fn() -> std::time::Duration) {
         self.handle.shared.loop_monitor.measure_iterations(clock);
     }
 
-    /// The longest turn since this was asked last, by the clock of
-    /// [`measure_turns`](Server::measure_iterations).
+    /// Returns the longest iteration since the last call, by the clock of
+    /// [`measure_iterations`](Server::measure_iterations).
     #[doc(hidden)]
     pub fn take_longest_iteration(&self) -> std::time::Duration {
         self.handle.shared.loop_monitor.take_longest_iteration()
     }
 
-    /// Connections that never became peers: the last 256, and how many of each kind.
+    /// Returns the connections that never became peers: the last 256, and counts by kind.
     #[must_use]
     pub fn connect_failures(&self) -> ConnectFailures {
         self.handle.shared.connect_failures()
     }
 
-    /// The bound address; its port is both the TCP and the UDP port.
+    /// Returns the bound address; its port is both the TCP and the UDP port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local_addr
     }
 
-    /// The addresses that browsers are told for WebRTC, most wanted first, as they are now: where
-    /// a wildcard is bound, they come and go with those of this machine. Each browser is told of
-    /// those that it can use, at most [`Config::max_candidates`].
+    /// Returns the addresses currently advertised for WebRTC, in order of preference: with a
+    /// wildcard address they follow the addresses of this machine. Each browser is offered those
+    /// that it can use, at most [`Config::max_candidates`].
     #[must_use]
     pub fn announced_addrs(&self) -> Vec<SocketAddr> {
         self.handle.shared.announced_addrs()
     }
 }
 
-/// The events of a server. Clones share one stream: each event goes to exactly one of them.
-/// When the last clone is dropped, events are discarded and connections go on.
+/// Event queue of a server. Clones share one stream: each event goes to exactly one of them. When
+/// the last clone is dropped, events are discarded and connections continue.
 #[derive(Debug)]
 #[must_use = "once the last EventQueue is dropped, all events are discarded"]
 pub struct EventQueue {
     reader: Arc<QueueReader>,
-    /// Peers whose `Closed` was taken here, and which are known while it is handled.
+    /// Peers whose `Closed` was popped here, and whose information is kept while it is handled.
     closed_peers: Mutex<Vec<PeerId>>,
 }
 
@@ -317,22 +321,22 @@ impl EventQueue {
         EventQueue { reader: Arc::new(QueueReader { shared }), closed_peers: Mutex::default() }
     }
 
-    /// Takes the oldest event, if there is one.
+    /// Pops the oldest event, if there is one.
     #[must_use = "an event that was taken does not come again"]
     pub fn pop(&self) -> Option<Event> {
         self.release_closed_peers();
         self.finish_pop(self.reader.shared.events.pop())
     }
 
-    /// Takes every event that waits, oldest first.
+    /// Pops all queued events, oldest first.
     #[must_use = "events that were taken do not come again"]
     pub fn pop_all(&self) -> Vec<Event> {
         self.release_closed_peers();
         self.finish_pop(self.reader.shared.events.pop_all())
     }
 
-    /// [`pop_all`](EventQueue::pop_all) after a sleep that lasts until there is an event, the
-    /// time is up or the server has ended. The events are its result:
+    /// [`pop_all`](EventQueue::pop_all) after waiting until there is an event, the timeout expires
+    /// or the server has ended. It returns the events:
     ///
     /// ```compile_fail
     /// #![deny(unused_must_use)]
@@ -346,12 +350,12 @@ impl EventQueue {
         self.finish_pop(self.reader.shared.events.wait(timeout))
     }
 
-    /// Whether the server has ended and everything was taken: nothing more will come.
+    /// Returns whether the server has ended and all events were popped.
     pub fn is_finished(&self) -> bool {
         self.reader.shared.events.is_finished()
     }
 
-    /// What was taken before is handled.
+    /// Releases the information of the peers whose `Closed` was popped before.
     fn release_closed_peers(&self) {
         let departed = self.replace_closed_peers(Vec::new());
         if !departed.is_empty() {
@@ -363,11 +367,11 @@ impl EventQueue {
         mem::replace(&mut *self.closed_peers.lock().unwrap_or_else(PoisonError::into_inner), ids)
     }
 
-    /// A loop that stopped reading because too much waited here must hear that there is room.
+    /// Completes a pop: wakes an event loop that stopped reading because the queue was full.
     fn finish_pop<T>(&self, taken: Popped<T>) -> T {
         let before = self.replace_closed_peers(taken.closed_peers);
         if !before.is_empty() {
-            // Another thread has taken events of this very handle meanwhile.
+            // Another thread has popped events from this handle meanwhile.
             self.reader.shared.events.release_peer_info(&before);
         }
         if taken.needs_wake {

@@ -1,4 +1,4 @@
-//! What a server counts.
+//! Counters and statistics of a server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -13,10 +13,10 @@ use net_rtc::{DropCounters, DropStats};
 use crate::hub::ResourceUsage;
 use crate::{ConnectFailure, HandshakeStage, SendError};
 
-/// Refusals that are kept whole.
+/// Connect failures that are kept with all details.
 const MAX_RECENT_FAILURES: usize = 256;
 
-/// Counters since the server started, but for `peers`.
+/// Counters since the server started, except `open_peers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -26,38 +26,40 @@ pub struct Stats {
     pub tcp_accepted: u64,
     /// Connections that became peers.
     pub peers_opened: u64,
-    /// Connections that did not.
+    /// Connections that did not become peers.
     pub connect_failures: u64,
-    /// Connections that asked for no websocket and count as neither: plain HTTP requests, which
-    /// were answered, and those that ended before their first byte, as of balancers and scans.
+    /// Connections without a websocket request, which count as neither: plain HTTP requests, which
+    /// were answered, and those that ended before their first byte, as of load balancers and port
+    /// scans.
     pub plain_http: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
     /// Datagrams sent.
     pub datagrams_sent: u64,
-    /// Datagrams that the system did not take, for example because its buffer was full.
+    /// Datagrams that the system did not accept, for example because its buffer was full.
     pub datagrams_send_failed: u64,
-    /// Datagrams that the system dropped on arrival, because the loop did not keep up and its
-    /// buffer was full. Known on Linux only, and with the next datagram after the loss, at most
-    /// once a second.
+    /// Datagrams that the system dropped on arrival because the loop was too slow and the receive
+    /// buffer full. Known on Linux only, with the next datagram after the loss, at most once a
+    /// second.
     pub datagrams_recv_dropped: u64,
-    /// The longest turn of the loop, by the clock on the wall. It works for 4 ms at a time; a
-    /// much longer turn says that the machine has too little time for the server.
+    /// Longest iteration of the loop, in wall-clock time. Its budget is 4 ms
+    /// ([`Config::max_iteration_time`](crate::Config::max_iteration_time)); a much longer iteration
+    /// means that the machine has too little CPU time for the server.
     pub longest_iteration: Duration,
     /// Unreliable messages to peers that were dropped before they were sent, by cause;
-    /// [`Dropped::total`] is the sum.
+    /// [`DropStats::total`] is the sum.
     pub unreliable_dropped: DropStats,
-    /// Unreliable messages from peers that were dropped because the application did not pop.
+    /// Unreliable messages from peers that were dropped because the event queue was full.
     pub events_dropped: u64,
-    /// Messages refused as `NoSuchPeer`.
+    /// Messages rejected as `NoSuchPeer`.
     pub send_no_such_peer: u64,
-    /// Messages refused as `TooLarge`.
+    /// Messages rejected as `TooLarge`.
     pub send_too_large: u64,
-    /// Messages refused as `Full`.
+    /// Messages rejected as `Full`.
     pub send_full: u64,
 }
 
-/// The same as atomics, written by the loop and by senders.
+/// Atomic form of [`Stats`], written by the loop and by senders.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) open_peers: AtomicU64,
@@ -102,13 +104,13 @@ impl Counters {
         }
     }
 
-    /// Notes how long a turn of the loop took.
+    /// Records the duration of an iteration of the loop.
     pub(crate) fn record_iteration(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.longest_iteration_ns.fetch_max(ns, Relaxed);
     }
 
-    /// Counts a message that was not taken.
+    /// Counts a message that was rejected.
     pub(crate) fn count_send_error(&self, error: &SendError) {
         match error {
             SendError::NoSuchPeer(_) => add(&self.send_no_such_peer, 1),
@@ -124,9 +126,9 @@ impl Counters {
 pub struct ConnectFailures {
     /// The last 256, oldest first.
     pub recent: VecDeque<ConnectFailure>,
-    /// How many there were of each kind, by `CloseReason::name`.
+    /// Number of failures of each kind, by `CloseReason::name`.
     pub by_reason: BTreeMap<&'static str, u64>,
-    /// How many failed at each stage.
+    /// Number of failures at each stage.
     pub by_stage: BTreeMap<HandshakeStage, u64>,
 }
 
@@ -141,10 +143,10 @@ impl ConnectFailures {
     }
 }
 
-/// How long to wait for the loop's answer.
+/// Maximum time to wait for the loop's answer.
 const USAGE_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between a handle that asks and the loop.
+/// Usage queries of handles to the loop, and its iteration times.
 #[derive(Debug, Default)]
 pub(crate) struct LoopMonitor {
     clock: OnceLock<fn() -> Duration>,
@@ -153,18 +155,18 @@ pub(crate) struct LoopMonitor {
 }
 
 impl LoopMonitor {
-    /// From now on the loop's turns are measured by this clock, which is asked on its thread.
+    /// Starts measuring the loop's iterations with this clock, which is read on the loop's thread.
     pub(crate) fn measure_iterations(&self, clock: fn() -> Duration) {
-        // The first one stays: this is for whoever made the server.
+        // The first clock stays: the creator of the server sets it.
         _ = self.clock.set(clock);
     }
 
-    /// The longest turn since the last time that this was asked.
+    /// Returns the longest iteration since the last call.
     pub(crate) fn take_longest_iteration(&self) -> Duration {
         Duration::from_nanos(self.longest_iteration_ns.swap(0, Relaxed))
     }
 
-    /// Asks the loop, which `wake` wakes; `None` if it does not answer.
+    /// Queries the loop, which `wake` wakes; `None` if it does not answer.
     pub(crate) fn resource_usage(&self, wake: impl FnOnce()) -> Option<ResourceUsage> {
         let (sender, answer) = mpsc::channel();
         self.usage_queries.push(sender);
@@ -172,19 +174,19 @@ impl LoopMonitor {
         answer.recv_timeout(USAGE_QUERY_TIMEOUT).ok()
     }
 
-    /// A turn of the loop begins.
+    /// Starts an iteration of the loop.
     pub(crate) fn begin_iteration(&self) -> Option<Duration> {
         self.clock.get().map(|clock| clock())
     }
 
-    /// A turn that began then is over.
+    /// Ends an iteration that began then, and answers the queries.
     pub(crate) fn end_iteration(&self, began: Option<Duration>, sizes: impl Fn() -> ResourceUsage) {
         if let (Some(began), Some(clock)) = (began, self.clock.get()) {
             let ns = clock().saturating_sub(began).as_nanos();
             self.longest_iteration_ns.fetch_max(u64::try_from(ns).unwrap_or(u64::MAX), Relaxed);
         }
         while let Some(question) = self.usage_queries.pop() {
-            // Whoever asked may have lost patience.
+            // The caller may have timed out.
             _ = question.send(sizes());
         }
     }
