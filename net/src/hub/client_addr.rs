@@ -1,25 +1,25 @@
-//! Whom a proxy speaks for: `X-Forwarded-For`, as far as it is to be believed.
+//! Client address behind proxies: `X-Forwarded-For` and the PROXY protocol header.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use net_ws::Request;
 
-/// Who asks.
+/// Address of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientAddr {
-    /// Whoever connected.
+    /// The address of the TCP connection.
     Direct(SocketAddr),
-    /// Whom a trusted proxy names, with port 0 if it names none.
+    /// The address that a trusted proxy names, with port 0 if it names none.
     Forwarded(SocketAddr),
 }
 
 impl ClientAddr {
-    /// Who asks with a request that came from `peer`.
+    /// Returns the client's address of a request that came from `peer`.
     ///
-    /// Each proxy appends the address that it was asked from, so the list is true from its right
-    /// end up to the first address that is not a trusted proxy's: that one is the client's. What
-    /// stands left of it is the client's own invention, and what is no address ends the list.
+    /// Each proxy appends the address of its own client, so the list is reliable from its right end
+    /// up to the first address that is not a trusted proxy's: that one is the client's. Entries
+    /// left of it can be forged by the client, and an invalid entry ends the list.
     pub(super) fn from_request(
         peer: SocketAddr,
         request: &Request,
@@ -48,13 +48,14 @@ impl ClientAddr {
     }
 }
 
-/// An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) counts as IPv4.
+/// Returns whether an address belongs to a trusted proxy. An IPv4-mapped IPv6 address (RFC 4291
+/// §2.5.5.2) counts as IPv4.
 pub(super) fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     trusted.iter().any(|net| net.contains(&ip))
 }
 
-/// An entry: an address, some proxies add the port.
+/// Parses an entry: an address, to which some proxies add the port.
 fn parse_forwarded_entry(entry: &[u8]) -> Option<SocketAddr> {
     let entry = std::str::from_utf8(entry).ok()?;
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
@@ -65,38 +66,38 @@ fn parse_forwarded_entry(entry: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(named.ip().to_canonical(), named.port()))
 }
 
-/// How version 2 begins (§2.2).
+/// Signature of a version 2 header (PROXY protocol specification §2.2).
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Bytes before the addresses of version 2.
+/// Length of a version 2 header before its addresses.
 const V2_HEADER_LEN: usize = 16;
-/// The longest header of version 1, its line end included (§2.1).
+/// Maximum length of a version 1 header, its line end included (§2.1).
 const V1_MAX_LEN: usize = 107;
-/// The addresses of version 2 that matter: two of IPv6 and two ports. The rest is skipped.
+/// Length of the relevant version 2 addresses: two of IPv6 and two ports. The rest is skipped.
 const V2_MAX_ADDRS_LEN: usize = 36;
 
-/// A header that is arriving.
+/// Incremental parser of a PROXY protocol header.
 #[derive(Debug, Default)]
 pub(super) struct ProxyHeaderParser {
-    /// What matters of it, at most 107 bytes.
+    /// The relevant bytes, at most 107.
     buffer: Vec<u8>,
-    /// Bytes of it that came, kept or not.
+    /// Bytes of the header received, kept or not.
     received: usize,
 }
 
-/// What more bytes did to a header.
+/// Result of parsing more bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ProxyHeaderProgress<'a> {
-    /// The end is not here yet.
+    /// The header is incomplete.
     Partial,
-    /// It is whole; these bytes follow it. It names the client, unless the proxy speaks for
-    /// itself, as in a health check, or does not know.
+    /// The header is complete; these bytes follow it. It names the client, except for a `LOCAL` or
+    /// unknown connection, such as a health check of the proxy.
     Complete(Option<SocketAddr>, &'a [u8]),
-    /// It is none.
+    /// Not a PROXY protocol header.
     Invalid,
 }
 
 impl ProxyHeaderParser {
-    /// Takes `input` up to the end of the header.
+    /// Consumes `input` up to the end of the header.
     pub(super) fn parse<'a>(&mut self, input: &'a [u8]) -> ProxyHeaderProgress<'a> {
         for (at, byte) in input.iter().enumerate() {
             self.received += 1;
@@ -155,7 +156,7 @@ enum HeaderEnd {
     Invalid,
 }
 
-/// A line of version 1, without its end: `PROXY TCP4 198.51.100.7 203.0.113.1 5000 3000`.
+/// Parses a version 1 line, without its end: `PROXY TCP4 198.51.100.7 203.0.113.1 5000 3000`.
 fn parse_v1(line: &[u8]) -> HeaderEnd {
     let words = std::str::from_utf8(line).unwrap_or_default();
     match words.split(' ').collect::<Vec<_>>()[..] {
@@ -172,7 +173,7 @@ fn parse_v1(line: &[u8]) -> HeaderEnd {
     }
 }
 
-/// Source address, destination address, source port, destination port.
+/// Layout: source address, destination address, source port, destination port.
 fn v2_ipv4_source(addresses: &[u8]) -> Option<SocketAddr> {
     let (ip, rest) = addresses.split_first_chunk::<4>()?;
     let port = rest.get(4..)?.first_chunk::<2>()?;
@@ -196,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// A request with these values of the header, through a websocket's own eyes.
+    /// A request with these values of the header, as the websocket parses it.
     fn request(values: &[&str]) -> Request {
         let now = Instant::now();
         let headers: Vec<_> = values.iter().map(|value| ("X-Forwarded-For", *value)).collect();
@@ -207,7 +208,7 @@ mod tests {
         request
     }
 
-    /// Who asks, where 10.0.0.0/8 and `::1` are trusted.
+    /// The client's address, where 10.0.0.0/8 and `::1` are trusted.
     fn client(peer: &str, values: &[&str]) -> ClientAddr {
         let trusted = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap());
         ClientAddr::from_request(peer.parse().unwrap(), &request(values), &trusted)
@@ -288,7 +289,7 @@ mod tests {
 mod proxy_protocol_tests {
     use super::*;
 
-    /// What comes of these bytes, whole and byte by byte, and how many follow the header.
+    /// The result of parsing these bytes, whole and byte by byte, and how many follow the header.
     #[track_caller]
     fn read(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, ()> {
         let results = [1, 5, bytes.len()].map(|step| {

@@ -1,4 +1,4 @@
-//! What ended a connection, as the part that noticed says it.
+//! Internal cause of the end of a connection.
 
 use crate::admission::HookError;
 use crate::hub::origin::BadOrigin;
@@ -8,44 +8,44 @@ use crate::{CloseReason, Config};
 pub(super) enum CloseCause {
     /// The websocket closed.
     Websocket(net_ws::CloseReason),
-    /// The client signalled what it must not, or nothing.
+    /// The client violated the signalling protocol, or did not answer.
     Signalling(net_signal::Error),
     /// The WebRTC side ended.
     WebRtc(net_rtc::CloseReason),
-    /// A trusted proxy does not begin as `Config::proxy_protocol` says.
+    /// A trusted proxy did not send the header that `Config::proxy_protocol` requires.
     ProxyHeader,
-    /// There is no room.
+    /// A limit was reached.
     Limit(LimitHit),
-    /// Its page may not.
+    /// The page's origin is not allowed.
     Origin(BadOrigin),
-    /// The application says no.
+    /// The admission hook rejected the client.
     Rejected { status: u16, reason: String },
-    /// The application does not say.
+    /// The admission hook made no decision.
     HookError(HookError),
-    /// The application, or the hub itself.
+    /// Closed by the application, or by the hub itself.
     Other(CloseReason),
 }
 
-/// Which bound was reached.
+/// Limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LimitHit {
-    /// That of peers.
+    /// Open peers.
     Peers(LimitScope),
-    /// That of connections on their way, and none of them can give way.
+    /// Pending connections, none of which can be evicted.
     Handshakes(LimitScope),
-    /// The same, and this is the one that gives way.
+    /// Pending connections, and this one is evicted.
     Evicted(LimitScope),
     /// `Config::max_preopen_bytes` or `Config::max_preopen_messages`.
     PreOpen,
 }
 
-/// Of whom a bound counts the connections.
+/// Scope of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LimitScope {
     All,
-    /// Those of one address.
+    /// One address.
     Ip,
-    /// Those of one address of this machine or of a private network.
+    /// One address of this machine or of a private network.
     PrivateIp,
 }
 
@@ -78,7 +78,7 @@ impl CloseCause {
         }
     }
 
-    /// The websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
+    /// Returns the websocket close code (RFC 6455 §7.4.1). 1013 is "try again later".
     pub(super) fn close_code(&self) -> u16 {
         match self {
             CloseCause::Limit(LimitHit::Handshakes(_) | LimitHit::Evicted(_))
@@ -88,8 +88,8 @@ impl CloseCause {
         }
     }
 
-    /// The HTTP status for a client that is no browser and whose request waits for an answer. If
-    /// there is none, it is told on the websocket like a browser.
+    /// Returns the HTTP status for a client that is no browser and whose request awaits a response.
+    /// `None`: it gets the close code on the websocket, as a browser does.
     pub(super) fn http_status(&self) -> Option<u16> {
         match self {
             CloseCause::Websocket(net_ws::CloseReason::BadRequest(why)) => Some(why.status()),

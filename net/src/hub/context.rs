@@ -1,4 +1,4 @@
-//! What all connections of a hub share.
+//! State shared by all connections of a hub.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -27,17 +27,17 @@ pub(super) struct Context {
     pub(super) origin_policy: OriginPolicy,
     pub(super) conn_limits: ConnLimits,
     pub(super) accept_queue: AcceptQueue,
-    /// Connections that end once the present call is done, because of others.
+    /// Other connections to close at the end of the present call.
     pub(super) pending_closes: Vec<(ConnectionId, CloseCause)>,
-    /// Refused connections that are not over: their words are on the way, or wait for a request.
-    /// Ids count up, so the first is the oldest.
+    /// Refused connections that are not over: their close frame is being sent, or waits for a
+    /// request. Ids increase, so the first is the oldest.
     pub(super) lingering: BTreeSet<ConnectionId>,
     next_peer_id: u64,
     udp_addrs: UdpAddrs,
     failure_log: LogLimiter,
-    /// The same of peers that are slow.
+    /// Limits log lines about slow consumers.
     slow_consumer_log: LogLimiter,
-    /// The same of faults of ours.
+    /// Limits log lines about panics.
     pub(super) panic_log: LogLimiter,
 }
 
@@ -68,18 +68,18 @@ impl Context {
         }
     }
 
-    /// Where datagrams arrive, and what browsers are told, has changed.
+    /// Replaces the receiving and the advertised addresses.
     pub(super) fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
         self.udp_addrs = UdpAddrs::new(local.clone(), announced.clone());
         self.endpoint.set_addresses(local, announced);
     }
 
-    /// The addresses to offer a client there, whose websocket came in on `arrived`.
+    /// Returns the addresses to offer a client there, whose websocket arrived on `arrived`.
     pub(super) fn candidates(&self, client: IpAddr, arrived: Option<IpAddr>) -> Vec<SocketAddr> {
         self.udp_addrs.candidates(client, arrived, self.config.max_candidates)
     }
 
-    /// Gives a connection from there the next id, unless there are too many peers.
+    /// Assigns a connection from there the next peer id, unless there are too many peers.
     pub(super) fn open_peer(
         &mut self,
         connection: ConnectionId,
@@ -93,7 +93,7 @@ impl Context {
         Ok(id)
     }
 
-    /// Whether there may be one more peer, from there.
+    /// Returns whether one more peer from there is within the limits.
     pub(super) fn check_peer_limit(&self, place: ClientKey) -> Result<(), LimitHit> {
         if self.peers.len() >= self.config.max_peers {
             return Err(LimitHit::Peers(LimitScope::All));
@@ -101,7 +101,7 @@ impl Context {
         self.conn_limits.check_peer_limit(place)
     }
 
-    /// Makes room for a connection from there.
+    /// Reserves a place for a pending connection from there, evicting another if necessary.
     pub(super) fn reserve_handshake(
         &mut self,
         now: Instant,
@@ -113,7 +113,7 @@ impl Context {
         Ok(())
     }
 
-    /// Has a connection give way that is late with its next step, if there is one.
+    /// Evicts a connection that has stalled, if there is one.
     pub(super) fn evict_stalled(&mut self, now: Instant) {
         let is_proven = |id| is_validated(&self.endpoint, id);
         let gives_way = self.conn_limits.next_stalled(now, is_proven);
@@ -125,24 +125,24 @@ impl Context {
         self.pending_closes.extend(gives_way.map(end));
     }
 
-    /// A request waits for the application's verdict; another may wait in vain because of it.
+    /// Queues a request for the admission hook; another may be refused because of it.
     pub(super) fn queue_accept_request(&mut self, id: ConnectionId, place: ClientKey) {
         self.conn_limits.set_awaiting(id, Awaiting::Decision);
         let turned_away = self.accept_queue.push(&self.config, id, place);
         self.pending_closes.extend(turned_away.map(|id| (id, HookError::QueueFull.into())));
     }
 
-    /// Whether connections from there may be somebody else's.
+    /// Returns whether connections from there are a trusted proxy's, on behalf of clients.
     pub(super) fn is_trusted_proxy(&self, remote: SocketAddr) -> bool {
         is_trusted(&self.config.trusted_proxies, remote.ip())
     }
 
-    /// Whether a connection's answer is in, so that only its channel is awaited.
+    /// Returns whether a connection has answered, so that only its channel is awaited.
     pub(super) fn has_answered(&self, connection: ConnectionId) -> bool {
         self.endpoint.stage(&connection).is_some_and(|stage| stage > net_rtc::WebRtcStage::Answer)
     }
 
-    /// Tells that a connection will not become a peer, and why.
+    /// Reports that a connection failed to become a peer, and the cause.
     pub(super) fn report_failure(
         &mut self,
         now: Instant,
@@ -155,8 +155,8 @@ impl Context {
         self.outputs.push_back(Output::ConnectFailed(refusal));
     }
 
-    /// Why a connection will not become a peer. `offered` is what it was told of addresses, `age`
-    /// the time since it connected, `came` how far it has come since. Goes to the log, too.
+    /// Explains and logs why a connection failed. `offered` are the candidates it got, `age` the
+    /// time since it connected, `came` its progress.
     pub(super) fn explain_failure(
         &mut self,
         now: Instant,
@@ -186,7 +186,7 @@ impl Context {
         refusal
     }
 
-    /// Writes a line about a peer that is slow, unless there were too many.
+    /// Logs a line about a slow consumer, within the rate limit.
     pub(super) fn warn_slow_consumer(&mut self, now: Instant, line: fmt::Arguments<'_>) {
         match self.slow_consumer_log.allow(now) {
             None => {}
@@ -196,12 +196,12 @@ impl Context {
     }
 }
 
-/// Whether authenticated datagrams of a connection have come.
+/// Returns whether authenticated datagrams of a connection have arrived.
 fn is_validated(endpoint: &Endpoint<ConnectionId>, id: ConnectionId) -> bool {
     endpoint.handshake_progress(&id).is_some_and(|evidence| evidence.stun_checks > 0)
 }
 
-/// One line with everything. What keeps honest clients out is a warning.
+/// Logs all details in one line. Causes that keep honest clients out are warnings.
 fn log_failure(refusal: &ConnectFailure, evidence: Option<HandshakeProgress>, unwritten: u64) {
     let level = match refusal.stage {
         _ if refusal.reason == CloseReason::AcceptPanicked => log::Level::Error,
@@ -229,12 +229,12 @@ fn log_failure(refusal: &ConnectFailure, evidence: Option<HandshakeProgress>, un
     }
 }
 
-/// Bounds the lines of one kind.
+/// Rate limiter of log lines of one kind.
 #[derive(Debug)]
 pub(super) struct LogLimiter {
-    /// In a second.
+    /// Maximum number of lines per second.
     max_per_sec: u32,
-    /// When the second began, and how many lines it has seen.
+    /// Start of the current second, and the lines logged in it.
     window: Option<(Instant, u32)>,
     suppressed: u64,
 }
@@ -244,7 +244,8 @@ impl LogLimiter {
         LogLimiter { max_per_sec, window: None, suppressed: 0 }
     }
 
-    /// Whether a line may be written now, and if so how many were not since the last one.
+    /// Returns `Some` if a line may be logged now, with the number of lines suppressed since the
+    /// last one.
     pub(super) fn allow(&mut self, now: Instant) -> Option<u64> {
         let (began, lines) = match self.window {
             Some((began, lines)) if now < began + Duration::from_secs(1) => (began, lines),

@@ -1,4 +1,4 @@
-//! Why a connection did not become a peer, in words, and what to set.
+//! Human-readable cause of a failed connection, and a configuration hint.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,44 +12,44 @@ use crate::hub::origin::BadOrigin;
 use crate::hub::reachability::{Explanation, UdpAddrs};
 use crate::{CloseReason, Config, HandshakeStage};
 
-/// Who leaves sooner than this may have had reasons of his own: nothing is suggested.
+/// Minimum age of a connection for a hint: a client that leaves earlier may have left on purpose.
 const MIN_AGE_FOR_HINT: Duration = Duration::from_secs(3);
 
-/// What to try where the way is open and the two sides do not understand each other.
+/// Hint where datagrams arrive but the handshake fails.
 const COMPATIBLE_HINT: &str = "does it open with Config::handshake = HandshakeOptions::COMPATIBLE?";
 
-/// Where a client has a certificate of its own.
+/// Hint for a client with a certificate of its own.
 const ECDSA_HINT: &str = "leave certificates in its RTCConfiguration away, or make them with ECDSA and \
                      P-256; other libraries have a setting for it";
 
-/// Where the page has the offer and no answer comes.
+/// Hint where the page got the offer and does not answer.
 const ANSWER_HINT: &str = "the page must answer it, as net.js does; Config::answer_timeout. \
                          Chromium 87 to 94 cannot, unless Config::handshake = \
                          HandshakeOptions::COMPATIBLE";
 
-/// What is known of a connection that ends before it is a peer.
+/// Evidence about a connection that ends before it is a peer.
 #[derive(Debug)]
 pub(super) struct FailureContext<'a> {
     pub(super) config: &'a Config,
     pub(super) udp_addrs: &'a UdpAddrs,
-    /// Where the websocket comes from.
+    /// The IP address of the websocket.
     pub(super) remote: IpAddr,
-    /// The addresses that its offer named.
+    /// The candidates of its offer.
     pub(super) offered_addrs: &'a [SocketAddr],
-    /// Since it connected.
+    /// Time since it connected.
     pub(super) age: Duration,
-    /// How far it came.
+    /// Its progress.
     pub(super) progress: ConnectProgress,
 }
 
-/// How far a connection came that is no peer yet.
+/// Progress of a connection that is not a peer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectProgress {
-    /// It is connected; its request may be whole.
+    /// Connected; its request may be complete.
     Connected,
-    /// The application is asked whether it may become a peer.
+    /// The admission hook is deciding.
     AwaitingDecision,
-    /// It has the offer, and this was heard since.
+    /// The offer was sent, with this progress since.
     Offered(HandshakeProgress),
 }
 
@@ -63,7 +63,7 @@ impl ConnectProgress {
 }
 
 impl FailureContext<'_> {
-    /// How far it came.
+    /// Returns the stage at which it failed.
     pub(super) fn stage(&self, ending: &CloseCause) -> HandshakeStage {
         use net_rtc::CloseReason as Rtc;
         match (ending, self.progress) {
@@ -80,7 +80,7 @@ impl FailureContext<'_> {
         }
     }
 
-    /// Why, and what to do.
+    /// Returns the cause and a hint.
     pub(super) fn explain(&self, ending: &CloseCause) -> Explanation {
         match ending {
             CloseCause::ProxyHeader => Explanation::new(
@@ -142,7 +142,7 @@ impl FailureContext<'_> {
             Rtc::Remote | Rtc::IdleTimeout => self.explain_client_left(),
             Rtc::Failed(net_rtc::WebRtcStage::Answer, cause) => Explanation::new(cause.clone())
                 .with_hint("the answer must be that of a browser, unchanged, to this offer"),
-            // DTLS gives up by itself. That nothing came back says more than that.
+            // DTLS gives up by itself. The absence of a response is the more specific cause.
             Rtc::Failed(_, _)
                 if self
                     .progress
@@ -164,7 +164,7 @@ impl FailureContext<'_> {
         }
     }
 
-    /// The client did not wait for the end. If it waited long, it was stuck.
+    /// Explains a client that left before the end. After a long wait it was stuck.
     fn explain_client_left(&self) -> Explanation {
         let after = format_seconds(self.age);
         let evidence = match self.progress {
@@ -188,7 +188,7 @@ impl FailureContext<'_> {
         Explanation { cause, hint: setting }
     }
 
-    /// What an answered connection waits for in vain.
+    /// Explains what an answered connection waits for in vain.
     fn explain_stall(&self) -> Explanation {
         let port = self.udp_addrs.port();
         let ConnectProgress::Offered(evidence) = self.progress else {
@@ -232,7 +232,7 @@ impl FailureContext<'_> {
     }
 }
 
-/// A time as people say it.
+/// Formats a duration in seconds.
 fn format_seconds(time: Duration) -> String {
     let tenths = (time.as_secs_f64() * 10.0).round() / 10.0;
     format!("{tenths} s")
@@ -294,7 +294,7 @@ impl FailureContext<'_> {
     }
 }
 
-/// A request that is no websocket's.
+/// Explains a request that is not a valid websocket request.
 pub(crate) fn explain_bad_request(why: &BadRequest) -> Explanation {
     match why {
         BadRequest::Tls => Explanation::new("a TLS hello (https or wss) on a port without TLS")
@@ -342,7 +342,7 @@ pub(crate) fn explain_bad_request(why: &BadRequest) -> Explanation {
     }
 }
 
-/// A page that is not in the list.
+/// Explains an origin that is not in the list.
 pub(crate) fn explain_bad_origin(bad: &BadOrigin) -> Explanation {
     match bad {
         BadOrigin::Missing => Explanation::new("no Origin header")
@@ -360,7 +360,7 @@ pub(crate) fn explain_bad_origin(bad: &BadOrigin) -> Explanation {
     }
 }
 
-/// How there is room for more on their way to open.
+/// Hint on raising the limits of pending connections.
 fn max_handshakes_hint(scope: LimitScope) -> String {
     match scope {
         LimitScope::All | LimitScope::Ip => "raise Config::max_handshakes".to_owned(),
@@ -368,7 +368,7 @@ fn max_handshakes_hint(scope: LimitScope) -> String {
     }
 }
 
-/// Where a local address has too many: perhaps it is everyone's.
+/// Hint for a local address with too many connections, which may be a proxy's.
 fn trusted_proxies_hint(what: &str) -> String {
     format!(
         "do they come through a proxy? Then set Config::trusted_proxies; or raise Config::{what}"
@@ -387,7 +387,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What is said of an end of a client from 198.51.100.7, `age` after it connected.
+    /// The explanation for a client from 198.51.100.7 that ends `age` after it connected.
     fn said(
         age: Duration,
         evidence: Option<HandshakeProgress>,
@@ -421,7 +421,7 @@ mod tests {
         (stage, cause, setting.unwrap_or_default())
     }
 
-    /// The same of a connection whose answer is in and that took too long.
+    /// The same for an answered connection that timed out.
     fn stuck(evidence: HandshakeProgress) -> (HandshakeStage, String, String) {
         said(15 * SECOND, Some(evidence), Rtc::HandshakeTimeout(evidence.stage))
     }

@@ -1,4 +1,4 @@
-//! A request that the application is asked about.
+//! Connections before `Open`: admission requests, their queue, and the handshake.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -10,17 +10,17 @@ use crate::hub::ConnectionId;
 use crate::hub::limits::ClientKey;
 use crate::{Config, PeerInfo, Request};
 
-/// Whether a client may become a peer: [`Config::accept`](crate::Config::accept) is to say. The
-/// answer is [`Input::Decision`](crate::hub::Input::Decision).
+/// Request for a decision by [`Config::accept`](crate::Config::accept). The response is
+/// [`Input::Decision`](crate::hub::Input::Decision).
 #[derive(Debug)]
 pub struct AcceptRequest {
     /// The connection that waits.
     pub connection: ConnectionId,
-    /// What it asks for.
+    /// Its websocket request.
     pub request: Request,
 }
 
-/// What is kept of the request meanwhile.
+/// State of a request that awaits its decision.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) request: Request,
@@ -33,19 +33,19 @@ impl PendingRequest {
     }
 }
 
-/// The query item by which a client asks for it.
+/// Query item that requests [`OfferProfile::Compat`].
 const COMPAT_QUERY_ITEM: &str = "net=compatible";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OfferProfile {
-    /// As the configuration says.
+    /// As configured.
     Default,
-    /// As old as can be: the client has tried the usual form in vain.
+    /// Maximum compatibility: the client has tried the default in vain.
     Compat,
 }
 
 impl OfferProfile {
-    /// Reads the query of a request; gives also what is left of it for the application.
+    /// Parses the query of a request; also returns the rest of it for the application.
     pub(super) fn from_query(query: Option<&str>) -> (OfferProfile, Option<String>) {
         let Some(query) = query else { return (OfferProfile::Default, None) };
         let items = || query.split('&');
@@ -66,22 +66,22 @@ impl OfferProfile {
     }
 }
 
-/// Which requests the application is asked about, as many at a time as it has threads, and which
-/// wait. The addresses take turns: a crowd of one waits for itself.
+/// Queue of requests for the admission hook, which decides as many at a time as it has threads.
+/// Addresses are served round-robin, so a flood from one address delays only itself.
 #[derive(Debug, Default)]
 pub(super) struct AcceptQueue {
-    /// With the application, until its verdict comes, whatever becomes of the connection.
+    /// Requests passed to the hook, until their decision, even if their connection ends.
     in_progress: HashSet<ConnectionId>,
-    /// Those that wait, of each address the oldest first.
+    /// Queued requests of each address, oldest first.
     by_client: HashMap<ClientKey, VecDeque<ConnectionId>>,
-    /// Each address of `lines` once, the next one first.
+    /// Each address of `by_client` once, the next one first.
     rotation: VecDeque<ClientKey>,
     queued: usize,
 }
 
 impl AcceptQueue {
-    /// A request comes; gives the one that is not asked about if too many wait: the last of the
-    /// longest line.
+    /// Queues a request; returns the one to refuse if the queue is full: the last of the longest
+    /// queue of an address.
     pub(super) fn push(
         &mut self,
         config: &Config,
@@ -99,7 +99,8 @@ impl AcceptQueue {
             return None;
         }
         let own = self.by_client[&place].len();
-        // Of lines that are as long the one with the newest: a table's order changes from run to run.
+        // Ties go to the queue with the newest request: the order of a hash table varies from run
+        // to run.
         let newest = |line: &VecDeque<ConnectionId>| (line.len(), line.back().copied());
         let (longest, line) = self.by_client.iter().max_by_key(|(_, line)| newest(line))?;
         let from = if line.len() > own { *longest } else { place };
@@ -108,7 +109,7 @@ impl AcceptQueue {
         Some(last)
     }
 
-    /// The one to ask about now, if there is a thread for it.
+    /// Returns the next request for the hook, if a thread is free.
     pub(super) fn pop_next(&mut self, config: &Config) -> Option<ConnectionId> {
         if self.in_progress.len() >= accept_threads(config) {
             return None;
@@ -125,12 +126,12 @@ impl AcceptQueue {
         Some(id)
     }
 
-    /// The verdict has come.
+    /// Removes a request whose decision has arrived.
     pub(super) fn on_decision(&mut self, id: ConnectionId) {
         self.in_progress.remove(&id);
     }
 
-    /// A connection from there is no longer to be asked about, if it was.
+    /// Removes a queued request of a connection from there, if there is one.
     pub(super) fn remove(&mut self, id: ConnectionId, place: ClientKey) {
         let Some(line) = self.by_client.get_mut(&place) else { return };
         let Some(at) = line.iter().position(|waiting| *waiting == id) else { return };
@@ -147,12 +148,12 @@ fn accept_threads(config: &Config) -> usize {
     config.accept_threads.max(1)
 }
 
-/// A connection whose websocket is up and whose channel is not.
+/// Connection whose websocket is open and whose data channel is not.
 #[derive(Debug)]
 pub(super) struct Handshaking {
     pub(super) info: PeerInfo,
     pub(super) offerer: Offerer,
-    /// Reliable messages that wait for the channel.
+    /// Reliable messages held until the data channel opens.
     pub(super) preopen: Vec<Bytes>,
     preopen_bytes: usize,
 }
@@ -167,7 +168,7 @@ impl Handshaking {
         self.preopen.push(message);
     }
 
-    /// Whether more waits than may.
+    /// Returns whether the held messages exceed the limits.
     pub(super) fn is_over_limit(&self, config: &Config) -> bool {
         self.preopen.len() > config.max_preopen_messages
             || self.preopen_bytes > config.max_preopen_bytes

@@ -1,4 +1,4 @@
-//! The way to change a connection, and what becomes of one that panics.
+//! Access to connections, panic isolation and suspend detection.
 
 use std::any::Any;
 use std::panic;
@@ -10,8 +10,8 @@ use crate::hub::context::Context;
 use crate::hub::{ConnectionId, Hub, Output};
 
 impl Hub {
-    /// The way to change a connection. Those that have to end because of it do so afterwards, and
-    /// those whose turn has come are asked about.
+    /// Changes a connection. Afterwards closes other connections that must end because of it, and
+    /// passes the next requests to the admission hook.
     pub(super) fn with_connection(
         &mut self,
         id: ConnectionId,
@@ -31,8 +31,7 @@ impl Hub {
         }
     }
 
-    /// Changes one: what it has to write, when it wants to be woken and whether it is over is
-    /// looked at afterwards.
+    /// Changes one connection, then updates its pending writes, its timer and whether it is over.
     fn update_connection(
         &mut self,
         id: ConnectionId,
@@ -40,8 +39,8 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let (before, core) = (connection.next_timeout(), &mut self.context);
-        // What may be left half done is the connection, which is not used again; what it shares
-        // with others it changes last and whole, see `Connection::enter_closing`.
+        // A panic can leave only this connection inconsistent, and it is not used again; shared
+        // state is changed last and completely, see `Connection::enter_closing`.
         let changed = AssertUnwindSafe(|| change(connection, core));
         if let Err(cause) = panic::catch_unwind(changed) {
             return self.drop_panicked(id, before, &*cause);
@@ -59,7 +58,7 @@ impl Hub {
         }
     }
 
-    /// Does something that concerns no connection in particular, or nobody knows which.
+    /// Runs an action that concerns no particular connection, and isolates a panic.
     pub(super) fn catch_panic(&mut self, now: Instant, act: impl FnOnce(&mut Context)) {
         let core = &mut self.context;
         if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| act(core))) {
@@ -67,7 +66,7 @@ impl Hub {
         }
     }
 
-    /// Ends a connection that has panicked.
+    /// Drops a connection that has panicked.
     fn drop_panicked(&mut self, id: ConnectionId, wake: Option<Instant>, cause: &(dyn Any + Send)) {
         let now = self.last_call.expect("nothing happens before the first call");
         let Some(mut connection) = self.connections.remove(&id) else { return };
@@ -93,7 +92,7 @@ impl Hub {
         }
     }
 
-    /// Has a connection panic, at once or when the application has just heard of its end: for
+    /// Makes a connection panic, at once or just after its end was reported to the application: for
     /// tests outside of this crate.
     #[cfg(feature = "odd")]
     pub fn inject_panic(&mut self, now: Instant, id: ConnectionId, after_its_end: bool) {
@@ -106,7 +105,7 @@ impl Hub {
         });
     }
 
-    /// Notes the time. If the server was away, nobody is blamed for the silence.
+    /// Advances the clock. After a suspension of the process, deadlines are extended.
     pub(super) fn advance_clock(&mut self, now: Instant) {
         let away = self.suspend_detector.observe(now, self.last_call);
         self.last_call = Some(now);
@@ -121,8 +120,9 @@ impl Hub {
         }
     }
 
-    /// Says that websockets are not read at present, so that nobody is `Lost` for being silent
-    /// there. To be called before [`Input::Timeout`](crate::hub::Input::Timeout) as long as that is so.
+    /// Resets the idle timers of websockets that are not read at present, so that none is `Lost`
+    /// for its silence. Must be called before [`Input::Timeout`](crate::hub::Input::Timeout) while
+    /// reading is paused.
     pub fn reset_idle_timers(&mut self, now: Instant) {
         self.advance_clock(now);
         if self.suspend_detector.poll_idle_reset(now) {
@@ -139,14 +139,14 @@ impl Hub {
     }
 }
 
-/// Who does not come for so long, and comes so much later than he was asked for, was away. A
-/// quiet server does not come for long, but it comes in time.
+/// Minimum gap between calls that counts as a suspension of the process, if the call is also
+/// `MIN_LATENESS` past its deadline. A quiet server has long gaps too, but meets its deadlines.
 const MIN_SUSPEND: Duration = Duration::from_secs(5);
 const MIN_LATENESS: Duration = Duration::from_secs(1);
-/// How often connections are excused that are not read.
+/// Interval of idle timer resets while reading is paused.
 const IDLE_RESET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When the hub is to be called, and when it was.
+/// Suspend detector: compares the calls of the hub with their deadlines.
 #[derive(Debug, Default)]
 pub(super) struct SuspendDetector {
     expected_call: Option<Instant>,
@@ -154,13 +154,13 @@ pub(super) struct SuspendDetector {
 }
 
 impl SuspendDetector {
-    /// A call is expected at this time at the latest.
+    /// Sets the deadline of the next call.
     pub(super) fn expect_call(&mut self, at: Option<Instant>) {
         self.expected_call = at;
     }
 
-    /// A call has come, after the one at `last`. Gives for how long there was none, if that was
-    /// far too long.
+    /// Records a call, after the one at `last`. Returns the gap between them if the process was
+    /// suspended.
     pub(super) fn observe(&mut self, now: Instant, last: Option<Instant>) -> Option<Duration> {
         let expected = self.expected_call.take()?;
         let away = now.saturating_duration_since(last?);
@@ -168,7 +168,7 @@ impl SuspendDetector {
         (away > MIN_SUSPEND && late > MIN_LATENESS).then_some(away)
     }
 
-    /// Whether it is time to excuse whoever is not read.
+    /// Returns whether an idle timer reset is due.
     pub(super) fn poll_idle_reset(&mut self, now: Instant) -> bool {
         let due = self.last_idle_reset.is_none_or(|excused| now >= excused + IDLE_RESET_INTERVAL);
         self.last_idle_reset = if due { Some(now) } else { self.last_idle_reset };

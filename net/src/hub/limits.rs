@@ -1,4 +1,4 @@
-//! Which connections are on their way to open, from which address, and which one gives way.
+//! Limits on pending connections and peers per address, and eviction.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,12 +11,12 @@ use crate::hub::ConnectionId;
 use crate::hub::client_addr::ClientAddr;
 use crate::hub::close_cause::{LimitHit, LimitScope};
 
-/// How long a client may take for one step, before it gives way to others of its own address:
-/// some round trips of most paths, and the time of a browser that is busy.
+/// Time after which a client without progress has stalled and can be evicted for other connections:
+/// some round trips of most paths, and the delay of a busy browser.
 const STALLED_AFTER: Duration = Duration::from_millis(500);
 
-/// What counts as one address: of IPv6 the first 64 bits, which one customer has alone
-/// (RFC 6177).
+/// Key under which limits count a client: its address, of IPv6 the /64 prefix, which a single
+/// customer has (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClientKey {
     ip: IpAddr,
@@ -26,9 +26,9 @@ pub(super) struct ClientKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum IpKind {
     Public,
-    /// On this machine or in a private network, and not just said to be by a proxy.
+    /// An address of this machine or of a private network that no proxy named.
     Private,
-    /// A trusted proxy's, until the request says for which client it speaks.
+    /// A trusted proxy, until the request names the client.
     Proxy,
 }
 
@@ -43,7 +43,7 @@ impl ClientKey {
         }
     }
 
-    /// Where the connections of a trusted proxy are counted until their requests are whole.
+    /// Returns the key of a trusted proxy's connections until their requests are complete.
     pub(super) fn from_proxy(address: SocketAddr) -> ClientKey {
         ClientKey::new(address.ip(), IpKind::Proxy)
     }
@@ -65,15 +65,14 @@ impl ClientKey {
     }
 }
 
-/// What a connection on its way to open waits for, in the order in which those of one address
-/// give way.
+/// What a pending connection waits for, in the eviction order of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Awaiting {
     /// The client's next step, since then.
     Client(Instant),
-    /// The application's verdict, for which the client can do nothing.
+    /// The decision of the admission hook, which the client cannot hasten.
     Decision,
-    /// The channel: authenticated datagrams have come.
+    /// The data channel: authenticated datagrams have arrived.
     Channel,
 }
 
@@ -83,11 +82,11 @@ impl Awaiting {
     }
 }
 
-/// The connections on their way to open, and how many peers each address has.
+/// Pending connections, and the number of peers per address.
 ///
-/// An address may have as many on their way as there is room for in all. Once there is none, the
-/// address with the greatest excess makes room, where the excess is what an address has on its
-/// way but for a share of those whose datagrams have come through.
+/// An address may have as many pending connections as there is room for in all. Once there is none,
+/// a connection of the address with the greatest excess is evicted, where the excess is the number
+/// of its pending connections minus a share of those whose datagrams were authenticated.
 #[derive(Debug)]
 pub(super) struct ConnLimits {
     config: Config,
@@ -97,14 +96,14 @@ pub(super) struct ConnLimits {
     eviction_order: BTreeMap<EvictionRank, ClientKey>,
 }
 
-/// An address's excess, then what would give way there: of two that are equal the one that has
+/// Excess of an address, then the connection it would lose: of two equal ones, the one that has
 /// waited longer comes last.
 type EvictionRank = (usize, Reverse<(Awaiting, ConnectionId)>);
 
 #[derive(Debug, Default)]
 struct PerClient {
     handshakes: BTreeSet<(Awaiting, ConnectionId)>,
-    /// Those of them that await the channel only.
+    /// Those of them that wait for the data channel only.
     validated: usize,
     peers: usize,
     eviction_rank: Option<EvictionRank>,
@@ -136,7 +135,7 @@ impl PerClient {
     }
 }
 
-/// A connection that ends, so that a newer one finds room.
+/// Connection that is evicted to make room for a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Evicted {
     pub(super) id: ConnectionId,
@@ -150,11 +149,10 @@ impl ConnLimits {
         ConnLimits { config, handshakes, clients, eviction_order }
     }
 
-    /// Whether a connection may come from there; if another has to give way for it, which.
+    /// Returns whether a connection may come from there, and which one must be evicted for it.
     ///
-    /// An address with a greater excess gives way in any case. If there is none, a connection
-    /// does that has not taken its next step in time; else those that are on their way go on, and
-    /// the newcomer has to come again.
+    /// An address with a greater excess always loses a connection. If there is none, a stalled
+    /// connection is evicted; else the pending ones continue, and the new connection is refused.
     pub(super) fn check_handshake_limit(
         &mut self,
         now: Instant,
@@ -173,7 +171,7 @@ impl ConnLimits {
         }
     }
 
-    /// The one that gives way first, if it has not taken its next step in time.
+    /// Returns the first connection to evict, if it has stalled.
     pub(super) fn next_stalled(
         &mut self,
         now: Instant,
@@ -183,8 +181,8 @@ impl ConnLimits {
         awaits.is_stalled(now).then_some(gives_way)
     }
 
-    /// What gives way first: it, what it waits for, and the excess of its address. Authenticated
-    /// datagrams are seen only here, once for each connection.
+    /// Returns the first connection to evict, what it waits for, and the excess of its address.
+    /// Authenticated datagrams are checked only here, once for each connection.
     fn next_eviction(
         &mut self,
         is_proven: impl Fn(ConnectionId) -> bool,
@@ -199,8 +197,8 @@ impl ConnLimits {
         }
     }
 
-    /// Of whom the connections are too many: those of this address, if it has more than its
-    /// share, or those of all.
+    /// Returns the scope of the limit that was reached: this address, if it exceeds its share, or
+    /// all.
     fn limit_scope(&self, place: ClientKey) -> LimitScope {
         let waiting = self.clients.get(&place).map_or(0, |household| household.handshakes.len());
         if waiting > self.protected_share(place) { place.limit_scope() } else { LimitScope::All }
@@ -220,7 +218,7 @@ impl ConnLimits {
         }
     }
 
-    /// Whether an address may have one more peer.
+    /// Returns whether an address may have one more peer.
     pub(super) fn check_peer_limit(&self, place: ClientKey) -> Result<(), LimitHit> {
         let peers = self.clients.get(&place).map_or(0, |household| household.peers);
         match peers < place.limit_scope().max_peers(&self.config) {
@@ -229,47 +227,47 @@ impl ConnLimits {
         }
     }
 
-    /// Connections on their way to open.
+    /// Returns the number of pending connections.
     pub(super) fn handshake_count(&self) -> usize {
         self.handshakes.len()
     }
 
-    /// Addresses that have a connection.
+    /// Returns the number of addresses with connections.
     pub(super) fn client_count(&self) -> usize {
         self.clients.len()
     }
 
-    /// A connection came.
+    /// Adds a pending connection.
     pub(super) fn begin(&mut self, now: Instant, id: ConnectionId, place: ClientKey) {
         self.set_handshake(id, Some((place, Awaiting::Client(now))));
     }
 
-    /// The address of a connection is another than that of its proxy.
+    /// Moves a connection from its proxy's key to its client's.
     pub(super) fn assign(&mut self, id: ConnectionId, place: ClientKey) {
         if let Some((_, awaits)) = self.handshakes.get(&id).copied() {
             self.set_handshake(id, Some((place, awaits)));
         }
     }
 
-    /// A connection on its way to open has come further.
+    /// Records progress of a pending connection.
     pub(super) fn set_awaiting(&mut self, id: ConnectionId, awaits: Awaiting) {
         if let Some((place, _)) = self.handshakes.get(&id).copied() {
             self.set_handshake(id, Some((place, awaits)));
         }
     }
 
-    /// A connection became a peer.
+    /// Records that a connection became a peer.
     pub(super) fn on_open(&mut self, id: ConnectionId, place: ClientKey) {
         self.set_handshake(id, None);
         self.update_client(place, |household| household.peers += 1);
     }
 
-    /// A connection will not become a peer.
+    /// Removes a pending connection that failed.
     pub(super) fn on_failed(&mut self, id: ConnectionId) {
         self.set_handshake(id, None);
     }
 
-    /// A peer is no more.
+    /// Removes a peer.
     pub(super) fn on_close(&mut self, place: ClientKey) {
         self.update_client(place, |household| household.peers -= 1);
     }
@@ -323,7 +321,7 @@ mod tests {
         })
     }
 
-    /// So many come from there, a millisecond after each other.
+    /// This many connections from there, a millisecond apart.
     fn fill(
         census: &mut ConnLimits,
         now: &mut Instant,

@@ -1,9 +1,9 @@
-//! The whole server as one machine without IO: connections in, events out.
+//! Sans-IO state machine of the whole server.
 //!
-//! [`Server`](crate::Server) drives it with sockets; a simulation, or an event loop of your
-//! own, can drive it just as well. The same door as everywhere: [`Hub::handle_input`], methods
-//! that take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`].
-//! This module may change in any version.
+//! [`Server`](crate::Server) drives it with sockets; a simulation, or another event loop, can drive
+//! it as well. The interface is that of all the state machines: [`Hub::handle_input`], methods that
+//! take `now`, and after each of them [`Hub::poll_output`] until [`Output::Timeout`]. This module
+//! may change in any version.
 
 mod client_addr;
 mod close_cause;
@@ -36,11 +36,11 @@ use crate::hub::isolation::SuspendDetector;
 use crate::hub::limits::ClientKey;
 use crate::{CloseReason, Config, ConnectFailure, Decision, Delivery, PeerId, PeerInfo};
 
-/// Names a TCP connection; unlike a [`PeerId`] it has one from its first byte on.
+/// Id of a TCP connection; unlike a [`PeerId`] it exists from its first byte on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// What happened outside.
+/// Input event.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// Bytes were read from a connection.
@@ -49,58 +49,58 @@ pub enum Input<'a> {
     End(ConnectionId),
     /// A datagram was received.
     Datagram {
-        /// Who sent it.
+        /// The sender's address.
         source: SocketAddr,
         /// The bound address at which it arrived.
         destination: SocketAddr,
         /// Its payload.
         contents: &'a [u8],
     },
-    /// The application's answer to [`Output::AcceptRequest`] about this connection. If it is gone, the next
-    /// one is asked about.
+    /// The decision on [`Output::AcceptRequest`] for this connection. If the connection is gone,
+    /// the next request follows.
     Decision(ConnectionId, &'a Result<Decision, HookError>),
-    /// The time of the last [`Output::Timeout`] has come. Some of what is due is done, 32
-    /// connections or so: if there is more, the next `Timeout` asks for the present.
+    /// The time of the last [`Output::Timeout`] has come. One call handles about 32 connections: if
+    /// more are due, the next `Timeout` asks for the present.
     Timeout,
 }
 
-/// What is to be done, or to be told.
+/// Output: an action for the driver, or an event.
 #[derive(Debug)]
 pub enum Output {
     /// A connection became a peer.
     Open {
         /// The connection.
         connection: ConnectionId,
-        /// Its name from now on.
+        /// Its peer id.
         id: PeerId,
-        /// What is known of it.
+        /// Its peer information.
         info: PeerInfo,
     },
-    /// A peer's message.
+    /// A message from a peer.
     Received {
-        /// Who sent it.
+        /// The sender.
         id: PeerId,
-        /// How it came.
+        /// The path on which it arrived.
         delivery: Delivery,
         /// The message.
         message: Bytes,
     },
-    /// A peer is no more.
+    /// A peer closed.
     Closed {
-        /// Which.
+        /// The peer.
         id: PeerId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
-    /// Ask [`Config::accept`], which is there: [`Input::Decision`] is the answer, to be given also
-    /// if the connection is gone by then. Without one the connection ends after
-    /// [`Config::upgrade_timeout`]. No more than [`Config::accept_threads`] are to be answered at
-    /// any time; the others wait for their turn.
+    /// Run [`Config::accept`], which is set: [`Input::Decision`] is the response, required even if
+    /// the connection is gone by then. Without a decision the connection ends after
+    /// [`Config::upgrade_timeout`]. At most [`Config::accept_threads`] requests are outstanding at
+    /// any time; the others are queued.
     AcceptRequest(AcceptRequest),
-    /// A connection will not become a peer.
+    /// A connection failed to become a peer.
     ConnectFailed(ConnectFailure),
-    /// A connection from there asked for no websocket: a plain HTTP request, which was answered,
-    /// or it ended before its first byte. It is neither a peer nor a refusal.
+    /// A connection from there sent no websocket request: a plain HTTP request, which was answered,
+    /// or nothing at all before it ended. It is neither a peer nor a connect failure.
     PlainHttp(SocketAddr),
     /// Send this datagram.
     Transmit(Transmit),
@@ -108,15 +108,16 @@ pub enum Output {
     Write(ConnectionId),
     /// This connection is over: drop it.
     Drop(ConnectionId),
-    /// Nothing more now; give [`Input::Timeout`] at this time, if there is one.
+    /// No more output now; give [`Input::Timeout`] at this time, if there is one.
     Timeout(Option<Instant>),
 }
 
-/// Connections that are looked at in one call, where all are to be: so that no call takes long.
+/// Maximum number of connections handled in one call, where all are due, so that no call takes
+/// long.
 const MAX_CONNECTIONS_PER_CALL: usize = 32;
 
-/// See the [module's page](self). A panic in what is done for one connection, a fault of ours,
-/// ends that connection, as [`CloseReason::PeerPanicked`], and no other.
+/// State machine of the server; see the [module](self). A panic while handling one connection, a
+/// bug of the library, closes that connection as [`CloseReason::PeerPanicked`], and no other.
 #[derive(Debug)]
 pub struct Hub {
     context: Context,
@@ -124,16 +125,17 @@ pub struct Hub {
     next_connection: u64,
     timers: TimerQueue<ConnectionId>,
     endpoint_timeout: Option<Instant>,
-    /// The time of the last call that knew it, for what follows from that call.
+    /// The time of the last call with `now`, for actions that follow from it.
     last_call: Option<Instant>,
     suspend_detector: SuspendDetector,
-    /// Who is to be told that the server ends, and was not yet.
+    /// Connections that must still be closed for the shutdown.
     shutdown_pending: Vec<ConnectionId>,
 }
 
 impl Hub {
-    /// A server that receives datagrams at `local`, and tells browsers to send them to
-    /// `announced`, most wanted first, as far as each can use these; empty, that is `local`. `seed` makes it repeat itself, for tests only.
+    /// Creates a server that receives datagrams at `local`, and advertises `announced` to browsers,
+    /// in order of preference, as far as each can use them; if empty, `local`. `seed` makes it
+    /// deterministic, for tests only.
     pub fn new(
         config: Config,
         local: Vec<SocketAddr>,
@@ -152,15 +154,16 @@ impl Hub {
         }
     }
 
-    /// Takes a new connection, for which an older one may have to give way. If none does, the new
-    /// one is refused, and told so once it has asked; `None` if even for that there are too many.
+    /// Accepts a new connection, evicting an older one if necessary. If none can be evicted, the
+    /// new one is refused, and gets a response to its request; `None` if there are too many even
+    /// for that.
     #[must_use = "it names the connection from now on"]
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnectionId> {
         self.accept_at(now, remote, None)
     }
 
-    /// [`accept`](Hub::accept), with the address of this machine that the connection came in on:
-    /// if datagrams are received there, too, the client is told so first.
+    /// [`accept`](Hub::accept), with the address of this machine on which the connection arrived:
+    /// if datagrams are received there, too, it is the first candidate.
     #[must_use = "it names the connection from now on"]
     pub fn accept_at(
         &mut self,
@@ -197,8 +200,8 @@ impl Hub {
         Some(id)
     }
 
-    /// Frees what one connection holds, as for a new one: one that was refused is hung up on, or
-    /// one on its way to open that is late with its next step. False if there is none.
+    /// Frees the resources of one connection, as for a new one: drops a refused connection, or
+    /// evicts a stalled pending one. Returns `false` if there is none.
     pub fn evict_one(&mut self, now: Instant) -> bool {
         self.advance_clock(now);
         if self.context.lingering.is_empty() {
@@ -208,14 +211,13 @@ impl Hub {
         self.drop_oldest_lingering()
     }
 
-    /// From now on datagrams are received at `local`, and browsers are told of `announced`, as in
-    /// [`new`](Hub::new). Peers at an address that is gone end when they have been silent for long
-    /// enough.
+    /// Replaces the receiving addresses with `local`, and the advertised ones with `announced`, as
+    /// in [`new`](Hub::new). Peers at a removed address end by their idle timeout.
     pub fn set_addresses(&mut self, local: Vec<SocketAddr>, announced: Vec<SocketAddr>) {
         self.context.set_addresses(local, announced);
     }
 
-    /// Feeds what happened.
+    /// Handles an input event.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.advance_clock(now);
         match input {
@@ -241,8 +243,8 @@ impl Hub {
         }
     }
 
-    /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer
-    /// whose websocket takes no more is closed as `SlowConsumer`.
+    /// Sends a message to a peer; unknown ids and messages over the limit are ignored. A peer whose
+    /// websocket has no room is closed as `SlowConsumer`.
     pub fn send(&mut self, now: Instant, id: PeerId, delivery: Delivery, message: Bytes) {
         self.advance_clock(now);
         let Some(connection) = self.context.peers.get(&id).copied() else { return };
@@ -256,8 +258,8 @@ impl Hub {
         }
     }
 
-    /// Sends an unreliable message as the options say; unknown ids and messages over the limit
-    /// are ignored.
+    /// Sends an unreliable message with options; unknown ids and messages over the limit are
+    /// ignored.
     pub fn send_unreliable(
         &mut self,
         now: Instant,
@@ -267,12 +269,13 @@ impl Hub {
     ) {
         self.advance_clock(now);
         if let Some(connection) = self.context.peers.get(&id) {
-            // The endpoint refuses only what is not open or too large: see the promise above.
+            // The endpoint rejects only peers that are not open and messages that are too large,
+            // which are ignored as documented.
             _ = self.context.endpoint.send_with(now, connection, message, options);
         }
     }
 
-    /// Ends a peer, after the reliable messages that were sent before.
+    /// Closes a peer, after the reliable messages sent before.
     pub fn close(&mut self, now: Instant, id: PeerId, reason: CloseReason) {
         self.advance_clock(now);
         if let Some(connection) = self.context.peers.get(&id).copied() {
@@ -282,47 +285,47 @@ impl Hub {
         }
     }
 
-    /// Ends every connection, some now and the others at the next timeouts. The hub is empty once
-    /// all have said goodbye, or given up.
+    /// Closes every connection, some now and the others at the next timeouts. The hub is empty once
+    /// all closing handshakes are complete or have timed out.
     pub fn shutdown(&mut self, now: Instant) {
         self.advance_clock(now);
         self.shutdown_pending = self.connections.keys().copied().collect();
-        // Whoever came first goes first, from the end: a table's order changes from run to run.
+        // Oldest first, from the end: the order of a hash table varies from run to run.
         self.shutdown_pending.sort_unstable_by(|a, b| b.cmp(a));
         self.shutdown_batch(now);
     }
 
-    /// Bytes to write to a connection now.
+    /// Returns the bytes to write to a connection now.
     pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
         self.connections.get(&id).map_or(&[], Connection::outgoing)
     }
 
-    /// The same for a vectored write, which takes large messages in fewer turns: fills `slices`,
-    /// and gives how many it has filled.
+    /// Fills `slices` for a vectored write, which takes large messages in fewer iterations; returns
+    /// how many it has filled.
     pub fn outgoing_vectored<'a>(&'a self, id: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
         self.connections.get(&id).map_or(0, |connection| connection.outgoing_vectored(slices))
     }
 
-    /// The first `written` of a connection's unsent bytes are written.
+    /// Removes the first `written` unsent bytes of a connection.
     pub fn advance(&mut self, now: Instant, id: ConnectionId, written: usize) {
         self.advance_clock(now);
         self.with_connection(id, |connection, core| connection.advance(now, written, core));
     }
 
-    /// Whether bytes of a connection may be read now. If not, the next chance is its `Open`.
+    /// Returns whether bytes of a connection may be read now. If not, they may be after its `Open`.
     pub fn wants_read(&self, id: ConnectionId) -> bool {
         self.connections
             .get(&id)
             .is_none_or(|connection| connection.wants_read(&self.context.config))
     }
 
-    /// Bytes that a peer's websocket has still to write.
+    /// Returns the bytes that a peer's websocket has not written yet.
     pub fn buffered_amount(&self, id: PeerId) -> usize {
         let connection = self.context.peers.get(&id).and_then(|id| self.connections.get(id));
         connection.map_or(0, Connection::buffered_amount)
     }
 
-    /// The next thing to do or to tell.
+    /// Returns the next output.
     #[must_use = "each output comes once"]
     pub fn poll_output(&mut self) -> Output {
         loop {
@@ -343,12 +346,12 @@ impl Hub {
         }
     }
 
-    /// Whether there are no connections.
+    /// Returns whether there are no connections.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
 
-    /// How much is held now.
+    /// Returns the current sizes of tables and queues.
     pub fn resource_usage(&self) -> ResourceUsage {
         ResourceUsage {
             connections: self.connections.len(),
@@ -363,12 +366,13 @@ impl Hub {
         }
     }
 
-    /// Unreliable messages that were dropped before they were sent, to all peers.
+    /// Returns the unreliable messages dropped before they were sent, over all peers.
     pub fn unreliable_dropped(&self) -> DropStats {
         self.context.endpoint.stats().dropped
     }
 
-    /// Shows how the path to an open peer is, to any thread; `None` if nobody has this id.
+    /// Returns a monitor of the path to an open peer, usable on any thread; `None` for an unknown
+    /// id.
     pub fn path_monitor(&self, id: PeerId) -> Option<PathMonitor> {
         self.context.endpoint.path_monitor(self.context.peers.get(&id)?)
     }
@@ -388,7 +392,7 @@ impl Hub {
         }
     }
 
-    /// Tells some of those that are to hear that the server ends.
+    /// Closes a batch of the connections that must still be closed for the shutdown.
     fn shutdown_batch(&mut self, now: Instant) {
         let told = self.shutdown_pending.len().saturating_sub(MAX_CONNECTIONS_PER_CALL);
         for id in self.shutdown_pending.split_off(told) {
@@ -403,15 +407,15 @@ impl Hub {
         self.with_connection(id, |connection, core| connection.on_rtc_event(now, event, core));
     }
 
-    /// Whether there are as many connections as may be that are no peers. Those that are saying
-    /// goodbye count on their own.
+    /// Returns whether the number of connections that are no peers is at its limit. Those in the
+    /// closing handshake count separately.
     fn is_over_capacity(&self) -> bool {
         let not_open = self.connections.len() - self.context.peers.len();
         not_open >= self.context.config.max_handshakes.saturating_mul(2)
     }
 
-    /// Drops the connection that was refused first, whether it has heard of that or not, so that
-    /// clients which do not hang up keep no other out. False if there is none.
+    /// Drops the oldest refused connection, whether it has received its refusal or not, so that
+    /// clients that do not disconnect keep no others out. Returns `false` if there is none.
     fn drop_oldest_lingering(&mut self) -> bool {
         let Some(first) = self.context.lingering.first().copied() else { return false };
         self.with_connection(first, |connection, _| connection.abort());
@@ -419,22 +423,22 @@ impl Hub {
     }
 }
 
-/// How many entries the tables and queues of a [`Hub`](Hub) have. Once its connections
-/// are gone and [`poll_output`](crate::hub::Hub::poll_output) has given everything, all are 0.
+/// Entries in the tables and queues of a [`Hub`]. Once its connections are gone and
+/// [`poll_output`](crate::hub::Hub::poll_output) has returned everything, all are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceUsage {
     /// TCP connections.
     pub connections: usize,
-    /// Those on their way to open.
+    /// Pending connections.
     pub handshakes: usize,
-    /// Those that are open.
+    /// Open peers.
     pub peers: usize,
-    /// Addresses of which there is a connection.
+    /// Addresses with connections.
     pub client_ips: usize,
-    /// Connections that want to be woken.
+    /// Connections with a timer.
     pub timers: usize,
-    /// What waits to be polled.
+    /// Outputs not polled yet.
     pub queued_outputs: usize,
-    /// The WebRTC side.
+    /// Usage of the WebRTC endpoint.
     pub endpoint: net_rtc::EndpointUsage,
 }

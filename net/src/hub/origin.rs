@@ -1,4 +1,4 @@
-//! Whose pages may connect: the `Origin` header against the list (RFC 6455 §10.2).
+//! Origin check: the `Origin` header against the allowed origins (RFC 6455 §10.2).
 
 use std::collections::HashSet;
 
@@ -6,28 +6,28 @@ use net_ws::Request;
 
 use crate::Config;
 
-/// Bytes of a foreign origin that are told and kept.
+/// Maximum bytes of a rejected origin that are kept and shown.
 const MAX_SHOWN_LEN: usize = 64;
 
-/// Who may, by the page that its request comes from.
+/// Origin policy.
 #[derive(Debug)]
 pub(super) enum OriginPolicy {
     Any,
     List {
         allowed: HashSet<String>,
-        /// Whether who names no origin may, too.
+        /// Whether requests without an origin are allowed.
         allow_missing: bool,
     },
 }
 
-/// What is wrong with a request's origin.
+/// Violation of the origin policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadOrigin {
-    /// It names none.
+    /// The request has no origin.
     Missing,
-    /// It names several.
+    /// The request has several origins.
     Multiple,
-    /// It is not in the list; so it begins.
+    /// The origin is not in the list; this is its beginning.
     NotAllowed(String),
 }
 
@@ -60,8 +60,8 @@ impl OriginPolicy {
     }
 }
 
-/// An entry of the list as browsers send it (RFC 6454 §6.2): lower case, without the slash of a
-/// URL and without the port that its scheme implies.
+/// Normalises an entry of the list to the form that browsers send (RFC 6454 §6.2): lower case,
+/// without the trailing slash of a URL and without the default port of its scheme.
 fn normalize(origin: &str) -> String {
     let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
     let implied = match origin.split_once("://") {

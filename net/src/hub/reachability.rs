@@ -1,33 +1,33 @@
-//! Where datagrams can reach the server, and what is likely wrong when none does.
+//! Candidate selection, and diagnosis of unreachable UDP ports.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::Config;
 use crate::config::{is_private, select_addrs};
 
-/// The addresses of the UDP side, as they are now.
+/// Current UDP addresses.
 #[derive(Clone, Debug)]
 pub(super) struct UdpAddrs {
-    /// Where the sockets are bound.
+    /// Bound addresses of the sockets.
     local_addrs: Vec<SocketAddr>,
-    /// What browsers are told, as far as each can use it.
+    /// Advertised addresses, from which each client gets those it can use.
     announced_addrs: Vec<SocketAddr>,
 }
 
 impl UdpAddrs {
-    /// Nothing announced means that the bound addresses are.
+    /// Creates the set; an empty `announced` means the bound addresses.
     pub(super) fn new(local_addrs: Vec<SocketAddr>, announced: Vec<SocketAddr>) -> UdpAddrs {
         let announced_addrs = if announced.is_empty() { local_addrs.clone() } else { announced };
         UdpAddrs { local_addrs, announced_addrs }
     }
 
-    /// The number of the UDP port.
+    /// Returns the UDP port number.
     pub(super) fn port(&self) -> u16 {
         self.local_addrs.first().map_or(0, SocketAddr::port)
     }
 
-    /// The addresses to offer a client at `client` whose websocket came in on `arrived`, if it
-    /// came by itself.
+    /// Returns the addresses to offer a client at `client` whose websocket arrived on `arrived`, if
+    /// it came directly.
     pub(super) fn candidates(
         &self,
         client: IpAddr,
@@ -39,7 +39,8 @@ impl UdpAddrs {
             .select(&self.announced_addrs, max)
     }
 
-    /// Why no check of a client came that was offered these addresses, and what to do.
+    /// Explains why no connectivity check of a client arrived that was offered these addresses,
+    /// with a hint.
     pub(super) fn explain_unreachable(
         &self,
         remote: IpAddr,
@@ -70,12 +71,12 @@ impl UdpAddrs {
             .with_hint(self.firewall_hint(&told, offered, config))
     }
 
-    /// Whether a connection from there may be one that something on this machine passes on.
+    /// Returns whether a connection from there may be forwarded by something on this machine.
     fn is_own_addr(&self, remote: IpAddr) -> bool {
         remote.is_loopback() || self.local_addrs.iter().any(|local| local.ip() == remote)
     }
 
-    /// A program on this machine passes TCP on, and UDP does not come along.
+    /// Hint for a program on this machine that forwards TCP but not UDP.
     fn forwarded_port_hint(&self, told: &str) -> String {
         let port = self.port();
         let forwarded = "the websocket came from the server's own machine: is the TCP port \
@@ -93,7 +94,7 @@ impl UdpAddrs {
         }
     }
 
-    /// What has to be open for a check to come in.
+    /// Hint on the ports that a firewall must open for connectivity checks.
     fn firewall_hint(&self, told: &str, offered: &[SocketAddr], config: &Config) -> String {
         let port = self.port();
         if self.local_addrs.first().is_some_and(|local| local.ip().is_loopback()) {
@@ -128,22 +129,22 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.is_loopback()
 }
 
-/// Where a client was seen, as far as that tells which addresses it can use.
+/// Addresses of a client's connection, as far as they show which candidates it can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CandidateSelector {
-    /// The client's own address.
+    /// The client's IP address.
     pub(super) client_ip: IpAddr,
-    /// The UDP address beside the one that its websocket came in on, if it came by itself.
+    /// The UDP address beside the one on which its websocket arrived, if it came directly.
     pub(super) local_addr: Option<SocketAddr>,
 }
 
 impl CandidateSelector {
-    /// The addresses of its offer, most wanted first: the one that it came in on, which it can
-    /// reach, then those that are announced in their order. At most `max`.
+    /// Returns the candidates of its offer, in order of preference: the address on which it
+    /// arrived, which is reachable, then the advertised ones in their order. At most `max`.
     ///
-    /// A client from a public address is told of private ones only if there are no others: they
-    /// are of no use to it, and a browser may ask its user for a permission because of them.
-    /// Loopback is for this machine, and the last resort.
+    /// A client at a public address gets private ones only if there are no others: it cannot reach
+    /// them, and a browser may ask its user for a permission because of them. Loopback is for this
+    /// machine, and the last resort.
     pub(super) fn select(self, announced: &[SocketAddr], max: usize) -> Vec<SocketAddr> {
         let mut told = announced.to_vec();
         if let Some(arrived) = self.local_addr.filter(|arrived| !is_ipv6_link_local(arrived.ip())) {
@@ -158,8 +159,8 @@ impl CandidateSelector {
         select_addrs(max.max(1), told, |addr| addr.ip(), |addr| self.is_required(addr))
     }
 
-    /// What a client came in on goes first. From this machine it may have come through a proxy,
-    /// and then loopback is of no use to it.
+    /// Adds the address on which the client arrived first. A client of this machine may have come
+    /// through a proxy, and then cannot use loopback.
     fn add_local_addr(self, told: &mut Vec<SocketAddr>, arrived: SocketAddr) {
         if arrived.ip().is_loopback() {
             if !told.contains(&arrived) {
@@ -180,12 +181,13 @@ impl CandidateSelector {
     }
 }
 
-/// IPv6 addresses of one link need its interface beside them, which a candidate cannot name.
+/// Returns whether an address is IPv6 link-local: it needs a zone id, which a candidate cannot
+/// carry.
 fn is_ipv6_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-/// The cause, and what to do about it.
+/// Cause of a failure, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Explanation {
     pub(super) cause: String,
@@ -206,7 +208,7 @@ impl Explanation {
 mod tests {
     use super::*;
 
-    /// Cause and setting.
+    /// The cause and the hint.
     fn words(local: &str, announced: &str, public: Option<&str>, remote: &str) -> (String, String) {
         let list = |text: &str| -> Vec<SocketAddr> {
             text.split_whitespace().map(|addr| addr.parse().unwrap()).collect()
@@ -316,7 +318,7 @@ mod candidates_tests {
     #[test]
     fn a_client_from_a_public_address_is_told_nothing_private_where_there_is_a_public_one() {
         assert_told(OUTSIDE, "203.0.113.5", ALL, 8, "203.0.113.5");
-        // Behind a 1:1 NAT a private address is asked.
+        // Behind a 1:1 NAT the request arrives at a private address.
         assert_told(OUTSIDE, "10.0.0.3", ALL, 8, "203.0.113.5");
         assert_told(OUTSIDE, "", ALL, 8, "203.0.113.5");
         assert_told(

@@ -1,4 +1,4 @@
-//! From a whole request to the offer: whether its client is let in.
+//! Admission of a connection: from its complete request to the offer.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::hub::{Output, connection};
 use crate::{PeerInfo, Request};
 
 impl Connection {
-    /// The request is whole. It waits for its answer.
+    /// Handles a complete request, which awaits its response.
     pub(super) fn on_request(&mut self, now: Instant, head: net_ws::Request, core: &mut Context) {
         if matches!(self.phase, Phase::OverLimit { .. }) {
             return self.close_over_limit(now);
@@ -46,14 +46,14 @@ impl Connection {
         }
     }
 
-    /// It is its turn: the application is asked.
+    /// Passes the request to the admission hook.
     pub(in crate::hub) fn emit_accept_request(&mut self, core: &mut Context) {
         if let Phase::AwaitingDecision(asked) = &self.phase {
             core.outputs.push_back(Output::AcceptRequest(asked.to_accept_request(self.id)));
         }
     }
 
-    /// A request is in plain HTTP, and asks for no websocket.
+    /// Responds to a plain HTTP request.
     pub(super) fn respond_plain_http(
         &mut self,
         now: Instant,
@@ -67,7 +67,7 @@ impl Connection {
         self.websocket.respond(now, status, text);
     }
 
-    /// A request is over a limit. A browser hears so on the websocket, all others in HTTP.
+    /// Refuses a request over a limit: a browser on the websocket, all others in HTTP.
     pub(super) fn on_oversized_request(
         &mut self,
         now: Instant,
@@ -76,12 +76,12 @@ impl Connection {
         core: &mut Context,
     ) {
         self.resolve_client(head, core);
-        // Without room it is refused already, and hears that.
+        // Over the limit it is refused already, and gets that response.
         self.close(now, net_ws::CloseReason::BadRequest(why), core);
     }
 
-    /// What follows the header of a proxy, where there is one; `None` while it is not whole, or
-    /// if it is none.
+    /// Strips a proxy's header, where one is required; `None` while it is incomplete, or if it is
+    /// invalid.
     pub(super) fn strip_proxy_header<'a>(
         &mut self,
         now: Instant,
@@ -103,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// Who asks, as far as its proxies are believed.
+    /// Returns the client's address, as far as trusted proxies name it.
     fn resolve_client(&mut self, head: &net_ws::Request, core: &Context) -> ClientAddr {
         let client = ClientAddr::from_request(self.remote, head, &core.config.trusted_proxies);
         self.remote = client.addr();
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// The application has spoken, or will not.
+    /// Handles the decision of the admission hook, or its error.
     pub(in crate::hub) fn on_decision(
         &mut self,
         now: Instant,
@@ -134,7 +134,7 @@ impl Connection {
         self.drain(now, core);
     }
 
-    /// The application was asked and has not answered in time.
+    /// Handles a decision that did not arrive in time.
     pub(super) fn check_decision_timeout(&mut self, now: Instant, core: &mut Context) {
         // The held upgrade's deadline is the only one of this phase.
         let is_late = self.next_timeout.is_some_and(|wake| wake <= now);
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// It may become a peer, if there is room still.
+    /// Accepts the upgrade and sends the offer, if the limits still allow it.
     fn on_accepted(&mut self, now: Instant, mut admission: Accepted, core: &mut Context) {
         if let Err(full) = core.check_peer_limit(self.client_key) {
             return self.close(now, full, core);
@@ -163,7 +163,7 @@ impl Connection {
         self.set_phase(Phase::Handshaking(Box::new(Handshaking::new(info, negotiation))));
     }
 
-    /// Says goodbye to a client that was turned away.
+    /// Starts the closing handshake with a client that was refused over a limit.
     pub(super) fn close_over_limit(&mut self, now: Instant) {
         if let Phase::OverLimit { code, reason: words } = &self.phase {
             self.websocket.close(now, *code, words);
@@ -171,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// The offer that it gets.
+    /// Creates the offer and the offerer.
     fn create_offer(&mut self, now: Instant, form: OfferProfile, core: &mut Context) -> Offerer {
         let connecting = form.handshake_options(&core.config);
         let remote = self.remote.ip();

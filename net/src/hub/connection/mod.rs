@@ -1,4 +1,4 @@
-//! One connection: its websocket, its negotiation, and whether it is a peer.
+//! State machine of one connection: websocket, signalling, WebRTC and phase.
 
 mod admission;
 
@@ -23,13 +23,13 @@ use crate::{CloseReason, Config, ConnectFailure, Delivery, HandshakeStage, PeerI
 #[derive(Debug)]
 pub(super) struct Connection {
     id: ConnectionId,
-    /// The client's address; that of a proxy until the request says more.
+    /// The client's address; that of a proxy until the request names the client.
     remote: SocketAddr,
-    /// The address that it came in on; `None` if it is not known, or a proxy did.
+    /// The local address on which it arrived; `None` if it is unknown, or a proxy connected.
     local_ip: Option<IpAddr>,
-    /// What its offer named.
+    /// The candidates of its offer.
     offered_addrs: Vec<SocketAddr>,
-    /// Where it counts.
+    /// The key under which limits count it.
     client_key: ClientKey,
     proxy_header: ProxyHeader,
     accepted_at: Instant,
@@ -39,10 +39,10 @@ pub(super) struct Connection {
     is_finished: bool,
 }
 
-/// Whether a proxy says in front of the websocket whom it speaks for.
+/// State of the PROXY protocol header in front of the websocket.
 #[derive(Debug)]
 enum ProxyHeader {
-    /// There is no such header.
+    /// No such header is expected.
     None,
     /// It is awaited.
     Pending(ProxyHeaderParser),
@@ -50,31 +50,32 @@ enum ProxyHeader {
     Parsed,
 }
 
+/// Phase of a connection.
+///
 /// ```text
 ///   Connected --first byte--> Upgrading
-///   Upgrading --requested--> Asking --accepted--> Setup --channel opened--> Open
-///       '--no room--> TurnedAway --requested--.                               |
-///   all of them --finish--> Ending <----------'-------------------------------'
+///   Upgrading --request--> AwaitingDecision --accepted--> Handshaking --channel open--> Open
+///       '--over limit--> OverLimit --request--.                                          |
+///   all of them --close--> Closing <----------'------------------------------------------'
 /// ```
 #[derive(Debug)]
 enum Phase {
-    /// No byte has come. What ends now was no client's: a probe of a balancer, or a connection
-    /// that a browser opened in reserve.
+    /// No byte has arrived. A connection that ends now was no client's: a load balancer's probe, or
+    /// one that a browser opened speculatively.
     Connected,
-    /// The websocket's request is on its way.
+    /// The websocket's request is incomplete.
     Upgrading,
-    /// The request is whole. The application is asked whether it may become a peer, or will be,
-    /// if it wants to be.
+    /// The request is complete; the decision of the admission hook is pending or queued.
     AwaitingDecision(Box<PendingRequest>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Handshaking(Box<Handshaking>),
-    /// A peer. Its texts are not read any more, only their rate is bounded.
+    /// An open peer. Its text messages are no longer read, only rate-limited.
     Open(PeerId, Box<Offerer>),
-    /// There is no room for it. The application has heard already, the client will with this code
-    /// and these words once its request is whole: browsers show what a websocket is closed with,
-    /// and nothing of an answer in HTTP.
+    /// Refused over a limit. This is already reported; the client gets this close code and reason
+    /// once its request is complete: browsers show the close frame of a websocket, and nothing of
+    /// an HTTP response.
     OverLimit { code: u16, reason: String },
-    /// The goodbye is on its way; the application has heard already.
+    /// The closing handshake is in progress; the end is already reported.
     Closing,
 }
 
@@ -107,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// It came in on this address.
+    /// Sets the local address on which it arrived.
     pub(super) fn with_local_ip(self, arrived: Option<IpAddr>) -> Connection {
         Connection { local_ip: arrived, ..self }
     }
@@ -142,7 +143,7 @@ impl Connection {
         self.drain(now, core);
     }
 
-    /// Something happened to the WebRTC side of this connection.
+    /// Handles an event of the WebRTC side of this connection.
     pub(super) fn on_rtc_event(&mut self, now: Instant, event: net_rtc::Event, core: &mut Context) {
         match event {
             net_rtc::Event::Open => self.on_channel_open(now, core),
@@ -156,7 +157,7 @@ impl Connection {
 
     /// Sends a reliable message.
     pub(super) fn send(&mut self, now: Instant, message: Bytes, core: &mut Context) {
-        // Too large was refused before; closed will be heard from the websocket itself.
+        // Messages that are too large were ignored before; a closed websocket reports that itself.
         if let Err(net_ws::SendError::Full(_)) = self.websocket.send(now, Message::Binary(message))
         {
             let waiting = self.websocket.buffered_amount();
@@ -165,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// Ends both paths; the application hears of it, once, as a closing or a refusal.
+    /// Closes both paths, and reports that once, as `Closed` or as a connect failure.
     pub(super) fn close(
         &mut self,
         now: Instant,
@@ -190,8 +191,8 @@ impl Connection {
         self.drain(now, core);
     }
 
-    /// The end as the application hears of it; gives the words for the client. All that could
-    /// panic comes first: see [`Connection::on_panic`].
+    /// Reports the end to the application; returns the close reason for the client. Everything that
+    /// could panic comes first: see [`Connection::on_panic`].
     fn enter_closing(
         &mut self,
         now: Instant,
@@ -235,7 +236,7 @@ impl Connection {
     }
 
     fn close_peer(&mut self, id: PeerId, reason: CloseReason, core: &mut Context) {
-        // Dropped last, for it has a value of the application's.
+        // Dropped last, because it holds application data.
         let _phase = std::mem::replace(&mut self.phase, Phase::Closing);
         core.conn_limits.on_close(self.client_key);
         core.peers.remove(&id);
@@ -250,7 +251,7 @@ impl Connection {
         core.outputs.push_back(Output::ConnectFailed(refusal));
     }
 
-    /// Ends a connection that asked for no websocket.
+    /// Ends a connection without a websocket request.
     fn close_plain_http(&mut self, core: &mut Context) {
         let phase = std::mem::replace(&mut self.phase, Phase::Closing);
         if matches!(phase, Phase::OverLimit { .. }) {
@@ -261,8 +262,8 @@ impl Connection {
         core.outputs.push_back(Output::PlainHttp(self.remote));
     }
 
-    /// Ends a connection whose machine has panicked, without a word to the other side. It may
-    /// have been told already that it is over: then its phase says so.
+    /// Ends a connection whose state machine has panicked, without a close frame. If its end is
+    /// already reported, its phase says so.
     pub(super) fn on_panic(&mut self, core: &mut Context) {
         let stage = match self.phase {
             Phase::OverLimit { .. } | Phase::Closing => return,
@@ -276,12 +277,12 @@ impl Connection {
         self.fail(ConnectFailure { remote, stage, reason, cause, hint: None }, core);
     }
 
-    /// It was refused and has not hung up; its place is wanted.
+    /// Drops a refused connection that has not disconnected, to free its place.
     pub(super) fn abort(&mut self) {
         self.is_finished = true;
     }
 
-    /// The server was away for so long, which is nobody's fault.
+    /// Extends the deadlines by the time for which the process was suspended.
     pub(super) fn extend_deadlines(&mut self, now: Instant, away: Duration, core: &mut Context) {
         self.websocket.extend_deadlines(now, away);
         if let Some(negotiation) = self.offerer() {
@@ -290,13 +291,13 @@ impl Connection {
         self.drain(now, core);
     }
 
-    /// The websocket was not read, so its silence says nothing.
+    /// Resets the idle timer: the websocket was not read, so its silence means nothing.
     pub(super) fn reset_idle_timer(&mut self, now: Instant, core: &mut Context) {
         self.websocket.reset_idle_timer(now);
         self.drain(now, core);
     }
 
-    /// How far it has come, before it is open.
+    /// Returns its progress before it is open.
     fn progress(&self, core: &Context) -> ConnectProgress {
         match (&self.phase, core.endpoint.handshake_progress(&self.id)) {
             (Phase::AwaitingDecision(_), _) => ConnectProgress::AwaitingDecision,
@@ -318,7 +319,7 @@ impl Connection {
         self.drain(now, core);
     }
 
-    /// Whether there is room for what may be read; if not, there will be once it is open.
+    /// Returns whether there is room for more input; if not, there will be once it is open.
     pub(super) fn wants_read(&self, config: &Config) -> bool {
         !matches!(&self.phase, Phase::Handshaking(setup) if setup.is_over_limit(config))
     }
@@ -361,7 +362,8 @@ impl Connection {
         }
     }
 
-    /// The log is to say beforehand what it will say at the end.
+    /// Logs the warning of a slow consumer before its timeout, with the wording of the close
+    /// reason.
     fn warn_slow_consumer(&self, now: Instant, slow: net_ws::SlowConsumer, core: &mut Context) {
         let Phase::Open(id, _) = self.phase else { return };
         let end = core.config.reliable_send_timeout;
@@ -409,7 +411,7 @@ impl Connection {
             true => core.endpoint.accept_answer_negotiated(now, &self.id, sdp),
             false => core.endpoint.accept_answer(now, &self.id, sdp),
         };
-        // A refused answer comes back as the endpoint's `Closed`.
+        // A rejected answer returns as the endpoint's `Closed`.
         if let Err(error) = result {
             debug!("connection {:?}: {error}", self.id);
         }
@@ -443,7 +445,7 @@ impl Connection {
         }
     }
 
-    /// The channel is up, and so both paths are: a connection becomes a peer.
+    /// Makes the connection a peer: the data channel is open, so both paths are.
     fn on_channel_open(&mut self, now: Instant, core: &mut Context) {
         if !matches!(self.phase, Phase::Handshaking(_)) {
             return;
@@ -485,7 +487,7 @@ impl Phase {
     }
 }
 
-/// The status and the words that answer a plain HTTP request, on any path.
+/// Returns the status and body of the response to a plain HTTP request, on any path.
 pub(super) fn plain_http_response(request: &Request) -> (u16, &'static str) {
     match request.method() {
         "GET" | "HEAD" | "OPTIONS" => (200, "websockets are served here, and nothing else"),
