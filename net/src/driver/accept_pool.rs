@@ -1,4 +1,4 @@
-//! The threads on which the application is asked who may become a peer.
+//! Worker pool for `Config::accept`.
 
 use std::sync::Arc;
 use std::{io, thread};
@@ -10,23 +10,23 @@ use crate::hub::{AcceptRequest, ConnectionId, HookError};
 use crate::queues::Shared;
 use crate::{AcceptHook, Config, Decision};
 
-/// Asks the application, away from the loop. The threads end when this is dropped; one that
-/// waits for the application ends when that is done, and nobody waits for it.
+/// Worker threads that run the admission hook outside of the event loop. They end when this is
+/// dropped; a thread inside the hook ends when that returns, and is not joined.
 #[derive(Debug)]
 pub(super) struct AcceptPool {
     requests: Sender<AcceptRequest>,
-    /// At most one for each question that was asked: the loop takes them in each turn.
+    /// At most one per submitted request: the loop takes them in each iteration.
     decisions: Arc<DecisionQueue>,
 }
 
 type DecisionQueue = SegQueue<(ConnectionId, Result<Decision, HookError>)>;
 
 impl AcceptPool {
-    /// Starts the threads, if the application wants to be asked.
+    /// Starts the threads, if there is an admission hook.
     pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> io::Result<Option<AcceptPool>> {
         let Some(accept) = &config.accept else { return Ok(None) };
         let threads = config.accept_threads.max(1);
-        // The hub asks about so many at a time.
+        // The hub has at most this many requests outstanding.
         let (questions, receiver) = bounded(threads);
         let verdicts = Arc::new(DecisionQueue::new());
         for number in 0..threads {
@@ -39,23 +39,23 @@ impl AcceptPool {
         Ok(Some(AcceptPool { requests: questions, decisions: verdicts }))
     }
 
-    /// Asks; the verdict comes by [`AcceptPool::pop_decision`], after a wake-up.
+    /// Submits a request; its decision comes from [`AcceptPool::pop_decision`], after a wake-up.
     pub(super) fn submit(&self, question: AcceptRequest) -> Result<(), HookError> {
         self.requests.try_send(question).map_err(|_| HookError::QueueFull)
     }
 
-    /// Whether a verdict has come.
+    /// Returns whether a decision is available.
     pub(super) fn has_decisions(&self) -> bool {
         !self.decisions.is_empty()
     }
 
-    /// A verdict that has come.
+    /// Takes a decision.
     pub(super) fn pop_decision(&self) -> Option<(ConnectionId, Result<Decision, HookError>)> {
         self.decisions.pop()
     }
 }
 
-/// What each thread does.
+/// Runs one worker thread.
 fn run_worker(
     accept: &AcceptHook,
     questions: &Receiver<AcceptRequest>,

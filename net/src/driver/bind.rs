@@ -1,4 +1,4 @@
-//! The listening socket, and the UDP sockets that go with it.
+//! Binding of the TCP listener and its UDP sockets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,38 +14,40 @@ use crate::driver::local_addrs::{AddressSet, BindStep, ListenScope, ReachableAdd
 use crate::driver::udp_sockets::OverflowUdpSocket;
 use crate::{BindError, Config};
 
-/// How often another number is tried when any port will do and the UDP side of it is taken.
+/// Maximum number of other ports tried when any port will do and the UDP port of the same number is
+/// taken.
 const MAX_BIND_ATTEMPTS: usize = 16;
-/// Most UDP sockets, whatever the settings say.
+/// Maximum number of UDP sockets, regardless of configuration.
 pub(super) const MAX_UDP_SOCKETS: usize = 1_024;
-/// Connections that the system completes before they are accepted.
+/// Backlog of the listener: connections completed by the system before they are accepted.
 const LISTEN_BACKLOG: i32 = 1_024;
-/// Room for bursts of datagrams, in bytes; the system may give less.
+/// Buffer size of UDP sockets for bursts, in bytes; the system may give less.
 const UDP_SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
-/// What a TCP connection may hold unsent, in bytes; the system asks for more at half of it. Little,
-/// so that it is seen soon what a peer takes: without this, Linux takes up to 4 MiB at once, and
-/// then nothing until a third of that has arrived. And much enough for 100 Mbit/s and turns of 4 ms.
+/// `TCP_NOTSENT_LOWAT`: maximum unsent bytes in a TCP socket; the system asks for more at half of
+/// it. Low, so that the rate of a peer is visible early: without it, Linux takes up to 4 MiB at
+/// once, and then nothing until a third of that has arrived. High enough for 100 Mbit/s and
+/// iterations of 4 ms.
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT: u32 = 64 * 1024;
 
-/// All sockets of a server but those of its connections.
+/// Listener and UDP sockets of a server.
 #[derive(Debug)]
 pub(crate) struct ServerSockets {
     pub(crate) listener: TcpListener,
-    /// One for each address that may be asked, so that the answer comes from it.
+    /// One for each address to which requests can come, so that the response has it as its source.
     pub(crate) udp: Vec<UdpBinding>,
-    /// The address that is listened on.
+    /// The listening address.
     pub(crate) local_addr: SocketAddr,
-    /// Which addresses have a socket, and which are to have one.
+    /// The set of addresses with, or waiting for, a socket.
     pub(crate) address_set: AddressSet,
-    /// What was found for `addresses`.
+    /// The interface addresses found for `address_set`.
     pub(crate) interface_addrs: Vec<InterfaceAddr>,
-    /// Which of them are left out for now, and why.
+    /// Addresses that are left out for now, and why.
     bind_warnings: Vec<String>,
 }
 
-/// A UDP socket, and who may use it.
+/// UDP socket and its source filter.
 #[derive(Debug)]
 pub(crate) struct UdpBinding<S = OverflowUdpSocket> {
     pub(crate) socket: S,
@@ -53,17 +55,17 @@ pub(crate) struct UdpBinding<S = OverflowUdpSocket> {
     pub(crate) source_filter: SourceFilter,
 }
 
-/// Whose datagrams are taken.
+/// Filter of datagrams by source address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceFilter {
     Any,
-    /// Only those from this machine's own addresses: the socket stands beside a loopback one and
-    /// must not let another machine in.
+    /// Only this machine's own addresses: the socket accompanies a loopback listener and must not
+    /// admit other machines.
     OwnAddrs,
 }
 
 impl ServerSockets {
-    /// Binds the first address that can be had. The error is that of the last.
+    /// Binds the first address that can be bound. The error is that of the last.
     pub(crate) fn bind_first(
         candidates: &[SocketAddr],
         config: &Config,
@@ -81,7 +83,7 @@ impl ServerSockets {
         result
     }
 
-    /// Any port number will do if it is 0: then one of which all that is ready can be had.
+    /// Binds an address; with port 0, a port of which all sockets that are ready can be bound.
     fn bind(address: SocketAddr, config: &Config) -> Result<ServerSockets, BindError> {
         let tries = if address.port() == 0 { MAX_BIND_ATTEMPTS } else { 1 };
         let mut result = ServerSockets::bind_once(address, config);
@@ -118,8 +120,8 @@ impl ServerSockets {
         Ok(sockets)
     }
 
-    /// Binds what can be bound now; the error is that of the first address that cannot, if
-    /// nothing is left that is of use.
+    /// Binds the addresses that can be bound now; the error is that of the first that cannot, if no
+    /// usable one is left.
     fn bind_udp(&mut self, now: Instant) -> Result<(), BindError> {
         let mut first = None;
         while let Some(BindStep::Bind(address)) = self.address_set.next_step(now) {
@@ -146,7 +148,7 @@ impl ServerSockets {
         }
     }
 
-    /// Says what a person who sets up a firewall wants to know.
+    /// Logs the addresses and ports, for firewall configuration.
     pub(crate) fn log_startup(&self, reachable: &ReachableAddrs) {
         let ReachableAddrs { local_addrs: local, announced_addrs: announced } = reachable;
         log::info!("websockets on TCP {}, WebRTC on UDP {}", self.local_addr, format_addrs(local));
@@ -179,7 +181,7 @@ impl ServerSockets {
     }
 }
 
-/// Addresses as a person reads them.
+/// Formats addresses for people.
 pub(super) fn format_addrs(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -187,8 +189,8 @@ pub(super) fn format_addrs(addresses: &[SocketAddr]) -> String {
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted server must not wait for the old one's connections to be forgotten. On
-    // Windows the same option would let two servers share a port.
+    // A restarted server must not wait for the TIME-WAIT state of old connections. On Windows the
+    // same option would let two servers share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -202,17 +204,17 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((TcpListener::from_std(listener), local))
 }
 
-/// Sets what a connection needs that was just accepted.
+/// Configures a TCP connection that was just accepted.
 ///
-/// Messages leave at once. And the system gives up a connection that does not acknowledge what
-/// was sent for so long (`TCP_USER_TIMEOUT`, RFC 5482), also one that we have closed, which it
-/// would otherwise try to deliver for minutes: only Linux knows that.
+/// Disables Nagle's algorithm. The system gives up a connection that does not acknowledge data for
+/// this long (`TCP_USER_TIMEOUT`, RFC 5482), including a closed one, which it would otherwise
+/// retransmit for minutes: Linux only.
 pub(super) fn configure_tcp(tcp: &TcpStream, give_up_after: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(tcp).set_tcp_user_timeout(Some(give_up_after)) {
         log::debug!("TCP_USER_TIMEOUT: {error}");
     }
-    // Also elsewhere what the system takes is what is sent; only less exactly.
+    // On other systems the data accepted by the system counts as sent, which is less exact.
     #[cfg(target_os = "linux")]
     if let Err(error) = SockRef::from(tcp).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
         log::debug!("TCP_NOTSENT_LOWAT: {error}");
@@ -223,8 +225,8 @@ pub(super) fn configure_tcp(tcp: &TcpStream, give_up_after: Duration) -> io::Res
 }
 
 impl UdpBinding {
-    /// A socket at this address, of a server that listens at `listens`. Beside loopback any port
-    /// number will do.
+    /// Binds a socket at this address, for a server that listens at `listens`. Beside a loopback
+    /// listener any port will do.
     pub(super) fn bind_for_listener(
         listens: SocketAddr,
         address: SocketAddr,
@@ -242,7 +244,7 @@ impl UdpBinding {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        // Smaller buffers than asked for are no reason to fail.
+        // Smaller buffers than requested are not an error.
         _ = socket.set_recv_buffer_size(UDP_SOCKET_BUFFER);
         _ = socket.set_send_buffer_size(UDP_SOCKET_BUFFER);
         socket.set_nonblocking(true)?;
@@ -274,7 +276,7 @@ mod tests {
     }
 }
 
-/// The bad ports of the fetch standard (<https://fetch.spec.whatwg.org/#port-blocking>), in order.
+/// Bad ports of the Fetch standard (<https://fetch.spec.whatwg.org/#port-blocking>), in order.
 const BAD_PORTS: [u16; 83] = [
     0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101,
     102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427,
@@ -283,7 +285,7 @@ const BAD_PORTS: [u16; 83] = [
     6668, 6669, 6679, 6697, 10_080,
 ];
 
-/// Whether browsers refuse to open a websocket to this port.
+/// Returns whether browsers refuse to open a websocket to this port.
 pub(super) fn is_bad_port(port: u16) -> bool {
     BAD_PORTS.binary_search(&port).is_ok()
 }

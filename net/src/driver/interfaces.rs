@@ -1,4 +1,4 @@
-//! The addresses of this machine's interfaces, looked at again and again beside the loop.
+//! Interface watcher: polls the addresses of this machine.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use if_addrs::Interface;
 
 use crate::queues::Shared;
 
-/// How often they are looked at. That takes some 0.3 ms where there are few, 9 ms where there are
-/// 1,000 (measured on a busy machine).
+/// Interval of interface scans. A scan takes some 0.3 ms for few addresses, 9 ms for 1,000
+/// (measured on a busy machine).
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How interfaces of containers, virtual machines and clusters begin: hardly any browser is behind
-/// them.
+/// Name prefixes of interfaces of containers, virtual machines and clusters, which hardly any
+/// browser uses.
 const VIRTUAL_PREFIXES: [&str; 28] = [
     "docker",
     "br-",
@@ -48,12 +48,12 @@ const VIRTUAL_PREFIXES: [&str; 28] = [
     "cbr",
 ];
 
-/// An address of an interface.
+/// Address of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InterfaceAddr {
     pub(crate) ip: IpAddr,
     pub(crate) is_up: bool,
-    /// Whether its interface is one of a container, a virtual machine or a cluster.
+    /// Whether its interface belongs to a container, a virtual machine or a cluster.
     pub(crate) is_virtual: bool,
 }
 
@@ -72,7 +72,7 @@ fn is_virtual_interface(name: &str) -> bool {
     VIRTUAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The addresses of this machine now; none if the system does not tell.
+/// Returns the current addresses of this machine; none if the system does not list them.
 pub(crate) fn scan_interfaces() -> Vec<InterfaceAddr> {
     list_interfaces().unwrap_or_else(|error| {
         log::warn!(
@@ -87,17 +87,17 @@ fn list_interfaces() -> io::Result<Vec<InterfaceAddr>> {
     Ok(if_addrs::get_if_addrs()?.iter().map(InterfaceAddr::new).collect())
 }
 
-/// Looks at the interfaces on a thread of its own, because the system may take some milliseconds
-/// where there are thousands. The thread ends when this is dropped.
+/// Thread that scans the interfaces, because a scan may take some milliseconds where there are
+/// thousands. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct InterfaceWatcher {
-    /// The newest that was not taken.
+    /// The newest list that was not taken.
     changed: Arc<ArrayQueue<Vec<InterfaceAddr>>>,
     _stop: Sender<()>,
 }
 
 impl InterfaceWatcher {
-    /// Tells whatever is not as it was `before`, after a wake-up.
+    /// Starts the thread, which reports changes since `before`, each with a wake-up.
     pub(super) fn start(
         before: Vec<InterfaceAddr>,
         shared: &Arc<Shared>,
@@ -111,12 +111,12 @@ impl InterfaceWatcher {
         Ok(InterfaceWatcher { changed, _stop: stop })
     }
 
-    /// Whether something has changed.
+    /// Returns whether the addresses have changed.
     pub(super) fn has_change(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// The addresses, if they have changed.
+    /// Returns the addresses, if they have changed.
     pub(super) fn take_change(&self) -> Option<Vec<InterfaceAddr>> {
         self.changed.pop()
     }

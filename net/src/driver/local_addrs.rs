@@ -1,5 +1,4 @@
-//! Which addresses of this machine are to have a UDP socket, and which of them browsers are told,
-//! while addresses come and go.
+//! Local addresses: selection for UDP sockets and advertisement, while addresses come and go.
 
 #[cfg(test)]
 mod tests;
@@ -12,15 +11,15 @@ use crate::config::select_addrs;
 use crate::driver::interfaces::InterfaceAddr;
 use crate::error::hint;
 
-/// After how long it is tried again to bind what could not be bound.
+/// Time after which a failed bind is retried.
 const BIND_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What the address to listen on stands for.
+/// Scope of the listening address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListenScope {
-    /// This one.
+    /// This address.
     Single(IpAddr),
-    /// This one of loopback, and beside it one that is not, for Firefox on this machine.
+    /// This loopback address, and with it one that is not loopback, for Firefox on this machine.
     Loopback(IpAddr),
     /// Every address of this machine.
     All { with_ipv6: bool },
@@ -35,14 +34,14 @@ impl ListenScope {
         }
     }
 
-    /// Whether it changes as the addresses of this machine do.
+    /// Returns whether the set follows the interfaces of this machine.
     pub(crate) fn follows_interfaces(self) -> bool {
         !matches!(self, ListenScope::Single(_))
     }
 }
 
-/// The addresses, each with or without a socket. It has no socket itself: [`next_step`] says what
-/// to do, [`bound`] and [`failed`] take what came of it.
+/// Set of local addresses, each with or without a socket. It owns no socket: [`next_step`] returns
+/// the next action, [`bound`] and [`failed`] take its result.
 ///
 /// [`next_step`]: AddressSet::next_step
 /// [`bound`]: AddressSet::on_bound
@@ -52,23 +51,23 @@ pub(crate) struct AddressSet {
     scope: ListenScope,
     port: u16,
     max_sockets: usize,
-    /// What is announced before all others: sockets elsewhere lead here.
+    /// Advertised before all others: sockets elsewhere that are forwarded here.
     public_addrs: Vec<SocketAddr>,
     interface_addrs: Vec<InterfaceAddr>,
     observed: Vec<ObservedAddr>,
-    /// Those that are wanted, most wanted first.
+    /// Addresses to bind, in order of preference.
     slots: Vec<BindSlot>,
     to_close: Vec<SocketAddr>,
     last_reported: ReachableAddrs,
-    /// Whether something happened since that was told.
+    /// Whether the set changed since the last report.
     is_dirty: bool,
 }
 
-/// A websocket came in on this address, so it is one of this machine.
+/// Local address on which a websocket arrived, so it belongs to this machine.
 #[derive(Clone, Copy, Debug)]
 struct ObservedAddr {
     ip: IpAddr,
-    /// Whether it was on the list of interfaces once: then it is gone when it is not any more.
+    /// Whether an interface scan listed it once: then it is removed when it is no longer listed.
     is_listed: bool,
 }
 
@@ -78,8 +77,10 @@ struct BindSlot {
     state: BindState,
 }
 
+/// State of a bind slot.
+///
 /// ```text
-///   Wanted --bound--> Bound
+///   Pending --bound--> Bound
 ///     '--failed--> Failed --bound--> Bound
 /// ```
 #[derive(Debug)]
@@ -89,14 +90,14 @@ enum BindState {
     Failed { cause: io::ErrorKind, retry_at: Instant },
 }
 
-/// What is to be done.
+/// Next action for the owner of the sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BindStep {
     Close(SocketAddr),
     Bind(SocketAddr),
 }
 
-/// Where datagrams arrive, and what browsers are told, each most wanted first.
+/// Receiving and advertised addresses, each in order of preference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReachableAddrs {
     pub(crate) local_addrs: Vec<SocketAddr>,
@@ -104,7 +105,8 @@ pub(crate) struct ReachableAddrs {
 }
 
 impl AddressSet {
-    /// Addresses with this port number, at most `max` of them, behind `public` ones.
+    /// Creates a set of addresses with this port, at most `max` of them, advertised after `public`
+    /// ones.
     pub(crate) fn new(
         scope: ListenScope,
         port: u16,
@@ -127,7 +129,7 @@ impl AddressSet {
         set
     }
 
-    /// These are the addresses of this machine now.
+    /// Updates the addresses of this machine.
     pub(crate) fn set_interface_addrs(&mut self, found: Vec<InterfaceAddr>) {
         self.interface_addrs = found;
         self.is_dirty = true;
@@ -140,8 +142,8 @@ impl AddressSet {
         self.update_slots();
     }
 
-    /// A websocket came in on this address, whatever the list of interfaces says. If it could not
-    /// be bound, it is tried again now.
+    /// Records that a websocket arrived on this address, whatever the interface scan says. If it
+    /// could not be bound, it is retried now.
     pub(crate) fn on_local_ip(&mut self, now: Instant, ip: IpAddr) {
         let mut places = self.slots.iter_mut();
         if let Some(BindSlot { state: BindState::Failed { retry_at: again, .. }, .. }) =
@@ -158,7 +160,7 @@ impl AddressSet {
         }
     }
 
-    /// What to do next, if anything now.
+    /// Returns the next action that is due now.
     pub(crate) fn next_step(&mut self, now: Instant) -> Option<BindStep> {
         if let Some(local) = self.to_close.pop() {
             self.is_dirty = true;
@@ -168,13 +170,13 @@ impl AddressSet {
         self.slots.iter().find(due).map(|place| BindStep::Bind((place.ip, self.port).into()))
     }
 
-    /// When there is something to do at the latest.
+    /// Returns the time of the next action.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let wakes = self.slots.iter().filter_map(|place| place.state.next_attempt(now));
         wakes.chain((!self.to_close.is_empty()).then_some(now)).min()
     }
 
-    /// An address has its socket; gives words for the log where it was named as left out before.
+    /// Records a bound address; returns a log message if it was reported as left out before.
     pub(crate) fn on_bound(&mut self, ip: IpAddr, local: SocketAddr) -> Option<String> {
         let place = self.slots.iter_mut().find(|place| place.ip == ip)?;
         let before = std::mem::replace(&mut place.state, BindState::Bound(local));
@@ -182,7 +184,7 @@ impl AddressSet {
         matches!(before, BindState::Failed { .. }).then(|| format!("UDP {local} is bound now"))
     }
 
-    /// An address cannot be bound; gives words for the log, once for each cause.
+    /// Records a failed bind; returns a log message, once for each cause.
     pub(crate) fn on_bind_failed(
         &mut self,
         now: Instant,
@@ -204,8 +206,8 @@ impl AddressSet {
         })
     }
 
-    /// Whether no browser could connect for a reason that does not pass by itself: of the address
-    /// to listen on, or of all that are not loopback, the UDP port is not to be had.
+    /// Returns whether no browser could connect, for a permanent reason: the UDP port of the
+    /// listening address, or of all addresses that are not loopback, cannot be bound.
     pub(crate) fn is_unusable(&self) -> bool {
         let cannot = |place: &&BindSlot| match place.state {
             BindState::Failed { cause, .. } => cause != io::ErrorKind::AddrNotAvailable,
@@ -218,7 +220,7 @@ impl AddressSet {
         }
     }
 
-    /// Whether a socket is missing that could be had with another port number.
+    /// Returns whether a socket is missing that could be bound with another port number.
     pub(crate) fn has_port_conflict(&self) -> bool {
         self.slots.iter().any(|place| match place.state {
             BindState::Failed { cause, .. } => cause == io::ErrorKind::AddrInUse,
@@ -226,7 +228,7 @@ impl AddressSet {
         })
     }
 
-    /// The addresses, if they have changed since this was asked last.
+    /// Returns the addresses, if they have changed since the last call.
     pub(crate) fn take_change(&mut self) -> Option<ReachableAddrs> {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
@@ -240,7 +242,7 @@ impl AddressSet {
         has_changed.then_some(reachable)
     }
 
-    /// Every address of this machine, as far as it is known.
+    /// Returns every known address of this machine.
     pub(crate) fn own_ips(&self) -> impl Iterator<Item = IpAddr> {
         self.interface_addrs.iter().map(|found| found.ip)
     }
@@ -249,8 +251,8 @@ impl AddressSet {
         self.slots.iter().filter_map(|place| place.state.local_addr()).collect()
     }
 
-    /// After the public addresses, what is bound on interfaces that are up. An address that only
-    /// a websocket has shown is for its own client.
+    /// Returns the public addresses, then the bound ones on interfaces that are up. An address
+    /// known only from a websocket is offered only to its own client.
     fn announced_addrs(&self) -> Vec<SocketAddr> {
         let is_up = |place: &&BindSlot| match self.scope {
             ListenScope::Single(ip) | ListenScope::Loopback(ip) if ip == place.ip => true,
@@ -265,7 +267,7 @@ impl AddressSet {
         announced
     }
 
-    /// Finds out which addresses are wanted now.
+    /// Updates the slots to the addresses wanted now.
     fn update_slots(&mut self) {
         let wanted = self.wanted_ips();
         let mut before = std::mem::take(&mut self.slots);
@@ -294,7 +296,7 @@ impl AddressSet {
         }
     }
 
-    /// The one that is there already, or the best.
+    /// Returns the present companion of a loopback address, or the best candidate.
     fn loopback_companion(&self) -> Option<IpAddr> {
         let others: Vec<_> =
             self.ranked_ips(true).into_iter().filter(|ip| !ip.is_loopback()).collect();
@@ -302,8 +304,8 @@ impl AddressSet {
         known.or_else(|| others.first().copied())
     }
 
-    /// Addresses of interfaces that are up, or that have a socket since then: the likelier to be
-    /// of use first.
+    /// Returns addresses of interfaces that are up, or that have a socket since they were, in order
+    /// of likely usefulness.
     fn ranked_ips(&self, with_ipv6: bool) -> Vec<IpAddr> {
         let has_place = |ip: IpAddr| self.slots.iter().any(|place| place.ip == ip);
         let keeps_socket = |ip| matches!(self.scope, ListenScope::All { .. }) && has_place(ip);
@@ -313,7 +315,7 @@ impl AddressSet {
                 && (found.is_up || keeps_socket(found.ip))
         };
         let mut usable: Vec<_> = self.interface_addrs.iter().filter(is_wanted).collect();
-        // Stable, so that the system's order decides between equals.
+        // The sort is stable, so equals keep the system's order.
         usable.sort_by_key(|found| {
             let is_link_local = matches!(found.ip, IpAddr::V4(ip) if ip.is_link_local());
             (found.ip.is_loopback(), is_link_local, found.is_virtual, found.ip.is_ipv6())
@@ -349,7 +351,8 @@ impl BindState {
     }
 }
 
-/// IPv6 addresses of one link are of no use in a candidate: they need an interface beside them.
+/// Returns whether an address can be a candidate. IPv6 link-local addresses cannot: they need a
+/// zone id.
 fn is_usable(ip: IpAddr) -> bool {
     !ip.is_unspecified() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }

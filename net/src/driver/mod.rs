@@ -1,4 +1,4 @@
-//! The only part with sockets, a thread and a clock: it drives the [`Hub`](crate::hub::Hub).
+//! IO driver: sockets, threads and the clock around the [`Hub`](crate::hub::Hub).
 
 mod accept_pool;
 mod bind;
@@ -23,14 +23,14 @@ use crate::driver::local_addrs::ListenScope;
 use crate::queues::Shared;
 use crate::{BindError, Config};
 
-/// A server whose loop runs.
+/// Server with a running event loop.
 pub(crate) struct RunningServer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) local_addr: SocketAddr,
 }
 
-/// Binds the first of these addresses that can be had, on this thread, and starts the loop on
-/// one of its own.
+/// Binds the first of these addresses that can be bound, on this thread, and starts the loop on a
+/// thread of its own.
 pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<RunningServer, BindError> {
     let mut sockets = ServerSockets::bind_first(candidates, &config)?;
     let poll = Poll::new().map_err(BindError::EventLoop)?;
@@ -56,11 +56,11 @@ pub(crate) fn start(candidates: &[SocketAddr], config: Config) -> Result<Running
 }
 
 /// Runs the loop to its end. A panic in one connection ends that connection, see
-/// [`Hub`](crate::hub::Hub); any other ends the server, and the application hears so.
+/// [`Hub`](crate::hub::Hub); any other ends the server, which is reported to the application.
 fn run_driver(driver: Driver) {
     let shared = driver.shared().clone();
-    // What may be left half done is the driver's own, and that is gone afterwards; the port is
-    // free before the queue says that all is over.
+    // A panic can leave only the driver inconsistent, and that is dropped; the port is free before
+    // the queue reports the end.
     if panic::catch_unwind(AssertUnwindSafe(|| driver.run())).is_err() {
         log::error!("the loop has panicked, which ends the server and every connection");
     }

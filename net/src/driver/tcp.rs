@@ -1,4 +1,4 @@
-//! The TCP connections: reading when there is room, writing when there is something.
+//! TCP connections: accepting, fair reading and writing.
 
 #[cfg(test)]
 mod tests;
@@ -17,10 +17,10 @@ use crate::driver::udp_sockets::Readiness;
 use crate::hub::{ConnectionId, Hub, Input};
 use crate::queues::PeerHandle;
 
-/// Pieces that are written at a time: the head and the payload of 8 large messages.
+/// Maximum slices of a vectored write: the heads and payloads of 8 large messages.
 const MAX_WRITE_SLICES: usize = 16;
 
-/// One TCP connection. mio tells only when something changes, so what it said last is kept.
+/// TCP connection. mio is edge-triggered, so the last readiness is kept.
 #[derive(Debug)]
 struct TcpConnection<T> {
     tcp: T,
@@ -29,47 +29,51 @@ struct TcpConnection<T> {
     peer: Option<(PeerId, Arc<PeerHandle>)>,
 }
 
+/// Read state of a connection.
+///
 /// ```text
-///   Empty --note--> InLine --no room--> PassedOver --opened--> InLine
-///     '<---read_next---'
+///   Idle --on_readable--> Queued --no room--> Paused --opened--> Queued
+///     '<----read_next-------'
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadState {
-    /// Nothing to read, until mio says so.
+    /// Nothing to read, until mio reports it readable.
     Idle,
-    /// It waits for its turn.
+    /// In the read queue.
     Queued,
-    /// There is something, and no room for it before it is open.
+    /// Readable, but without room for the data before it is open.
     Paused,
 }
 
+/// Write state of a connection.
+///
 /// ```text
-///   Free --part left--> InLine --write_next--> Free
-///     '--system full--> Blocked --note--> InLine
+///   Writable --part left--> Queued --write_next--> Writable
+///     '--WouldBlock--> Blocked --on_writable--> Queued
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteState {
-    /// The system takes nothing, until mio says so.
+    /// The socket buffer is full, until mio reports it writable.
     Blocked,
-    /// The system takes something, as far as is known.
+    /// Writable, as far as is known.
     Writable,
-    /// So it is, and a part waits for its turn.
+    /// Writable, and in the write queue with data left.
     Queued,
 }
 
-/// All of them, and lines of those that can be read and written.
+/// All TCP connections, with queues of those to read and to write.
 #[derive(Debug)]
 pub(super) struct TcpConnections<T> {
     by_id: HashMap<ConnectionId, TcpConnection<T>>,
     read_queue: VecDeque<ConnectionId>,
     write_queue: VecDeque<ConnectionId>,
-    /// As long as what is read at a time.
+    /// As long as one read.
     read_buffer: Vec<u8>,
 }
 
 impl<T: Read + Write> TcpConnections<T> {
-    /// So many bytes are read at a time, and so the most that one connection can make the loop
-    /// and the application do before the others have their turn.
+    /// Creates an empty set. `bytes` is the size of one read, and so the most work that one
+    /// connection can cause in the loop and the application before the others are served.
     pub(super) fn new(bytes: usize) -> TcpConnections<T> {
         TcpConnections {
             by_id: HashMap::new(),
@@ -91,7 +95,7 @@ impl<T: Read + Write> TcpConnections<T> {
         self.by_id.remove(&id).map(|stream| stream.tcp)
     }
 
-    /// Ties a connection to its peer's mailbox, which wants to know what is unwritten.
+    /// Attaches a peer's handle to its connection, to report the buffered amount.
     pub(super) fn on_open(&mut self, connection: ConnectionId, id: PeerId, entry: Arc<PeerHandle>) {
         if let Some(stream) = self.by_id.get_mut(&connection) {
             stream.peer = Some((id, entry));
@@ -102,7 +106,7 @@ impl<T: Read + Write> TcpConnections<T> {
         }
     }
 
-    /// Notes that mio says something can be read.
+    /// Records that mio reported it readable.
     pub(super) fn on_readable(&mut self, id: ConnectionId) {
         if let Some(stream) = self.by_id.get_mut(&id)
             && stream.read_state == ReadState::Idle
@@ -112,7 +116,7 @@ impl<T: Read + Write> TcpConnections<T> {
         }
     }
 
-    /// Notes that mio says something can be written.
+    /// Records that mio reported it writable.
     pub(super) fn on_writable(&mut self, id: ConnectionId) {
         if let Some(stream) = self.by_id.get_mut(&id)
             && stream.write_state == WriteState::Blocked
@@ -122,17 +126,17 @@ impl<T: Read + Write> TcpConnections<T> {
         }
     }
 
-    /// How many connections wait to be read.
+    /// Returns the number of connections in the read queue.
     pub(super) fn read_queue_len(&self) -> u32 {
         u32::try_from(self.read_queue.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether a connection waits to be written.
+    /// Returns whether a connection is in the write queue.
     pub(super) fn has_queued_writes(&self) -> bool {
         !self.write_queue.is_empty()
     }
 
-    /// Reads one chunk of the connection that has waited longest; false if none waits.
+    /// Reads one chunk of the connection that has waited longest; returns `false` if none waits.
     pub(super) fn read_next(&mut self, now: Instant, hub: &mut Hub) -> bool {
         let Some(id) = self.read_queue.pop_front() else { return false };
         let Some(stream) = self.by_id.get_mut(&id) else { return true };
@@ -156,7 +160,7 @@ impl<T: Read + Write> TcpConnections<T> {
         true
     }
 
-    /// Writes a part of what a connection has to say; what is left waits in line.
+    /// Writes a part of a connection's data; the rest is queued.
     pub(super) fn write(&mut self, now: Instant, hub: &mut Hub, id: ConnectionId) {
         if let Some(stream) = self.by_id.get_mut(&id)
             && stream.write_state == WriteState::Writable
@@ -170,7 +174,7 @@ impl<T: Read + Write> TcpConnections<T> {
         }
     }
 
-    /// Writes a part of the connection that has waited longest; false if none waits.
+    /// Writes a part of the connection that has waited longest; returns `false` if none waits.
     pub(super) fn write_next(&mut self, now: Instant, hub: &mut Hub) -> bool {
         let Some(id) = self.write_queue.pop_front() else { return false };
         if let Some(stream) = self.by_id.get_mut(&id) {
@@ -182,7 +186,7 @@ impl<T: Read + Write> TcpConnections<T> {
 }
 
 impl<T: Write> TcpConnection<T> {
-    /// Writes once; whether the system may take more of what is left.
+    /// Writes once; returns whether the system may take more of the rest.
     fn write_once(&mut self, now: Instant, hub: &mut Hub, id: ConnectionId) -> bool {
         if hub.outgoing(id).is_empty() {
             return false;
@@ -214,28 +218,29 @@ impl<T: Write> TcpConnection<T> {
     }
 }
 
-/// When to try again to accept, after the system refused, for example for want of descriptors.
+/// Delay before accepting is retried after an error, for example for lack of file descriptors
+/// (EMFILE).
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How often the log is told so.
+/// Interval of warnings about that.
 const ACCEPT_WARN_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Listener {
     tcp: TcpListener,
     readiness: Readiness,
-    /// When the log was told last that the system refuses.
+    /// Time of the last warning about accept errors.
     last_warning: Option<Instant>,
 }
 
-/// What came of it to accept a connection.
+/// Result of accepting.
 #[derive(Debug)]
 pub(super) enum AcceptOutcome {
-    /// One that this peer has begun.
+    /// A connection from this address.
     Connection(TcpStream, SocketAddr),
-    /// Nothing waits, or it has gone already.
+    /// No connection is pending, or it has gone already.
     None,
-    /// Something waits, and the system refuses to give it.
+    /// A connection may be pending, but the system returned an error.
     Failed,
 }
 
@@ -244,22 +249,22 @@ impl Listener {
         Listener { tcp, readiness: Readiness::Ready, last_warning: None }
     }
 
-    /// Notes that mio says somebody has come.
+    /// Records that mio reported it readable.
     pub(super) fn on_readable(&mut self) {
         self.readiness = Readiness::Ready;
     }
 
-    /// When somebody may have come.
+    /// Returns when a connection may be pending.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         self.readiness.next_timeout(now)
     }
 
-    /// Whether somebody may have come.
+    /// Returns whether a connection may be pending.
     pub(super) fn is_ready(&self, now: Instant) -> bool {
         self.readiness.is_ready(now)
     }
 
-    /// The next connection and who it is, if the system has one.
+    /// Accepts the next connection, if there is one.
     pub(super) fn accept(&mut self, now: Instant) -> AcceptOutcome {
         self.readiness = Readiness::Ready;
         match self.tcp.accept() {
@@ -286,7 +291,7 @@ impl Listener {
         AcceptOutcome::None
     }
 
-    /// Something was freed: the system is asked again at once.
+    /// Retries at once, because resources were freed.
     pub(super) fn retry_now(&mut self) {
         self.readiness = Readiness::Ready;
     }

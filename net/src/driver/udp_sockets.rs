@@ -1,4 +1,4 @@
-//! The UDP sockets: reading them in turn, writing to the one that an answer leaves from.
+//! UDP sockets: round-robin receiving, and sending from a given source address.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,48 +12,49 @@ use crate::driver::bind::{SourceFilter, UdpBinding};
 use crate::hub::Transmit;
 use crate::stats::{Counters, add};
 
-/// No datagram that is meant for us is longer.
+/// Size of the receive buffer; no legitimate datagram is longer.
 const RECV_BUFFER_SIZE: usize = 2_048;
-/// How many errors in a row a socket may give before it is left alone for a while. One error
-/// tells of one datagram that could not be delivered, and says nothing about the socket.
+/// Maximum consecutive errors of a socket before it is paused. A single error concerns one datagram
+/// that could not be delivered, and not the socket.
 const MAX_CONSECUTIVE_ERRORS: u32 = 64;
-/// How long it is left alone then.
+/// Duration of the pause.
 const ERROR_BACKOFF: Duration = Duration::from_millis(10);
 
-/// What is asked of a socket, so that tests can be one.
+/// Datagram socket, abstracted for tests.
 pub(super) trait DatagramSocket {
     fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
     fn send(&self, contents: &[u8], destination: SocketAddr) -> io::Result<usize>;
-    /// Datagrams that the system has dropped for want of room, as far as it tells.
+    /// Returns the number of datagrams that the system dropped because the buffer was full, as far
+    /// as it reports that.
     fn overflow_count(&self) -> u64;
 }
 
-/// All of them.
+/// All UDP sockets of the server.
 #[derive(Debug)]
 pub(super) struct UdpSockets<S> {
     sockets: Vec<BoundSocket<S>>,
-    /// Whose turn it is.
+    /// Next socket in the rotation.
     next_index: usize,
     recv_buffer: Vec<u8>,
     /// The addresses of this machine, for [`SourceFilter::OwnAddrs`].
     own_addrs: HashSet<IpAddr>,
 }
 
-/// One socket and what is known of it.
+/// Socket with its state.
 #[derive(Debug)]
 struct BoundSocket<S> {
-    /// What mio calls it.
+    /// Number of its mio token.
     slot: usize,
     socket: S,
     local_addr: SocketAddr,
     source_filter: SourceFilter,
     readiness: Readiness,
     consecutive_errors: u32,
-    /// What was counted of the overflow.
+    /// Overflow count reported so far.
     reported_overflow: u64,
 }
 
-/// A datagram that has come.
+/// Received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Datagram<'a> {
     pub(super) source: SocketAddr,
@@ -61,13 +62,13 @@ pub(super) struct Datagram<'a> {
     pub(super) contents: &'a [u8],
 }
 
-/// What came of reading.
+/// Result of receiving.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Recv<'a> {
     Datagram(Datagram<'a>),
-    /// Nothing for us; there may be more.
+    /// The datagram was ignored; there may be more.
     Ignored,
-    /// No socket has anything now.
+    /// No socket has a datagram now.
     WouldBlock,
 }
 
@@ -81,13 +82,13 @@ impl<S: DatagramSocket> UdpSockets<S> {
         }
     }
 
-    /// The least number that no socket has.
+    /// Returns the lowest number that no socket has.
     pub(super) fn free_slot(&self) -> usize {
         let is_free = |number: &usize| self.sockets.iter().all(|port| port.slot != *number);
         (0..).find(is_free).expect("there are fewer sockets than numbers")
     }
 
-    /// Takes one more socket, which mio calls by this number.
+    /// Adds a socket, with this number in its mio token.
     pub(super) fn insert(&mut self, number: usize, udp: UdpBinding<S>) {
         let UdpBinding { socket, local_addr: local, source_filter: admits } = udp;
         let (ready, errors, overflowed) = (Readiness::Ready, 0, 0);
@@ -102,18 +103,18 @@ impl<S: DatagramSocket> UdpSockets<S> {
         });
     }
 
-    /// Gives the socket at this address away.
+    /// Removes the socket at this address, and returns it.
     pub(super) fn remove(&mut self, local: SocketAddr) -> Option<S> {
         let index = self.sockets.iter().position(|port| port.local_addr == local)?;
         Some(self.sockets.remove(index).socket)
     }
 
-    /// These are the addresses of this machine now.
+    /// Updates the addresses of this machine.
     pub(super) fn set_own_addrs(&mut self, own: impl Iterator<Item = IpAddr>) {
         self.own_addrs = own.collect();
     }
 
-    /// Notes that mio says something can be read.
+    /// Records that mio reported it readable.
     pub(super) fn on_readable(&mut self, number: usize) {
         let mut sockets = self.sockets.iter_mut();
         if let Some(port) = sockets.find(|port| port.slot == number) {
@@ -121,12 +122,12 @@ impl<S: DatagramSocket> UdpSockets<S> {
         }
     }
 
-    /// When there is something to read, as far as is known.
+    /// Returns when a datagram may be available.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         self.sockets.iter().filter_map(|port| port.readiness.next_timeout(now)).min()
     }
 
-    /// Reads a datagram of the socket whose turn it is.
+    /// Receives a datagram from the next socket in the rotation.
     pub(super) fn recv(&mut self, now: Instant, counters: &Counters) -> Recv<'_> {
         let Some(index) = self.next_ready(now) else { return Recv::WouldBlock };
         self.next_index = index + 1;
@@ -152,8 +153,8 @@ impl<S: DatagramSocket> UdpSockets<S> {
         }
     }
 
-    /// Sends a datagram from where it is to come from. One that the system does not take is
-    /// lost, as it may be on the way.
+    /// Sends a datagram from its source address. One that the system does not accept is lost, like
+    /// one lost on the path.
     pub(super) fn send(&self, transmit: &Transmit, counters: &Counters) {
         let port = self.sockets.iter().find(|port| port.local_addr == transmit.source);
         let Some(port) = port else {
@@ -170,7 +171,7 @@ impl<S: DatagramSocket> UdpSockets<S> {
         }
     }
 
-    /// Counts what the system has dropped since the last time.
+    /// Adds the datagrams that the system dropped since the last call to the counters.
     pub(super) fn count_overflow(&mut self, counters: &Counters) {
         for port in &mut self.sockets {
             let overflowed = port.socket.overflow_count();
@@ -179,7 +180,7 @@ impl<S: DatagramSocket> UdpSockets<S> {
         }
     }
 
-    /// The next socket in the round that may have something.
+    /// Returns the next socket in the rotation that may have a datagram.
     fn next_ready(&self, now: Instant) -> Option<usize> {
         let count = self.sockets.len();
         let mut round = (0..count).map(|ahead| (self.next_index + ahead) % count);
@@ -210,12 +211,12 @@ impl<S> BoundSocket<S> {
 pub(super) enum Readiness {
     Ready,
     NotReady,
-    /// The system failed, and will not say when it works again: it is tried then.
+    /// The socket failed without a readiness event to come: it is retried at this time.
     RetryAt(Instant),
 }
 
 impl Readiness {
-    /// When there may be something.
+    /// Returns when the socket may have a datagram.
     pub(super) fn next_timeout(self, now: Instant) -> Option<Instant> {
         match self {
             Readiness::Ready => Some(now),
@@ -224,7 +225,7 @@ impl Readiness {
         }
     }
 
-    /// Whether there may be something now.
+    /// Returns whether the socket may have a datagram now.
     pub(super) fn is_ready(self, now: Instant) -> bool {
         self.next_timeout(now).is_some_and(|at| at <= now)
     }
@@ -233,7 +234,7 @@ impl Readiness {
 #[cfg(target_os = "linux")]
 use crate::driver::udp_sockets::linux::RxOverflow;
 
-/// See the [module's page](self).
+/// UDP socket that counts receive buffer overflows (on Linux).
 #[derive(Debug)]
 pub(crate) struct OverflowUdpSocket {
     udp: UdpSocket,
@@ -242,7 +243,7 @@ pub(crate) struct OverflowUdpSocket {
 }
 
 impl OverflowUdpSocket {
-    /// One that is bound and does not block.
+    /// Wraps a bound, non-blocking socket.
     pub(super) fn new(udp: std::net::UdpSocket) -> OverflowUdpSocket {
         OverflowUdpSocket {
             #[cfg(target_os = "linux")]
@@ -251,7 +252,7 @@ impl OverflowUdpSocket {
         }
     }
 
-    /// For mio.
+    /// Returns the socket for registration with mio.
     pub(super) fn mio_source(&mut self) -> &mut impl Source {
         &mut self.udp
     }
@@ -299,15 +300,15 @@ mod linux {
     use nix::sys::socket::sockopt::RxqOvfl;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 
-    /// How often it is looked at.
+    /// Interval of checks of the overflow count.
     const OVERFLOW_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// The system's count of what it dropped, which rides on datagrams (`SO_RXQ_OVFL`). It is
-    /// looked at now and then, because a plain read is cheaper.
+    /// Receive buffer overflow count of the system, an ancillary message of datagrams
+    /// (`SO_RXQ_OVFL`). It is checked at intervals, because a plain receive is cheaper.
     #[derive(Debug)]
     pub(super) struct RxOverflow {
         next_check: Option<Instant>,
-        /// The system's count goes round at 2^32; this does not.
+        /// The system's count wraps around at 2^32; this does not.
         pub(super) dropped: u64,
     }
 
@@ -365,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    /// More than fits is sent before anything is read; the next datagram tells how many did not.
+    /// Sends more than fits before anything is received; the next datagram reports the number lost.
     #[test]
     fn t62_what_the_system_drops_is_known_with_the_next_datagram() {
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -404,7 +405,7 @@ mod socket_tests {
 
     use super::*;
 
-    /// A socket that does as it is told.
+    /// Scripted socket.
     #[derive(Default)]
     struct Script {
         receives: VecDeque<io::Result<&'static str>>,
@@ -591,7 +592,7 @@ mod socket_tests {
         assert_eq!(datagrams.recv(now, &counters), Recv::Ignored);
     }
 
-    /// Linux's numbers; elsewhere they are other errors, which is as good.
+    /// Linux error numbers; on other systems they are other errors, which is fine.
     mod libc_like {
         pub(super) const EPERM: i32 = 1;
         pub(super) const EACCES: i32 = 13;

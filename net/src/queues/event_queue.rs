@@ -1,4 +1,4 @@
-//! Events that wait for the application.
+//! Event queue between the event loop and the application.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::PoisonError;
@@ -10,7 +10,7 @@ use crate::{CloseReason, Config, Delivery, Event, Message, PeerId, PeerInfo};
 /// Close reasons that are kept after their `Closed` was popped.
 const MAX_KEPT_REASONS: usize = 4_096;
 
-/// One stream of events between the loop and every clone of the queue.
+/// Channel of events from the loop to all clones of the queue.
 #[derive(Debug)]
 pub(crate) struct EventChannel {
     inner: Mutex<Inner>,
@@ -19,8 +19,8 @@ pub(crate) struct EventChannel {
     max_bytes: usize,
 }
 
-/// Events are numbered, so that those that may be dropped can wait apart from those that may
-/// not and still come out in order.
+/// Events are numbered, so that droppable ones can be queued apart from the others and still come
+/// out in order.
 #[derive(Debug, Default)]
 struct Inner {
     kept: VecDeque<(u64, Event)>,
@@ -28,25 +28,27 @@ struct Inner {
     last_seq: u64,
     bytes: usize,
     close_reasons: CloseReasons,
-    /// Closed peers, until their `Closed` was handled.
+    /// Information about closed peers, until their `Closed` was handled.
     closed_peers: HashMap<PeerId, PeerInfo>,
-    /// Those of them whose `Closed` was popped in the present call.
+    /// Closed peers whose `Closed` was popped in the present call.
     popped_closed: Vec<PeerId>,
     reader: ReaderState,
     is_finished: bool,
 }
 
-/// What was taken.
+/// Result of a pop.
 #[derive(Debug)]
 pub(crate) struct Popped<T> {
     pub(crate) events: T,
-    /// There was no room, and now there is: the loop, which may have stopped reading, must hear.
+    /// The queue was full and now has room: the loop, which may have stopped reading, must be
+    /// woken.
     pub(crate) needs_wake: bool,
-    /// Whose `Closed` is among the events: [`EventChannel::release_peer_info`] them once that is handled.
+    /// Peers whose `Closed` is among the events: call [`EventChannel::release_peer_info`] for them
+    /// once that is handled.
     pub(crate) closed_peers: Vec<PeerId>,
 }
 
-/// Whether anybody is there to read.
+/// State of the reading side.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum ReaderState {
     #[default]
@@ -65,13 +67,13 @@ impl EventChannel {
         }
     }
 
-    /// A peer opened.
+    /// Queues an `Open`.
     pub(crate) fn push_open(&self, id: PeerId) {
         self.lock().push_kept(Event::Open(id));
         self.available.notify_all();
     }
 
-    /// A message arrived. Gives the number of unreliable messages that were dropped for it.
+    /// Queues a message. Returns the number of unreliable messages that were dropped for it.
     pub(crate) fn push_message(
         &self,
         id: PeerId,
@@ -91,7 +93,7 @@ impl EventChannel {
         dropped
     }
 
-    /// A peer is about to be closed: what is known of it stays, until it is to be forgotten.
+    /// Keeps the information of a peer that is about to be closed, until it is released.
     pub(crate) fn retain_peer_info(&self, id: PeerId, info: PeerInfo) {
         let mut inner = self.lock();
         if inner.reader == ReaderState::Attached {
@@ -99,21 +101,22 @@ impl EventChannel {
         }
     }
 
-    /// What was known of a closed peer that is not forgotten.
+    /// Returns the information of a closed peer that is not released.
     pub(crate) fn closed_peer_info(&self, id: PeerId) -> Option<PeerInfo> {
         self.lock().closed_peers.get(&id).cloned()
     }
 
-    /// The `Closed` of these peers was handled.
+    /// Releases the information of peers whose `Closed` was handled.
     pub(crate) fn release_peer_info(&self, ids: &[PeerId]) {
         let mut inner = self.lock();
         let infos: Vec<_> = ids.iter().filter_map(|id| inner.closed_peers.remove(id)).collect();
-        // The application's values are dropped outside of the lock, which their `Drop` may want.
+        // The application's values are dropped outside of the lock, because their `Drop` may take
+        // it.
         drop(inner);
         drop(infos);
     }
 
-    /// A peer closed.
+    /// Queues a `Closed`.
     pub(crate) fn push_closed(&self, id: PeerId, reason: CloseReason) {
         let mut inner = self.lock();
         inner.close_reasons.insert(id, reason);
@@ -124,13 +127,13 @@ impl EventChannel {
         self.available.notify_all();
     }
 
-    /// The loop has ended: no further events come.
+    /// Ends the stream: the loop has ended.
     pub(crate) fn finish(&self) {
         self.lock().is_finished = true;
         self.available.notify_all();
     }
 
-    /// Nobody reads any more: what waits and what comes is discarded.
+    /// Disconnects the reading side: queued and further events are discarded.
     pub(crate) fn disconnect(&self) {
         let mut inner = self.lock();
         inner.reader = ReaderState::Detached;
@@ -149,7 +152,7 @@ impl EventChannel {
         self.pop_with(self.lock(), Inner::pop_all)
     }
 
-    /// Waits until there is something or the time is up, then takes everything.
+    /// Waits for an event or the timeout, then takes all events.
     pub(crate) fn wait(&self, timeout: Duration) -> Popped<Vec<Event>> {
         let inner = self.lock();
         let idle = |inner: &mut Inner| inner.len() == 0 && !inner.is_finished;
@@ -157,12 +160,12 @@ impl EventChannel {
         self.pop_with(waited.unwrap_or_else(PoisonError::into_inner).0, Inner::pop_all)
     }
 
-    /// Whether so much waits that websockets should not be read.
+    /// Returns whether the queue is full, so that websockets must not be read.
     pub(crate) fn is_full(&self) -> bool {
         self.lock().is_at_limit(self.max_events, self.max_bytes)
     }
 
-    /// Whether everything was popped and nothing more can come.
+    /// Returns whether all events were popped and the loop has ended.
     pub(crate) fn is_finished(&self) -> bool {
         let inner = self.lock();
         inner.is_finished && inner.len() == 0
@@ -172,7 +175,7 @@ impl EventChannel {
         self.lock().close_reasons.find(id)
     }
 
-    /// Under one lock: between two the loop could fill the queue and find it full.
+    /// Pops under one lock: between two the loop could fill the queue and find it full.
     fn pop_with<T>(
         &self,
         mut inner: MutexGuard<'_, Inner>,
@@ -195,8 +198,8 @@ impl EventChannel {
 }
 
 impl Inner {
-    /// Bytes that wait because of an event. What is known of a closed peer waits with its
-    /// `Closed`.
+    /// Returns the bytes that an event occupies in the queue. The information of a closed peer
+    /// counts with its `Closed`.
     fn event_size(&self, event: &Event) -> usize {
         match event {
             Event::Received(_, message) => message.len(),
@@ -266,7 +269,7 @@ impl Inner {
     }
 }
 
-/// Why peers closed: for all whose `Closed` waits, and the last 4,096 popped.
+/// Close reasons of peers whose `Closed` is queued, and of the last 4,096 popped.
 #[derive(Debug, Default)]
 struct CloseReasons {
     by_id: HashMap<PeerId, CloseReason>,

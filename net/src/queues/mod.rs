@@ -1,4 +1,4 @@
-//! What the application's threads and the loop share.
+//! State shared by the application's threads and the event loop.
 
 pub(crate) mod event_queue;
 pub(crate) mod send_queue;
@@ -22,19 +22,19 @@ use crate::queues::sync::{AtomicBool, Mutex, SegQueue, ShardedLock};
 use crate::stats::{ConnectFailures, Counters, LoopMonitor, add};
 use crate::{CloseReason, Config, ConnectFailure, Delivery, PeerId, PeerInfo, SendError};
 
-/// The handles on one side, the loop on the other.
+/// Shared state of the handles and the loop.
 pub(crate) struct Shared {
     pub(crate) events: EventChannel,
     pub(crate) counters: Counters,
     pub(crate) loop_monitor: LoopMonitor,
-    /// What waits for all peers.
+    /// Pool of the send buffers of all peers.
     pub(crate) send_pool: Arc<SendBufferPool>,
     max_message_size: usize,
     peers: ShardedLock<HashMap<PeerId, Arc<PeerHandle>>>,
-    /// Ids of mailboxes that are not empty, each once.
+    /// Ids of the peers with a non-empty send queue, each once.
     pending_sends: SegQueue<PeerId>,
     connect_failures: Mutex<ConnectFailures>,
-    /// What browsers are told.
+    /// The advertised addresses.
     announced_addrs: Mutex<Vec<SocketAddr>>,
     wake: Box<dyn Fn() + Send + Sync>,
     is_wake_pending: AtomicBool,
@@ -42,13 +42,13 @@ pub(crate) struct Shared {
     is_stopped: AtomicBool,
 }
 
-/// What is known of an open peer.
+/// Handle of an open peer: its send queue, information and statistics.
 #[derive(Debug)]
 pub(crate) struct PeerHandle {
     pub(crate) send_queue: PeerSendQueue,
     info: PeerInfo,
     path_monitor: PathMonitor,
-    /// What was dropped in the mailbox; the gauge shows the rest.
+    /// Drops in the send queue; `path_monitor` has the others.
     queue_drops: DropCounters,
 }
 
@@ -63,7 +63,7 @@ impl PeerHandle {
         PeerHandle { send_queue, info, path_monitor, queue_drops: DropCounters::default() }
     }
 
-    /// What is known now.
+    /// Returns the current peer information.
     pub(crate) fn info(&self) -> PeerInfo {
         let mut info = self.info.clone();
         info.path_stats = self.path_monitor.snapshot();
@@ -73,7 +73,8 @@ impl PeerHandle {
 }
 
 impl Shared {
-    /// `wake` ends the loop's wait; it is called on the edge from nothing to do to something.
+    /// Creates the shared state. `wake` ends the loop's wait; it is called on the edge from idle to
+    /// pending work.
     pub(crate) fn new(config: &Config, wake: impl Fn() + Send + Sync + 'static) -> Shared {
         Shared {
             events: EventChannel::new(config),
@@ -92,13 +93,13 @@ impl Shared {
         }
     }
 
-    /// Posts a message to one peer.
+    /// Queues a message for one peer.
     pub(crate) fn send(&self, way: SendMode, id: PeerId, message: Bytes) -> Result<(), SendError> {
         let result = self.try_send(way, id, message);
         result.inspect_err(|error| self.counters.count_send_error(error))
     }
 
-    /// The same, but a peer whose backlog is full is closed as `SlowConsumer`.
+    /// The same, but a peer whose send buffer is full is closed as `SlowConsumer`.
     pub(crate) fn send_or_close(&self, way: SendMode, id: PeerId, message: Bytes) {
         if let Err(SendError::Full(message)) = self.send(way, id, message)
             && let Some(entry) = self.peer_handle(id)
@@ -120,7 +121,7 @@ impl Shared {
         }
     }
 
-    /// No handle is left: the loop shall end.
+    /// Requests the end of the loop: no handle is left.
     pub(crate) fn request_stop(&self) {
         self.is_stopping.store(true, SeqCst);
         self.wake();
@@ -142,40 +143,40 @@ impl Shared {
         *self.announced_addrs.lock().unwrap_or_else(PoisonError::into_inner) = announced;
     }
 
-    /// Ends the loop's wait, unless it has been told already.
+    /// Ends the loop's wait, unless a wake-up is pending.
     pub(crate) fn wake(&self) {
         if !self.is_wake_pending.swap(true, SeqCst) {
             (self.wake)();
         }
     }
 
-    /// The loop is awake and looks: whoever posts from now on must wake it again.
+    /// Clears the pending wake-up before the loop checks for work: a later send must wake it again.
     pub(crate) fn clear_wake(&self) {
         self.is_wake_pending.store(false, SeqCst);
     }
 
-    /// The loop takes the next mailbox that is not empty.
+    /// Takes the next non-empty send queue, for the loop.
     pub(crate) fn next_pending(&self) -> Option<PeerId> {
         self.pending_sends.pop()
     }
 
-    /// Puts a mailbox back in line that has more than was taken.
+    /// Requeues a send queue that has more than was taken.
     pub(crate) fn requeue(&self, id: PeerId) {
         self.pending_sends.push(id);
     }
 
-    /// Whether a mailbox is not empty.
+    /// Returns whether a send queue is not empty.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending_sends.is_empty()
     }
 
-    /// Whether no handle is left and the loop has taken all that was posted: in this order, for
-    /// nobody posts once the last handle is gone.
+    /// Returns whether no handle is left and the loop has taken all messages: checked in this
+    /// order, because nothing can be sent once the last handle is gone.
     pub(crate) fn is_ready_to_stop(&self) -> bool {
         self.is_stopping.load(SeqCst) && self.pending_sends.is_empty()
     }
 
-    /// The loop opened a peer: from now on it can be sent to.
+    /// Adds a peer that the loop opened: from now on it can be sent to.
     pub(crate) fn on_open(&self, id: PeerId, entry: Arc<PeerHandle>) {
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(id, entry);
         add(&self.counters.peers_opened, 1);
@@ -183,13 +184,13 @@ impl Shared {
         self.events.push_open(id);
     }
 
-    /// What is known of an open peer, or of one whose `Closed` is not handled yet.
+    /// Returns the information of an open peer, or of one whose `Closed` is not handled yet.
     pub(crate) fn peer_info(&self, id: PeerId) -> Option<PeerInfo> {
-        // In this order: one that closes meanwhile departs before it is no longer found.
+        // In this order: a peer that closes meanwhile is retained before it is removed.
         self.peer_handle(id).map(|entry| entry.info()).or_else(|| self.events.closed_peer_info(id))
     }
 
-    /// The loop closed a peer.
+    /// Removes a peer that the loop closed.
     pub(crate) fn on_closed(&self, id: PeerId, reason: CloseReason) {
         if let Some(entry) = self.peer_handle(id) {
             self.events.retain_peer_info(id, entry.info());
@@ -204,8 +205,8 @@ impl Shared {
         self.connect_failures.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
     }
 
-    /// The loop has ended and everything it had is free. A loop that had to stop before its time
-    /// has left peers behind, and their lives end here.
+    /// Records that the loop has ended and freed its resources. Peers left behind by a loop that
+    /// failed are closed here.
     pub(crate) fn on_loop_stopped(&self) {
         self.is_stopped.store(true, SeqCst);
         self.peer_ids().into_iter().for_each(|id| self.on_closed(id, CloseReason::Shutdown));
@@ -260,7 +261,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::{Accepted, Delivery, Request};
 
-    /// Of a client that asked for `/`.
+    /// Peer information of a client that asked for `/`.
     pub(crate) fn info() -> PeerInfo {
         let (now, config) = (Instant::now(), net_ws::Config::default());
         let client = Socket::connect(now, config.clone(), "a", "/").unwrap();
@@ -316,8 +317,8 @@ pub(crate) mod tests {
 }
 
 impl Shared {
-    /// Hands the hub a part of what waits in the first mailbox in line; what is left goes behind
-    /// the others. False if none is in line.
+    /// Passes a batch of the next pending send queue to the hub; the rest is requeued behind the
+    /// others. Returns `false` if none is pending.
     pub(crate) fn dispatch_sends(&self, now: Instant, hub: &mut Hub) -> bool {
         let Some(id) = self.next_pending() else { return false };
         let Some(entry) = self.peer_handle(id) else { return true };

@@ -1,4 +1,4 @@
-//! What the application wants of one peer and the loop has not done yet.
+//! Send queue of one peer, from the application's threads to the event loop.
 
 #[cfg(test)]
 mod tests;
@@ -15,16 +15,15 @@ use crate::event::SendMode;
 use crate::queues::sync::{Mutex, MutexGuard};
 use crate::{CloseReason, Config};
 
-/// What a reliable message costs beside its bytes: its place in a line that has just grown to
-/// twice its length, and what the allocator adds.
+/// Overhead of a reliable message: its slot in a queue that has just doubled its capacity, and the
+/// allocator's overhead.
 const MESSAGE_OVERHEAD: usize = 2 * size_of::<Bytes>() + 16;
-/// Most messages of each kind that the loop takes at a time, before the other peers have their
-/// turn.
+/// Maximum messages of each kind in one batch, before the other peers are served.
 const MAX_BATCH_MESSAGES: usize = 64;
 
-/// The meeting point of the application's threads and the loop, one for each peer. Both ways
-/// of sending are bounded here: reliable pushes back, unreliable drops the first in line, and
-/// the newest of a key takes the place of the older one.
+/// Send queue of one peer, shared by the application's threads and the loop. Both delivery modes
+/// are bounded here: reliable messages get backpressure, unreliable ones drop the first in the
+/// queue, and the newest of a key replaces the older one.
 #[derive(Debug)]
 pub(crate) struct PeerSendQueue {
     inner: Mutex<SendQueueInner>,
@@ -33,7 +32,7 @@ pub(crate) struct PeerSendQueue {
     unreliable_send_buffer: usize,
 }
 
-/// What waits in a mailbox.
+/// Contents of a send queue.
 #[derive(Debug)]
 struct SendQueueInner {
     reliable: VecDeque<Bytes>,
@@ -42,42 +41,42 @@ struct SendQueueInner {
     reliable_cost: usize,
     /// Bytes that the loop took and the peer's websocket has not written yet.
     buffered_amount: usize,
-    /// Whether the loop knows that there is something here.
+    /// Whether the queue is marked as pending for the loop.
     is_pending: bool,
 }
 
-/// What came of a posting.
+/// Result of queueing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Queued {
-    /// The loop must be told that this mailbox is not empty any more.
+    /// The queue is no longer empty, and the loop must be notified.
     pub(crate) needs_wake: bool,
-    /// Unreliable messages that gave way.
+    /// Unreliable messages that were dropped or replaced.
     pub(crate) dropped: DropStats,
 }
 
-/// What the loop takes at a time.
+/// Batch of messages for the loop.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SendBatch {
     pub(crate) reliable: Vec<Bytes>,
     pub(crate) unreliable: Vec<(Bytes, SendOptions)>,
-    /// Behind all messages.
+    /// After all messages.
     pub(crate) close: Option<CloseReason>,
 }
 
-/// What a mailbox still has after a part was taken.
+/// State of a queue after a batch was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remaining {
     Empty,
-    /// It is for the loop to come again: nobody will announce it.
+    /// The loop must requeue it itself: no sender will mark it as pending.
     More,
 }
 
-/// Why a message was not taken; it comes back.
+/// Error of queueing; it returns the message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
-    /// Too much of its kind waits.
+    /// The send buffer is full.
     Full(Bytes),
-    /// The peer is being closed, and nothing comes behind that.
+    /// The peer is being closed, and nothing can follow that.
     Closing(Bytes),
 }
 
@@ -95,7 +94,7 @@ impl PeerSendQueue {
         }
     }
 
-    /// Posts a message, or gives it back.
+    /// Queues a message, or returns it.
     pub(crate) fn push(&self, way: SendMode, message: Bytes) -> Result<Queued, PushError> {
         let mut contents = self.lock();
         let dropped = match way {
@@ -111,14 +110,14 @@ impl PeerSendQueue {
         Ok(Queued { needs_wake: contents.mark_pending(), dropped })
     }
 
-    /// Asks for the end. The first reason counts.
+    /// Queues the close. The first reason counts.
     pub(crate) fn close(&self, reason: CloseReason) -> Queued {
         let mut contents = self.lock();
         contents.close.get_or_insert(reason);
         Queued { needs_wake: contents.mark_pending(), dropped: DropStats::default() }
     }
 
-    /// Why a message of so many bytes does not fit, and what to set.
+    /// Describes why a message of this size does not fit, and which setting applies.
     pub(crate) fn full_reason(&self, bytes: usize) -> String {
         let waiting = self.lock().reliable_buffered();
         if waiting + bytes + MESSAGE_OVERHEAD > self.reliable_send_buffer {
@@ -133,9 +132,9 @@ impl PeerSendQueue {
         )
     }
 
-    /// Hands a part to the loop, which says how much of it, and of those before, the websocket
-    /// has not written. Under one lock, so that no sender sees the messages gone before they are
-    /// counted there.
+    /// Passes a batch to the loop, which returns how much of it, and of earlier ones, the websocket
+    /// has not written. This happens under one lock, so that no sender sees the messages gone
+    /// before they are counted there.
     pub(crate) fn drain_batch(&self, take: impl FnOnce(SendBatch) -> usize) -> Remaining {
         let mut contents = self.lock();
         let before = contents.reliable_buffered();
@@ -149,14 +148,14 @@ impl PeerSendQueue {
         Remaining::Empty
     }
 
-    /// Notes how much the websocket has still to write.
+    /// Records how much the websocket has not written yet.
     pub(crate) fn set_buffered_amount(&self, bytes: usize) {
         let mut contents = self.lock();
         self.pool.adjust(contents.buffered_amount, bytes);
         contents.buffered_amount = bytes;
     }
 
-    /// Takes room for a message that costs so much; one whole message always finds it.
+    /// Reserves room for a message of this cost; one whole message always fits.
     fn try_reserve(&self, waiting: usize, cost: usize) -> bool {
         if waiting == 0 {
             self.pool.adjust(0, cost);
@@ -194,7 +193,7 @@ impl SendQueueInner {
         self.reliable.is_empty() && self.unreliable.is_empty() && self.close.is_none()
     }
 
-    /// The first of what waits; the end, once nothing else does.
+    /// Returns the first messages of the queue; the close, once nothing else is left.
     fn next_batch(&mut self) -> SendBatch {
         let most = self.reliable.len().min(MAX_BATCH_MESSAGES);
         let reliable: Vec<_> = self.reliable.drain(..most).collect();
@@ -205,7 +204,7 @@ impl SendQueueInner {
         SendBatch { reliable, unreliable: fresh, close }
     }
 
-    /// Reliable messages that are not written.
+    /// Returns the bytes of reliable messages that are not written.
     fn reliable_buffered(&self) -> usize {
         self.reliable_cost + self.buffered_amount
     }
@@ -225,15 +224,15 @@ impl SendQueueInner {
     }
 }
 
-/// Room for the reliable messages that wait for all peers. Half of it is divided among as many
-/// peers as there may be, so that each has its own part whatever the others do; the other half is
-/// for those that need more, whoever comes first.
+/// Pool of the reliable send buffers of all peers. Half of it is divided among the maximum number
+/// of peers, so that each has its own part whatever the others do; the other half is shared, first
+/// come, first served.
 #[derive(Debug)]
 pub(crate) struct SendBufferPool {
-    /// Of each peer, in bytes.
+    /// Part of each peer, in bytes.
     reserved_per_peer: usize,
     max_shared: usize,
-    /// What waits beyond the own parts.
+    /// Bytes in use beyond the reserved parts.
     shared_used: AtomicUsize,
 }
 
@@ -248,28 +247,28 @@ impl SendBufferPool {
         })
     }
 
-    /// Takes so many bytes more for a peer for which `waiting` do, if there is room for them.
+    /// Reserves `more` bytes for a peer that uses `waiting`, if there is room for them.
     pub(crate) fn try_reserve(&self, waiting: usize, more: usize) -> bool {
         let more = self.over_reserved(waiting + more) - self.over_reserved(waiting);
         let reserve = |shared: usize| (shared + more <= self.max_shared).then_some(shared + more);
         more == 0 || self.shared_used.fetch_update(Relaxed, Relaxed, reserve).is_ok()
     }
 
-    /// What waits for a peer was so much, and is so much now.
+    /// Adjusts for a peer whose use changed from `before` to `after`.
     pub(crate) fn adjust(&self, before: usize, after: usize) {
         let (before, after) = (self.over_reserved(before), self.over_reserved(after));
         if before != after {
-            // Wraps around where it falls, which is right.
+            // Wraps around for a decrease, which is intended.
             self.shared_used.fetch_add(after.wrapping_sub(before), Relaxed);
         }
     }
 
-    /// Bytes that wait for all peers, beyond the part that each has.
+    /// Returns the bytes of all peers beyond their reserved parts.
     pub(crate) fn shared_used(&self) -> usize {
         self.shared_used.load(Relaxed)
     }
 
-    /// What of a peer's is not in its own part.
+    /// Returns the bytes of a peer beyond its reserved part.
     fn over_reserved(&self, waiting: usize) -> usize {
         waiting.saturating_sub(self.reserved_per_peer)
     }
@@ -279,7 +278,7 @@ impl SendBufferPool {
 mod total_tests {
     use super::*;
 
-    /// For ten peers, each of which has 5,000 bytes, and another 50,000 for all.
+    /// For ten peers with 5,000 bytes each, and another 50,000 shared.
     fn total() -> Arc<SendBufferPool> {
         let (peers, total_reliable_send_buffer) = (10, 100_000);
         SendBufferPool::new(&Config {

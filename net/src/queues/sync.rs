@@ -1,5 +1,5 @@
-//! What threads meet at: the standard library's and crossbeam's. In the [models](crate::tests::shuttle)
-//! it is a model checker's, so that they run what is shipped.
+//! Synchronisation primitives of the standard library and crossbeam, replaced by shuttle's in the
+//! [models](crate::tests::shuttle), so that they check the shipped code.
 
 #[cfg(not(all(test, feature = "models")))]
 pub(crate) use crate::queues::sync::real::*;

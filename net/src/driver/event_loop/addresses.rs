@@ -1,4 +1,4 @@
-//! The UDP sockets while the addresses of this machine come and go.
+//! UDP sockets of the event loop, as local addresses change.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,20 +12,20 @@ use crate::driver::interfaces::InterfaceWatcher;
 use crate::driver::local_addrs::{BindStep, ReachableAddrs};
 
 impl Driver {
-    /// Where datagrams arrive, and what browsers are told, is this from now on.
+    /// Replaces the receiving and the advertised addresses.
     pub(in crate::driver) fn set_reachable_addrs(&mut self, reachable: ReachableAddrs) {
         self.shared.set_announced_addrs(reachable.announced_addrs.clone());
         self.hub.set_addresses(reachable.local_addrs, reachable.announced_addrs);
     }
 
-    /// A connection came in on this address, which may be newer than the last look at the
-    /// interfaces.
+    /// Records that a connection arrived on this address, which may be newer than the last
+    /// interface scan.
     pub(super) fn on_local_ip(&mut self, now: Instant, local: Option<IpAddr>) {
         local.into_iter().for_each(|ip| self.address_set.on_local_ip(now, ip));
         self.sync_udp_sockets(now);
     }
 
-    /// Takes note of addresses of this machine that have come and gone.
+    /// Applies changes of this machine's addresses.
     pub(super) fn update_interfaces(&mut self, now: Instant) {
         if let Some(found) = self.watcher.as_ref().and_then(InterfaceWatcher::take_change) {
             self.address_set.set_interface_addrs(found);
@@ -34,7 +34,7 @@ impl Driver {
         self.sync_udp_sockets(now);
     }
 
-    /// Opens and closes UDP sockets, so that each address that is wanted has one: some 30 us each.
+    /// Opens and closes UDP sockets, so that each wanted address has one: some 30 us each.
     fn sync_udp_sockets(&mut self, now: Instant) {
         while let Some(step) = self.address_set.next_step(now) {
             match step {
@@ -78,7 +78,7 @@ impl Driver {
     fn close_udp(&mut self, local: SocketAddr) {
         if let Some(mut socket) = self.udp_sockets.remove(local) {
             log::info!("UDP {local} is closed: this machine has not got that address any more");
-            // It fails only where mio knows nothing of it, which is what is wanted.
+            // It fails only if the socket is not registered, which is fine.
             _ = self.poll.registry().deregister(socket.mio_source());
         }
     }

@@ -1,4 +1,4 @@
-//! The loop: wait, take what came, do what is to be done.
+//! Event loop: polls mio, passes input to the hub, executes its outputs.
 
 mod addresses;
 
@@ -26,46 +26,49 @@ use crate::stats::add;
 pub(super) const WAKER_TOKEN: Token = Token(0);
 const LISTENER_TOKEN: Token = Token(1);
 const FIRST_UDP_TOKEN: usize = 2;
-/// Tokens of UDP sockets lie below.
+/// Tokens of UDP sockets are below.
 const FIRST_TCP_TOKEN: usize = FIRST_UDP_TOKEN + MAX_UDP_SOCKETS;
 
-/// Kinds of work in a turn: those of [`Driver::run_tasks`].
+/// Kinds of work in an iteration: those of [`Driver::run_tasks`].
 const WORK_KINDS: u32 = 7;
-/// Posts, verdicts, parts written and timers of one turn, if there is time for so many.
+/// Maximum number of sends, decisions, writes and timers each in one iteration, within its time
+/// budget.
 const MAX_ITEMS_PER_KIND: u32 = 1_024;
-/// The clock is looked at before each so many datagrams: most take some microseconds, those of a
+/// Number of datagrams between reads of the clock: most take some microseconds, those of a
 /// handshake some hundred.
 const DATAGRAM_CLOCK_STRIDE: u32 = 4;
-/// Events that mio hands over at a time.
+/// Maximum number of events of one mio poll.
 const MIO_EVENT_CAPACITY: usize = 1_024;
-/// How long the last goodbyes may take.
+/// Maximum time of the closing handshakes at shutdown.
 const CLOSE_GRACE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Driver {
     poll: Poll,
     poll_backoff: PollBackoff,
-    /// Until the server stops.
+    /// `None` once the server shuts down.
     listener: Option<Listener>,
-    /// The address that is listened on.
+    /// The listening address.
     listen_addr: SocketAddr,
     udp_sockets: UdpSockets<OverflowUdpSocket>,
     address_set: AddressSet,
-    /// Where the addresses may change.
+    /// Present if the local addresses may change.
     watcher: Option<InterfaceWatcher>,
     tcp_connections: TcpConnections<TcpStream>,
     hub: Hub,
-    /// When the hub wants to be woken.
+    /// Next timeout of the hub.
     hub_timeout: Option<Instant>,
     shared: Arc<Shared>,
     config: Config,
-    /// Where the application wants to be asked.
+    /// Present if there is an admission hook.
     accept_pool: Option<AcceptPool>,
     state: LoopState,
     last_dropped: DropStats,
 }
 
+/// State of the loop.
+///
 /// ```text
-///   Running --no handle left--> Ending(until) --all gone, or time is up--> the thread ends
+///   Running --no handle left--> Closing(deadline) --all closed, or time is up--> the thread ends
 /// ```
 #[derive(Clone, Copy)]
 enum LoopState {
@@ -116,12 +119,12 @@ impl Driver {
         Ok(driver)
     }
 
-    /// What it has in common with the handles.
+    /// Returns the state shared with the handles.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// Runs until the last handle is gone and the goodbyes are said.
+    /// Runs until the last handle is dropped and the closing handshakes are complete.
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(MIO_EVENT_CAPACITY);
         while self.is_running(Instant::now()) && self.poll_events(&mut events) {
@@ -140,7 +143,7 @@ impl Driver {
         }
     }
 
-    /// Waits for something to do; false if that does not work any more.
+    /// Waits for events; returns `false` if polling fails permanently.
     fn poll_events(&mut self, events: &mut Events) -> bool {
         let now = Instant::now();
         let timeout = self.next_timeout(now).map(|at| at.saturating_duration_since(now));
@@ -160,7 +163,7 @@ impl Driver {
         }
     }
 
-    /// When to be awake at the latest; now if there is work left.
+    /// Returns the latest time to wake up; now if there is work left.
     fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let work_left = self.tcp_connections.read_queue_len() > 0 && !self.shared.events.is_full()
             || self.tcp_connections.has_queued_writes()
@@ -187,7 +190,7 @@ impl Driver {
         self.update_counters();
     }
 
-    /// Notes what mio says; what is to be done about it is done in its turn.
+    /// Records an event of mio; the work follows in [`Driver::run_tasks`].
     fn on_mio_event(&mut self, event: &Event) {
         match event.token() {
             WAKER_TOKEN => {}
@@ -207,8 +210,8 @@ impl Driver {
         }
     }
 
-    /// Does some of everything that there is to do. What came from outside goes before the
-    /// timers: a peer that has spoken is not silent.
+    /// Does a share of each kind of work. Input is handled before timers: a peer whose data has
+    /// arrived is not silent.
     fn run_tasks(&mut self, now: Instant) {
         let Config {
             max_iteration_time: turn_time,
@@ -220,7 +223,8 @@ impl Driver {
         let mut share = |pieces, stride| turn.next_share(Instant::now(), pieces, stride);
         self.accept_connections(now, share(turn_accepts, 1));
         self.recv_datagrams(now, share(turn_datagrams, DATAGRAM_CLOCK_STRIDE));
-        // One chunk of each that has something: who sends without end waits as the others do.
+        // One chunk of each readable connection, so that a client that sends without end waits like
+        // the others.
         self.read_connections(now, share(self.tcp_connections.read_queue_len(), 1));
         self.dispatch_sends(now, share(MAX_ITEMS_PER_KIND, 1));
         self.apply_decisions(now, share(MAX_ITEMS_PER_KIND, 1));
@@ -236,7 +240,7 @@ impl Driver {
             match listening.accept(now) {
                 AcceptOutcome::Connection(tcp, remote) => self.on_tcp_accept(now, tcp, remote),
                 AcceptOutcome::None => {}
-                // Without descriptors the places of those that only wait are taken.
+                // Without file descriptors, pending connections are evicted.
                 AcceptOutcome::Failed if self.hub.evict_one(now) => listening.retry_now(),
                 AcceptOutcome::Failed => {}
             }
@@ -257,7 +261,8 @@ impl Driver {
     }
 
     fn register_tcp(&mut self, id: ConnectionId, mut tcp: TcpStream) -> io::Result<()> {
-        // One that takes nothing is given up here too, and not before it may be.
+        // The system's timeout for a peer that takes nothing must not be shorter than the server's
+        // own.
         configure_tcp(&tcp, self.config.pong_timeout.max(self.config.reliable_send_timeout))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut tcp, connection_token(id), interest)?;
@@ -267,7 +272,7 @@ impl Driver {
 
     fn drop_connection(&mut self, id: ConnectionId) {
         if let Some(mut tcp) = self.tcp_connections.remove(id) {
-            // Both can fail only because the connection is gone, which is what is wanted.
+            // Both can fail only because the connection is gone, which is fine.
             _ = self.poll.registry().deregister(&mut tcp);
             _ = tcp.shutdown(Shutdown::Write);
         }
@@ -287,7 +292,7 @@ impl Driver {
         }
     }
 
-    /// Reads from connections, unless too much waits for the application already.
+    /// Reads from connections, unless the event queue is full.
     fn read_connections(&mut self, now: Instant, mut budget: WorkLimiter) {
         while self.tcp_connections.read_queue_len() > 0 && budget.allow_work(Instant::now) {
             if self.shared.events.is_full() {
@@ -298,7 +303,7 @@ impl Driver {
         }
     }
 
-    /// Does what the application's threads have asked for.
+    /// Passes the application's messages and closes to the hub.
     fn dispatch_sends(&mut self, now: Instant, mut budget: WorkLimiter) {
         while self.shared.has_pending() && budget.allow_work(Instant::now) {
             self.shared.dispatch_sends(now, &mut self.hub);
@@ -306,7 +311,7 @@ impl Driver {
         }
     }
 
-    /// Lets in, or not, whom the application was asked about.
+    /// Applies decisions of the admission hook.
     fn apply_decisions(&mut self, now: Instant, mut budget: WorkLimiter) {
         while self.accept_pool.as_ref().is_some_and(AcceptPool::has_decisions)
             && budget.allow_work(Instant::now)
@@ -341,7 +346,7 @@ impl Driver {
         }
     }
 
-    /// Begins the end once no handle is left, and all that was posted is taken.
+    /// Starts the shutdown once no handle is left, and all messages are taken.
     fn check_shutdown(&mut self, now: Instant) {
         if self.shared.is_ready_to_stop() && matches!(self.state, LoopState::Running) {
             self.listener = None;
@@ -391,8 +396,8 @@ impl Driver {
     }
 }
 
-/// The time of one turn. What one kind of work leaves of its share goes to those after it, and
-/// what is left undone is first in line in the next turn.
+/// Time budget of one iteration. What one kind of work leaves of its share goes to the following
+/// kinds, and unfinished work comes first in the next iteration.
 #[derive(Debug)]
 pub(super) struct IterationBudget {
     deadline: Instant,
@@ -401,15 +406,14 @@ pub(super) struct IterationBudget {
 }
 
 impl IterationBudget {
-    /// A turn that begins now and works about so long, for the last piece that is begun in time
-    /// is done, with so many kinds of work.
+    /// Starts an iteration with this time budget and number of kinds of work; the last item started
+    /// in time is completed.
     pub(super) fn start(now: Instant, time: Duration, remaining_kinds: u32) -> IterationBudget {
         IterationBudget { deadline: now + time, remaining_kinds }
     }
 
-    /// What the next kind of work may do: so many pieces, and one at least, in its share of the
-    /// time that is left.
-    /// The clock is looked at before each `stride`th piece.
+    /// Returns the limit of the next kind of work: at most `pieces` items, and at least one, in its
+    /// share of the remaining time. The clock is read before each `stride`th item.
     pub(super) fn next_share(&mut self, now: Instant, pieces: u32, stride: u32) -> WorkLimiter {
         let left = self.deadline.saturating_duration_since(now);
         let ends = now + left / self.remaining_kinds.max(1);
@@ -418,7 +422,7 @@ impl IterationBudget {
     }
 }
 
-/// What one kind of work may do in a turn.
+/// Work limit of one kind of work in an iteration.
 #[derive(Debug)]
 pub(super) struct WorkLimiter {
     max_items: u32,
@@ -428,7 +432,7 @@ pub(super) struct WorkLimiter {
 }
 
 impl WorkLimiter {
-    /// Whether one piece more may be done. The first always may, so that everything goes on
+    /// Returns whether one more item may be done. The first always may, so that all work advances
     /// however late it is.
     pub(super) fn allow_work(&mut self, clock: impl FnOnce() -> Instant) -> bool {
         let looks = self.done > 0 && self.done.is_multiple_of(self.clock_stride);
@@ -441,18 +445,18 @@ impl WorkLimiter {
     }
 }
 
-/// How often in a row the wait may fail, and how long to pause after each time: a second in all.
+/// Maximum consecutive poll failures, and the pause after each: a second in all.
 const MAX_POLL_FAILURES: u32 = 100;
 const POLL_RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// Counts failures, so that the loop neither spins nor gives up for one of them.
+/// Retry policy for errors of `Poll::poll`: neither spins nor gives up on the first.
 #[derive(Debug, Default)]
 pub(super) struct PollBackoff {
     failures: u32,
 }
 
 impl PollBackoff {
-    /// How long to pause after this; the error once it has come too often.
+    /// Returns the pause after this result; the error once it has occurred too often.
     pub(super) fn on_result(&mut self, result: io::Result<()>) -> io::Result<Duration> {
         match result {
             Ok(()) => self.failures = 0,
@@ -476,7 +480,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Pieces that are done where each takes so long.
+    /// The number of items done where each takes this long.
     fn done(mut budget: WorkLimiter, now: &mut Instant, each: Duration) -> u32 {
         let mut done = 0;
         while budget.allow_work(|| *now) {
