@@ -173,7 +173,8 @@ fn parse_v1(line: &[u8]) -> HeaderEnd {
     }
 }
 
-/// Layout: source address, destination address, source port, destination port.
+/// Returns the source of version 2 addresses: source address, destination address, source port,
+/// destination port.
 fn v2_ipv4_source(addresses: &[u8]) -> Option<SocketAddr> {
     let (ip, rest) = addresses.split_first_chunk::<4>()?;
     let port = rest.get(4..)?.first_chunk::<2>()?;

@@ -1,4 +1,4 @@
-//! Addresses come, go, are not ready, are taken: what is bound and told then.
+//! Tests of the local addresses: appearing, disappearing, not ready, in use.
 
 use crate::driver::local_addrs::*;
 
@@ -8,7 +8,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// As in `eth0 192.0.2.5`, and `-eth1 10.0.0.1` of an interface that is down.
+/// Parses `eth0 192.0.2.5`, or `-eth1 10.0.0.1` of an interface that is down.
 fn found(text: &str) -> Vec<InterfaceAddr> {
     let mut words = text.split_whitespace();
     let mut found = Vec::new();
@@ -28,7 +28,7 @@ fn plain(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(plain).collect::<Vec<_>>().join(" ")
 }
 
-/// A set, and a system that binds what is not among the refused.
+/// An address set, and a system that binds all addresses except those it refuses.
 struct FakeHost {
     set: AddressSet,
     now: Instant,
@@ -76,7 +76,7 @@ impl FakeHost {
         }
     }
 
-    /// What is bound, and what is told, if that has changed.
+    /// Returns the bound and the advertised addresses, if they have changed.
     fn change(&mut self) -> Option<(String, String)> {
         let ReachableAddrs { local_addrs: local, announced_addrs: announced } =
             self.set.take_change()?;
@@ -185,7 +185,7 @@ fn a_server_without_any_port_of_use_is_hopeless_and_one_that_waits_is_not() {
 fn what_a_websocket_came_in_on_is_bound_at_once_and_goes_with_its_address() {
     let mut machine = FakeHost::all("eth0 192.0.2.5");
     machine.assert_told("192.0.2.5");
-    // Faster than the list.
+    // Before the next interface scan.
     machine.arrive(ip("198.51.100.5"));
     machine.turn();
     let own = |local: &str| Some((local.to_owned(), "192.0.2.5".to_owned()));

@@ -1,4 +1,4 @@
-//! Connections that are slow, broken or out of turn.
+//! Tests of TCP connections: slow, broken and unregistered ones.
 
 use std::cell::RefCell;
 use std::io::ErrorKind::{ConnectionReset, Interrupted, WouldBlock};
@@ -12,8 +12,7 @@ use crate::queues::tests::info;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// A connection that is as slow as can be: it gives and takes a byte at a time, and two
-/// errors before each.
+/// Stream that gives and takes a byte at a time, with two errors before each.
 #[derive(Clone, Default)]
 struct SlowStream(Rc<RefCell<Script>>);
 
@@ -63,7 +62,7 @@ impl Write for SlowStream {
     }
 }
 
-/// A hub with one connection over such a stream.
+/// Hub with one connection over such a stream.
 struct TcpFixture {
     now: Instant,
     hub: Hub,
@@ -84,7 +83,7 @@ impl TcpFixture {
         TcpFixture { now, hub, streams, id, slow, dropped: false }
     }
 
-    /// Everything that can be done without another word of the system.
+    /// Does everything that is possible without another event of mio.
     fn work(&mut self) {
         loop {
             while let Some(output) = self.output() {
@@ -141,7 +140,7 @@ fn t70_a_wake_up_for_nothing_does_nothing() {
     assert!(script.reads <= 2_000, "{} reads", script.reads);
     assert_eq!(script.writes, 0);
     drop(script);
-    // What mio says of a connection that is gone means nothing.
+    // An event of mio for a removed connection has no effect.
     bench.streams.remove(bench.id);
     bench.streams.on_readable(bench.id);
     bench.streams.on_writable(bench.id);
@@ -153,7 +152,7 @@ fn t70_a_wake_up_for_nothing_does_nothing() {
 fn t70_what_takes_nothing_is_left_alone_until_it_does() {
     let mut bench = TcpFixture::new();
     bench.hub.handle_input(bench.now, Input::Bytes(bench.id, REQUEST));
-    // Each time it is interrupted, takes nothing, and then, when it is told, one byte.
+    // Each time it is interrupted, blocks, and after the next event takes one byte.
     for (times, writes) in [(1, 2), (5, 2)] {
         (0..times).for_each(|_| bench.work());
         assert_eq!(bench.slow.0.borrow().writes, writes);

@@ -255,7 +255,7 @@ impl Connection {
     fn close_plain_http(&mut self, core: &mut Context) {
         let phase = std::mem::replace(&mut self.phase, Phase::Closing);
         if matches!(phase, Phase::OverLimit { .. }) {
-            return; // It is a refusal already.
+            return; // It is already reported as a connect failure.
         }
         core.conn_limits.on_failed(self.id);
         core.lingering.insert(self.id);

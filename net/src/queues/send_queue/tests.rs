@@ -1,4 +1,4 @@
-//! What waits, what gives way, and in which order it is taken.
+//! Tests of the send queue: limits, drops and order.
 
 use crate::Delivery;
 use crate::queues::send_queue::*;
@@ -40,7 +40,7 @@ fn one_whole_message_is_always_admitted() {
     }
 }
 
-/// Posts an unreliable message; tells how many were replaced and how many too many.
+/// Queues an unreliable message; returns how many were superseded and how many overflowed.
 fn push(mailbox: &PeerSendQueue, options: SendOptions, message: Bytes) -> (u64, u64) {
     let posted = mailbox.push(SendMode::Unreliable(options), message).unwrap();
     (posted.dropped.superseded, posted.dropped.overflow)
@@ -78,7 +78,7 @@ fn the_newest_of_a_key_takes_the_place_of_the_unsent_one() {
     assert_eq!(push(&mailbox, one, bytes(5)), (0, 0), "the loop has the older one");
 }
 
-/// Numbers that look like chance, the same for the same seed.
+/// Deterministic pseudo-random numbers, the same for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -228,7 +228,7 @@ fn the_part_that_was_taken_counts_no_more() {
     assert_eq!(fits().count(), MAX_BATCH_MESSAGES);
 }
 
-/// The reliable stream has no gap: nothing follows what was refused and led to the end.
+/// The reliable stream has no gap: no message follows one that was rejected and led to the close.
 #[test]
 fn t13_nothing_is_taken_behind_the_end() {
     let mailbox = send_queue();

@@ -1,4 +1,4 @@
-//! The last handle goes.
+//! Models of dropping the last handle.
 
 use crate::CloseReason;
 use crate::Config;
@@ -13,8 +13,8 @@ use crate::tests::shuttle::turn::shared;
 use crate::tests::shuttle::word;
 use shuttle::thread;
 
-/// Clones are made, sent with and dropped on other threads: the loop ends after the last of them
-/// and has by then taken all that was accepted.
+/// Clones are made, used and dropped on other threads: the loop ends after the last of them and has
+/// by then taken all accepted messages.
 #[test]
 fn the_loop_ends_after_the_last_handle_and_has_everything() {
     check(|| {
@@ -45,7 +45,7 @@ fn the_loop_ends_after_the_last_handle_and_has_everything() {
     });
 }
 
-/// Who waits for events while the last handle goes hears of the end.
+/// A reader that waits for events while the last handle is dropped is notified of the end.
 #[test]
 fn a_reader_hears_of_the_end() {
     check(|| {

@@ -1,9 +1,11 @@
-//! The meeting points of the application's threads and the loop, as shipped, under a model
-//! checker that tries many interleavings of each: `cargo test -p net --features models models`.
+//! Models of the queues shared by the application's threads and the loop: the shipped code under a
+//! model checker that tries many interleavings of each: `cargo test -p net --features models
+//! models`.
 //!
-//! shuttle and not loom: the loop's line of mailboxes is crossbeam's, which loom cannot look
-//! into; shuttle needs to look only at what threads wait for and at the order of operations on
-//! it, and takes thousands of random schedules a second of models that are too large for all.
+//! shuttle and not loom: the queue of pending sends is crossbeam's, which loom cannot instrument;
+//! shuttle needs to instrument only blocking operations and the order of operations on that queue,
+//! and runs thousands of random schedules per second of models that are too large for exhaustive
+//! search.
 
 mod drop;
 mod queue;
@@ -25,13 +27,13 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Schedules of each kind that are tried of each model.
+/// Number of schedules of each kind per model.
 const SCHEDULES: usize = 2_000;
-/// Preemptions at unlikely places that a schedule may have (Burckhardt et al., 2010).
+/// Maximum number of preemptions of a schedule (Burckhardt et al., 2010).
 const DEPTH: usize = 3;
 
-/// Tries a model under many schedules: those of pure chance, and those with few preemptions at
-/// the worst of places. A thread that waits for ever is found, too.
+/// Runs a model under many schedules: random ones, and ones with few preemptions at the worst
+/// places. Deadlocks are found, too.
 fn check(model: impl Fn() + Copy + Send + Sync + 'static) {
     shuttle::check_random(model, SCHEDULES);
     shuttle::check_pct(model, SCHEDULES, DEPTH);
@@ -41,12 +43,12 @@ fn id(number: u64) -> PeerId {
     PeerId::from(number)
 }
 
-/// An open peer's meeting point.
+/// Creates the handle of an open peer.
 fn entry(config: &Config) -> Arc<Entry> {
     Arc::new(Entry::new(config, &Total::new(config), info().clone(), Gauge::default()))
 }
 
-/// What an honest client asked for.
+/// Peer information of an ordinary client.
 fn info() -> &'static PeerInfo {
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -62,7 +64,7 @@ fn info() -> &'static PeerInfo {
     })
 }
 
-/// What a model's threads say, so that each can be told from all others.
+/// Payload that identifies its thread and number.
 fn word(thread: u8, number: u8) -> Bytes {
     Bytes::from(vec![thread, number])
 }

@@ -1,4 +1,4 @@
-//! Many readers and the loop.
+//! Models of many readers and the loop.
 
 use crate::CloseReason;
 use crate::Config;
@@ -18,11 +18,11 @@ use std::time::Duration;
 
 const EVENTS: u8 = 4;
 
-/// One reader: everything until the end, by each way of taking in turn.
+/// One reader: pops everything until the end, by each method in turn.
 fn read(queue: &EventQueue) -> Vec<Event> {
     let mut events = Vec::new();
     while !queue.is_finished() {
-        // In the model this wait ends by an event or by the end, never by time.
+        // In the model this wait ends by an event or by the end, never by its timeout.
         events.extend(queue.wait(Duration::MAX));
         events.extend(queue.pop());
         events.extend(queue.pop_all());
@@ -30,7 +30,7 @@ fn read(queue: &EventQueue) -> Vec<Event> {
     events
 }
 
-/// The loop tells of one peer's life; where too much waits it reads no further until it is
+/// The loop reports one peer's events; while the queue is full it reads no further until it is
 /// woken, as the driver does.
 fn tell(shared: &Shared, bell: &Bell) {
     shared.opened(id(0), entry(&Config::default()));
@@ -74,14 +74,15 @@ fn each_event_goes_to_exactly_one_and_nobody_waits_for_ever() {
     check(|| model(3, 1_000));
 }
 
-/// Whoever makes room must say so, even if there was room when it came to look.
+/// A reader that makes room must wake the loop, even if there was room when the loop checked.
 #[test]
 fn a_loop_that_found_the_queue_full_hears_that_there_is_room() {
     check(|| model(1, 2));
     check(|| model(2, 2));
 }
 
-/// Nobody reads any more: the loop, which may have stopped for want of room, goes on.
+/// The last reader disconnects: the loop, which may have stopped because the queue was full,
+/// continues.
 #[test]
 fn the_last_queue_may_go_while_events_come() {
     check(|| {

@@ -1,4 +1,4 @@
-//! Many senders and the loop.
+//! Models of many senders and the loop.
 
 use crate::CloseReason;
 use crate::Config;
@@ -29,7 +29,7 @@ fn send_all(shared: &Shared, sender: u8) {
     }
 }
 
-/// The loop waits whenever there is nothing to take: one wake-up lost and it waits for ever.
+/// The loop waits whenever there is nothing to take: a single lost wake-up would block it for ever.
 #[test]
 fn every_message_is_taken_once_and_no_wake_up_is_lost() {
     check(|| {
@@ -62,7 +62,8 @@ fn every_message_is_taken_once_and_no_wake_up_is_lost() {
     });
 }
 
-/// What `Full` gives back is not sent, and what is sent is taken, while the loop makes room.
+/// A message that `Full` returns is not sent, and an accepted one is taken, while the loop makes
+/// room.
 #[test]
 fn what_is_full_changes_nothing() {
     check(|| {
@@ -79,7 +80,7 @@ fn what_is_full_changes_nothing() {
         };
         let threads = [sender(0), sender(1)];
         let mut taken = Taken::default();
-        // The first message is always admitted, and rings.
+        // The first message is always admitted, and wakes the loop.
         bell.wait();
         taken.turn(&shared);
         let accepted: usize = threads.into_iter().map(|t| t.join().expect("a sender")).sum();
@@ -89,8 +90,8 @@ fn what_is_full_changes_nothing() {
     });
 }
 
-/// The loop closes a peer while it is sent to and asked to be closed: nobody waits for ever, and
-/// once it is closed it is nobody.
+/// The loop closes a peer while others send to it and close it: no thread waits for ever, and a
+/// closed peer is unknown.
 #[test]
 fn a_peer_may_close_while_it_is_sent_to() {
     check(|| {

@@ -1,4 +1,4 @@
-//! The model checker's [meeting points](crate::queues::sync).
+//! Synchronisation primitives of the model checker, in place of [`crate::queues::sync`].
 
 pub(crate) use shuttle::sync::Condvar;
 pub(crate) use shuttle::sync::Mutex;
@@ -8,7 +8,7 @@ pub(crate) use shuttle::sync::atomic::AtomicBool;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-/// Stands for crossbeam's: each operation happens at one instant.
+/// Replaces crossbeam's queue: each operation is atomic.
 #[derive(Debug)]
 pub(crate) struct SegQueue<T>(Mutex<VecDeque<T>>);
 

@@ -1,4 +1,4 @@
-//! The loop of the models: the driver's, with a bell in place of mio.
+//! Event loop of the models: the driver's, with a test waker in place of mio.
 
 use crate::Config;
 use crate::PeerId;
@@ -10,7 +10,7 @@ use shuttle::sync::Mutex;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-/// What ends the loop's wait, once for each time that it was rung, as an eventfd does.
+/// Waker that ends the loop's wait once for each wake, as an eventfd does.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: Mutex<bool>,
@@ -30,24 +30,24 @@ impl Bell {
     }
 }
 
-/// What handles and loop share, and the bell.
+/// Creates the state shared by handles and loop, and the waker.
 pub(super) fn shared(config: &Config) -> (Arc<Shared>, Arc<Bell>) {
     let bell = Arc::new(Bell::default());
     let rings = bell.clone();
     (Arc::new(Shared::new(config, move || rings.ring())), bell)
 }
 
-/// What the loop took out of the mailboxes.
+/// Messages and closes that the loop took from the send queues.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) messages: Vec<(PeerId, Bytes)>,
     pub(super) closed: Vec<PeerId>,
-    /// Whether the last handle is gone.
+    /// Whether the last handle is dropped.
     pub(super) is_over: bool,
 }
 
 impl Taken {
-    /// A turn of the loop, in the driver's order: `Driver::run_iteration`.
+    /// Runs one iteration of the loop, in the driver's order: `Driver::run_iteration`.
     pub(super) fn turn(&mut self, shared: &Shared) {
         shared.awake();
         while let Some(id) = shared.next_post() {
