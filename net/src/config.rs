@@ -31,8 +31,8 @@ pub struct Config {
     pub max_udp_sockets: usize,
 
     /// Largest message in either direction, on either path, in bytes. Default 64 KiB. An unreliable
-    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all: 16
-    /// KiB is the practical maximum on paths with loss.
+    /// message above about 1,000 bytes takes several packets, and one lost packet loses it all:
+    /// 16 KiB is the practical maximum on paths with loss.
     pub max_message_size: usize,
 
     /// Send buffer for the unsent reliable messages of one peer, in bytes. Default 16 MiB, enough
@@ -120,9 +120,9 @@ pub struct Config {
     /// other address.
     pub max_peers_per_private_ip: usize,
 
-    /// Maximum number of connections that are not open yet. Default 1,024. One address may use all
-    /// of it while no other address needs it. When it is full, the address with the most pending
-    /// connections gives one up for a new connection, if it has more than that of the new one.
+    /// Maximum number of pending connections, which are not open yet. Default 1,024. One address may
+    /// use all of it while no other address needs it. When it is full, the address with the most
+    /// pending connections loses one to a new connection, if it has more than that of the new one.
     /// Otherwise a connection that has made no progress for half a second is closed; if there is
     /// none, the new one is refused. Both get close code 1013, "try again later", on the websocket.
     /// Up to as many more may be in the closing handshake, for

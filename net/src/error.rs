@@ -282,7 +282,7 @@ pub struct ConnectFailure {
     pub reason: CloseReason,
     /// The cause as text: what was received and what was not.
     pub cause: String,
-    /// What to check or to configure, if anything helps.
+    /// A setting or check that may help, if there is one.
     pub hint: Option<String>,
 }
 

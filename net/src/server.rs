@@ -142,8 +142,10 @@ impl Server {
         self.handle.shared.send_or_close(SendMode::Unreliable(options), id.into(), message.into());
     }
 
-    /// Sends a message and returns whether it was accepted; a rejected message is in the error, and
-    /// nothing has changed. An unreliable message is never `Full`.
+    /// Sends a message, or returns it in the error, with nothing changed.
+    ///
+    /// # Errors
+    /// As [`SendError`] says. An unreliable message is never `Full`.
     pub fn try_send(
         &self,
         delivery: Delivery,

@@ -65,7 +65,7 @@ impl ClientKey {
     }
 }
 
-/// What a pending connection waits for, in the eviction order of one address.
+/// Next step of a pending connection; the order is the eviction order of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Awaiting {
     /// The client's next step, since then.

@@ -65,7 +65,7 @@ enum Phase {
     Connected,
     /// The websocket's request is incomplete.
     Upgrading,
-    /// The request is complete; the decision of the admission hook is pending or queued.
+    /// The request is complete; it awaits the admission hook, if there is one.
     AwaitingDecision(Box<PendingRequest>),
     /// Offer and answer, then ICE, DTLS and SCTP.
     Handshaking(Box<Handshaking>),
