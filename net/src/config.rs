@@ -120,8 +120,8 @@ pub struct Config {
     /// other address.
     pub max_peers_per_private_ip: usize,
 
-    /// Maximum number of pending connections, which are not open yet. Default 1,024. One address may
-    /// use all of it while no other address needs it. When it is full, the address with the most
+    /// Maximum number of pending connections, which are not open yet. Default 1,024. One address
+    /// may use all of it while no other address needs it. When it is full, the address with the most
     /// pending connections loses one to a new connection, if it has more than that of the new one.
     /// Otherwise a connection that has made no progress for half a second is closed; if there is
     /// none, the new one is refused. Both get close code 1013, "try again later", on the websocket.
