@@ -246,7 +246,7 @@ impl From<net_ws::CloseReason> for CloseReason {
             Ws::Eof | Ws::TimedOut => CloseReason::Lost,
             Ws::TooLarge => CloseReason::TooLarge,
             Ws::SlowConsumer(slow) => CloseReason::SlowConsumer(format!(
-                "{slow} (Config::reliable_send_timeout, min_reliable_send_rate)"
+                "{slow} (Config::reliable_send_timeout, min_reliable_bitrate)"
             )),
             Ws::UpgradeTimeout => CloseReason::HandshakeTimeout,
             Ws::BadRequest(

@@ -45,10 +45,10 @@ pub use config::{
     Config, Congestion, DataPathMode, DtlsRole, DtlsVersions, HandshakeOptions, PublicAddr, Repair,
 };
 pub use error::{BindError, CloseReason, ConnectFailure, HandshakeStage, SendError, WebRtcStage};
-pub use event::{Delivery, Event, Message, PeerId};
+pub use event::{Delivery, Event, Message};
 pub use ipnet::IpNet;
 pub use net_rtc::{DropStats, PathStats, SendOptions};
-pub use peer::PeerInfo;
+pub use peer::{PeerId, PeerInfo};
 pub use server::{EventQueue, Server};
 pub use stats::{ConnectFailures, Stats};
 

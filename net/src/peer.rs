@@ -1,4 +1,4 @@
-//! Peer information.
+//! Ids and information of peers.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -7,6 +7,62 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::{Accepted, PathStats, Request, admission};
+
+/// Id of a peer: 0 for the first that opened, then 1, and so on, never reused.
+///
+/// A `PeerId` is a number with a type of its own. It can be the key of a map,
+/// [`as_u64`](PeerId::as_u64) and `u64::from` return the number, and functions that take an id also
+/// take a number or a reference:
+///
+/// ```no_run
+/// # let (server, _queue) = net::Server::new("127.0.0.1:3000");
+/// use std::collections::HashMap;
+/// use net::PeerId;
+///
+/// let names = HashMap::from([(PeerId::from(7), "Ada")]);
+/// for (id, name) in &names {
+///     server.send_reliable(id, format!("{name} is number {}", id.as_u64()));
+/// }
+/// ```
+///
+/// With the feature `serde` it is (de)serialised as its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct PeerId(u64);
+
+impl PeerId {
+    /// Returns its number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+// The only `From` of an integer: with a second one the literal in `send_reliable(0, ..)` would
+// have no type.
+impl From<u64> for PeerId {
+    fn from(id: u64) -> PeerId {
+        PeerId(id)
+    }
+}
+
+impl From<&PeerId> for PeerId {
+    fn from(id: &PeerId) -> PeerId {
+        *id
+    }
+}
+
+impl From<PeerId> for u64 {
+    fn from(id: PeerId) -> u64 {
+        id.0
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Address, request and path statistics of an open peer.
 #[derive(Clone, Debug, PartialEq)]

@@ -263,7 +263,7 @@ impl FailureContext<'_> {
             ))
             .with_hint(max_handshakes_hint(scope)),
             LimitHit::PreOpen => Explanation::new("too many messages before the answer").with_hint(
-                "wait for the open channel, or raise Config::max_preopen_bytes or early_messages",
+                "wait for the open channel, or raise Config::max_preopen_bytes or max_preopen_messages",
             ),
         }
     }
@@ -273,7 +273,7 @@ impl FailureContext<'_> {
             HookError::QueueFull => {
                 let queue = self.config.accept_queue_len;
                 Explanation::new(format!("{queue} others wait for a verdict of Config::accept"))
-                    .with_hint("is what it asks slow? Config::accept_threads, accept_queue")
+                    .with_hint("is what it asks slow? Config::accept_threads, accept_queue_len")
             }
             HookError::TimedOut => {
                 let time = format_seconds(self.config.upgrade_timeout);

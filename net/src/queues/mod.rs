@@ -2,9 +2,7 @@
 
 pub(crate) mod event_queue;
 pub(crate) mod send_queue;
-pub(crate) mod sync;
-
-use std::collections::HashMap;
+pub(crate) use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
@@ -339,4 +337,21 @@ impl Shared {
         }
         true
     }
+}
+
+/// Synchronisation primitives of the standard library and crossbeam, replaced by shuttle's in the
+/// [models](crate::tests::shuttle), so that they check the shipped code.
+pub(crate) mod sync {
+    #[cfg(not(all(test, feature = "models")))]
+    pub(crate) use std::sync::atomic::AtomicBool;
+    #[cfg(not(all(test, feature = "models")))]
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+    #[cfg(not(all(test, feature = "models")))]
+    pub(crate) use crossbeam::queue::SegQueue;
+    #[cfg(not(all(test, feature = "models")))]
+    pub(crate) use crossbeam::sync::ShardedLock;
+
+    #[cfg(all(test, feature = "models"))]
+    pub(crate) use crate::tests::shuttle::sync::*;
 }

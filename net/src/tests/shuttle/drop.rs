@@ -1,17 +1,10 @@
 //! Models of dropping the last handle.
 
-use crate::CloseReason;
-use crate::Config;
-use crate::Delivery;
-use crate::EventQueue;
-use crate::Server;
-use crate::tests::shuttle::check;
-use crate::tests::shuttle::entry;
-use crate::tests::shuttle::id;
-use crate::tests::shuttle::turn::Taken;
-use crate::tests::shuttle::turn::shared;
-use crate::tests::shuttle::word;
 use shuttle::thread;
+
+use crate::tests::shuttle::turn::{Taken, shared};
+use crate::tests::shuttle::{check, entry, id, word};
+use crate::{CloseReason, Config, Delivery, EventQueue, Server};
 
 /// Clones are made, used and dropped on other threads: the loop ends after the last of them and has
 /// by then taken all accepted messages.

@@ -13,19 +13,16 @@ mod senders;
 pub(crate) mod sync;
 mod turn;
 
-use crate::Config;
-use crate::Event;
-use crate::PeerId;
-use crate::PeerInfo;
-use crate::Request;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use net_rtc::Gauge;
+
 use crate::admission::Admission;
 use crate::queues::Entry;
 use crate::queues::send_queue::Total;
-use bytes::Bytes;
-use net_rtc::Gauge;
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::time::Instant;
+use crate::{Config, Event, PeerId, PeerInfo, Request};
 
 /// Number of schedules of each kind per model.
 const SCHEDULES: usize = 2_000;

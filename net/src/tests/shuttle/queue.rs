@@ -1,20 +1,13 @@
 //! Models of many readers and the loop.
 
-use crate::CloseReason;
-use crate::Config;
-use crate::Delivery;
-use crate::Event;
-use crate::EventQueue;
-use crate::queues::Shared;
-use crate::tests::shuttle::check;
-use crate::tests::shuttle::entry;
-use crate::tests::shuttle::id;
-use crate::tests::shuttle::turn::Bell;
-use crate::tests::shuttle::turn::shared;
-use crate::tests::shuttle::word;
-use crate::tests::shuttle::words;
-use shuttle::thread;
 use std::time::Duration;
+
+use shuttle::thread;
+
+use crate::queues::Shared;
+use crate::tests::shuttle::turn::{Bell, shared};
+use crate::tests::shuttle::{check, entry, id, word, words};
+use crate::{CloseReason, Config, Delivery, Event, EventQueue};
 
 const EVENTS: u8 = 4;
 

@@ -1,19 +1,14 @@
 //! Models of many senders and the loop.
 
-use crate::CloseReason;
-use crate::Config;
-use crate::SendError;
-use crate::SendOptions;
+use std::sync::Arc;
+
+use shuttle::thread;
+
 use crate::event::Way;
 use crate::queues::Shared;
-use crate::tests::shuttle::check;
-use crate::tests::shuttle::entry;
-use crate::tests::shuttle::id;
-use crate::tests::shuttle::turn::Taken;
-use crate::tests::shuttle::turn::shared;
-use crate::tests::shuttle::word;
-use shuttle::thread;
-use std::sync::Arc;
+use crate::tests::shuttle::turn::{Taken, shared};
+use crate::tests::shuttle::{check, entry, id, word};
+use crate::{CloseReason, Config, SendError, SendOptions};
 
 const SENDERS: u8 = 3;
 const EACH: u8 = 3;

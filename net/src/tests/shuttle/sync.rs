@@ -1,12 +1,10 @@
 //! Synchronisation primitives of the model checker, in place of [`crate::queues::sync`].
 
-pub(crate) use shuttle::sync::Condvar;
-pub(crate) use shuttle::sync::Mutex;
-pub(crate) use shuttle::sync::MutexGuard;
-pub(crate) use shuttle::sync::RwLock as ShardedLock;
-pub(crate) use shuttle::sync::atomic::AtomicBool;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
+
+pub(crate) use shuttle::sync::atomic::AtomicBool;
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock as ShardedLock};
 
 /// Replaces crossbeam's queue: each operation is atomic.
 #[derive(Debug)]

@@ -1,14 +1,13 @@
 //! Event loop of the models: the driver's, with a test waker in place of mio.
 
-use crate::Config;
-use crate::PeerId;
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use shuttle::sync::{Condvar, Mutex};
+
 use crate::queues::Shared;
 use crate::queues::send_queue::Left;
-use bytes::Bytes;
-use shuttle::sync::Condvar;
-use shuttle::sync::Mutex;
-use std::sync::Arc;
-use std::sync::PoisonError;
+use crate::{Config, PeerId};
 
 /// Waker that ends the loop's wait once for each wake, as an eventfd does.
 #[derive(Debug, Default)]
