@@ -70,7 +70,7 @@
 //! [`Socket::extend_deadlines`]; otherwise its peers time out.
 //!
 //! # Broadcast
-//! [`Message::Binary`] holds [`Bytes`](bytes::Bytes). A server's frames are not masked, so large
+//! [`Message::Binary`] holds [`Bytes`]. A server's frames are not masked, so large
 //! payloads are not copied: a thousand sockets to which the same `Bytes` is sent hold it once,
 //! however long it is buffered. It counts in the [`buffered_amount`](Socket::buffered_amount) of
 //! each.

@@ -2,7 +2,7 @@
 //! for the websocket and for WebRTC alike.
 //!
 //! The time is from the page's `setLocalDescription` to its channel's `open`. The long table,
-//! with every switch of [`Connecting`](net::HandshakeOptions) on its own, is left out unless asked
+//! with every switch of [`HandshakeOptions`](net::HandshakeOptions) on its own, is left out unless asked
 //! for (6 minutes):
 //!
 //! ```text

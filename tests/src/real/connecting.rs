@@ -4,10 +4,10 @@ use std::io;
 
 use net::HandshakeOptions;
 
-/// One switch of [`Connecting`]: its word, and what turns it to the value of another.
+/// One switch of [`HandshakeOptions`]: its word, and what turns it to the value of another.
 type Switch = (&'static str, fn(&mut HandshakeOptions, &HandshakeOptions));
 
-/// Every switch of [`Connecting`].
+/// Every switch of [`HandshakeOptions`].
 pub const SWITCHES: [Switch; 8] = [
     ("nomination", |to, from| to.auto_nomination = from.auto_nomination),
     ("dtls13", |to, from| to.dtls_versions = from.dtls_versions),

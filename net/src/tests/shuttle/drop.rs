@@ -2,7 +2,7 @@
 
 use shuttle::thread;
 
-use crate::tests::shuttle::turn::{Taken, shared};
+use crate::tests::shuttle::turn::{TestLoop, shared};
 use crate::tests::shuttle::{check, entry, id, word};
 use crate::{CloseReason, Config, Delivery, EventQueue, Server};
 
@@ -13,8 +13,8 @@ fn the_loop_ends_after_the_last_handle_and_has_everything() {
     check(|| {
         let config = Config::default();
         let (shared, bell) = shared(&config);
-        shared.opened(id(0), entry(&config));
-        let server = Server::odd(shared.clone(), ([127, 0, 0, 1], 1).into());
+        shared.on_open(id(0), entry(&config));
+        let server = Server::without_loop(shared.clone(), ([127, 0, 0, 1], 1).into());
         let threads: Vec<_> = (0..2)
             .map(|sender| {
                 let server = server.clone();
@@ -27,7 +27,7 @@ fn the_loop_ends_after_the_last_handle_and_has_everything() {
             .collect();
         server.send_reliable(id(0), word(2, 0));
         drop(server);
-        let mut taken = Taken::default();
+        let mut taken = TestLoop::default();
         while !taken.is_over {
             bell.wait();
             taken.turn(&shared);
@@ -43,9 +43,9 @@ fn the_loop_ends_after_the_last_handle_and_has_everything() {
 fn a_reader_hears_of_the_end() {
     check(|| {
         let (shared, bell) = shared(&Config::default());
-        shared.opened(id(0), entry(&Config::default()));
+        shared.on_open(id(0), entry(&Config::default()));
         let queue = EventQueue::new(shared.clone());
-        let server = Server::odd(shared.clone(), ([127, 0, 0, 1], 1).into());
+        let server = Server::without_loop(shared.clone(), ([127, 0, 0, 1], 1).into());
         let reader = thread::spawn(move || {
             let mut events = 0;
             while !queue.is_finished() {
@@ -54,13 +54,13 @@ fn a_reader_hears_of_the_end() {
             events
         });
         let dropper = thread::spawn(move || drop(server));
-        let mut taken = Taken::default();
+        let mut taken = TestLoop::default();
         while !taken.is_over {
             bell.wait();
             taken.turn(&shared);
         }
-        shared.closed(id(0), CloseReason::Shutdown);
-        shared.stopped();
+        shared.on_closed(id(0), CloseReason::Shutdown);
+        shared.on_loop_stopped();
         assert_eq!(reader.join().expect("a reader"), 2, "Open and Closed");
         dropper.join().expect("a dropper");
     });

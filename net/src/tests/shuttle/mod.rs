@@ -17,11 +17,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use net_rtc::Gauge;
+use net_rtc::PathMonitor;
 
-use crate::admission::Admission;
-use crate::queues::Entry;
-use crate::queues::send_queue::Total;
+use crate::admission::Accepted;
+use crate::queues::PeerHandle;
+use crate::queues::send_queue::SendBufferPool;
 use crate::{Config, Event, PeerId, PeerInfo, Request};
 
 /// Number of schedules of each kind per model.
@@ -41,8 +41,8 @@ fn id(number: u64) -> PeerId {
 }
 
 /// Creates the handle of an open peer.
-fn entry(config: &Config) -> Arc<Entry> {
-    Arc::new(Entry::new(config, &Total::new(config), info().clone(), Gauge::default()))
+fn entry(config: &Config) -> Arc<PeerHandle> {
+    Arc::new(PeerHandle::new(config, &SendBufferPool::new(config), info().clone(), PathMonitor::default()))
 }
 
 /// Peer information of an ordinary client.
@@ -57,7 +57,7 @@ fn info() -> &'static PeerInfo {
         socket.handle_input(now, net_ws::Input::Bytes(REQUEST));
         let net_ws::Output::Upgraded(head) = socket.poll_output() else { panic!("a good request") };
         let remote = ([192, 0, 2, 7], 5_000).into();
-        PeerInfo::new(&Request::new(remote, None, head), Admission::default())
+        PeerInfo::new(&Request::new(remote, None, head), Accepted::default())
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shuttle::thread;
 
 use crate::queues::Shared;
-use crate::tests::shuttle::turn::{Bell, shared};
+use crate::tests::shuttle::turn::{WakeSignal, shared};
 use crate::tests::shuttle::{check, entry, id, word, words};
 use crate::{CloseReason, Config, Delivery, Event, EventQueue};
 
@@ -25,22 +25,22 @@ fn read(queue: &EventQueue) -> Vec<Event> {
 
 /// The loop reports one peer's events; while the queue is full it reads no further until it is
 /// woken, as the driver does.
-fn tell(shared: &Shared, bell: &Bell) {
-    shared.opened(id(0), entry(&Config::default()));
+fn tell(shared: &Shared, bell: &WakeSignal) {
+    shared.on_open(id(0), entry(&Config::default()));
     for number in 0..EVENTS {
-        shared.awake();
+        shared.clear_wake();
         while shared.events.is_full() {
             bell.wait();
-            shared.awake();
+            shared.clear_wake();
         }
-        shared.events.received(id(0), Delivery::Reliable, word(0, number));
+        shared.events.push_message(id(0), Delivery::Reliable, word(0, number));
     }
-    shared.closed(id(0), CloseReason::ClosedByPeer);
-    shared.stopped();
+    shared.on_closed(id(0), CloseReason::ClosedByPeer);
+    shared.on_loop_stopped();
 }
 
-fn model(readers: usize, events: usize) {
-    let (shared, bell) = shared(&Config { events, ..Config::default() });
+fn model(readers: usize, event_queue_len: usize) {
+    let (shared, bell) = shared(&Config { event_queue_len, ..Config::default() });
     let queue = EventQueue::new(shared.clone());
     let readers: Vec<_> = (0..readers)
         .map(|_| {
@@ -79,7 +79,7 @@ fn a_loop_that_found_the_queue_full_hears_that_there_is_room() {
 #[test]
 fn the_last_queue_may_go_while_events_come() {
     check(|| {
-        let config = Config { events: 2, ..Config::default() };
+        let config = Config { event_queue_len: 2, ..Config::default() };
         let (shared, bell) = shared(&config);
         let queue = EventQueue::new(shared.clone());
         let clone = queue.clone();

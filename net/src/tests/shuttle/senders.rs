@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use crate::event::Way;
+use crate::event::SendMode;
 use crate::queues::Shared;
-use crate::tests::shuttle::turn::{Taken, shared};
+use crate::tests::shuttle::turn::{TestLoop, shared};
 use crate::tests::shuttle::{check, entry, id, word};
 use crate::{CloseReason, Config, SendError, SendOptions};
 
@@ -16,8 +16,8 @@ const EACH: u8 = 3;
 fn send_all(shared: &Shared, sender: u8) {
     for number in 0..EACH {
         let way = match sender {
-            0 => Way::Unreliable(SendOptions::default()),
-            _ => Way::Reliable,
+            0 => SendMode::Unreliable(SendOptions::default()),
+            _ => SendMode::Reliable,
         };
         let to = id(u64::from(number % 2));
         shared.send(way, to, word(sender, number)).expect("there is room");
@@ -30,14 +30,14 @@ fn every_message_is_taken_once_and_no_wake_up_is_lost() {
     check(|| {
         let config = Config::default();
         let (shared, bell) = shared(&config);
-        (0..2).for_each(|number| shared.opened(id(number), entry(&config)));
+        (0..2).for_each(|number| shared.on_open(id(number), entry(&config)));
         let threads: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let shared = shared.clone();
                 thread::spawn(move || send_all(&shared, sender))
             })
             .collect();
-        let mut taken = Taken::default();
+        let mut taken = TestLoop::default();
         while taken.messages.len() < usize::from(SENDERS * EACH) {
             bell.wait();
             taken.turn(&shared);
@@ -63,25 +63,25 @@ fn every_message_is_taken_once_and_no_wake_up_is_lost() {
 fn what_is_full_changes_nothing() {
     check(|| {
         // Two messages fit: each costs 80 bytes and its own.
-        let config = Config { backlog_bytes: 170, ..Config::default() };
+        let config = Config { reliable_send_buffer: 170, ..Config::default() };
         let (shared, bell) = shared(&config);
-        shared.opened(id(0), entry(&config));
+        shared.on_open(id(0), entry(&config));
         let sender = |number: u8| {
             let shared = shared.clone();
             thread::spawn(move || {
-                let send = |n| shared.send(Way::Reliable, id(0), word(number, n));
+                let send = |n| shared.send(SendMode::Reliable, id(0), word(number, n));
                 (0..EACH).filter(|n| send(*n).is_ok()).count()
             })
         };
         let threads = [sender(0), sender(1)];
-        let mut taken = Taken::default();
+        let mut taken = TestLoop::default();
         // The first message is always admitted, and wakes the loop.
         bell.wait();
         taken.turn(&shared);
         let accepted: usize = threads.into_iter().map(|t| t.join().expect("a sender")).sum();
         taken.turn(&shared);
         assert_eq!(taken.messages.len(), accepted);
-        assert_eq!(shared.counters.snapshot().full, u64::from(2 * EACH) - accepted as u64);
+        assert_eq!(shared.counters.snapshot().send_full, u64::from(2 * EACH) - accepted as u64);
     });
 }
 
@@ -92,11 +92,11 @@ fn a_peer_may_close_while_it_is_sent_to() {
     check(|| {
         let config = Config::default();
         let (shared, bell) = shared(&config);
-        shared.opened(id(0), entry(&config));
+        shared.on_open(id(0), entry(&config));
         let sender = {
             let shared = shared.clone();
             thread::spawn(move || {
-                let sent = shared.send(Way::Reliable, id(0), word(0, 0)).is_ok();
+                let sent = shared.send(SendMode::Reliable, id(0), word(0, 0)).is_ok();
                 shared.close(id(0), CloseReason::ClosedByServer);
                 sent
             })
@@ -105,13 +105,13 @@ fn a_peer_may_close_while_it_is_sent_to() {
             let shared = shared.clone();
             thread::spawn(move || shared.close(id(0), CloseReason::SlowConsumer("full".into())))
         };
-        let mut taken = Taken::default();
+        let mut taken = TestLoop::default();
         while taken.closed.is_empty() {
             bell.wait();
             taken.turn(&shared);
         }
-        shared.closed(id(0), CloseReason::ClosedByServer);
-        let none = shared.send(Way::Reliable, id(0), word(9, 9));
+        shared.on_closed(id(0), CloseReason::ClosedByServer);
+        let none = shared.send(SendMode::Reliable, id(0), word(9, 9));
         assert!(matches!(none, Err(SendError::NoSuchPeer(_))));
         let sent = sender.join().expect("a sender");
         closer.join().expect("a closer");
