@@ -42,7 +42,12 @@ fn id(number: u64) -> PeerId {
 
 /// Creates the handle of an open peer.
 fn entry(config: &Config) -> Arc<PeerHandle> {
-    Arc::new(PeerHandle::new(config, &SendBufferPool::new(config), info().clone(), PathMonitor::default()))
+    Arc::new(PeerHandle::new(
+        config,
+        &SendBufferPool::new(config),
+        info().clone(),
+        PathMonitor::default(),
+    ))
 }
 
 /// Peer information of an ordinary client.
