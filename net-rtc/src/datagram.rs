@@ -2,6 +2,14 @@
 
 use std::iter;
 
+/// Length of a STUN header, and its magic cookie (RFC 8489 §5).
+pub(crate) const STUN_HEADER_LEN: usize = 20;
+pub(crate) const STUN_MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+/// Attributes of connectivity checks (RFC 8489 §18.3).
+pub(crate) const USERNAME: u16 = 0x0006;
+pub(crate) const MESSAGE_INTEGRITY: u16 = 0x0008;
+
 /// Whether a datagram is STUN rather than DTLS, by its first byte (RFC 7983).
 pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|byte| *byte < 4)
@@ -9,7 +17,31 @@ pub(crate) fn is_stun(datagram: &[u8]) -> bool {
 
 /// Whether a STUN message is a Binding request (RFC 8489 §5).
 pub(crate) fn is_binding_request(check: &[u8]) -> bool {
-    check.starts_with(&[0, 1])
+    check.starts_with(&BINDING_REQUEST)
+}
+
+/// Whether a datagram is a complete Binding request without USERNAME and MESSAGE-INTEGRITY, which
+/// connectivity checks have.
+pub(crate) fn is_unauthenticated_binding_request(datagram: &[u8]) -> bool {
+    let is_request = datagram.len() >= STUN_HEADER_LEN
+        && datagram[..2] == BINDING_REQUEST
+        && datagram[4..8] == STUN_MAGIC_COOKIE
+        && usize::from(u16_at(datagram, 2)) == datagram.len() - STUN_HEADER_LEN;
+    is_request && {
+        let mut rest = &datagram[STUN_HEADER_LEN..];
+        while rest.len() >= 4 {
+            let length = usize::from(u16_at(rest, 2)).next_multiple_of(4);
+            if matches!(u16_at(rest, 0), USERNAME | MESSAGE_INTEGRITY) || rest.len() < 4 + length {
+                return false;
+            }
+            rest = &rest[4 + length..];
+        }
+        rest.is_empty()
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
 /// Maximum number of records in one datagram. Browsers and this library send one in each.

@@ -15,14 +15,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::datagram::{STUN_HEADER_LEN, STUN_MAGIC_COOKIE};
 use crate::endpoint::demux::OpsTokenBucket;
 
-const HEADER_LEN: usize = 20;
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// Answers STUN Binding requests of connecting clients, within quotas.
@@ -97,34 +93,14 @@ impl StunServer {
     }
 }
 
-/// Whether a datagram is a complete Binding request without USERNAME and MESSAGE-INTEGRITY, which
-/// connectivity checks have.
-pub(crate) fn is_unauthenticated_binding_request(datagram: &[u8]) -> bool {
-    let is_request = datagram.len() >= HEADER_LEN
-        && datagram[..2] == BINDING_REQUEST
-        && datagram[4..8] == MAGIC_COOKIE
-        && usize::from(u16_at(datagram, 2)) == datagram.len() - HEADER_LEN;
-    is_request && {
-        let mut rest = &datagram[HEADER_LEN..];
-        while rest.len() >= 4 {
-            let length = usize::from(u16_at(rest, 2)).next_multiple_of(4);
-            if matches!(u16_at(rest, 0), USERNAME | MESSAGE_INTEGRITY) || rest.len() < 4 + length {
-                return false;
-            }
-            rest = &rest[4 + length..];
-        }
-        rest.is_empty()
-    }
-}
-
 /// The success response (RFC 8489 §7.3.1) with XOR-MAPPED-ADDRESS only.
 fn success_response(source: SocketAddr, request: &[u8]) -> Vec<u8> {
-    let transaction = &request[4..HEADER_LEN];
+    let transaction = &request[4..STUN_HEADER_LEN];
     let (family, octets) = match source.ip().to_canonical() {
         IpAddr::V4(ip) => (1, ip.octets().to_vec()),
         IpAddr::V6(ip) => (2, ip.octets().to_vec()),
     };
-    let mut answer = Vec::with_capacity(HEADER_LEN + 8 + octets.len());
+    let mut answer = Vec::with_capacity(STUN_HEADER_LEN + 8 + octets.len());
     answer.extend(BINDING_SUCCESS);
     answer.extend((8 + octets.len() as u16).to_be_bytes());
     answer.extend(transaction);
@@ -132,13 +108,9 @@ fn success_response(source: SocketAddr, request: &[u8]) -> Vec<u8> {
     answer.extend((4 + octets.len() as u16).to_be_bytes());
     answer.extend([0, family]);
     let port = source.port().to_be_bytes();
-    answer.extend(port.iter().zip(MAGIC_COOKIE).map(|(byte, key)| byte ^ key));
+    answer.extend(port.iter().zip(STUN_MAGIC_COOKIE).map(|(byte, key)| byte ^ key));
     answer.extend(octets.iter().zip(transaction).map(|(byte, key)| byte ^ key));
     answer
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
 #[cfg(test)]
@@ -146,11 +118,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::datagram::{MESSAGE_INTEGRITY, USERNAME, is_unauthenticated_binding_request};
 
     /// As sent by Chromium: a header and no attributes.
     fn request() -> Vec<u8> {
         let mut request = vec![0, 1, 0, 0];
-        request.extend(MAGIC_COOKIE);
+        request.extend(STUN_MAGIC_COOKIE);
         request.extend(1..=12);
         request
     }
@@ -161,7 +134,7 @@ mod tests {
         request.extend((value.len() as u16).to_be_bytes());
         request.extend(value);
         request.resize(request.len().next_multiple_of(4), 0);
-        let length = (request.len() - HEADER_LEN) as u16;
+        let length = (request.len() - STUN_HEADER_LEN) as u16;
         request[2..4].copy_from_slice(&length.to_be_bytes());
         request
     }

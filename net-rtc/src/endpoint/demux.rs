@@ -11,13 +11,12 @@ use rand::{RngExt, SeedableRng};
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
-use crate::datagram::is_protected;
+use crate::datagram::{is_protected, is_unauthenticated_binding_request};
 use crate::dtls;
 use crate::endpoint::Endpoint;
 use crate::event::{Output, Transmit};
 use crate::peer::DatagramOutcome;
 use crate::peer::path::{FourTuple, SeenBy};
-use crate::stun_binding::is_unauthenticated_binding_request;
 
 impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
     pub(super) fn handle_datagram(&mut self, now: Instant, way: FourTuple, contents: &[u8]) {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use log::debug;
-use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::channel::ChannelId;
 use str0m::config::DtlsVersion;
 use str0m::net::Protocol;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
@@ -118,18 +118,6 @@ impl Peer {
         if let Some(inits) = &agreed.inits {
             plane.set_snap_inits(inits);
         }
-    }
-}
-
-/// Configuration of the unreliable channel; str0m's default is ordered and reliable. `negotiated`
-/// means that both sides open it themselves, as stream 0.
-pub(crate) fn channel_config(negotiated: bool) -> ChannelConfig {
-    ChannelConfig {
-        label: "unreliable".into(),
-        ordered: false,
-        reliability: Reliability::MaxRetransmits { retransmits: 0 },
-        negotiated: negotiated.then_some(0),
-        ..ChannelConfig::default()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::dtls::DtlsContext;
 use crate::dtls::intercept::SharedDataPath;
 use crate::event::{CloseReason, Event, HandshakeProgress, SendOptions, Transmit, WebRtcStage};
 use crate::peer::amplification::AmplificationLimit;
-use crate::peer::handshake::{SignallingRole, build_rtc, channel_config};
+use crate::peer::handshake::{SignallingRole, build_rtc};
 use crate::peer::idle::IdleTimer;
 pub(crate) use crate::peer::migration::DatagramOutcome;
 use crate::peer::nomination::AutoNomination;
@@ -34,7 +34,7 @@ use crate::peer::path::{ActivePath, FourTuple, RemoteAddrs};
 use crate::peer::state::State;
 use crate::sctp::DataPathError;
 use crate::sdp::offer::PendingOffer;
-use crate::sdp::{InitChunks, Offer};
+use crate::sdp::{InitChunks, Offer, channel_config};
 use crate::stats::{DropStats, PathMonitor};
 use crate::{Channels, Config, OfferOptions};
 

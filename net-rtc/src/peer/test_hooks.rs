@@ -6,11 +6,11 @@ use std::time::Instant;
 use str0m::crypto::dtls::ProtocolVersion;
 
 #[cfg(test)]
-use crate::peer::handshake::channel_config;
-#[cfg(test)]
 use crate::peer::state::State;
 use crate::peer::{Peer, PeerOutput};
 use crate::sctp::packet::{PacketWriter, Tsn};
+#[cfg(test)]
+use crate::sdp::channel_config;
 
 impl Peer {
     /// Sends an SCTP packet; returns false if the SCTP association has not begun.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use base64ct::{Base64, Encoding};
 use str0m::IceCreds;
+use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::Fingerprint;
 
 use crate::DtlsRole;
@@ -230,6 +231,18 @@ impl InitChunks {
 /// Decodes the chunk in an `a=sctp-init`. The error is a message.
 pub(crate) fn decode_init(text: &str) -> Result<Vec<u8>, String> {
     Base64::decode_vec(text).map_err(|_| "a=sctp-init: not base64".into())
+}
+
+/// Configuration of the unreliable channel; str0m's default is ordered and reliable. `negotiated`
+/// means that both sides open it themselves, as stream 0.
+pub(crate) fn channel_config(negotiated: bool) -> ChannelConfig {
+    ChannelConfig {
+        label: "unreliable".into(),
+        ordered: false,
+        reliability: Reliability::MaxRetransmits { retransmits: 0 },
+        negotiated: negotiated.then_some(0),
+        ..ChannelConfig::default()
+    }
 }
 
 #[cfg(test)]

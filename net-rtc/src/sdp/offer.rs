@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use str0m::channel::{ChannelId, SctpInitData};
 use str0m::{IceCreds, Rtc, RtcError};
 
-use crate::peer::handshake::channel_config;
-use crate::sdp::{Answer, InitChunks, Offer, OfferParams};
+use crate::sdp::{Answer, InitChunks, Offer, OfferParams, channel_config};
 use crate::{Config, HandshakeOptions};
 
 /// An offer that awaits its answer.

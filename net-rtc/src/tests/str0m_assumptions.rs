@@ -15,7 +15,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, DATAGRAM_MTU_TARGET, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use crate::dtls::sha1_hmac;
-use crate::peer::handshake::channel_config;
+use crate::sdp::channel_config;
 
 const HERE: &str = "192.0.2.1:3000";
 const THERE: &str = "192.0.2.2:5000";

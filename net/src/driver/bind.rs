@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::driver::interfaces::{InterfaceAddr, scan_interfaces};
 use crate::driver::local_addrs::{AddressSet, BindStep, ListenScope, ReachableAddrs};
-use crate::driver::udp_sockets::OverflowUdpSocket;
+use crate::driver::udp_sockets::UdpBinding;
 use crate::{BindError, Config};
 
 /// Maximum number of other ports tried when any port will do and the UDP port of the same number is
@@ -21,8 +21,6 @@ const MAX_BIND_ATTEMPTS: usize = 16;
 pub(super) const MAX_UDP_SOCKETS: usize = 1_024;
 /// Backlog of the listener: connections completed by the system before they are accepted.
 const LISTEN_BACKLOG: i32 = 1_024;
-/// Buffer size of UDP sockets for bursts, in bytes; the system may give less.
-const UDP_SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
 /// `TCP_NOTSENT_LOWAT`: maximum unsent bytes in a TCP socket; the system asks for more at half of
 /// it. Low, so that the rate of a peer is visible early: without it, Linux takes up to 4 MiB at
@@ -45,23 +43,6 @@ pub(crate) struct ServerSockets {
     pub(crate) interface_addrs: Vec<InterfaceAddr>,
     /// Addresses that are left out for now, and why.
     bind_warnings: Vec<String>,
-}
-
-/// UDP socket and its source filter.
-#[derive(Debug)]
-pub(crate) struct UdpBinding<S = OverflowUdpSocket> {
-    pub(crate) socket: S,
-    pub(crate) local_addr: SocketAddr,
-    pub(crate) source_filter: SourceFilter,
-}
-
-/// Filter of datagrams by source address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SourceFilter {
-    Any,
-    /// Only this machine's own addresses: the socket accompanies a loopback listener and must not
-    /// admit other machines.
-    OwnAddrs,
 }
 
 impl ServerSockets {
@@ -222,41 +203,6 @@ pub(super) fn configure_tcp(tcp: &TcpStream, give_up_after: Duration) -> io::Res
     #[cfg(not(target_os = "linux"))]
     let _ = give_up_after;
     tcp.set_nodelay(true)
-}
-
-impl UdpBinding {
-    /// Binds a socket at this address, for a server that listens at `listens`. Beside a loopback
-    /// listener any port will do.
-    pub(super) fn bind_for_listener(
-        listens: SocketAddr,
-        address: SocketAddr,
-    ) -> io::Result<UdpBinding> {
-        if !listens.ip().is_loopback() || address.ip().is_loopback() {
-            return UdpBinding::bind(address, SourceFilter::Any);
-        }
-        UdpBinding::bind(address, SourceFilter::OwnAddrs)
-            .or_else(|_| UdpBinding::bind((address.ip(), 0).into(), SourceFilter::OwnAddrs))
-    }
-
-    fn bind(address: SocketAddr, admits: SourceFilter) -> io::Result<UdpBinding> {
-        let socket =
-            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // Smaller buffers than requested are not an error.
-        _ = socket.set_recv_buffer_size(UDP_SOCKET_BUFFER);
-        _ = socket.set_send_buffer_size(UDP_SOCKET_BUFFER);
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = std::net::UdpSocket::from(socket);
-        let local = socket.local_addr()?;
-        Ok(UdpBinding {
-            socket: OverflowUdpSocket::new(socket),
-            local_addr: local,
-            source_filter: admits,
-        })
-    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

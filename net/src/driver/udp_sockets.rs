@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::net::UdpSocket;
+use socket2::{Domain, Protocol, Type};
 
-use crate::driver::bind::{SourceFilter, UdpBinding};
 use crate::hub::Transmit;
 use crate::stats::{Counters, add};
 
@@ -394,6 +394,61 @@ mod tests {
         socket.receive(now, &mut buffer).unwrap();
         assert!(sent > 0, "nothing was dropped");
         assert_eq!(socket.overflow_count(), sent);
+    }
+}
+
+/// Buffer size of UDP sockets for bursts, in bytes; the system may give less.
+const UDP_SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// UDP socket and its source filter.
+#[derive(Debug)]
+pub(crate) struct UdpBinding<S = OverflowUdpSocket> {
+    pub(crate) socket: S,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) source_filter: SourceFilter,
+}
+
+/// Filter of datagrams by source address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceFilter {
+    Any,
+    /// Only this machine's own addresses: the socket accompanies a loopback listener and must not
+    /// admit other machines.
+    OwnAddrs,
+}
+
+impl UdpBinding {
+    /// Binds a socket at this address, for a server that listens at `listens`. Beside a loopback
+    /// listener any port will do.
+    pub(super) fn bind_for_listener(
+        listens: SocketAddr,
+        address: SocketAddr,
+    ) -> io::Result<UdpBinding> {
+        if !listens.ip().is_loopback() || address.ip().is_loopback() {
+            return UdpBinding::bind(address, SourceFilter::Any);
+        }
+        UdpBinding::bind(address, SourceFilter::OwnAddrs)
+            .or_else(|_| UdpBinding::bind((address.ip(), 0).into(), SourceFilter::OwnAddrs))
+    }
+
+    fn bind(address: SocketAddr, admits: SourceFilter) -> io::Result<UdpBinding> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Smaller buffers than requested are not an error.
+        _ = socket.set_recv_buffer_size(UDP_SOCKET_BUFFER);
+        _ = socket.set_send_buffer_size(UDP_SOCKET_BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = std::net::UdpSocket::from(socket);
+        let local = socket.local_addr()?;
+        Ok(UdpBinding {
+            socket: OverflowUdpSocket::new(socket),
+            local_addr: local,
+            source_filter: admits,
+        })
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use mio::{Interest, Token};
 
-use crate::driver::bind::{UdpBinding, format_addrs};
+use crate::driver::bind::format_addrs;
 use crate::driver::event_loop::{Driver, FIRST_UDP_TOKEN};
 use crate::driver::interfaces::InterfaceWatcher;
 use crate::driver::local_addrs::{BindStep, ReachableAddrs};
+use crate::driver::udp_sockets::UdpBinding;
 
 impl Driver {
     /// Replaces the receiving and the advertised addresses.
