@@ -296,7 +296,7 @@ impl<K: Clone + Eq + Hash + Debug> Endpoint<K> {
         self.migration_lookup.update(slot, found, LookupKey::default());
         self.timers.reschedule(slot, wake, None);
         let key = self.peers[slot].0.clone();
-        error!("{key:?}: its machine has panicked, which ends it and nobody else");
+        error!("panic while handling peer {key:?}; it is closed");
         self.outputs.push_back(Output::Event(key, Event::Closed(CloseReason::Panicked)));
         self.remove(slot);
     }

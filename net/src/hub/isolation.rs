@@ -85,7 +85,7 @@ impl Hub {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         let cause = text.or_else(|| cause.downcast_ref().copied()).unwrap_or("a value");
         if let Some(unwritten) = self.context.panic_log.allow(now) {
-            log::error!("{what} made us panic, which ends it and nobody else: {cause}");
+            log::error!("panic while handling {what}; it is closed: {cause}");
             if unwritten > 0 {
                 log::error!("and {unwritten} others before it");
             }

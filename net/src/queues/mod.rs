@@ -16,7 +16,7 @@ use crate::event::SendMode;
 use crate::hub::Hub;
 use crate::queues::event_queue::EventChannel;
 use crate::queues::send_queue::{PeerSendQueue, PushError, Queued, Remaining, SendBufferPool};
-use crate::queues::sync::{AtomicBool, Mutex, SegQueue, ShardedLock};
+use crate::queues::sync::{AtomicBool, AtomicU8, Mutex, SegQueue, ShardedLock};
 use crate::stats::{ConnectFailures, Counters, LoopMonitor, add};
 use crate::{CloseReason, Config, ConnectFailure, Delivery, PeerId, PeerInfo, SendError};
 
@@ -36,8 +36,19 @@ pub(crate) struct Shared {
     announced_addrs: Mutex<Vec<SocketAddr>>,
     wake: Box<dyn Fn() + Send + Sync>,
     is_wake_pending: AtomicBool,
-    is_stopping: AtomicBool,
-    is_stopped: AtomicBool,
+    /// A [`Lifecycle`].
+    lifecycle: AtomicU8,
+}
+
+/// Lifecycle of the loop; it only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Lifecycle {
+    Running,
+    /// No handle is left.
+    Stopping,
+    /// The loop has ended and freed its resources.
+    Stopped,
 }
 
 /// Handle of an open peer: its send queue, information and statistics.
@@ -86,8 +97,7 @@ impl Shared {
             announced_addrs: Mutex::default(),
             wake: Box::new(wake),
             is_wake_pending: AtomicBool::new(false),
-            is_stopping: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
+            lifecycle: AtomicU8::new(Lifecycle::Running as u8),
         }
     }
 
@@ -121,7 +131,7 @@ impl Shared {
 
     /// Requests the end of the loop: no handle is left.
     pub(crate) fn request_stop(&self) {
-        self.is_stopping.store(true, SeqCst);
+        self.lifecycle.fetch_max(Lifecycle::Stopping as u8, SeqCst);
         self.wake();
     }
 
@@ -171,7 +181,7 @@ impl Shared {
     /// Returns whether no handle is left and the loop has taken all messages: checked in this
     /// order, because nothing can be sent once the last handle is gone.
     pub(crate) fn is_ready_to_stop(&self) -> bool {
-        self.is_stopping.load(SeqCst) && self.pending_sends.is_empty()
+        self.has_reached(Lifecycle::Stopping) && self.pending_sends.is_empty()
     }
 
     /// Adds a peer that the loop opened: from now on it can be sent to.
@@ -206,7 +216,7 @@ impl Shared {
     /// Records that the loop has ended and freed its resources. Peers left behind by a loop that
     /// failed are closed here.
     pub(crate) fn on_loop_stopped(&self) {
-        self.is_stopped.store(true, SeqCst);
+        self.lifecycle.store(Lifecycle::Stopped as u8, SeqCst);
         self.peer_ids().into_iter().for_each(|id| self.on_closed(id, CloseReason::Shutdown));
         self.events.finish();
     }
@@ -216,7 +226,7 @@ impl Shared {
             return Err(SendError::TooLarge(message));
         }
         let Some(entry) = self.peer_handle(id) else {
-            return Err(match self.is_stopped.load(SeqCst) {
+            return Err(match self.has_reached(Lifecycle::Stopped) {
                 true => SendError::Stopped(message),
                 false => SendError::NoSuchPeer(message),
             });
@@ -236,6 +246,10 @@ impl Shared {
             self.pending_sends.push(id);
             self.wake();
         }
+    }
+
+    fn has_reached(&self, state: Lifecycle) -> bool {
+        self.lifecycle.load(SeqCst) >= state as u8
     }
 
     fn peer_ids(&self) -> Vec<PeerId> {
@@ -343,7 +357,7 @@ impl Shared {
 /// [models](crate::tests::shuttle), so that they check the shipped code.
 pub(crate) mod sync {
     #[cfg(not(all(test, feature = "models")))]
-    pub(crate) use std::sync::atomic::AtomicBool;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8};
     #[cfg(not(all(test, feature = "models")))]
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-pub(crate) use shuttle::sync::atomic::AtomicBool;
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8};
 pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock as ShardedLock};
 
 /// Replaces crossbeam's queue: each operation is atomic.
