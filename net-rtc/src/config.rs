@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::peer::outbox::MAX_SCTP_MESSAGE_SIZE;
+use crate::peer::channel_writer::MAX_SCTP_MESSAGE_SIZE;
 use crate::peer::{path, send_queue};
 use crate::sctp;
 
@@ -159,8 +159,8 @@ pub enum Congestion {
     LossBased,
 }
 
-/// Redundant copies of a message in later packets, under the same TSN, in case its first packet was
-/// lost. The receiver delivers it once. They take bytes, but never extra packets, and delay no
+/// When messages get redundant copies in later packets: never, while packets are lost, or always.
+/// A copy has the same TSN. The receiver delivers it once. They take bytes, but never extra packets, and delay no
 /// message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repair {
@@ -297,7 +297,7 @@ pub struct HandshakeOptions {
     pub shared_dtls_config: bool,
 }
 
-/// DTLS versions.
+/// DTLS versions to negotiate: 1.2, 1.3 or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DtlsVersions {
     /// DTLS 1.3 (RFC 9147), which saves a round trip, or 1.2, as the other side supports.

@@ -93,7 +93,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Stage of a connection.
+/// How far a connection is: ICE, DTLS, SCTP or the data channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WebRtcStage {
     /// The session description of the other side is awaited.

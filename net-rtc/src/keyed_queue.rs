@@ -7,7 +7,7 @@ use crate::stats::DropStats;
 /// Minimum cost of an item, in bytes, which bounds the number of empty ones.
 pub(crate) const MIN_ITEM_COST: usize = 64;
 
-/// A bounded queue with keys. An item supersedes a queued one of the same key and takes its
+/// Bounded queue in which an item replaces a queued one of the same key and takes its
 /// position; above the bound the oldest item is dropped. Both are reported as [`DropStats`]. Each
 /// call takes constant time, whatever the number of keys.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct KeyedQueue<T> {
     max_cost: usize,
 }
 
+/// One queued value, with its key and its cost in bytes.
 #[derive(Debug)]
 struct QueueItem<T> {
     key: Option<u64>,

@@ -136,6 +136,7 @@ pub struct PathStats {
 #[derive(Clone, Debug, Default)]
 pub struct PathMonitor(Arc<PathAtomics>);
 
+/// Path statistics that other threads read without a lock.
 #[derive(Debug, Default)]
 struct PathAtomics {
     /// In nanoseconds; 0 is `None`, because no round trip takes 0.

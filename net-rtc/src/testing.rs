@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::Config;
 use crate::sctp::{DataPath, Filtered, packet};
 
-/// The data path of one peer without ICE, DTLS and SCTP: plaintext packets in and out.
+/// Data path of one peer without ICE, DTLS and str0m's SCTP: plaintext packets in and out.
 #[derive(Debug)]
 pub struct BareDataPath {
     data_path: DataPath,

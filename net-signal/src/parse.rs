@@ -201,6 +201,7 @@ impl<'de> Deserialize<'de> for CandidateField {
     }
 }
 
+/// Serde visitor of the `candidate` field.
 struct CandidateVisitor;
 
 impl<'de> Visitor<'de> for CandidateVisitor {
@@ -226,49 +227,51 @@ impl<'de> Visitor<'de> for CandidateVisitor {
 /// Deserializes a boolean; null is `false`.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match deserializer.deserialize_any(ScalarVisitor)? {
-        Scalar::Null => Ok(false),
-        Scalar::Bool(flag) => Ok(flag),
-        Scalar::Number(_) => Err(D::Error::custom("a number where a flag belongs")),
+        JsonScalar::Null => Ok(false),
+        JsonScalar::Bool(flag) => Ok(flag),
+        JsonScalar::Number(_) => Err(D::Error::custom("a number where a flag belongs")),
     }
 }
 
 /// Deserializes a 16-bit number; null is 0.
 pub(crate) fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     match deserializer.deserialize_any(ScalarVisitor)? {
-        Scalar::Null => Ok(0),
-        Scalar::Bool(_) => Err(D::Error::custom("a flag where a number belongs")),
-        Scalar::Number(number) => number.try_into().map_err(D::Error::custom),
+        JsonScalar::Null => Ok(0),
+        JsonScalar::Bool(_) => Err(D::Error::custom("a flag where a number belongs")),
+        JsonScalar::Number(number) => number.try_into().map_err(D::Error::custom),
     }
 }
 
-enum Scalar {
+/// JSON value of a field that may be null, a boolean or a number.
+enum JsonScalar {
     Null,
     Bool(bool),
     Number(u64),
 }
 
+/// Serde visitor of a [`JsonScalar`].
 struct ScalarVisitor;
 
 impl Visitor<'_> for ScalarVisitor {
-    type Value = Scalar;
+    type Value = JsonScalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number, a flag, or null")
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar, E> {
-        Ok(Scalar::Null)
+    fn visit_unit<E>(self) -> Result<JsonScalar, E> {
+        Ok(JsonScalar::Null)
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Scalar, E> {
-        Ok(Scalar::Bool(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<JsonScalar, E> {
+        Ok(JsonScalar::Bool(flag))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-        Ok(Scalar::Number(number))
+    fn visit_u64<E>(self, number: u64) -> Result<JsonScalar, E> {
+        Ok(JsonScalar::Number(number))
     }
 
-    fn visit_str<E: Error>(self, _text: &str) -> Result<Scalar, E> {
+    fn visit_str<E: Error>(self, _text: &str) -> Result<JsonScalar, E> {
         Err(E::custom("a text where a number or a flag belongs"))
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct RateLimiter {
     window: Option<Window>,
 }
 
-/// Likely kind of an accepted text, without parsing.
+/// Whether a text looks like a candidate, which is not parsed, or like another message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TextKind {
     /// Likely a candidate: not needed, so not parsed.

@@ -3,7 +3,8 @@
 /// Opcode of a close frame, the lowest of all control opcodes (RFC 6455 §5.2).
 const OPCODE_CLOSE: u8 = 8;
 
-/// Scanner of the frame headers in the bytes that go to the decoder. It bounds empty fragments,
+/// Scanner of the frame headers in the bytes that go to tungstenite's decoder, for checks that it
+/// does not make. It bounds empty fragments,
 /// records the code of a close frame as sent (the decoder replaces a forbidden one), and finds the
 /// peer's close frame when the rest of the stream is ignored.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ pub enum Delivery {
     Unreliable,
 }
 
-/// Delivery mode with its send options.
+/// Reliable delivery, or unreliable delivery with its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendMode {
     Reliable,

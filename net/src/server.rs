@@ -29,6 +29,7 @@ pub struct Server {
     handle: Arc<ServerHandle>,
 }
 
+/// State behind all clones of a [`Server`]; its drop stops the server.
 #[derive(Debug)]
 struct ServerHandle {
     shared: Arc<Shared>,
@@ -306,6 +307,7 @@ impl Drop for EventQueue {
     }
 }
 
+/// Application's end of the event queue, behind all clones of an [`EventQueue`].
 #[derive(Debug)]
 struct QueueReader {
     shared: Arc<Shared>,

@@ -28,7 +28,7 @@ pub(crate) struct SentChunk {
     pub(crate) first_transmission: FirstTransmission,
 }
 
-/// Redundant copies of a chunk.
+/// Whether a sent chunk has been copied into later packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redundancy {
     /// No copies.

@@ -45,7 +45,7 @@ pub(super) struct LossDetector {
     previous: Option<LossReport>,
 }
 
-/// Result of one window.
+/// Loss of one window of chunks, and whether it is self-induced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LossReport {
     /// Send rate in bytes per second.

@@ -61,14 +61,15 @@ pub(crate) struct RateController {
     limits: RateLimits,
     token_bucket: TokenBucket,
     burst_limiter: BurstLimiter,
-    algorithm: Algorithm,
+    algorithm: CongestionAlgorithm,
     circuit_breaker: CircuitBreaker,
     min_rtt: MinRtt,
     send_rate: RateMeter,
 }
 
+/// Congestion control algorithm, as [`Congestion`](crate::Congestion) selects it.
 #[derive(Debug)]
-enum Algorithm {
+enum CongestionAlgorithm {
     DelayBased(Box<DelayBased>),
     LossBased(LossBased),
 }
@@ -85,9 +86,11 @@ impl RateController {
             burst_limiter: BurstLimiter::new(now),
             algorithm: match settings.congestion {
                 Congestion::DelayBased => {
-                    Algorithm::DelayBased(Box::new(DelayBased::new(now, limits)))
+                    CongestionAlgorithm::DelayBased(Box::new(DelayBased::new(now, limits)))
                 }
-                Congestion::LossBased => Algorithm::LossBased(LossBased::new(now, limits)),
+                Congestion::LossBased => {
+                    CongestionAlgorithm::LossBased(LossBased::new(now, limits))
+                }
             },
             circuit_breaker: CircuitBreaker::new(now, BREAKER_LOSS),
             min_rtt: MinRtt::new(now),
@@ -123,8 +126,8 @@ impl RateController {
         self.send_rate.add(now, bytes);
         self.circuit_breaker.on_send(now);
         match &mut self.algorithm {
-            Algorithm::DelayBased(adaptive) => adaptive.on_send(bytes),
-            Algorithm::LossBased(simple) => simple.on_send(bytes),
+            CongestionAlgorithm::DelayBased(adaptive) => adaptive.on_send(bytes),
+            CongestionAlgorithm::LossBased(simple) => simple.on_send(bytes),
         }
     }
 
@@ -147,12 +150,14 @@ impl RateController {
         }
         let limits = self.effective_limits(rtt);
         match &mut self.algorithm {
-            Algorithm::DelayBased(adaptive) => adaptive.on_ack(now, told, &self.min_rtt, limits),
-            Algorithm::LossBased(simple) => simple.on_ack(now, told, limits),
+            CongestionAlgorithm::DelayBased(adaptive) => {
+                adaptive.on_ack(now, told, &self.min_rtt, limits)
+            }
+            CongestionAlgorithm::LossBased(simple) => simple.on_ack(now, told, limits),
         }
         let (burst, rate) = match &self.algorithm {
-            Algorithm::DelayBased(adaptive) => (adaptive.burst_secs(), adaptive.rate()),
-            Algorithm::LossBased(simple) => (pacer::BURST_SECS, simple.rate()),
+            CongestionAlgorithm::DelayBased(adaptive) => (adaptive.burst_secs(), adaptive.rate()),
+            CongestionAlgorithm::LossBased(simple) => (pacer::BURST_SECS, simple.rate()),
         };
         self.token_bucket.set_capacity(burst * rate);
     }
@@ -160,8 +165,8 @@ impl RateController {
     /// Returns the allowed send rate, in bytes per second.
     pub(crate) fn allowed_rate(&self, now: Instant) -> f64 {
         let rate = match &self.algorithm {
-            Algorithm::DelayBased(adaptive) => adaptive.rate(),
-            Algorithm::LossBased(simple) => simple.rate(),
+            CongestionAlgorithm::DelayBased(adaptive) => adaptive.rate(),
+            CongestionAlgorithm::LossBased(simple) => simple.rate(),
         };
         let rate = if self.circuit_breaker.is_open(now) {
             self.limits.min_rate * PROBE_SHARE

@@ -55,7 +55,7 @@ pub(super) enum ProbeReason {
     Repeat,
 }
 
-/// Result of a probe.
+/// Cause of the queuing delay that a probe finds: our own traffic, or cross traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueueCause {
     SelfInduced,

@@ -44,6 +44,7 @@ pub(crate) struct AddrCredits {
     max_addrs: usize,
 }
 
+/// Datagrams and bytes that one unvalidated address may still get.
 #[derive(Clone, Copy, Debug)]
 struct AddrCredit {
     address: SocketAddr,

@@ -121,7 +121,7 @@ impl Peer {
     }
 }
 
-/// Signalling role of this side.
+/// Whether this side offers or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignallingRole {
     /// Offerer; learns the other side's address from its checks.

@@ -1,11 +1,11 @@
 //! One peer: str0m's `Rtc`, its send queue and its connection state.
 
 pub(crate) mod amplification;
+pub(crate) mod channel_writer;
 pub(crate) mod handshake;
 pub(crate) mod idle;
 mod migration;
 pub(crate) mod nomination;
-pub(crate) mod outbox;
 pub(crate) mod path;
 pub(crate) mod send_queue;
 pub(crate) mod state;
@@ -25,11 +25,11 @@ use crate::dtls::DtlsContext;
 use crate::dtls::intercept::SharedDataPath;
 use crate::event::{CloseReason, Event, HandshakeProgress, SendOptions, Transmit, WebRtcStage};
 use crate::peer::amplification::AmplificationLimit;
+use crate::peer::channel_writer::{ChannelWriter, WriteOutcome};
 use crate::peer::handshake::{SignallingRole, build_rtc};
 use crate::peer::idle::IdleTimer;
 pub(crate) use crate::peer::migration::DatagramOutcome;
 use crate::peer::nomination::AutoNomination;
-use crate::peer::outbox::{ChannelWriter, WriteOutcome};
 use crate::peer::path::{ActivePath, FourTuple, RemoteAddrs};
 use crate::peer::state::State;
 use crate::sctp::DataPathError;
@@ -51,7 +51,7 @@ pub(crate) enum PeerOutput {
     AddrRemoved(SocketAddr),
 }
 
-/// One connection. str0m must be drained after every change, so each method that changes something
+/// WebRTC connection of one peer: str0m, the data path, the idle timer and migration. str0m must be drained after every change, so each method that changes something
 /// drains it before it returns, and ends with `update_timeout`; callers cannot break the rule.
 #[derive(Debug)]
 pub(crate) struct Peer {

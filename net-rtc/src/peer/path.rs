@@ -142,6 +142,7 @@ pub(crate) struct RemoteAddrs {
     unvalidated_evictions: u32,
 }
 
+/// One entry of [`RemoteAddrs`]: an address, and whether it is validated.
 #[derive(Clone, Copy, Debug)]
 struct RemoteAddr {
     address: SocketAddr,

@@ -46,7 +46,7 @@ enum QueueState {
     Overloaded { last_expiry: Instant },
 }
 
-/// A message and the time of its push.
+/// Queued message, and the time of its push, from which it expires.
 #[derive(Debug)]
 struct QueuedMessage {
     queued_at: Instant,

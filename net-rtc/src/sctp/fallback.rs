@@ -69,7 +69,8 @@ fn add_to_field(packet: &mut [u8], field: usize, step: u32) {
 /// Shortest interval between FORWARD-TSNs.
 const FORWARD_TSN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// FORWARD-TSN over all data of the association, repeated until the peer acknowledges it.
+/// FORWARD-TSN over all data of the association, repeated until the peer acknowledges it: the
+/// fallback from the data path to str0m's SCTP begins with it.
 #[derive(Debug)]
 pub(super) struct FallbackForward {
     header: CommonHeader,

@@ -29,7 +29,7 @@ const MAX_GAP_BLOCKS: usize = 256;
 /// SCTP port of both ends, unless the SDP names another (RFC 8841 §5.1).
 const DEFAULT_SCTP_PORT: u16 = 5_000;
 
-/// Observer of the SCTP handshake: learns the ports, tags and TSNs of both ends, and rejects
+/// Observer of the SCTP handshake that str0m performs: learns the ports, tags and TSNs of both ends, and rejects
 /// protocol violations.
 #[derive(Debug)]
 pub(super) struct HandshakeTracker {
@@ -362,7 +362,7 @@ impl RemoteInit {
 /// Maximum duplicate TSNs of a SACK.
 const MAX_DUP_TSNS: usize = 64;
 
-/// Duplicate TSNs to report, for tests; sctp-proto itself reports none.
+/// Duplicate TSNs that are added to SACKs in tests, because sctp-proto reports none.
 #[derive(Debug, Default)]
 pub(crate) struct DupTsnReport {
     tsns: Vec<Tsn>,

@@ -7,7 +7,7 @@ use crate::sctp::packet::{
     CommonHeader, DATA_HEADER_LEN, DataChunk, HEADER_LEN, PacketWriter, Tsn, flag, ppid,
 };
 
-/// Payload of one DATA chunk: a message, or a fragment of one.
+/// Payload of one DATA chunk to send: a message, or a fragment of one.
 #[derive(Clone, Debug)]
 pub(super) struct Fragment {
     flags: u8,

@@ -54,7 +54,7 @@ pub(super) struct PathMtu {
     current_mtu: usize,
     /// Smallest size that failed; over [`MAX_PLPMTU`] if none did.
     ceiling: usize,
-    search: SearchState,
+    search: MtuSearchState,
     raise_timer: Duration,
     /// Lost long data packets without an acknowledged packet of at least their size that was sent
     /// later.
@@ -69,14 +69,16 @@ pub(super) struct PathMtu {
     newest_acked_sent_at: Option<Instant>,
 }
 
+/// State of the path MTU search (RFC 8899 §5.2).
 #[derive(Clone, Copy, Debug)]
-enum SearchState {
+enum MtuSearchState {
     /// A size is probed, one probe at a time.
     Searching { size: usize, lost: u32, unanswered: u32, next_probe: NextProbe },
     /// The current size is the largest that passes; a larger one is probed again at `raise_at`.
     Complete { raise_at: Option<Instant> },
 }
 
+/// Time of the next probe packet of the path MTU search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NextProbe {
     Now,
@@ -109,7 +111,7 @@ impl PathMtu {
         PathMtu {
             current_mtu: BASE_PLPMTU,
             ceiling: MAX_PLPMTU + SEARCH_GRANULARITY,
-            search: SearchState::at(MAX_PLPMTU),
+            search: MtuSearchState::at(MAX_PLPMTU),
             raise_timer: RAISE_TIMER,
             suspects: Vec::new(),
             cleared_suspects: Vec::new(),
@@ -212,10 +214,10 @@ impl PathMtu {
     /// Returns the time of the next timeout.
     pub(super) fn next_timeout(&self, now: Instant, rtt: &RttEstimator) -> Option<Instant> {
         let search = match self.search {
-            SearchState::Searching { next_probe: NextProbe::Now, .. } => Some(now),
-            SearchState::Searching { next_probe: NextProbe::At(at), .. } => Some(at),
-            SearchState::Searching { .. } => None,
-            SearchState::Complete { raise_at: again } => again,
+            MtuSearchState::Searching { next_probe: NextProbe::Now, .. } => Some(now),
+            MtuSearchState::Searching { next_probe: NextProbe::At(at), .. } => Some(at),
+            MtuSearchState::Searching { .. } => None,
+            MtuSearchState::Complete { raise_at: again } => again,
         };
         let waits = self.in_flight_probes.iter().filter(|probe| !probe.is_lost);
         let lost = waits.map(|probe| probe.sent_at + probe_timeout(rtt)).min();
@@ -226,10 +228,10 @@ impl PathMtu {
     /// Returns whether a probe is due.
     pub(super) fn is_probe_due(&self, now: Instant) -> bool {
         let search = match self.search {
-            SearchState::Searching { next_probe: NextProbe::Now, .. } => true,
-            SearchState::Searching { next_probe: NextProbe::At(at), .. } => at <= now,
-            SearchState::Searching { .. } => false,
-            SearchState::Complete { raise_at: again } => again.is_some_and(|at| at <= now),
+            MtuSearchState::Searching { next_probe: NextProbe::Now, .. } => true,
+            MtuSearchState::Searching { next_probe: NextProbe::At(at), .. } => at <= now,
+            MtuSearchState::Searching { .. } => false,
+            MtuSearchState::Complete { raise_at: again } => again.is_some_and(|at| at <= now),
         };
         search || self.suspect_probe.is_some_and(|(at, _)| at <= now)
     }
@@ -237,12 +239,12 @@ impl PathMtu {
     /// Delays due probes until the rate allows them.
     pub(super) fn postpone_probe(&mut self, now: Instant, until: Instant) {
         match &mut self.search {
-            SearchState::Searching { next_probe: next, .. }
+            MtuSearchState::Searching { next_probe: next, .. }
                 if !matches!(next, NextProbe::AfterResult(_)) =>
             {
                 *next = NextProbe::At(until);
             }
-            SearchState::Complete { raise_at: Some(again) } if *again <= now => *again = until,
+            MtuSearchState::Complete { raise_at: Some(again) } if *again <= now => *again = until,
             _ => {}
         }
         if let Some((at, _)) = &mut self.suspect_probe {
@@ -261,12 +263,12 @@ impl PathMtu {
             packets.push(self.build_probe(now, header, size, count));
             packets.push(self.build_probe(now, header, 0, 0));
         }
-        if let SearchState::Complete { raise_at: Some(again) } = self.search
+        if let MtuSearchState::Complete { raise_at: Some(again) } = self.search
             && again <= now
         {
-            self.search = SearchState::at(self.ceiling.min(MAX_PLPMTU));
+            self.search = MtuSearchState::at(self.ceiling.min(MAX_PLPMTU));
         }
-        if let SearchState::Searching { size, lost, unanswered: unheard, next_probe: next } =
+        if let MtuSearchState::Searching { size, lost, unanswered: unheard, next_probe: next } =
             self.search
             && (next == NextProbe::Now || matches!(next, NextProbe::At(at) if at <= now))
         {
@@ -276,7 +278,7 @@ impl PathMtu {
                 packets.push(self.build_probe(now, header, 0, 0));
             }
             self.search =
-                SearchState::Searching { size, lost, unanswered: unheard, next_probe: next };
+                MtuSearchState::Searching { size, lost, unanswered: unheard, next_probe: next };
         }
         packets
     }
@@ -300,7 +302,7 @@ impl PathMtu {
                 },
             );
         }
-        let SearchState::Searching { size, lost, unanswered: unheard, next_probe: next } =
+        let MtuSearchState::Searching { size, lost, unanswered: unheard, next_probe: next } =
             self.search
         else {
             return;
@@ -315,21 +317,22 @@ impl PathMtu {
         }
         let next =
             if is_known { NextProbe::Now } else { NextProbe::At(now + probe_interval(unheard)) };
-        self.search = SearchState::Searching { size, lost, unanswered: unheard, next_probe: next };
+        self.search =
+            MtuSearchState::Searching { size, lost, unanswered: unheard, next_probe: next };
     }
 
     /// Probes the next size, or completes the search.
     fn continue_search(&mut self, now: Instant) {
         self.search = match () {
-            () if self.current_mtu >= MAX_PLPMTU => SearchState::Complete { raise_at: None },
-            () if self.ceiling > MAX_PLPMTU => SearchState::at(MAX_PLPMTU),
+            () if self.current_mtu >= MAX_PLPMTU => MtuSearchState::Complete { raise_at: None },
+            () if self.ceiling > MAX_PLPMTU => MtuSearchState::at(MAX_PLPMTU),
             () if self.ceiling - self.current_mtu < SEARCH_GRANULARITY => {
                 debug!("the path carries packets of {} bytes and no longer ones", self.current_mtu);
                 let again = Some(now + self.raise_timer);
                 self.raise_timer = (self.raise_timer * 2).min(MAX_RAISE_TIMER);
-                SearchState::Complete { raise_at: again }
+                MtuSearchState::Complete { raise_at: again }
             }
-            () => SearchState::at((self.current_mtu + self.ceiling) / 8 * 4),
+            () => MtuSearchState::at((self.current_mtu + self.ceiling) / 8 * 4),
         };
     }
 
@@ -369,9 +372,9 @@ impl PathMtu {
     }
 }
 
-impl SearchState {
-    fn at(size: usize) -> SearchState {
-        SearchState::Searching { size, lost: 0, unanswered: 0, next_probe: NextProbe::Now }
+impl MtuSearchState {
+    fn at(size: usize) -> MtuSearchState {
+        MtuSearchState::Searching { size, lost: 0, unanswered: 0, next_probe: NextProbe::Now }
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) struct ReceiveQuota {
     buffered_bytes: usize,
 }
 
+/// One received chunk that SCTP buffers.
 #[derive(Clone, Copy, Debug)]
 struct BufferedChunk {
     tsn: Tsn,

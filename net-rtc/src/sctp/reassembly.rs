@@ -32,6 +32,7 @@ pub(crate) struct Reassembly {
     max_messages: usize,
 }
 
+/// One received fragment of an incomplete message.
 #[derive(Debug)]
 struct BufferedFragment {
     tsn: Tsn,

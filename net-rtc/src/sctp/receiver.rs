@@ -28,7 +28,7 @@ pub(crate) struct Receiver {
     new_chunks: u32,
 }
 
-/// Pending acknowledgement.
+/// When the next SACK is due: not at all, after a delay, or at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PendingAck {
     None,
@@ -182,8 +182,8 @@ const MIN_A_RWND: f64 = 2_400.0;
 /// Maximum advertised window, in bytes.
 const MAX_A_RWND: f64 = 1_048_576.0;
 
-/// Advertised window (a_rwnd, RFC 9260 §3.3.4), which limits the peer's rate in place of its
-/// congestion control, which sees no loss. It allows the maximum rate, or, after a long flood, the
+/// Advertised window (a_rwnd, RFC 9260 §3.3.4), which limits the peer's rate: its own
+/// congestion control sees no loss, because everything up to the newest TSN is acknowledged. It allows the maximum rate, or, after a long flood, the
 /// minimum rate (RFC 8084). A stricter limit would let messages grow old in the peer's own queue.
 #[derive(Debug)]
 pub(super) struct ReceiveWindow {
@@ -249,6 +249,7 @@ pub(super) struct ResumeAck {
     state: ResumeState,
 }
 
+/// Whether SACKs are repeated because the path is back after an outage.
 #[derive(Clone, Copy, Debug)]
 enum ResumeState {
     /// The peer sends data, or has none to send.

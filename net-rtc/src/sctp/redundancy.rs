@@ -32,6 +32,7 @@ pub(super) struct RedundancyBuffer {
     entries: VecDeque<RedundancyEntry>,
 }
 
+/// One sent chunk that may be copied into later packets.
 #[derive(Debug)]
 struct RedundancyEntry {
     packet_number: u32,

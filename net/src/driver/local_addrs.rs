@@ -14,7 +14,7 @@ use crate::error::hint;
 /// Time after which a failed bind is retried.
 const BIND_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Scope of the listening address.
+/// Listening address: one address, or a wildcard, for which each interface address gets a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListenScope {
     /// This address.
@@ -71,6 +71,7 @@ struct ObservedAddr {
     is_listed: bool,
 }
 
+/// One IP address to bind, retried until it succeeds.
 #[derive(Debug)]
 struct BindSlot {
     ip: IpAddr,

@@ -45,7 +45,7 @@ enum ReadState {
     Paused,
 }
 
-/// Write state of a connection.
+/// Whether a connection can be written to, has output queued, or waits for writability.
 ///
 /// ```text
 ///   Writable --part left--> Queued --write_next--> Writable
@@ -225,6 +225,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Interval of warnings about that.
 const ACCEPT_WARN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// TCP listener with backoff after accept errors.
 #[derive(Debug)]
 pub(super) struct Listener {
     tcp: TcpListener,

@@ -62,7 +62,7 @@ pub(super) struct Datagram<'a> {
     pub(super) contents: &'a [u8],
 }
 
-/// Result of receiving.
+/// Result of one receive call on a UDP socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Recv<'a> {
     Datagram(Datagram<'a>),
@@ -207,6 +207,7 @@ impl<S> BoundSocket<S> {
     }
 }
 
+/// Whether a socket may be read: edge-triggered readiness, or a retry at a later time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Ready,
@@ -408,7 +409,7 @@ pub(crate) struct UdpBinding<S = OverflowUdpSocket> {
     pub(crate) source_filter: SourceFilter,
 }
 
-/// Filter of datagrams by source address.
+/// Source addresses of which a socket accepts datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceFilter {
     Any,

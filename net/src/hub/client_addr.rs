@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use net_ws::Request;
 
-/// Address of a client.
+/// Address of a client: that of its TCP connection, or the one that a trusted proxy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientAddr {
     /// The address of the TCP connection.
@@ -150,6 +150,7 @@ impl ProxyHeaderParser {
     }
 }
 
+/// End of a PROXY protocol header, with the source address that it names.
 enum HeaderEnd {
     Incomplete,
     Complete(Option<SocketAddr>),

@@ -4,6 +4,7 @@ use crate::admission::HookError;
 use crate::hub::origin::BadOrigin;
 use crate::{CloseReason, Config};
 
+/// Cause of the end of a connection, in any stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CloseCause {
     /// The websocket closed.

@@ -18,6 +18,7 @@ use crate::hub::reachability::UdpAddrs;
 use crate::hub::{ConnectionId, Output};
 use crate::{CloseReason, Config, ConnectFailure, HandshakeStage, PeerId};
 
+/// State that all connections of a hub share.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) config: Config,

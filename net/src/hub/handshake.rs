@@ -36,6 +36,8 @@ impl PendingRequest {
 /// Query item that requests [`OfferProfile::Compat`].
 const COMPAT_QUERY_ITEM: &str = "net=compatible";
 
+/// Profile of the offer: [`HandshakeOptions`](crate::HandshakeOptions) as configured, or for
+/// compatibility.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OfferProfile {
     /// As configured.

@@ -23,6 +23,7 @@ pub(super) struct ClientKey {
     kind: IpKind,
 }
 
+/// Kind of an IP address, which decides its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum IpKind {
     Public,
@@ -100,6 +101,7 @@ pub(super) struct ConnLimits {
 /// waited longer comes last.
 type EvictionRank = (usize, Reverse<(Awaiting, ConnectionId)>);
 
+/// Connections of one client IP address, and its rank for eviction.
 #[derive(Debug, Default)]
 struct PerClient {
     handshakes: BTreeSet<(Awaiting, ConnectionId)>,

@@ -116,7 +116,7 @@ pub enum Output {
 /// long.
 const MAX_CONNECTIONS_PER_CALL: usize = 32;
 
-/// State machine of the server; see the [module](self). A panic while handling one connection, a
+/// All connections of a server as one sans-IO state machine; the driver does its IO. A panic while handling one connection, a
 /// bug of the library, closes that connection as [`CloseReason::PeerPanicked`], and no other.
 #[derive(Debug)]
 pub struct Hub {

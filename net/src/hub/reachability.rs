@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::Config;
 use crate::config::{is_private, select_addrs};
 
-/// Current UDP addresses.
+/// UDP addresses that the server is bound to and those it advertises.
 #[derive(Clone, Debug)]
 pub(super) struct UdpAddrs {
     /// Bound addresses of the sockets.
@@ -129,7 +129,7 @@ fn is_loopback(ip: IpAddr) -> bool {
     ip.is_loopback()
 }
 
-/// Addresses of a client's connection, as far as they show which candidates it can use.
+/// Selection of the candidates of an offer by the addresses of the client's websocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CandidateSelector {
     /// The client's IP address.

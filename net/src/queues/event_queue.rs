@@ -13,7 +13,7 @@ const MAX_KEPT_REASONS: usize = 4_096;
 /// Channel of events from the loop to all clones of the queue.
 #[derive(Debug)]
 pub(crate) struct EventChannel {
-    inner: Mutex<Inner>,
+    inner: Mutex<EventQueueInner>,
     available: Condvar,
     max_events: usize,
     max_bytes: usize,
@@ -22,7 +22,7 @@ pub(crate) struct EventChannel {
 /// Events are numbered, so that droppable ones can be queued apart from the others and still come
 /// out in order.
 #[derive(Debug, Default)]
-struct Inner {
+struct EventQueueInner {
     kept: VecDeque<(u64, Event)>,
     droppable: VecDeque<(u64, Event)>,
     last_seq: u64,
@@ -36,7 +36,7 @@ struct Inner {
     is_finished: bool,
 }
 
-/// Result of a pop.
+/// Events taken in one call, and whether the event loop must be woken.
 #[derive(Debug)]
 pub(crate) struct Popped<T> {
     pub(crate) events: T,
@@ -145,19 +145,19 @@ impl EventChannel {
     }
 
     pub(crate) fn pop(&self) -> Popped<Option<Event>> {
-        self.pop_with(self.lock(), Inner::pop)
+        self.pop_with(self.lock(), EventQueueInner::pop)
     }
 
     pub(crate) fn pop_all(&self) -> Popped<Vec<Event>> {
-        self.pop_with(self.lock(), Inner::pop_all)
+        self.pop_with(self.lock(), EventQueueInner::pop_all)
     }
 
     /// Waits for an event or the timeout, then takes all events.
     pub(crate) fn wait(&self, timeout: Duration) -> Popped<Vec<Event>> {
         let inner = self.lock();
-        let idle = |inner: &mut Inner| inner.len() == 0 && !inner.is_finished;
+        let idle = |inner: &mut EventQueueInner| inner.len() == 0 && !inner.is_finished;
         let waited = self.available.wait_timeout_while(inner, timeout, idle);
-        self.pop_with(waited.unwrap_or_else(PoisonError::into_inner).0, Inner::pop_all)
+        self.pop_with(waited.unwrap_or_else(PoisonError::into_inner).0, EventQueueInner::pop_all)
     }
 
     /// Returns whether the queue is full, so that websockets must not be read.
@@ -178,8 +178,8 @@ impl EventChannel {
     /// Pops under one lock: between two the loop could fill the queue and find it full.
     fn pop_with<T>(
         &self,
-        mut inner: MutexGuard<'_, Inner>,
-        take: fn(&mut Inner) -> T,
+        mut inner: MutexGuard<'_, EventQueueInner>,
+        take: fn(&mut EventQueueInner) -> T,
     ) -> Popped<T> {
         let was_full = inner.is_at_limit(self.max_events, self.max_bytes);
         let events = take(&mut inner);
@@ -191,13 +191,13 @@ impl EventChannel {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, EventQueueInner> {
         // Every change is complete before anything in here could panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl EventQueueInner {
     /// Returns the bytes that an event occupies in the queue. The information of a closed peer
     /// counts with its `Closed`.
     fn event_size(&self, event: &Event) -> usize {

@@ -20,7 +20,7 @@ use crate::queues::sync::{AtomicBool, AtomicU8, Mutex, SegQueue, ShardedLock};
 use crate::stats::{ConnectFailures, Counters, LoopMonitor, add};
 use crate::{CloseReason, Config, ConnectFailure, Delivery, PeerId, PeerInfo, SendError};
 
-/// Shared state of the handles and the loop.
+/// State that the application's handles share with the event loop: queues, counters, peers.
 pub(crate) struct Shared {
     pub(crate) events: EventChannel,
     pub(crate) counters: Counters,

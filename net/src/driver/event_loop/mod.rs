@@ -42,6 +42,7 @@ const MIO_EVENT_CAPACITY: usize = 1_024;
 /// Maximum time of the closing handshakes at shutdown.
 const CLOSE_GRACE: Duration = Duration::from_millis(1_500);
 
+/// The event loop: it polls mio and passes input and output between sockets and hub.
 pub(super) struct Driver {
     poll: Poll,
     poll_backoff: PollBackoff,

@@ -20,6 +20,7 @@ use crate::hub::limits::{Awaiting, ClientKey};
 use crate::hub::{ConnectionId, Output};
 use crate::{CloseReason, Config, ConnectFailure, Delivery, HandshakeStage, PeerId};
 
+/// One TCP connection, from accept to close, with its websocket and signalling.
 #[derive(Debug)]
 pub(super) struct Connection {
     id: ConnectionId,

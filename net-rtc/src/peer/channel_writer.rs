@@ -16,7 +16,7 @@ use crate::stats::DropStats;
 /// (RFC 8841 §6.1).
 pub(crate) const MAX_SCTP_MESSAGE_SIZE: usize = 65_536;
 
-/// Queued messages of a peer, in front of the data path or SCTP.
+/// Writer of a peer's queued messages into the data path, or into str0m's SCTP after a fallback.
 #[derive(Debug)]
 pub(crate) struct ChannelWriter {
     queue: SendQueue,

@@ -42,6 +42,7 @@ enum ChannelAck {
     Taken,
 }
 
+/// Handshake packet that is retransmitted until its [`ExpectedReply`] arrives.
 #[derive(Debug)]
 struct PendingPacket {
     packet: Vec<u8>,
@@ -160,7 +161,7 @@ fn is_user_data(chunk: &Chunk<'_>) -> bool {
     data.is_some_and(|data| data.ppid != ppid::DCEP)
 }
 
-/// Reply that ends the retransmission of a packet.
+/// Reply that ends the retransmission of an SCTP or DCEP handshake packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedReply {
     /// To our HEARTBEAT: anything.
