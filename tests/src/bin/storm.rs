@@ -31,7 +31,7 @@ use std::{env, thread};
 
 use net_tests::memory::{self, Allocator};
 use net_tests::numbers::tell;
-use net_tests::storm::{self, Options, Plan, Price, Scale, Tally, Violation};
+use net_tests::storm::{self, Invariant, Options, Outcome, Plan, Price, Scale, Tally, Violation};
 
 #[global_allocator]
 static GLOBAL: Allocator<System> = Allocator::system();
@@ -128,11 +128,14 @@ impl Run {
             if seed >= self.seeds.end {
                 return;
             }
-            let outcome = match (self.compare, self.peaceful) {
-                (true, _) => storm::compare(seed, self.scale, self.options),
-                (_, true) => storm::run_plan(Plan::draw(seed, self.scale).peaceful(), self.options),
-                _ => storm::run(seed, self.scale, self.options),
-            };
+            let mut outcome = self.outcome(seed);
+            if let Some(violation) = &outcome.violation
+                && violation.invariant == Invariant::Time
+            {
+                // The seed does all of it again. A call that is long only once was interrupted.
+                println!("{violation}\nseed {seed} runs once more");
+                outcome = self.outcome(seed);
+            }
             let mut result = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             result.tally.add(&outcome.tally);
             result.price.add(outcome.price);
@@ -141,6 +144,14 @@ impl Run {
                 result.violations.push(violation);
             }
             result.tell(seed);
+        }
+    }
+
+    fn outcome(&self, seed: u64) -> Outcome {
+        match (self.compare, self.peaceful) {
+            (true, _) => storm::compare(seed, self.scale, self.options),
+            (_, true) => storm::run_plan(Plan::draw(seed, self.scale).peaceful(), self.options),
+            _ => storm::run(seed, self.scale, self.options),
         }
     }
 
