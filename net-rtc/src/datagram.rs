@@ -103,8 +103,15 @@ fn handshake_type(datagram: &[u8]) -> Option<u8> {
 }
 
 /// Iterates over the records of a datagram. A malformed record and everything after it is returned
-/// as one.
+/// as one, and so is a datagram of more than [`MAX_RECORDS`], which no handshake needs: each record
+/// takes one of the 30 places of dimpl's receive queue, whose overflow ends the connection.
 pub(crate) fn records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_whole = all_records(datagram).nth(MAX_RECORDS).is_some();
+    let (whole, rest) = if is_whole { (datagram, &[][..]) } else { (&[][..], datagram) };
+    Some(whole).filter(|whole| !whole.is_empty()).into_iter().chain(all_records(rest))
+}
+
+fn all_records(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     iter::from_fn(move || {
         let (record, more) = rest.split_at_checked(record_len(rest)?).unwrap_or((rest, &[]));
@@ -213,6 +220,9 @@ mod tests {
         assert_eq!(records(&cut).collect::<Vec<_>>(), [&hello[..], &hello[..30]]);
         assert_eq!(records(&[22]).collect::<Vec<_>>(), [[22]]);
         assert_eq!(records(&[]).count(), 0);
+        assert_eq!(records(&hello.repeat(MAX_RECORDS)).count(), MAX_RECORDS);
+        let many = hello.repeat(MAX_RECORDS + 1);
+        assert_eq!(records(&many).collect::<Vec<_>>(), [&many[..]]);
     }
 
     #[test]

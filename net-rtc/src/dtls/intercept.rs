@@ -429,6 +429,34 @@ mod tests {
     }
 
     #[test]
+    fn t36_one_datagram_of_many_records_does_not_fill_the_receive_queue() {
+        let now = Instant::now();
+        let [mut tap, mut other] = [(); 2].map(|()| tap(now, DtlsVersion::Auto));
+        tap.set_active(true);
+        other.set_active(false);
+        for side in [&mut tap, &mut other] {
+            side.handle_timeout(now).expect("it begins");
+        }
+        // Fragments of a later message, one byte each.
+        let fragment = |n: u8| {
+            let record = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, n, 0, 13];
+            [&record[..], &[11, 0, 1, 0, 0, 7, 0, 0, n, 0, 0, 1, 9]].concat()
+        };
+        let many: Vec<u8> = (0..50).flat_map(fragment).collect();
+        let mut connected = false;
+        for _ in 0..20 {
+            let (packets, done) = drain(&mut tap);
+            connected |= done;
+            packets.iter().for_each(|packet| other.handle_packet(packet).expect("honest"));
+            for packet in drain(&mut other).0 {
+                _ = tap.handle_packet(&many);
+                tap.handle_packet(&packet).expect("honest");
+            }
+        }
+        assert!(connected && tap.data_path.lock().take_error().is_none());
+    }
+
+    #[test]
     fn t44_dtls_looks_at_the_clock_twice_and_then_has_to_wait() {
         let now = Instant::now();
         let mut tap = tap(now, DtlsVersion::Dtls13);
